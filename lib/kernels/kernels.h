@@ -1,0 +1,116 @@
+/* kernels.h: the loops over plain arrays. A kernel knows no tensor, no tape, no error and no thread: it is given sizes that
+   were checked, and pointers that do not overlap unless it says they may, and computes.
+
+   Two shapes of kernel:
+   - a range kernel computes elements (rows, planes) begin..end-1 of its output; any partition gives the same bits;
+   - a planned kernel (convolution, matmul) first says how its work divides: phases that run one after another, each of
+     independent tasks, with memory shared by all and memory of each thread's own. Plan and tasks depend on shapes alone,
+     never on the number of threads, so that the bits do not either.
+
+   One source is compiled for every instruction set (GR__ISA names the copy), and each copy fills one table. */
+#ifndef GR_KERNELS_H
+#define GR_KERNELS_H
+
+#include "gradus/types.h"
+
+/* N images, C channels of H x W; F filters of C/G channels of KH x KW; outputs OH x OW;
+   stride S, padding P, dilation D, groups G:
+   y[n,f,i,j] = sum over c,p,q of x[n, c, SH i + DH p - PH, SW j + DW q - PW] k[f,c,p,q], x read as zero outside (1). */
+typedef struct gr__conv {
+    int64_t N, C, H, W, F, KH, KW, OH, OW;
+    int64_t SH, SW, PH, PW, DH, DW, G;
+} gr__conv;
+
+/* batch products of M x K by K x N, row-major and dense; transpose_a: a is stored K x M; transpose_b: b is stored N x K.
+   Product i reads a + i a_step and b + i b_step (elements; 0 shares one operand) and writes y + i M N. */
+typedef struct gr__matmul {
+    int64_t M, N, K, batch, a_step, b_step;
+    bool    transpose_a, transpose_b;
+} gr__matmul;
+
+enum { GR__MAX_PHASES = 4 };
+
+typedef struct gr__plan {
+    int     phases;
+    int64_t tasks[GR__MAX_PHASES];
+    size_t  shared;  /* bytes that all tasks see, 64-byte aligned, not cleared */
+    size_t  scratch; /* bytes a thread, 64-byte aligned, not cleared, not kept between tasks */
+    int     variant; /* which algorithm, chosen by shapes alone */
+} gr__plan;
+
+/* The operands of one planned call. */
+typedef struct gr__operands {
+    const gr_real *a, *b; /* conv: x, k; input_grad: g, k; kernel_grad: x, g; matmul: a, b */
+    const gr_real *bias;  /* or NULL; conv: one a filter; matmul: one a column */
+    gr_real       *y;
+    gr_act         act;
+} gr__operands;
+
+/* Pooling windows over planes of H x W, padded by P with minus infinity. */
+typedef struct gr__pool {
+    int64_t planes, H, W, OH, OW, KH, KW, SH, SW, PH, PW;
+} gr__pool;
+
+/* An n-dimensional box copied element by element: strides in elements, any sign, 0 repeats. */
+typedef struct gr__box {
+    int     rank;
+    int64_t dim[GR_MAX_DIMS];
+    int64_t to[GR_MAX_DIMS], from[GR_MAX_DIMS];
+} gr__box;
+
+typedef void gr__unary(gr_real *y, const gr_real *x, int64_t n);
+/* a and b advance by their steps: 1, or 0 for an operand that is one number. */
+typedef void gr__binary(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n);
+
+typedef struct gr__adam {
+    double lr, beta1, beta2, eps, weight_decay, correction1, correction2; /* correction: 1 - beta^t */
+} gr__adam;
+
+typedef struct gr__kernels {
+    const char *isa; /* "reference", "baseline", "avx2", "avx512" */
+
+    /* planned */
+    void (*conv_plan)(const gr__conv *c, gr__plan *plan);
+    void (*conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*conv_input_grad_plan)(const gr__conv *c, gr__plan *plan);
+    void (*conv_input_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
+    void (*conv_kernel_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*matmul_plan)(const gr__matmul *m, gr__plan *plan);
+    void (*matmul_run)(const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+
+    /* pooling, planes begin..end-1; at: the winner's index h W + w in its plane; the first of equals wins, a NaN wins over all */
+    void (*max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
+    void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end); /* gx[at] += g, gx cleared first */
+    void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);   /* y = x[at] */
+
+    /* element by element; y may be one of the operands */
+    gr__unary  *neg, *exp, *log, *sqrt, *abs, *sign, *relu, *sigmoid, *tanh;
+    gr__binary *add, *sub, *mul, *div, *pow, *maximum, *eq, *ne, *lt, *le, *gt, *ge;
+    gr__binary *relu_grad, *sigmoid_grad, *tanh_grad; /* (y, g) -> g act'(y), from the activation's output y */
+    void (*scale)(gr_real *y, const gr_real *x, double factor, int64_t n);
+    void (*where)(gr_real *y, const gr_real *c, const gr_real *a, const gr_real *b, int64_t n); /* c != 0 ? a : b */
+
+    /* reductions of x seen as outer x reduced x inner; outputs begin..end-1 of outer x inner */
+    void (*sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end);
+    void (*max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
+    void (*argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
+
+    /* rows begin..end-1 of n numbers */
+    void (*softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
+    void (*log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
+
+    /* movement */
+    void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box); /* element: 4 or 8 bytes */
+    void (*bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n); /* scale x + shift */
+
+    /* optimisers, elements 0..n-1: p the parameter, g its gradient, never changed */
+    void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool first, int64_t n);
+    void (*adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n);
+} gr__kernels;
+
+/* The table to use: kernels "reference" or NULL, isa "baseline", "avx2", "avx512" or NULL for the best that the processor has.
+   NULL with a reason in *why when what is asked for is not there. */
+const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char **why);
+
+#endif

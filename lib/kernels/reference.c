@@ -1,0 +1,208 @@
+/* reference.c: the equations as plain loops, to be read beside the paper, and the oracle that the fast kernels are tested
+   against. Invariant: one loop for each letter of the equation, one sum for each output, every sum in double.
+
+   N images, C channels, F filters, H x W the input, I x J the output (OH x OW), P x Q the taps of the kernel (KH x KW).
+   In G groups, filter f belongs to group f / (F/G) and sees the C/G channels of that group alone. */
+#include "table.h"
+
+#include <math.h>
+
+static void plan_one_phase(gr__plan *plan, int64_t tasks)
+{
+    *plan = (gr__plan){.phases = 1, .tasks = {tasks}};
+}
+
+static double activate(gr_act act, double x)
+{
+    switch (act) {
+    case GR_RELU: return x < 0 ? 0 : x; /* so written, a NaN passes */
+    case GR_SIGMOID: return 1 / (1 + exp(-x));
+    case GR_TANH: return tanh(x);
+    case GR_NO_ACT: break;
+    }
+    return x;
+}
+
+/* Equation (1): the plane x, of H x W, read at (h, w); a slice reads zero outside its matrix. */
+static double slice(const gr_real *x, int64_t H, int64_t W, int64_t h, int64_t w)
+{
+    return h < 0 || h >= H || w < 0 || w >= W ? 0 : (double)x[h * W + w];
+}
+
+/* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
+
+static void conv_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->F); }
+
+static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
+{
+    double y = 0;
+    for (int64_t c = 0; c < s->C / s->G; c++)
+        for (int64_t p = 0; p < s->KH; p++)
+            for (int64_t q = 0; q < s->KW; q++)
+                y += slice(x + c * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW)
+                   * (double)k[(c * s->KH + p) * s->KW + q];
+    return y;
+}
+
+static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)plan, (void)phase, (void)shared, (void)scratch;
+    int64_t n = task / s->F, f = task % s->F, channels = s->C / s->G, group = f / (s->F / s->G);
+
+    const gr_real *x = o->a + (n * s->C + group * channels) * s->H * s->W;
+    const gr_real *k = o->b + f * channels * s->KH * s->KW;
+    gr_real       *y = o->y + (n * s->F + f) * s->OH * s->OW;
+
+    for (int64_t i = 0; i < s->OH; i++)
+        for (int64_t j = 0; j < s->OW; j++)
+            y[i * s->OW + j] = (gr_real)activate(o->act, conv_at(s, x, k, i, j) + (o->bias ? (double)o->bias[f] : 0));
+}
+
+/* Equation (34): dL/dX_nc = sum over f of K_fc *full dL/dY_nf. With stride S, padding P and dilation D, tap p carries x[h]
+   to the output i for which S i + D p - P = h, if there is one. */
+
+static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->C); }
+
+/* The output that tap p joins to the input h, or -1. */
+static int64_t output_of(int64_t h, int64_t p, int64_t stride, int64_t padding, int64_t dilation)
+{
+    int64_t i = h + padding - dilation * p;
+    return i < 0 || i % stride ? -1 : i / stride;
+}
+
+/* g and k begin at the first filter of the group. */
+static double input_grad_at(const gr__conv *s, const gr_real *g, const gr_real *k, int64_t h, int64_t w)
+{
+    int64_t taps = s->KH * s->KW, channels = s->C / s->G;
+    double  gx = 0;
+    for (int64_t f = 0; f < s->F / s->G; f++)
+        for (int64_t p = 0; p < s->KH; p++)
+            for (int64_t q = 0; q < s->KW; q++)
+                gx += slice(g + f * s->OH * s->OW, s->OH, s->OW, output_of(h, p, s->SH, s->PH, s->DH), output_of(w, q, s->SW, s->PW, s->DW))
+                    * (double)k[f * channels * taps + p * s->KW + q];
+    return gx;
+}
+
+static void conv_input_grad_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)plan, (void)phase, (void)shared, (void)scratch;
+    int64_t n = task / s->C, c = task % s->C, channels = s->C / s->G, filters = s->F / s->G, group = c / channels;
+
+    const gr_real *g = o->a + (n * s->F + group * filters) * s->OH * s->OW;
+    const gr_real *k = o->b + (group * filters * channels + c % channels) * s->KH * s->KW;
+    gr_real       *gx = o->y + (n * s->C + c) * s->H * s->W;
+
+    for (int64_t h = 0; h < s->H; h++)
+        for (int64_t w = 0; w < s->W; w++)
+            gx[h * s->W + w] = (gr_real)activate(o->act, input_grad_at(s, g, k, h, w) + (o->bias ? (double)o->bias[c] : 0));
+}
+
+/* Equation (35): dL/dK_fc = sum over n of X_nc *filt dL/dY_nf. */
+
+static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->F * (c->C / c->G)); }
+
+static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
+{
+    double gk = 0;
+    for (int64_t n = 0; n < s->N; n++)
+        for (int64_t i = 0; i < s->OH; i++)
+            for (int64_t j = 0; j < s->OW; j++)
+                gk += slice(x + n * s->C * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW)
+                    * (double)g[n * s->F * s->OH * s->OW + i * s->OW + j];
+    return gk;
+}
+
+static void conv_kernel_grad_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)plan, (void)phase, (void)shared, (void)scratch;
+    int64_t channels = s->C / s->G, f = task / channels, c = task % channels, group = f / (s->F / s->G);
+
+    const gr_real *x = o->a + (group * channels + c) * s->H * s->W;
+    const gr_real *g = o->b + f * s->OH * s->OW;
+    gr_real       *gk = o->y + task * s->KH * s->KW;
+
+    for (int64_t p = 0; p < s->KH; p++)
+        for (int64_t q = 0; q < s->KW; q++)
+            gk[p * s->KW + q] = (gr_real)kernel_grad_at(s, x, g, p, q);
+}
+
+/* y[m,n] = sum over k of a[m,k] b[k,n]. */
+
+static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_phase(plan, m->batch * m->M); }
+
+static void matmul_run(const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)plan, (void)phase, (void)shared, (void)scratch;
+    int64_t        product = task / s->M, m = task % s->M;
+    const gr_real *a = o->a + product * s->a_step, *b = o->b + product * s->b_step;
+    gr_real       *y = o->y + task * s->N;
+
+    for (int64_t n = 0; n < s->N; n++) {
+        double sum = 0;
+        for (int64_t k = 0; k < s->K; k++)
+            sum += (double)(s->transpose_a ? a[k * s->M + m] : a[m * s->K + k]) * (double)(s->transpose_b ? b[n * s->K + k] : b[k * s->N + n]);
+        y[n] = (gr_real)activate(o->act, sum + (o->bias ? (double)o->bias[n] : 0));
+    }
+}
+
+/* y[i,j] = max over p,q of x[S i + p - P, S j + q - P]. */
+
+/* The winner's place in the plane x: the first of equals, the first NaN before all. */
+static int32_t pool_winner(const gr__pool *s, const gr_real *x, int64_t i, int64_t j)
+{
+    int32_t at = -1;
+    for (int64_t p = 0; p < s->KH; p++)
+        for (int64_t q = 0; q < s->KW; q++) {
+            int64_t h = s->SH * i + p - s->PH, w = s->SW * j + q - s->PW;
+            if (h < 0 || h >= s->H || w < 0 || w >= s->W)
+                continue;
+            gr_real new = x[h * s->W + w];
+            if (at < 0 || new > x[at] || (isnan(new) && !isnan(x[at])))
+                at = (int32_t)(h * s->W + w);
+        }
+    return at;
+}
+
+static void max_pool(const gr__pool *s, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
+{
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t i = 0; i < s->OH; i++)
+            for (int64_t j = 0; j < s->OW; j++) {
+                int64_t out = (plane * s->OH + i) * s->OW + j;
+                at[out] = pool_winner(s, x + plane * s->H * s->W, i, j);
+                y[out] = at[out] < 0 ? -(gr_real)INFINITY : x[plane * s->H * s->W + at[out]];
+            }
+}
+
+static void max_pool_scatter(const gr__pool *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin * s->H * s->W; i < end * s->H * s->W; i++)
+        gx[i] = 0;
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t out = plane * s->OH * s->OW; out < (plane + 1) * s->OH * s->OW; out++)
+            if (at[out] >= 0)
+                gx[plane * s->H * s->W + at[out]] += g[out];
+}
+
+static void max_pool_gather(const gr__pool *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
+{
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t out = plane * s->OH * s->OW; out < (plane + 1) * s->OH * s->OW; out++)
+            y[out] = at[out] < 0 ? 0 : x[plane * s->H * s->W + at[out]];
+}
+
+const gr__kernels gr__kernels_reference = {
+    .isa = "reference",
+    .conv_plan = conv_plan,
+    .conv_run = conv_run,
+    .conv_input_grad_plan = conv_input_grad_plan,
+    .conv_input_grad_run = conv_input_grad_run,
+    .conv_kernel_grad_plan = conv_kernel_grad_plan,
+    .conv_kernel_grad_run = conv_kernel_grad_run,
+    .matmul_plan = matmul_plan,
+    .matmul_run = matmul_run,
+    .max_pool = max_pool,
+    .max_pool_scatter = max_pool_scatter,
+    .max_pool_gather = max_pool_gather,
+    GR__SHARED_ENTRIES,
+};

@@ -1,0 +1,20 @@
+/* table.c: the table of one copy of the kernels. */
+#include "table.h"
+
+extern const gr__kernels gr__kernels_reference, GR__NAME(kernels);
+
+const gr__kernels GR__NAME(kernels) = {
+    .isa = GR__ISA_STRING,
+    .conv_plan = GR__NAME(conv_plan),
+    .conv_run = GR__NAME(conv_run),
+    .conv_input_grad_plan = GR__NAME(conv_input_grad_plan),
+    .conv_input_grad_run = GR__NAME(conv_input_grad_run),
+    .conv_kernel_grad_plan = GR__NAME(conv_kernel_grad_plan),
+    .conv_kernel_grad_run = GR__NAME(conv_kernel_grad_run),
+    .matmul_plan = GR__NAME(matmul_plan),
+    .matmul_run = GR__NAME(matmul_run),
+    .max_pool = GR__NAME(max_pool),
+    .max_pool_scatter = GR__NAME(max_pool_scatter),
+    .max_pool_gather = GR__NAME(max_pool_gather),
+    GR__SHARED_ENTRIES,
+};
