@@ -1,16 +1,104 @@
-/* conv.c: convolution in its three directions, for now handed to the plain loops. */
+/* conv.c: the convolution (33) and its gradient by the input (34), both as correlations. Two algorithms share the register
+   block: panels (P) lays the outputs of one image along the vector and serves everything; images (N) lays LANES images along it,
+   copies less, and serves batches that fill the lanes. Invariant: a task owns its outputs, and sums in the order channel, tap. */
+#include "conv.h"
 #include "table.h"
 
-extern const gr__kernels gr__kernels_reference;
+enum { PANELS, IMAGES };             /* variants */
+enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
+enum { BORDER_BYTES = 3 << 18 };     /* of the nearer caches, for the input of a task */
+enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 
-#define HANDED_ON(name)                                                                                                    \
-    void GR__NAME(name##_plan)(const gr__conv *c, gr__plan *plan) { gr__kernels_reference.name##_plan(c, plan); }          \
-    void GR__NAME(name##_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task,     \
-                              void *shared, void *scratch)                                                                 \
-    {                                                                                                                      \
-        gr__kernels_reference.name##_run(c, plan, o, phase, task, shared, scratch);                                        \
+/* The most that any phase asks for. */
+typedef struct extent {
+    int64_t K, outs, rows, row_size; /* row_size: elements of the input for one row of outputs */
+} extent;
+
+static extent extent_of(const gr__conv *c, gr__direction d)
+{
+    extent e = {0};
+    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, phase);
+        e.K = at_least(e.K, s.K);
+        e.outs = at_least(e.outs, s.h.outs * s.w.outs);
+        e.rows = at_least(e.rows, s.h.outs);
+        if (s.K)
+            e.row_size = at_least(e.row_size, s.channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
     }
+    return e;
+}
 
-HANDED_ON(conv)
-HANDED_ON(conv_input_grad)
-HANDED_ON(conv_kernel_grad)
+static void panels_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    extent          e = extent_of(c, d);
+    int64_t         panels = ceil_div(e.outs, GR__PANEL), each = at_least(1, s.rows * e.K * GR__PANEL);
+    int64_t         some = at_most(panels, at_least(1, TASK_PRODUCTS / each));
+    plan->variant = PANELS;
+    plan->chunk = some * GR__PANEL;
+    plan->tasks[0] = c->N * c->G * GR__NAME(phases)(c, d) * ceil_div(panels, some);
+    plan->scratch = GR__NAME(panels_scratch)(&s, e.K);
+}
+
+static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    extent  e = extent_of(c, d);
+    int64_t units = ceil_div(c->N, LANES) * c->G * GR__NAME(phases)(c, d);
+    int64_t fit = BORDER_BYTES / (int64_t)sizeof(gr_real) / LANES / at_least(1, e.row_size) - c->KH;
+    int64_t split = at_least(LEAST_ROWS, e.rows / ceil_div(TASKS, units));
+    plan->variant = IMAGES;
+    plan->chunk = at_least(1, at_most(at_most(fit, split), e.rows));
+    plan->tasks[0] = units * ceil_div(e.rows, plan->chunk);
+    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, phase);
+        size_t          need = GR__NAME(images_scratch)(&s, plan->chunk);
+        plan->scratch = need > plan->scratch ? need : plan->scratch;
+    }
+}
+
+static void plan_of(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    *plan = (gr__plan){.phases = 1};
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    if (!c->N || !c->G || !s.rows || !s.y_plane)
+        return;
+    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. */
+    if (s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
+        images_plan(c, d, plan);
+    else
+        panels_plan(c, d, plan);
+}
+
+/* Tasks run through the chunks of a phase, the phases of a group, the groups of a unit, the units. */
+static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
+{
+    extent          e = extent_of(c, d);
+    int64_t         phases = GR__NAME(phases)(c, d), all = plan->variant == IMAGES ? e.rows : e.outs;
+    int64_t         chunks = ceil_div(all, plan->chunk), unit = task / chunks / phases;
+    int64_t         begin = task % chunks * plan->chunk, n = unit / c->G * (plan->variant == IMAGES ? LANES : 1);
+    gr__correlation s = GR__NAME(correlation)(c, d, task / chunks % phases);
+    gr__group       group = GR__NAME(group)(c, d, o, n, unit % c->G);
+    int64_t         end = at_most(begin + plan->chunk, plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs);
+    if (begin >= end)
+        return;
+    if (plan->variant == IMAGES)
+        GR__NAME(images_run)(&s, &group, (int)at_most(LANES, c->N - n), c->G, begin, end, scratch);
+    else
+        GR__NAME(panels_run)(&s, &group, begin, end, scratch);
+}
+
+void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, plan); }
+
+void GR__NAME(conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)phase, (void)shared;
+    run(c, GR__FORWARD, plan, o, task, scratch);
+}
+
+void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, plan); }
+
+void GR__NAME(conv_input_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    (void)phase, (void)shared;
+    run(c, GR__INPUT_GRAD, plan, o, task, scratch);
+}

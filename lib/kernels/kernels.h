@@ -36,6 +36,7 @@ typedef struct gr__plan {
     size_t  shared;  /* bytes that all tasks see, 64-byte aligned, not cleared */
     size_t  scratch; /* bytes a thread, 64-byte aligned, not cleared, not kept between tasks */
     int     variant; /* which algorithm, chosen by shapes alone */
+    int64_t chunk;   /* how much of its output a task makes; the algorithm knows of what */
 } gr__plan;
 
 /* The operands of one planned call. */

@@ -1,0 +1,202 @@
+/* conv_kernel_grad.c: the gradient by the kernel (35), dL/dK_fc = sum over n of X_nc *filt dL/dY_nf, as dot products of windows
+   of x with planes of g. In panels (P) the dots run along the outputs of one image, in images (N) along LANES images and their
+   outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
+#include "conv.h"
+#include "table.h"
+
+enum { PANELS, IMAGES };
+enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 }; /* panels: columns, and about as many rows */
+enum { VECTORS = 256 };                      /* images: outputs in a band, about */
+enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
+enum { ADDED_AT_ONCE = 4096 };
+
+typedef struct shape {
+    int64_t filters, taps, channels; /* of a group; taps KH KW */
+    int64_t together, chunks;        /* channels that one task takes */
+    int64_t parts, size;             /* parts of the images; elements of the kernel */
+} shape;
+
+static shape shape_of(const gr__conv *c, int variant)
+{
+    shape s = {.filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G};
+    s.together = at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
+    s.chunks = ceil_div(s.channels, s.together);
+    s.size = c->F * s.channels * s.taps;
+    int64_t most = at_least(1, at_most(MOST_PARTS, PART_SIZE / s.size));
+    s.parts = at_most(most, variant == IMAGES ? ceil_div(c->N, LANES) : c->N);
+    return s;
+}
+
+static int64_t band_rows(const gr__conv *c) { return at_most(c->OH, at_least(1, VECTORS / c->OW)); }
+
+/* The channels c..c+together of one group, as the correlation that reads their windows. */
+static gr__correlation windows(const gr__conv *c, int64_t channels)
+{
+    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
+    s.channels = channels;
+    s.K = channels * c->KH * c->KW;
+    return s;
+}
+
+static size_t panels_scratch(const gr__conv *c, const shape *s)
+{
+    int64_t outputs = at_most(OUTPUTS, c->OH * c->OW);
+    return padded_bytes((ceil_div(outputs, LANES) + 1) * (int64_t)sizeof(int64_t))
+         + padded_bytes((s->together * s->taps * (outputs + LANES) + LANES) * (int64_t)sizeof(gr_real));
+}
+
+static int64_t input_vectors(const gr__conv *c, const shape *s)
+{
+    gr__correlation all = windows(c, s->together);
+    gr__border      b = GR__NAME(border)(&all, 0, band_rows(c));
+    return s->together * b.rows * b.cols + LANES;
+}
+
+static size_t images_scratch(const gr__conv *c, const shape *s)
+{
+    int64_t outputs = band_rows(c) * c->OW, vectors = input_vectors(c, s) + s->filters * outputs + LANES;
+    return padded_bytes((outputs + 1) * (int64_t)sizeof(int64_t)) + padded_bytes(vectors * LANES * (int64_t)sizeof(gr_real));
+}
+
+void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+{
+    *plan = (gr__plan){.phases = 2};
+    if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW)
+        return;
+    bool empty = !c->N || !c->OH || !c->OW;
+    plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 ? IMAGES : PANELS;
+    shape s = shape_of(c, plan->variant);
+    if (!empty) {
+        plan->tasks[0] = s.parts * c->G * s.chunks;
+        plan->shared = padded_bytes(s.parts * s.size * (int64_t)sizeof(gr_real));
+        plan->scratch = plan->variant == IMAGES ? images_scratch(c, &s) : panels_scratch(c, &s);
+    }
+    plan->tasks[1] = ceil_div(s.size, ADDED_AT_ONCE);
+}
+
+/* One band of dot products: `terms` windows, each at b + start[k], with `filters` rows of g. */
+typedef struct band {
+    const gr_real *g, *x;
+    int64_t        g_row, filters, terms;
+    const int64_t *offset;
+    int64_t        T;
+    int            tail;
+    bool           onto;
+    gr_real       *y;
+    int64_t        y_row;
+} band;
+
+/* Where window k begins in the interleaved input: constant steps for channel, row and column, or one for all. */
+typedef struct place {
+    int64_t KH, KW, channel, row, col;
+} place;
+
+static int64_t window_at(const place *p, int64_t k)
+{
+    return k / (p->KH * p->KW) * p->channel + k / p->KW % p->KH * p->row + k % p->KW * p->col;
+}
+
+static void multiply(const band *m, const place *p)
+{
+    int64_t   across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
+    gr__dots  d = {.offset = m->offset, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row};
+    for (int64_t j = 0; j < across; j++) {
+        int64_t k = part_of(m->terms, across, j), cols = part_of(m->terms, across, j + 1) - k;
+        for (int64_t b = 0; b < cols; b++)
+            d.b[b] = m->x + window_at(p, k + b);
+        for (int64_t i = 0; i < down; i++) {
+            int64_t f = part_of(m->filters, down, i), rows = part_of(m->filters, down, i + 1) - f;
+            for (int64_t a = 0; a < rows; a++)
+                d.a[a] = m->g + (f + a) * m->g_row;
+            d.y = m->y + f * m->y_row + k;
+            GR__NAME(dots)(&d, (int)rows, (int)cols);
+        }
+    }
+}
+
+static void panels_image(const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int64_t group, int64_t channel, band *m, void *scratch)
+{
+    gr__correlation w = windows(c, m->terms / s->taps);
+    gr__group       x = GR__NAME(group)(c, GR__FORWARD, &(gr__operands){.a = o->a, .b = o->b, .y = o->y}, n, group);
+    int64_t         outs = c->OH * c->OW, most = at_most(OUTPUTS, outs), vectors = ceil_div(most, LANES);
+    int64_t        *offset = scratch, row = most + LANES;
+    gr_real        *panel = (gr_real *)(void *)((char *)scratch + padded_bytes((vectors + 1) * (int64_t)sizeof *offset));
+    for (int64_t t = 0; t <= vectors; t++)
+        offset[t] = t * LANES;
+    x.x += channel * w.x_plane;
+    m->offset = offset;
+    m->x = panel;
+    m->g_row = outs;
+    for (int64_t j = 0; j < outs; j += OUTPUTS) {
+        int64_t count = at_most(OUTPUTS, outs - j);
+        GR__NAME(gather)(&w, &x, 0, w.K, j, count, panel, row);
+        m->g = o->b + (n * c->F + group * s->filters) * outs + j;
+        m->T = count / LANES;
+        m->tail = (int)(count % LANES);
+        multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = s->taps * row, .row = c->KW * row, .col = row});
+        m->onto = true;
+    }
+}
+
+/* Images n..n+images, rows i..end-1 of their outputs. */
+static void images_band(const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int images, int64_t i, int64_t group, int64_t channel, band *m, void *scratch)
+{
+    int64_t         end = at_most(c->OH, i + band_rows(c)), outs = c->OH * c->OW, count = (end - i) * c->OW;
+    gr__correlation w = windows(c, m->terms / s->taps);
+    gr__border      x = GR__NAME(border)(&w, i, end), g = {.h = i, .rows = end - i, .cols = c->OW};
+    int64_t        *offset = scratch;
+    gr_real        *input = (gr_real *)(void *)((char *)scratch + padded_bytes((band_rows(c) * c->OW + 1) * (int64_t)sizeof *offset));
+    gr_real        *grads = input + input_vectors(c, s) * LANES;
+    for (int64_t t = 0; t < count; t++)
+        offset[t] = (t / c->OW * c->SH * x.cols + t % c->OW * c->SW) * LANES;
+
+    const gr_real *from = o->a + (n * c->C + group * s->channels + channel) * c->H * c->W;
+    GR__NAME(interleave)(input, &x, from, o->a + c->N * c->C * c->H * c->W, c->C * c->H * c->W, images, w.channels, c->H, c->W);
+    from = o->b + (n * c->F + group * s->filters) * outs;
+    GR__NAME(interleave)(grads, &g, from, o->b + c->N * c->F * outs, c->F * outs, images, s->filters, c->OH, c->OW);
+    m->offset = offset;
+    m->x = input;
+    m->g = grads;
+    m->g_row = count * LANES;
+    m->T = count;
+    int64_t row = x.cols * LANES;
+    multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = x.rows * row, .row = c->DH * row, .col = c->DW * LANES});
+    m->onto = true;
+}
+
+/* Phase 0: the sum over one part of the images, for some channels of one group, into the part's copy of the kernel. */
+static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
+{
+    shape   s = shape_of(c, plan->variant);
+    int64_t chunk = task % s.chunks, group = task / s.chunks % c->G, part = task / s.chunks / c->G;
+    int64_t channel = chunk * s.together, some = at_most(s.together, s.channels - channel);
+    band    m = {.filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps};
+    m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
+    if (plan->variant == PANELS) {
+        for (int64_t n = part_of(c->N, s.parts, part); n < part_of(c->N, s.parts, part + 1); n++)
+            panels_image(c, &s, o, n, group, channel, &m, scratch);
+        return;
+    }
+    int64_t blocks = ceil_div(c->N, LANES);
+    for (int64_t b = part_of(blocks, s.parts, part); b < part_of(blocks, s.parts, part + 1); b++)
+        for (int64_t i = 0; i < c->OH; i += band_rows(c))
+            images_band(c, &s, o, b * LANES, (int)at_most(LANES, c->N - b * LANES), i, group, channel, &m, scratch);
+}
+
+/* Phase 1: the parts, added in order. */
+static void add_parts(const gr__conv *c, const gr__plan *plan, int64_t task, const gr_real *parts, gr_real *y)
+{
+    shape   s = shape_of(c, plan->variant);
+    int64_t begin = task * ADDED_AT_ONCE, end = at_most(begin + ADDED_AT_ONCE, s.size);
+    memset(y + begin, 0, (size_t)(end - begin) * sizeof *y);
+    for (int64_t part = 0; part < s.parts && plan->tasks[0]; part++)
+        GR__NAME(add)(y + begin, y + begin, 1, parts + part * s.size + begin, 1, end - begin);
+}
+
+void GR__NAME(conv_kernel_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    if (phase == 0)
+        sum_part(c, plan, o, task, shared, scratch);
+    else
+        add_parts(c, plan, task, shared, o->y);
+}
