@@ -1,0 +1,16 @@
+/* gradus.h: the only header a program includes.
+
+   Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients (autograd.h), models and optimisers (nn.h),
+   files (io.h) and data sets (data.h). */
+#ifndef GRADUS_H
+#define GRADUS_H
+
+#include "gradus/autograd.h"
+#include "gradus/core.h"
+#include "gradus/data.h"
+#include "gradus/io.h"
+#include "gradus/nn.h"
+#include "gradus/ops.h"
+#include "gradus/types.h"
+
+#endif

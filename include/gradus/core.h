@@ -1,0 +1,195 @@
+/* core.h: errors, memory and steps, tensors, random numbers, threads. */
+#ifndef GRADUS_CORE_H
+#define GRADUS_CORE_H
+
+#include <stdio.h>
+
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** An array of numbers with a shape and, when it depends on a parameter, a history on the tape. Row-major and contiguous. */
+typedef struct gr_tensor gr_tensor;
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------- */
+
+/** What kind of failure is pending. */
+typedef enum gr_code {
+    GR_OK = 0,
+    GR_ERR_ARGUMENT, /* shapes that do not fit, an option out of range, NULL where a tensor is wanted */
+    GR_ERR_MEMORY,   /* the system has no memory left */
+    GR_ERR_GRAPH,    /* backward that cannot be: freed graph, changed value, nothing to differentiate */
+    GR_ERR_FILE,     /* a file that cannot be opened, read or written */
+    GR_ERR_FORMAT,   /* a file that is not what it claims to be */
+    GR_ERR_NUMBER,   /* NaN or Inf while gr_detect_anomaly is on */
+    GR_ERR_SYSTEM    /* an instruction set that is not there, a thread that does not start */
+} gr_code;
+
+/** The first failure of this thread since the last gr_clear_error, as one line: "op: shapes: the rule broken"; NULL when there is none.
+ *  Lifetime: until gr_clear_error, or the thread's end. */
+GR_API const char *gr_error(void);
+
+/** The kind of the pending failure; GR_OK when there is none. */
+GR_API gr_code gr_error_code(void);
+
+/** Forgets the pending failure of this thread. */
+GR_API void gr_clear_error(void);
+
+/** Has fn called with the message each time a failure becomes pending, in whichever thread; NULL for nobody (the default).
+ *  It is called last, when the library holds no lock and the failed call has nothing left to do: it may print and exit, or just return. */
+GR_API void gr_on_error(void (*fn)(const char *message));
+
+/* ---- memory and steps ------------------------------------------------------------------------------------------------ */
+
+/** An open step: see GR_STEP. */
+typedef struct gr_step {
+    int depth;
+} gr_step;
+
+/** Opens a step. What this thread makes from here on is released by the matching gr_step_end.
+ *  Errors: no memory; then the step's depth is 0, and ending it does nothing. */
+GR_API gr_step gr_step_begin(void);
+
+/** Ends a step, and the steps still open inside it: tensors, history and names made in them are released. */
+GR_API void gr_step_end(gr_step *step);
+
+#define GR__PASTE2(a, b) a##b
+#define GR__PASTE(a, b) GR__PASTE2(a, b)
+
+/** Declares a step that ends with the enclosing block, by whichever way the block is left: GR_STEP; */
+#define GR_STEP __attribute__((cleanup(gr_step_end), unused)) gr_step GR__PASTE(gr__step_, __LINE__) = gr_step_begin()
+
+/** Moves a tensor, same pointer, out of the step it was made in to the enclosing lifetime, and ends its history. Outside any step that
+ *  is the caller's: it then lives until gr_free. Errors: NULL. Returns t. */
+GR_API gr_tensor *gr_keep(gr_tensor *t);
+
+/** Releases a tensor that the caller owns (made from values outside any step, or kept). What the tape still needs of it stays until the
+ *  tape goes. NULL is allowed. Tensors made inside a step need no call. */
+GR_API void gr_free(gr_tensor *t);
+
+/** Releases what operations outside any step have made in this thread: results and their history. Parameters, and tensors made from
+ *  values, stay. Errors: called inside a step. */
+GR_API bool gr_reset(void);
+
+/** Memory of the whole process that the library holds, in bytes. */
+typedef struct gr_memory_info {
+    size_t live;         /* in use by tensors, history and work space */
+    size_t peak;         /* the most that live has been */
+    size_t system;       /* taken from the system: live, and recycled blocks that wait for use */
+    size_t system_calls; /* how often the system was asked */
+} gr_memory_info;
+
+/** The memory held now. A training loop adds no system_calls from its third step on. */
+GR_API gr_memory_info gr_memory(void);
+
+/* ---- making tensors --------------------------------------------------------------------------------------------------- */
+/* A tensor made inside a step is released where the step ends; one made outside lives until gr_free. */
+
+/** A scalar, shape (). */
+GR_API gr_tensor *gr_scalar(double value);
+
+/** A tensor with every element the same. Errors: a negative size, sizes whose product overflows, no memory. */
+GR_API gr_tensor *gr_full(gr_shape shape, double value);
+/** A tensor of zeros. Errors: as gr_full. */
+GR_API gr_tensor *gr_zeros(gr_shape shape);
+/** A tensor of ones. Errors: as gr_full. */
+GR_API gr_tensor *gr_ones(gr_shape shape);
+
+/** The numbers 0, 1, ..., n-1: shape (n). */
+GR_API gr_tensor *gr_arange(int64_t n);
+
+/** A copy of the numbers at values, in row-major order. Errors: as gr_full; values NULL. */
+GR_API gr_tensor *gr_from(gr_shape shape, const gr_real *values);
+/** A copy of the integers at values: labels or indices. Errors: as gr_full; values NULL. */
+GR_API gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values);
+
+/** A copy of t's values without its history. */
+GR_API gr_tensor *gr_copy(const gr_tensor *t);
+
+/** t's values, shared and not copied, without its history: no gradient flows through. */
+GR_API gr_tensor *gr_detach(gr_tensor *t);
+
+/** Marks a leaf as a parameter: operations on it are recorded, and gr_backward leaves its gradient in gr_grad_of. Returns t.
+ *  Errors: t is int32, or the result of a recorded operation. */
+GR_API gr_tensor *gr_param(gr_tensor *t);
+
+/* ---- reading tensors --------------------------------------------------------------------------------------------------- */
+
+/** The shape; rank 0 for NULL. */
+GR_API gr_shape gr_shape_of(const gr_tensor *t);
+/** The size of one dimension, negative ones counted from the last; -1 if there is no such dimension. */
+GR_API int64_t gr_size(const gr_tensor *t, int dim);
+/** The number of elements; -1 for NULL. */
+GR_API int64_t gr_count(const gr_tensor *t);
+/** The kind of element. */
+GR_API gr_dtype gr_dtype_of(const gr_tensor *t);
+/** Whether a gradient flows to t: a parameter, or the result of a recorded operation. */
+GR_API bool gr_requires_grad(const gr_tensor *t);
+
+/** The elements of a real tensor, row-major. Lifetime: the tensor's. Errors: NULL, int32. */
+GR_API const gr_real *gr_data(const gr_tensor *t);
+/** The elements of a real tensor, to change: counts the version up, so that backward refuses what was recorded before.
+ *  Tensors that share storage (reshape, detach) change with it. Errors: NULL, int32. */
+GR_API gr_real *gr_data_mut(gr_tensor *t);
+/** The elements of an int32 tensor. Errors: NULL, a real tensor. */
+GR_API const int32_t *gr_ints(const gr_tensor *t);
+/** The elements of an int32 tensor, to change; as gr_data_mut. */
+GR_API int32_t *gr_ints_mut(gr_tensor *t);
+
+/** The value of a tensor of one element. Errors: NULL, another number of elements; then NaN. */
+GR_API double gr_item(const gr_tensor *t);
+
+/** The tensor as text, as NumPy prints an array: rows in brackets, the fewest digits that tell the numbers apart (at most 8 after the
+ *  point), long ones summarised. Lifetime: the step's (outside any step: until gr_reset). */
+GR_API const char *gr_format(const gr_tensor *t);
+/** Writes gr_format and a newline to standard output. */
+GR_API void gr_print(const gr_tensor *t);
+
+/** A name by printf's format, for parameters made in loops: gr_name("layer%d.conv1", i). Lifetime: the step's (outside any step: until gr_reset). */
+GR_API const char *gr_name(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- random numbers ---------------------------------------------------------------------------------------------------- */
+
+/** A stream of random numbers: Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011). Number i of a stream
+ *  depends on its key and on i alone. A plain value: copy it to branch off. */
+typedef struct gr_rng {
+    uint64_t key;
+    uint64_t counter;
+} gr_rng;
+
+/** The stream for one use (name) of one seed. Different names or seeds give independent streams. */
+GR_API gr_rng gr_rng_of(uint64_t seed, const char *name);
+/** The next number, uniform in [0, 1) with 53 random bits. */
+GR_API double gr_rng_uniform(gr_rng *rng);
+/** The next number of the standard normal distribution (Box-Muller). */
+GR_API double gr_rng_normal(gr_rng *rng);
+/** The next integer, uniform in 0 .. n-1 without bias; 0 for n < 2. */
+GR_API int64_t gr_rng_below(gr_rng *rng, int64_t n);
+
+/** A tensor of numbers uniform in [low, high). Errors: as gr_full. */
+GR_API gr_tensor *gr_uniform(gr_shape shape, gr_rng *rng, double low, double high);
+/** A tensor of normal numbers. Errors: as gr_full. */
+GR_API gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std);
+
+/* ---- threads ----------------------------------------------------------------------------------------------------------- */
+
+/** How many threads one operation may use, from 1; 0 for the default: OMP_NUM_THREADS, or the processors. Results do not depend on it.
+ *  Without OpenMP it is always 1. Errors: negative. */
+GR_API bool gr_set_threads(int threads);
+/** How many threads one operation may use. */
+GR_API int gr_threads(void);
+
+/** The kernels in use: "reference", "baseline", "avx2" or "avx512". Chosen at the first operation by what the processor has, by
+ *  GRADUS_ISA (one of the last three) or by GRADUS_KERNELS=reference (the plain loops). Errors: what they ask for is not there. */
+GR_API const char *gr_kernels(void);
+
+/** The library's version, "0.1.0". */
+GR_API const char *gr_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,306 @@
+/* ops.h: operations on tensors, all differentiable any number of times unless they say otherwise.
+
+   In the comments y is the result and g the gradient of the loss with respect to y. A result belongs to the innermost step (outside any
+   step: until gr_reset). Every operation fails on NULL, on int32 where reals are wanted and the other way round, and when memory runs
+   out; it then returns NULL and the reason is in gr_error. */
+#ifndef GRADUS_OPS_H
+#define GRADUS_OPS_H
+
+#include "core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Several tensors and their number, as two arguments: gr_concat(GR_TENSORS(a, b), 1). C only. */
+#define GR_TENSORS(...) ((gr_tensor *[]){ __VA_ARGS__ }), GR__COUNT(__VA_ARGS__)
+
+/* ---- arithmetic, element by element ------------------------------------------------------------------------------------
+   Two operands broadcast as in NumPy: shapes are aligned at the last dimension, and a size 1 (or a missing dimension) repeats.
+   The gradient of a repeated operand is summed over its repeats. */
+
+/** y = a + b. Gradient: g, g. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_add(gr_tensor *a, gr_tensor *b);
+/** y = a - b. Gradient: g, -g. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b);
+/** y = a b. Gradient: g b, g a. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b);
+/** y = a / b. Gradient: g / b, -g y / b. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_div(gr_tensor *a, gr_tensor *b);
+/** y = a^b. Gradient: g b a^(b-1), and 0 where b = 0; g y log a, and 0 where a = 0 and b >= 0 (PyTorch's). Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b);
+/** y = max(a, b); NaN if either is. Gradient: g to the larger, half to each of equals. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b);
+
+/** y = -x. Gradient: -g. */
+GR_API gr_tensor *gr_neg(gr_tensor *x);
+/** y = factor x. Gradient: factor g. */
+GR_API gr_tensor *gr_scale(gr_tensor *x, double factor);
+/** y = e^x. Gradient: g y. */
+GR_API gr_tensor *gr_exp(gr_tensor *x);
+/** y = log x, natural. Gradient: g / x. */
+GR_API gr_tensor *gr_log(gr_tensor *x);
+/** y = sqrt x. Gradient: g / (2 y). */
+GR_API gr_tensor *gr_sqrt(gr_tensor *x);
+/** y = |x|. Gradient: g sign x, 0 at 0. */
+GR_API gr_tensor *gr_abs(gr_tensor *x);
+/** y = -1, 0 or 1: the sign of x. No gradient: it is zero wherever it is defined. */
+GR_API gr_tensor *gr_sign(gr_tensor *x);
+/** y = max(x, 0). Gradient: g where y > 0, else 0. */
+GR_API gr_tensor *gr_relu(gr_tensor *x);
+/** y = 1 / (1 + e^-x). Gradient: g y (1 - y). */
+GR_API gr_tensor *gr_sigmoid(gr_tensor *x);
+/** y = tanh x. Gradient: g (1 - y^2). */
+GR_API gr_tensor *gr_tanh(gr_tensor *x);
+
+/** y = 1 where a = b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b);
+/** y = 1 where a differs from b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b);
+/** y = 1 where a < b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_lt(gr_tensor *a, gr_tensor *b);
+/** y = 1 where a <= b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_le(gr_tensor *a, gr_tensor *b);
+/** y = 1 where a > b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b);
+/** y = 1 where a >= b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b);
+
+/** y = a where condition is not 0, else b. All three broadcast. Gradient: g to the operand chosen, 0 to the other, none to condition.
+ *  Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b);
+
+/* ---- reductions ----------------------------------------------------------------------------------------------------------- */
+
+/** Options of gr_sum, gr_mean and gr_max. */
+typedef struct gr_reduce_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    gr_dims axes GR__OR({}); /* which dimensions to reduce; none: all */
+    bool keepdim GR__OR(false); /* keep them with size 1 */
+} gr_reduce_options;
+
+/** y = sum of x over .axes. Shape: x's without those dimensions (.keepdim: with size 1). Defaults: all dimensions, giving ().
+ *  Gradient: g at every element summed. Sums run blocked, so that their error does not grow with the length. Errors: an axis that x lacks or named twice. */
+#define gr_sum(...) gr_sum_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_sum as a function, for callers without macros. */
+GR_API gr_tensor *gr_sum_(gr_reduce_options o);
+
+/** y = mean of x over .axes; as gr_sum, divided by the number of elements summed. Gradient: g / that number. NaN over no elements. */
+#define gr_mean(...) gr_mean_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_mean as a function, for callers without macros. */
+GR_API gr_tensor *gr_mean_(gr_reduce_options o);
+
+/** y = the largest of x over .axes, shapes as gr_sum; NaN if one is. Gradient: g, shared evenly by equal largest (PyTorch's amax).
+ *  Errors: as gr_sum; nothing to take the largest of. */
+#define gr_max(...) gr_max_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_max as a function, for callers without macros. */
+GR_API gr_tensor *gr_max_(gr_reduce_options o);
+
+/** y = the index along axis of the largest of x, the first of equals, int32; the axis is dropped. No gradient.
+ *  Errors: an axis that x lacks or that is empty. */
+GR_API gr_tensor *gr_argmax(gr_tensor *x, int axis);
+
+/* ---- shape and movement --------------------------------------------------------------------------------------------------- */
+/* These move elements of either type. Gradient: g, moved back; where elements repeat, summed; where they are left out, 0. */
+
+/** x's elements in another shape, storage shared. One size may be -1: what remains. Errors: a different number of elements. */
+GR_API gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape);
+/** x (N, ...) as (N, product of the rest), storage shared: from images to rows. Errors: rank 0. */
+GR_API gr_tensor *gr_flatten(gr_tensor *x);
+/** x with its dimensions in another order: dimension i of y is dimension order[i] of x. Errors: an order that is no permutation. */
+GR_API gr_tensor *gr_permute(gr_tensor *x, gr_dims order);
+/** x repeated along dimensions of size 1 and new leading ones, to shape. Errors: shapes that do not broadcast so. */
+GR_API gr_tensor *gr_expand(gr_tensor *x, gr_shape shape);
+/** x with the order along dims reversed. Errors: a dimension that x lacks. */
+GR_API gr_tensor *gr_flip(gr_tensor *x, gr_dims dims);
+/** n tensors one behind the other along axis. Shapes: equal except along axis. Errors: unequal shapes or types, n < 1. */
+GR_API gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis);
+
+/** To the end, as a stop of gr_slice. */
+#define GR_END INT64_MAX
+
+/** Options of gr_slice. */
+typedef struct gr_slice_options {
+    int64_t stop GR__OR(0);
+    GR__NAMED
+    int64_t step GR__OR(0); /* 1 */
+} gr_slice_options;
+
+/** gr_slice(x, axis, start, stop, .step): x's indices start, start + step, ... below stop along axis. Negative start and stop count from
+ *  the end, and what lies outside is left out (Python's rule). Defaults: step 1. A slice of the leading dimension shares storage.
+ *  Errors: an axis that x lacks, a step under 1. */
+#define gr_slice(x, axis, start, ...) gr_slice_((x), (axis), (start), GR__LITERAL(gr_slice_options) { .stop = __VA_ARGS__ })
+/** gr_slice as a function, for callers without macros. */
+GR_API gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o);
+
+/** Options of gr_pad. */
+typedef struct gr_pad_options {
+    gr_dims before GR__OR({});
+    GR__NAMED
+    gr_dims after GR__OR({}); /* none: as before */
+    double value GR__OR(0);
+} gr_pad_options;
+
+/** gr_pad(x, GR_DIMS(before each dimension), .after, .value): x with that many elements of .value put before and after each dimension;
+ *  a negative number takes elements away. The slice of equation (1) is a pad with 0. Defaults: after as before, value 0.
+ *  Errors: not one number a dimension, more taken away than there is. */
+#define gr_pad(x, ...) gr_pad_((x), GR__LITERAL(gr_pad_options) { .before = __VA_ARGS__ })
+/** gr_pad as a function, for callers without macros. */
+GR_API gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o);
+
+/* ---- matrices ---------------------------------------------------------------------------------------------------------------- */
+
+/** Options of gr_matmul. */
+typedef struct gr_matmul_options {
+    gr_tensor *b GR__OR(nullptr);
+    GR__NAMED
+    bool transpose_a GR__OR(false); /* a is read as its transpose */
+    bool transpose_b GR__OR(false); /* b likewise */
+} gr_matmul_options;
+
+/** gr_matmul(a, b, .transpose_a, .transpose_b): y = a b over the last two dimensions. Shapes: (..., M, K) by (..., K, N) gives
+ *  (..., M, N); leading dimensions broadcast; a vector (K) is a row on the left and a column on the right, and its dimension is dropped.
+ *  Gradient: g b^T, a^T g. Errors: inner sizes that differ, rank 0. */
+#define gr_matmul(a, ...) gr_matmul_((a), GR__LITERAL(gr_matmul_options) { .b = __VA_ARGS__ })
+/** gr_matmul as a function, for callers without macros. */
+GR_API gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o);
+
+/** Options of gr_linear. */
+typedef struct gr_linear_options {
+    gr_tensor *weight GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *bias GR__OR(nullptr); /* none */
+    gr_act act GR__OR(GR_NO_ACT);
+} gr_linear_options;
+
+/** gr_linear(x, weight, .bias, .act): y = act(x weight^T + bias). Shapes: x (..., I), weight (O, I), bias (O), y (..., O). Gradient, with
+ *  gz = g act': gz weight, gz^T x, gz summed over all but the last dimension. Errors: sizes that do not fit. */
+#define gr_linear(x, ...) gr_linear_((x), GR__LITERAL(gr_linear_options) { .weight = __VA_ARGS__ })
+/** gr_linear as a function, for callers without macros. */
+GR_API gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o);
+
+/* ---- the three convolutions ------------------------------------------------------------------------------------------------------
+   T(x, k, u) = sum of u[n,f,i,j] x[n,c, SH i + DH p - PH, SW j + DW q - PW] k[f,c,p,q], x read as zero outside (1), is linear in each of
+   the three. conv2d is dT/du, conv2d_input_grad dT/dx, conv2d_kernel_grad dT/dk; so the gradients of each are the other two, with the
+   same options. Stride S and dilation D are 1 by default, padding P 0, groups 1; the _hw fields take height and width apart. */
+
+#define GR__CONV_OPTIONS \
+    int stride GR__OR(0); \
+    int padding GR__OR(0); \
+    int dilation GR__OR(0); \
+    int groups GR__OR(0); \
+    gr_hw stride_hw GR__OR({}); \
+    gr_hw padding_hw GR__OR({}); \
+    gr_hw dilation_hw GR__OR({});
+
+/** Options of gr_conv2d. */
+typedef struct gr_conv2d_options {
+    gr_tensor *kernel GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *bias GR__OR(nullptr); /* none */
+    GR__CONV_OPTIONS
+    gr_act act GR__OR(GR_NO_ACT);
+} gr_conv2d_options;
+
+/** gr_conv2d(x, k, .bias, .stride, .padding, .dilation, .groups, .act): Y_nf = act(sum over c of X_nc *filt K_fc + bias_f), equation (33).
+ *  Shapes: x (N,C,H,W), k (F,C/groups,KH,KW), bias (F), y (N,F,OH,OW) with OH = (H + 2 P - D (KH-1) - 1) / S + 1 rounded down.
+ *  Gradient, with gz = g act': X by (34), K by (35), the bias's is gz summed over n, i, j. Errors: channels, groups or sizes that do not fit.
+ *  Source: the appendix "Convolution Backwards Derivation", equations (33) to (35); stride, padding, dilation and groups by the same argument. */
+#define gr_conv2d(x, ...) gr_conv2d_((x), GR__LITERAL(gr_conv2d_options) { .kernel = __VA_ARGS__ })
+/** gr_conv2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o);
+
+/** Options of gr_conv2d_input_grad. */
+typedef struct gr_conv2d_input_grad_options {
+    int64_t width GR__OR(0);
+    GR__NAMED
+    GR__CONV_OPTIONS
+} gr_conv2d_input_grad_options;
+
+/** gr_conv2d_input_grad(g, k, height, width, ...): X_nc = sum over f of K_fc *full G_nf, equation (34), for the convolution with these
+ *  options over an input of height x width. Shapes: g (N,F,OH,OW), k (F,C/groups,KH,KW), result (N,C,height,width).
+ *  Gradient: gr_conv2d of g', gr_conv2d_kernel_grad. Errors: sizes whose convolution would not give g's. */
+#define gr_conv2d_input_grad(g, k, height, ...) gr_conv2d_input_grad_((g), (k), (height), GR__LITERAL(gr_conv2d_input_grad_options) { .width = __VA_ARGS__ })
+/** gr_conv2d_input_grad as a function, for callers without macros. */
+GR_API gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_conv2d_input_grad_options o);
+
+/** Options of gr_conv2d_kernel_grad. */
+typedef struct gr_conv2d_kernel_grad_options {
+    int64_t width GR__OR(0);
+    GR__NAMED
+    GR__CONV_OPTIONS
+} gr_conv2d_kernel_grad_options;
+
+/** gr_conv2d_kernel_grad(x, g, height, width, ...): K_fc = sum over n of X_nc *filt G_nf, equation (35), for the convolution with these
+ *  options and a kernel of height x width. Shapes: x (N,C,H,W), g (N,F,OH,OW), result (F,C/groups,height,width).
+ *  Gradient: gr_conv2d_input_grad, gr_conv2d. Errors: sizes whose convolution would not give g's. */
+#define gr_conv2d_kernel_grad(x, g, height, ...) gr_conv2d_kernel_grad_((x), (g), (height), GR__LITERAL(gr_conv2d_kernel_grad_options) { .width = __VA_ARGS__ })
+/** gr_conv2d_kernel_grad as a function, for callers without macros. */
+GR_API gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr_conv2d_kernel_grad_options o);
+
+/** Options of gr_conv_transpose2d. */
+typedef struct gr_conv_transpose2d_options {
+    gr_tensor *kernel GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *bias GR__OR(nullptr); /* none */
+    GR__CONV_OPTIONS
+    int output_padding GR__OR(0);
+    gr_hw output_padding_hw GR__OR({});
+} gr_conv_transpose2d_options;
+
+/** gr_conv_transpose2d(x, k, .bias, .output_padding, ...): gr_conv2d_input_grad of x, plus the bias. Shapes: x (N,C,H,W), k (C,F/groups,KH,KW),
+ *  bias (F), y (N,F,OH,OW) with OH = (H-1) S - 2 P + D (KH-1) + output_padding + 1. Errors: sizes that do not fit; output_padding
+ *  must be under the stride. */
+#define gr_conv_transpose2d(x, ...) gr_conv_transpose2d_((x), GR__LITERAL(gr_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
+/** gr_conv_transpose2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o);
+
+/** y = a *filt b: y[i,j] = sum over p,q of a[i+p,j+q] b[p,q]; cross-correlation of two matrices without padding.
+ *  Shapes: (HA,WA), (HB,WB), y (HA-HB+1,WA-WB+1). Gradient: b *full g (18), a *filt g (26). Errors: rank, b larger than a. */
+GR_API gr_tensor *gr_conv_filt(gr_tensor *a, gr_tensor *b);
+/** y = a *valid b: gr_conv_filt with b flipped in both directions; convolution without padding. Shapes: as gr_conv_filt. Errors: as gr_conv_filt. */
+GR_API gr_tensor *gr_conv_valid(gr_tensor *a, gr_tensor *b);
+/** y = a *full b: y[k,l] = sum over m,n of a[m,n] b[k-m,l-n]; convolution with full zero padding. Shapes: (HA,WA), (HB,WB),
+ *  y (HA+HB-1,WA+WB-1). Gradient: g *filt b, g *filt a. Errors: rank, an empty operand. */
+GR_API gr_tensor *gr_conv_full(gr_tensor *a, gr_tensor *b);
+
+/* ---- pooling -------------------------------------------------------------------------------------------------------------------- */
+
+/** Options of gr_max_pool2d. */
+typedef struct gr_pool_options {
+    int size GR__OR(0);
+    GR__NAMED
+    int stride GR__OR(0); /* the size */
+    int padding GR__OR(0);
+    gr_hw size_hw GR__OR({});
+    gr_hw stride_hw GR__OR({});
+    gr_hw padding_hw GR__OR({});
+} gr_pool_options;
+
+/** gr_max_pool2d(x, size, .stride, .padding): y = the largest of each window. Shapes: x (N,C,H,W), y (N,C,OH,OW) with
+ *  OH = (H + 2 P - size) / S + 1 rounded down. Defaults: stride the size, padding 0 (padded places never win). Gradient: g to the
+ *  first largest of its window. Errors: a window larger than the padded input, a padding over half the window. */
+#define gr_max_pool2d(x, ...) gr_max_pool2d_((x), GR__LITERAL(gr_pool_options) { .size = __VA_ARGS__ })
+/** gr_max_pool2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o);
+
+/* ---- probabilities and losses --------------------------------------------------------------------------------------------------------- */
+
+/** y = e^x / sum over axis of e^x. Gradient: y (g - sum over axis of g y). Errors: an axis that x lacks. */
+GR_API gr_tensor *gr_softmax(gr_tensor *x, int axis);
+/** y = x - log sum over axis of e^x. Gradient: g - e^y (sum over axis of g). Errors: an axis that x lacks. */
+GR_API gr_tensor *gr_log_softmax(gr_tensor *x, int axis);
+
+/** loss = mean over n of -log_softmax(logits)[n, labels[n]], in nats. Shapes: logits (N,C), labels (N) int32, loss ().
+ *  Gradient: g (softmax(logits) - one_hot(labels)) / N. Errors: shapes, a label outside 0 .. C-1. */
+GR_API gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *labels);
+
+/** loss = mean of (x - target)^2, over all elements. Gradient: 2 g (x - target) / count, and its negative. Errors: unequal shapes. */
+GR_API gr_tensor *gr_mse(gr_tensor *x, gr_tensor *target);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,73 @@
+/* types.h: the plain types that every room shares. Nothing here owns memory. */
+#ifndef GRADUS_TYPES_H
+#define GRADUS_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined _WIN32
+#error "Gradus needs a POSIX system"
+#endif
+
+#define GR_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+#define GR__OR(value) = value            /* default member initialiser: an option left out is the default, without a warning */
+#define GR__LITERAL(type) type
+extern "C" {
+#else
+#define GR__OR(value)
+#define GR__LITERAL(type) (type)
+#endif
+
+/** The element of a real tensor: float in the installed library, double in the build that checks gradients. */
+#ifdef GRADUS_DOUBLE
+typedef double gr_real;
+#else
+typedef float gr_real;
+#endif
+
+/** The most dimensions that a tensor has. */
+#define GR_MAX_DIMS 8
+
+/** What the elements of a tensor are. Labels and indices are GR_INT32 and have no gradient. */
+typedef enum gr_dtype { GR_REAL = 0, GR_INT32 = 1 } gr_dtype;
+
+/** Sizes of the dimensions, outermost first; rank 0 is a scalar. Written gr_shape(64, 1, 28, 28). */
+typedef struct gr_shape {
+    int     rank;
+    int64_t dim[GR_MAX_DIMS];
+} gr_shape;
+
+/** A list of dimensions, negative ones counted from the last. Written GR_DIMS(0, 2, -1). An empty list means "all", where an option allows it. */
+typedef struct gr_dims {
+    int count GR__OR(0);
+    int at[GR_MAX_DIMS] GR__OR({});
+} gr_dims;
+
+/** Height and width of an option that may be a rectangle: .padding_hw = {1, 2}. */
+typedef struct gr_hw {
+    int h GR__OR(0);
+    int w GR__OR(0);
+} gr_hw;
+
+/** An activation that rides along with a layer: .act = GR_RELU. */
+typedef enum gr_act { GR_NO_ACT = 0, GR_RELU = 1, GR_SIGMOID = 2, GR_TANH = 3 } gr_act;
+
+#define GR__COUNT(...) GR__NTH(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define GR__NTH(a, b, c, d, e, f, g, h, i, j, k, l, n, ...) n
+
+#define gr_shape(...) (GR__LITERAL(gr_shape) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
+#define GR_DIMS(...) (GR__LITERAL(gr_dims) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
+
+/* The first field of an options struct is the last required argument. The pointer after it makes an option without its name
+   (gr_sum(x, 1) for gr_sum(x, .keepdim = 1)) a warning. */
+struct gr__options_are_named;
+#define GR__NAMED struct gr__options_are_named *options_are_named GR__OR(nullptr);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,168 @@
+/* core.h (private): what the rooms above core see of tensors, memory, errors and the tape.
+
+   Ownership in one paragraph. A tensor has a count of references: one of its owner (a step, or the caller), one of every node that
+   reads or made it, one of every gradient slot that holds it. A storage has one reference of every tensor that looks into it. A node
+   belongs to the tape, the tape is cut back where a step ends. Tensors point to nodes weakly, nodes to tensors strongly, so there is no
+   cycle and nothing is released recursively. */
+#ifndef GR_CORE_H
+#define GR_CORE_H
+
+#include <stdatomic.h>
+#include <stdarg.h>
+
+#include "gradus/core.h"
+#include "kernels/kernels.h"
+
+/* ---- error.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending failure stays. */
+bool gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "out of memory" in the name of what is being done. */
+bool gr__fail_memory(const char *what, size_t bytes);
+bool gr__failed(void);
+
+typedef struct gr__text {
+    char s[8 * 21 + 4];
+} gr__text;
+gr__text gr__shape_text(const gr_shape *s); /* "(64,3,28,28)" */
+#define GR__TEXT(t) (gr__shape_text(&(t)->shape).s)
+
+/* ---- memory.c: blocks, 64-byte aligned, recycled by size class ----------------------------------------------------------- */
+
+void *gr__alloc(size_t bytes);            /* NULL without an error: the caller knows what it was for */
+void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
+void  gr__memory_thread_end(void);
+
+/* ---- containers.c: stb_ds with a growth that can fail ------------------------------------------------------------------------ */
+
+bool gr__push(void *array, const void *item, size_t size); /* array: pointer to a stb_ds array of items of that size; false: no memory */
+size_t gr__length(const void *array);
+void gr__cut(void *array, size_t length);  /* array itself; keeps its room */
+void gr__drop(void *array);                /* pointer to the array: freed and NULL */
+
+/* A map from strings (copied) to non-NULL pointers. */
+typedef struct gr__map gr__map;
+gr__map *gr__map_new(void);
+bool     gr__map_put(gr__map *m, const char *key, void *value);
+void    *gr__map_get(const gr__map *m, const char *key); /* reads only: threads may share a map that none changes */
+void     gr__map_free(gr__map *m);
+
+/* ---- shape.c ------------------------------------------------------------------------------------------------------------- */
+
+int64_t gr__count(const gr_shape *s); /* -1: a negative size, a bad rank, or a product over the limit */
+bool    gr__same_shape(const gr_shape *a, const gr_shape *b);
+bool    gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
+bool    gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
+void    gr__strides(const gr_shape *s, int64_t *stride);
+
+/* ---- tensor.c ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct gr__storage {
+    atomic_int  refs;
+    atomic_uint version;
+    size_t      bytes;             /* of this header and the data */
+    _Alignas(64) unsigned char data[];
+} gr__storage;
+
+typedef struct gr__node gr__node;
+typedef struct gr__step gr__step;
+
+struct gr_tensor {
+    atomic_int   refs;
+    gr_dtype     dtype;
+    bool         param;       /* a leaf whose gradient is wanted */
+    bool         retain_grad; /* an intermediate whose gradient is wanted */
+    int64_t      count;
+    gr_shape     shape;
+    gr__storage *storage;
+    void        *data;
+    gr__node    *node;  /* what made it, while its step lasts; NULL for a leaf */
+    gr_tensor   *grad;
+    gr__step    *owner; /* NULL: the caller's, or nobody's but the references' */
+    gr_tensor   *prev, *next; /* in the owner's list */
+    uint64_t     pass;  /* the backward pass that has a slot for this leaf, and which */
+    size_t       slot;
+};
+
+gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what); /* not yet owned: one reference, the caller's */
+gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const char *what);
+gr_tensor *gr__ref(gr_tensor *t);
+void       gr__unref(gr_tensor *t); /* NULL allowed */
+gr_real   *gr__reals(const gr_tensor *t);
+int32_t   *gr__ints(const gr_tensor *t);
+unsigned   gr__version_of(const gr_tensor *t);
+void       gr__touch(gr_tensor *t); /* its values are about to change */
+bool       gr__sole(const gr_tensor *t); /* one reference, and storage that nobody shares: free to be changed */
+bool       gr__tracked(const gr_tensor *t);
+
+/* ---- step.c: what a thread has ------------------------------------------------------------------------------------------------ */
+
+struct gr__step {
+    gr__step  *outer;
+    int        depth;   /* 0: the thread's base step */
+    gr_tensor *tensors; /* owned, newest first */
+    size_t     mark;    /* the tape's length when the step began */
+    struct gr__string *strings;
+};
+
+typedef struct gr__thread {
+    gr__step     base, *step; /* step: the innermost; NULL until the thread's first call */
+    gr__node   **tape;        /* stb_ds array, append order is topological order */
+    bool         no_grad, anomaly, in_vjp;
+    uint64_t     pass;        /* the last backward pass begun */
+} gr__thread;
+
+gr__thread *gr__self(void);
+gr_tensor  *gr__own(gr_tensor *t);    /* a result: belongs to the innermost step from here on; NULL allowed */
+gr_tensor  *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step, else the caller's */
+void        gr__disown(gr_tensor *t); /* out of its step; its reference is the caller's */
+char       *gr__string(size_t bytes); /* lives as the step's tensors do */
+
+/* ---- tape.c ------------------------------------------------------------------------------------------------------------------- */
+
+/* An op, beside its code. */
+typedef struct gr__op {
+    const char *name;
+    const char *equation; /* forward and backward, for people */
+    bool (*shape)(gr__node *nd, gr_shape *y);     /* checks inputs and arguments, gives the result's shape */
+    bool (*forward)(gr__node *nd, gr_tensor *y);  /* fills y; may leave nd->saved if nd->record */
+    gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g); /* the gradient for input i, made of public ops */
+    unsigned constant;   /* bit i: input i has no gradient */
+    unsigned ints;       /* bit i: input i is int32 (else real) */
+    bool     moves;      /* moves elements of any type: the result's type is the first input's */
+    bool     broadcasts; /* the driver sums a gradient back to its input's shape */
+} gr__op;
+
+struct gr__node {
+    const gr__op *op;
+    const void   *args; /* the op's own struct */
+    gr_tensor   **in;
+    gr_tensor    *out;
+    gr_tensor    *saved;      /* what forward left for backward */
+    gr_tensor    *left;       /* what vjp leaves for the later inputs of the same visit */
+    unsigned     *version;    /* of every input, then of the result */
+    size_t        index, reach; /* place on the tape; the lowest place that backward from here can reach */
+    size_t        bytes;
+    gr_dtype      dtype;      /* the result's; the shape rule may change it */
+    int64_t       offset;     /* the shape rule of a view: where in input 0; -1: own storage */
+    int           n;
+    bool          record, used; /* used: backward has been through, and released what it held */
+};
+
+/* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
+gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
+void       gr__node_use_up(gr__node *nd);    /* backward is through with it */
+void       gr__tape_cut(gr__thread *me, size_t length);
+
+#define GR__APPLY1(op, args, a) gr__apply((op), 1, (gr_tensor *[]){ (a) }, (args), (args) ? sizeof *(args) : 0)
+
+/* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
+
+const gr__kernels *gr__k(void);   /* NULL with the error set */
+
+/* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
+void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
+/* Every phase and task of a plan. false: no memory for its work space. */
+bool gr__run_plan(const gr__plan *plan, void (*fn)(const void *arg, int phase, int64_t task, void *shared, void *scratch), const void *arg, const char *what);
+
+#endif

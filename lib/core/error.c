@@ -1,0 +1,68 @@
+/* error.c: the first failure of a thread, kept until it is cleared.
+
+   Invariant: message is the text of the failure that came first; later ones, which are its consequences, leave it alone. */
+#include "core/core.h"
+
+static _Thread_local struct {
+    gr_code code;
+    char    message[640];
+} pending;
+
+static _Atomic(void (*)(const char *)) handler;
+
+const char *gr_error(void)
+{
+    return pending.code == GR_OK ? NULL : pending.message;
+}
+
+gr_code gr_error_code(void)
+{
+    return pending.code;
+}
+
+void gr_clear_error(void)
+{
+    pending.code = GR_OK;
+}
+
+void gr_on_error(void (*fn)(const char *message))
+{
+    atomic_store(&handler, fn);
+}
+
+bool gr__failed(void)
+{
+    return pending.code != GR_OK;
+}
+
+bool gr__fail(gr_code code, const char *format, ...)
+{
+    if (pending.code != GR_OK)
+        return false;
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(pending.message, sizeof pending.message, format, ap);
+    va_end(ap);
+    pending.code = code;
+    void (*fn)(const char *) = atomic_load(&handler);
+    if (fn)
+        fn(pending.message);
+    return false;
+}
+
+bool gr__fail_memory(const char *what, size_t bytes)
+{
+    return gr__fail(GR_ERR_MEMORY, "%s: out of memory: %zu bytes were not to be had", what, bytes);
+}
+
+gr__text gr__shape_text(const gr_shape *s)
+{
+    gr__text t;
+    int rank = s->rank < 0 ? 0 : s->rank > GR_MAX_DIMS ? GR_MAX_DIMS : s->rank;
+    size_t at = 0;
+    t.s[at++] = '(';
+    for (int i = 0; i < rank; i++)
+        at += (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+    snprintf(t.s + at, sizeof t.s - at, ")");
+    return t;
+}

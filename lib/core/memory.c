@@ -1,0 +1,158 @@
+/* memory.c: blocks, 64-byte aligned, recycled by size class.
+
+   A size class is a multiple of 64 bytes up to 1 KiB, then four classes to each doubling. Blocks of up to 32 KiB wait in the thread
+   that released them, without a lock, at most 1 MiB a class; the others in the process. Small blocks are cut from slabs.
+   Invariant: what is asked again in the same size is found again; nothing goes back to the system before the process ends, so a
+   loop that does the same things asks for nothing. */
+#include "core/core.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { UNIT = 64, FINE = 16, CLASSES = FINE + 4 * 40, LOCAL_CLASSES = FINE + 4 * 5, SLAB = 64 * 1024, LOCAL_MOST = 1 << 20 };
+
+typedef struct block {
+    struct block *next;
+} block;
+
+typedef struct bin {
+    block *head;
+    int    count;
+} bin;
+
+static struct {
+    pthread_mutex_t lock;
+    block          *head[CLASSES];
+    unsigned char  *slab, *slab_end; /* the uncut rest of the newest slab */
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local bin local[LOCAL_CLASSES];
+static atomic_size_t live, peak, system_bytes, system_calls;
+
+/* The class of a size, and the size that its blocks have. */
+static int class_of(size_t bytes, size_t *size)
+{
+    size_t units = bytes ? (bytes + UNIT - 1) / UNIT : 1;
+    if (units <= FINE) {
+        *size = units * UNIT;
+        return (int)units - 1;
+    }
+    int octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
+    size_t quarter = (size_t)4 << octave;
+    size_t part = (units - ((size_t)FINE << octave) + quarter - 1) / quarter; /* 1 .. 4 */
+    *size = (((size_t)FINE << octave) + part * quarter) * UNIT;
+    return FINE + 4 * octave + (int)part - 1;
+}
+
+static void *from_system(size_t size)
+{
+    void *p = aligned_alloc(UNIT, size);
+    if (p) {
+        atomic_fetch_add(&system_bytes, size);
+        atomic_fetch_add(&system_calls, 1);
+    }
+    return p;
+}
+
+/* With the lock held. */
+static void *take_shared(int class, size_t size)
+{
+    block *b = pool.head[class];
+    if (b) {
+        pool.head[class] = b->next;
+        return b;
+    }
+    if (size > SLAB / 8)
+        return from_system(size);
+    if ((size_t)(pool.slab_end - pool.slab) < size) {
+        unsigned char *fresh = from_system(SLAB);
+        if (!fresh)
+            return NULL;
+        pool.slab = fresh; /* the old slab's rest, under 8 KiB, is given up */
+        pool.slab_end = fresh + SLAB;
+    }
+    void *p = pool.slab;
+    pool.slab += size;
+    return p;
+}
+
+static void count_live(size_t size)
+{
+    size_t now = atomic_fetch_add_explicit(&live, size, memory_order_relaxed) + size;
+    size_t most = atomic_load_explicit(&peak, memory_order_relaxed);
+    while (now > most && !atomic_compare_exchange_weak(&peak, &most, now))
+        ;
+}
+
+void *gr__alloc(size_t bytes)
+{
+    if (bytes > (size_t)1 << 46)
+        return NULL;
+    size_t size;
+    int class = class_of(bytes, &size);
+    void *p = NULL;
+    if (class < LOCAL_CLASSES && local[class].head) {
+        p = local[class].head;
+        local[class].head = local[class].head->next;
+        local[class].count--;
+    } else {
+        pthread_mutex_lock(&pool.lock);
+        p = take_shared(class, size);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    if (p)
+        count_live(size);
+    return p;
+}
+
+/* Moves blocks of a class from this thread to the process until `left` are left. */
+static void hand_over(int class, int left)
+{
+    pthread_mutex_lock(&pool.lock);
+    while (local[class].count > left) {
+        block *b = local[class].head;
+        local[class].head = b->next;
+        local[class].count--;
+        b->next = pool.head[class];
+        pool.head[class] = b;
+    }
+    pthread_mutex_unlock(&pool.lock);
+}
+
+void gr__release(void *p, size_t bytes)
+{
+    if (!p)
+        return;
+    size_t size;
+    int class = class_of(bytes, &size);
+    atomic_fetch_sub_explicit(&live, size, memory_order_relaxed);
+    block *b = p;
+    if (class < LOCAL_CLASSES) {
+        b->next = local[class].head;
+        local[class].head = b;
+        int most = (int)(LOCAL_MOST / size);
+        if (++local[class].count > most)
+            hand_over(class, most / 2);
+        return;
+    }
+    pthread_mutex_lock(&pool.lock);
+    b->next = pool.head[class];
+    pool.head[class] = b;
+    pthread_mutex_unlock(&pool.lock);
+}
+
+void gr__memory_thread_end(void)
+{
+    for (int class = 0; class < LOCAL_CLASSES; class++)
+        hand_over(class, 0);
+}
+
+gr_memory_info gr_memory(void)
+{
+    return (gr_memory_info){
+        .live = atomic_load(&live),
+        .peak = atomic_load(&peak),
+        .system = atomic_load(&system_bytes),
+        .system_calls = atomic_load(&system_calls),
+    };
+}

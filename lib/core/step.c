@@ -1,0 +1,188 @@
+/* step.c: steps, and the lifetimes they give.
+
+   A step owns the tensors made while it was the innermost, and the part of the tape recorded since it began.
+   Invariant: tensors of an inner step are younger than every node of the outer ones, except kept ones, which have no history; so
+   cutting the tape back to the mark leaves no node that knows a tensor of the step. */
+#include "core/core.h"
+
+#include <pthread.h>
+#include <string.h>
+
+typedef struct gr__string string;
+
+struct gr__string {
+    string *next;
+    size_t  bytes;
+    char    s[];
+};
+
+static _Thread_local gr__thread self;
+static pthread_key_t  at_end;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void empty(gr__thread *me, gr__step *step)
+{
+    gr__tape_cut(me, step->mark);
+    while (step->tensors) {
+        gr_tensor *t = step->tensors;
+        gr__disown(t);
+        gr__unref(t);
+    }
+    while (step->strings) {
+        string *s = step->strings;
+        step->strings = s->next;
+        gr__release(s, s->bytes);
+    }
+}
+
+static void end_until(gr__thread *me, int depth)
+{
+    while (me->step->depth >= depth && me->step->outer) {
+        gr__step *step = me->step;
+        empty(me, step);
+        me->step = step->outer;
+        gr__release(step, sizeof *step);
+    }
+}
+
+static void thread_end(void *arg)
+{
+    gr__thread *me = arg;
+    end_until(me, 1);
+    empty(me, &me->base);
+    gr__drop(&me->tape);
+    gr__memory_thread_end();
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&at_end, thread_end);
+}
+
+static void thread_begin(gr__thread *me)
+{
+    me->step = &me->base;
+    pthread_once(&once, make_key);
+    pthread_setspecific(at_end, me); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
+}
+
+gr__thread *gr__self(void)
+{
+    if (!self.step)
+        thread_begin(&self);
+    return &self;
+}
+
+gr_step gr_step_begin(void)
+{
+    gr__thread *me = gr__self();
+    gr__step *step = gr__alloc(sizeof *step);
+    if (!step) {
+        gr__fail_memory("step_begin", sizeof *step);
+        return (gr_step){ 0 };
+    }
+    *step = (gr__step){ .outer = me->step, .depth = me->step->depth + 1, .mark = gr__length(me->tape) };
+    me->step = step;
+    return (gr_step){ step->depth };
+}
+
+void gr_step_end(gr_step *step)
+{
+    if (step && step->depth > 0)
+        end_until(gr__self(), step->depth);
+}
+
+bool gr_reset(void)
+{
+    gr__thread *me = gr__self();
+    if (me->step != &me->base)
+        return gr__fail(GR_ERR_ARGUMENT, "reset: %d steps are open", me->step->depth);
+    empty(me, &me->base);
+    return true;
+}
+
+static void own_by(gr__step *step, gr_tensor *t)
+{
+    t->owner = step;
+    t->prev = NULL;
+    t->next = step->tensors;
+    if (t->next)
+        t->next->prev = t;
+    step->tensors = t;
+}
+
+gr_tensor *gr__own(gr_tensor *t)
+{
+    if (t)
+        own_by(gr__self()->step, t);
+    return t;
+}
+
+gr_tensor *gr__own_leaf(gr_tensor *t)
+{
+    return t && gr__self()->step->outer ? gr__own(t) : t;
+}
+
+void gr__disown(gr_tensor *t)
+{
+    if (!t->owner)
+        return;
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        t->owner->tensors = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    t->owner = NULL;
+    t->prev = t->next = NULL;
+}
+
+gr_tensor *gr_keep(gr_tensor *t)
+{
+    if (!t) {
+        gr__fail(GR_ERR_ARGUMENT, "keep: the tensor is NULL");
+        return NULL;
+    }
+    gr__step *outer = t->owner ? t->owner->outer : NULL;
+    gr__disown(t);
+    if (outer && outer->outer)
+        own_by(outer, t);
+    t->node = NULL;
+    return t;
+}
+
+void gr_free(gr_tensor *t)
+{
+    if (!t)
+        return;
+    gr__disown(t);
+    gr__unref(t);
+}
+
+char *gr__string(size_t bytes)
+{
+    string *s = gr__alloc(sizeof *s + bytes);
+    if (!s) {
+        gr__fail_memory("string", bytes);
+        return NULL;
+    }
+    gr__step *step = gr__self()->step;
+    s->bytes = sizeof *s + bytes;
+    s->next = step->strings;
+    step->strings = s;
+    return s->s;
+}
+
+const char *gr_name(const char *format, ...)
+{
+    va_list ap, again;
+    va_start(ap, format);
+    va_copy(again, ap);
+    int length = vsnprintf(NULL, 0, format, ap);
+    char *s = length < 0 ? NULL : gr__string((size_t)length + 1);
+    if (s)
+        vsnprintf(s, (size_t)length + 1, format, again);
+    va_end(again);
+    va_end(ap);
+    return s;
+}

@@ -1,0 +1,367 @@
+/* elementwise.c: arithmetic, activations and comparisons, element by element.
+
+   y = f(a, b) over the common shape of a and b. Two operands broadcast: along a dimension that one lacks or has with size 1, its
+   stride is 0. Neighbouring dimensions that both operands walk alike are one, so that the kernel runs over the longest row there is.
+   A rule gives the gradient in the result's shape; the backward driver sums it over what was repeated. */
+#include "ops/ops.h"
+
+/* ---- walking two operands ------------------------------------------------------------------------------------------------- */
+
+/* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits over dim. */
+typedef struct walk {
+    int          rank;
+    int64_t      dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
+    int64_t      inner;
+    int          a_step, b_step;
+    gr__binary  *fn;
+    const gr_real *a, *b;
+    gr_real     *y;
+} walk;
+
+static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stride)
+{
+    int64_t own[GR_MAX_DIMS];
+    gr__strides(&t->shape, own);
+    int lead = y->rank - t->shape.rank;
+    for (int i = 0; i < y->rank; i++)
+        stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
+}
+
+/* Whether dimension i continues the one kept before it, for this operand. */
+static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size)
+{
+    return kept[at] == stride[i] * size;
+}
+
+static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
+{
+    w->rank = 0;
+    for (int i = 0; i < y->rank; i++) {
+        if (y->dim[i] == 1)
+            continue;
+        int last = w->rank - 1;
+        if (last >= 0 && continues(w->a_stride, last, a, i, y->dim[i]) && continues(w->b_stride, last, b, i, y->dim[i]))
+            w->dim[last] *= y->dim[i];
+        else
+            w->dim[last = w->rank++] = y->dim[i];
+        w->a_stride[last] = a[i];
+        w->b_stride[last] = b[i];
+    }
+    w->inner = 1;
+    if (w->rank > 0) {
+        w->rank--;
+        w->inner = w->dim[w->rank];
+        w->a_step = (int)w->a_stride[w->rank];
+        w->b_step = (int)w->b_stride[w->rank];
+    }
+}
+
+static void walk_rows(const void *arg, int64_t begin, int64_t end)
+{
+    const walk *w = arg;
+    for (int64_t row = begin; row < end; row++) {
+        int64_t rest = row, a = 0, b = 0;
+        for (int i = w->rank - 1; i >= 0; i--) {
+            int64_t digit = rest % w->dim[i];
+            rest /= w->dim[i];
+            a += digit * w->a_stride[i];
+            b += digit * w->b_stride[i];
+        }
+        w->fn(w->y + row * w->inner, w->a + a, w->a_step, w->b + b, w->b_step, w->inner);
+    }
+}
+
+static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
+{
+    const walk *w = arg;
+    w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step, end - begin);
+}
+
+static bool binary(gr__node *nd, gr_tensor *y, gr__binary *fn)
+{
+    gr_tensor *a = nd->in[0], *b = nd->in[1];
+    walk w = { .fn = fn, .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
+    int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
+    operand_strides(a, &y->shape, a_stride);
+    operand_strides(b, &y->shape, b_stride);
+    merge(&w, &y->shape, a_stride, b_stride);
+    if (y->count == 0)
+        return true;
+    if (w.rank == 0)
+        gr__parallel(w.inner, GR__GRAIN, walk_row_parts, &w);
+    else
+        gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
+    return true;
+}
+
+static bool broadcast_shape(gr__node *nd, gr_shape *y)
+{
+    gr_tensor *a = nd->in[0], *b = nd->in[1];
+    return gr__broadcast(&a->shape, &b->shape, y) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s do not broadcast", nd->op->name, GR__TEXT(a), GR__TEXT(b));
+}
+
+static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b)
+{
+    return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
+}
+
+/* ---- arithmetic of two -------------------------------------------------------------------------------------------------------- */
+
+static bool add_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->add); }
+static bool sub_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->sub); }
+static bool mul_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->mul); }
+static bool div_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->div); }
+static bool pow_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->pow); }
+static bool maximum_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->maximum); }
+
+static gr_tensor *add_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    (void)nd, (void)i;
+    return g;
+}
+
+static gr_tensor *sub_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    (void)nd;
+    return i == 0 ? g : gr_neg(g);
+}
+
+static gr_tensor *mul_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return gr_mul(g, nd->in[1 - i]);
+}
+
+static gr_tensor *div_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *b = nd->in[1];
+    return i == 0 ? gr_div(g, b) : gr_neg(gr_div(gr_mul(g, nd->out), b));
+}
+
+/* What is not chosen is replaced before it is used, so that no infinity times zero comes in at any order. */
+static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0), *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    if (i == 0) {
+        gr_tensor *flat = gr_eq(b, zero);
+        gr_tensor *power = gr_pow(a, gr_where(flat, one, gr_sub(b, one)));
+        return gr_mul(g, gr_where(flat, zero, gr_mul(b, power)));
+    }
+    gr_tensor *flat = gr_mul(gr_eq(a, zero), gr_ge(b, zero));
+    return gr_mul(g, gr_where(flat, zero, gr_mul(nd->out, gr_log(gr_where(flat, one, a)))));
+}
+
+static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i];
+    return gr_mul(g, gr_add(gr_gt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
+}
+
+static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, add_forward, .vjp = add_vjp, .broadcasts = true };
+static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, sub_forward, .vjp = sub_vjp, .broadcasts = true };
+static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, mul_forward, .vjp = mul_vjp, .broadcasts = true };
+static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, div_forward, .vjp = div_vjp, .broadcasts = true };
+static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, pow_forward, .vjp = pow_vjp, .broadcasts = true };
+static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, maximum_forward, .vjp = maximum_vjp, .broadcasts = true };
+
+gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
+gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
+gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b) { return apply2(&mul_op, a, b); }
+gr_tensor *gr_div(gr_tensor *a, gr_tensor *b) { return apply2(&div_op, a, b); }
+gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b) { return apply2(&pow_op, a, b); }
+gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b) { return apply2(&maximum_op, a, b); }
+
+/* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
+
+static bool eq_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->eq); }
+static bool ne_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->ne); }
+static bool lt_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->lt); }
+static bool le_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->le); }
+static bool gt_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->gt); }
+static bool ge_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->ge); }
+
+static const gr__op eq_op = { .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = eq_forward };
+static const gr__op ne_op = { .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = ne_forward };
+static const gr__op lt_op = { .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = lt_forward };
+static const gr__op le_op = { .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = le_forward };
+static const gr__op gt_op = { .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = gt_forward };
+static const gr__op ge_op = { .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = ge_forward };
+
+gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
+gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b) { return apply2(&ne_op, a, b); }
+gr_tensor *gr_lt(gr_tensor *a, gr_tensor *b) { return apply2(&lt_op, a, b); }
+gr_tensor *gr_le(gr_tensor *a, gr_tensor *b) { return apply2(&le_op, a, b); }
+gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b) { return apply2(&gt_op, a, b); }
+gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b) { return apply2(&ge_op, a, b); }
+
+/* ---- functions of one ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct flat {
+    gr__unary     *fn;
+    gr_real       *y;
+    const gr_real *x;
+    double         factor;
+} flat;
+
+static void flat_part(const void *arg, int64_t begin, int64_t end)
+{
+    const flat *f = arg;
+    f->fn(f->y + begin, f->x + begin, end - begin);
+}
+
+static void scale_part(const void *arg, int64_t begin, int64_t end)
+{
+    const flat *f = arg;
+    gr__k()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
+}
+
+static bool unary(gr__node *nd, gr_tensor *y, gr__unary *fn)
+{
+    gr__parallel(y->count, GR__GRAIN, flat_part, &(flat){ .fn = fn, .y = gr__reals(y), .x = gr__reals(nd->in[0]) });
+    return true;
+}
+
+static bool same_shape(gr__node *nd, gr_shape *y)
+{
+    *y = nd->in[0]->shape;
+    return true;
+}
+
+static bool neg_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->neg); }
+static bool exp_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->exp); }
+static bool log_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->log); }
+static bool sqrt_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sqrt); }
+static bool abs_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->abs); }
+static bool sign_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sign); }
+static bool relu_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->relu); }
+static bool sigmoid_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sigmoid); }
+static bool tanh_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->tanh); }
+
+static bool scale_forward(gr__node *nd, gr_tensor *y)
+{
+    const double *factor = nd->args;
+    gr__parallel(y->count, GR__GRAIN, scale_part, &(flat){ .factor = *factor, .y = gr__reals(y), .x = gr__reals(nd->in[0]) });
+    return true;
+}
+
+static gr_tensor *neg_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)nd, (void)i, gr_neg(g); }
+static gr_tensor *scale_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_scale(g, *(const double *)nd->args); }
+static gr_tensor *exp_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, nd->out); }
+static gr_tensor *log_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, nd->in[0]); }
+static gr_tensor *sqrt_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_scale(gr_div(g, nd->out), 0.5); }
+static gr_tensor *abs_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sign(nd->in[0])); }
+static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_RELU, nd->out, g); }
+static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_SIGMOID, nd->out, g); }
+static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_TANH, nd->out, g); }
+
+static const gr__op neg_op = { "neg", "y = -x; gx = -g", same_shape, neg_forward, .vjp = neg_vjp };
+static const gr__op scale_op = { "scale", "y = s x; gx = s g", same_shape, scale_forward, .vjp = scale_vjp };
+static const gr__op exp_op = { "exp", "y = e^x; gx = g y", same_shape, exp_forward, .vjp = exp_vjp };
+static const gr__op log_op = { "log", "y = log x; gx = g / x", same_shape, log_forward, .vjp = log_vjp };
+static const gr__op sqrt_op = { "sqrt", "y = sqrt x; gx = g / (2 y)", same_shape, sqrt_forward, .vjp = sqrt_vjp };
+static const gr__op abs_op = { "abs", "y = |x|; gx = g sign x", same_shape, abs_forward, .vjp = abs_vjp };
+static const gr__op sign_op = { .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = sign_forward };
+static const gr__op relu_op = { "relu", "y = max(x, 0); gx = g [y > 0]", same_shape, relu_forward, .vjp = relu_vjp };
+static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, sigmoid_forward, .vjp = sigmoid_vjp };
+static const gr__op tanh_op = { "tanh", "y = tanh x; gx = g (1 - y^2)", same_shape, tanh_forward, .vjp = tanh_vjp };
+
+static gr_tensor *apply1(const gr__op *op, gr_tensor *x)
+{
+    return gr__apply(op, 1, &x, NULL, 0);
+}
+
+gr_tensor *gr_neg(gr_tensor *x) { return apply1(&neg_op, x); }
+gr_tensor *gr_exp(gr_tensor *x) { return apply1(&exp_op, x); }
+gr_tensor *gr_log(gr_tensor *x) { return apply1(&log_op, x); }
+gr_tensor *gr_sqrt(gr_tensor *x) { return apply1(&sqrt_op, x); }
+gr_tensor *gr_abs(gr_tensor *x) { return apply1(&abs_op, x); }
+gr_tensor *gr_sign(gr_tensor *x) { return apply1(&sign_op, x); }
+gr_tensor *gr_relu(gr_tensor *x) { return apply1(&relu_op, x); }
+gr_tensor *gr_sigmoid(gr_tensor *x) { return apply1(&sigmoid_op, x); }
+gr_tensor *gr_tanh(gr_tensor *x) { return apply1(&tanh_op, x); }
+
+gr_tensor *gr_scale(gr_tensor *x, double factor)
+{
+    return gr__apply(&scale_op, 1, &x, &factor, sizeof factor);
+}
+
+/* ---- activations backwards: h(y, g) = g act'(x), with act' written in y ------------------------------------------------------------------- */
+
+static bool relu_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->relu_grad); }
+static bool sigmoid_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->sigmoid_grad); }
+static bool tanh_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->tanh_grad); }
+
+static gr_tensor *relu_grad_vjp(gr__node *nd, int i, gr_tensor *u)
+{
+    (void)i;
+    return gr__act_grad(GR_RELU, nd->in[0], u);
+}
+
+static gr_tensor *sigmoid_grad_vjp(gr__node *nd, int i, gr_tensor *u)
+{
+    gr_tensor *y = nd->in[0], *g = nd->in[1];
+    if (i == 1)
+        return gr__act_grad(GR_SIGMOID, y, u);
+    gr_tensor *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    return gr_mul(gr_mul(u, g), gr_sub(one, gr_scale(y, 2)));
+}
+
+static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
+{
+    gr_tensor *y = nd->in[0], *g = nd->in[1];
+    return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
+}
+
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, relu_grad_forward, .vjp = relu_grad_vjp, .constant = 1 };
+static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, sigmoid_grad_forward, .vjp = sigmoid_grad_vjp };
+static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, tanh_grad_forward, .vjp = tanh_grad_vjp };
+
+gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
+{
+    static const gr__op *const ops[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };
+    return act == GR_NO_ACT ? g : apply2(ops[act], y, g);
+}
+
+/* ---- choice ----------------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct choice {
+    const gr_real *c, *a, *b;
+    gr_real       *y;
+} choice;
+
+static void choose_part(const void *arg, int64_t begin, int64_t end)
+{
+    const choice *w = arg;
+    gr__k()->where(w->y + begin, w->c + begin, w->a + begin, w->b + begin, end - begin);
+}
+
+static bool where_forward(gr__node *nd, gr_tensor *y)
+{
+    choice w = { gr__reals(nd->in[0]), gr__reals(nd->in[1]), gr__reals(nd->in[2]), gr__reals(y) };
+    gr__parallel(y->count, GR__GRAIN, choose_part, &w);
+    return true;
+}
+
+static gr_tensor *where_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0);
+    return i == 1 ? gr_where(nd->in[0], g, zero) : gr_where(nd->in[0], zero, g);
+}
+
+static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", same_shape, where_forward, .vjp = where_vjp, .constant = 1 };
+
+gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
+{
+    gr_tensor *in[3] = { condition, a, b };
+    if (condition && a && b) {
+        gr_shape y;
+        if (!gr__broadcast(&a->shape, &b->shape, &y) || !gr__broadcast(&condition->shape, &y, &y)) {
+            gr__fail(GR_ERR_ARGUMENT, "where: %s, %s and %s do not broadcast", GR__TEXT(condition), GR__TEXT(a), GR__TEXT(b));
+            return NULL;
+        }
+        for (int i = 0; i < 3; i++)
+            if (!gr__same_shape(&in[i]->shape, &y))
+                in[i] = gr_expand(in[i], y);
+    }
+    return gr__apply(&where_op, 3, in, NULL, 0);
+}

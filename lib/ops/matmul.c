@@ -1,0 +1,189 @@
+/* matmul.c: products of matrices, and the linear layer made of one.
+
+   y = a b gives ga = g b^T and gb = a^T g; with a flag that reads an operand as its transpose, each rule is again one product. */
+#include "ops/ops.h"
+
+#include <string.h>
+
+typedef struct product {
+    bool ta, tb;
+} product;
+
+/* M, N, K and the batch of a product of two operands of rank 2 and more; false where the inner sizes differ. */
+static bool sizes(const gr_tensor *a, const gr_tensor *b, bool ta, bool tb, gr__matmul *m)
+{
+    const int64_t *ad = a->shape.dim + a->shape.rank - 2, *bd = b->shape.dim + b->shape.rank - 2;
+    *m = (gr__matmul){ .M = ad[ta], .K = ad[!ta], .N = bd[!tb], .batch = 1, .transpose_a = ta, .transpose_b = tb };
+    return m->K == bd[tb];
+}
+
+static gr_shape batch_of(const gr_tensor *t)
+{
+    gr_shape s = t->shape;
+    s.rank -= 2;
+    return s;
+}
+
+static bool matmul_shape(gr__node *nd, gr_shape *y)
+{
+    const product *p = nd->args;
+    gr_shape a = batch_of(nd->in[0]), b = batch_of(nd->in[1]);
+    gr__matmul m;
+    sizes(nd->in[0], nd->in[1], p->ta, p->tb, &m);
+    *y = gr__count(&a) == 1 && a.rank <= b.rank ? b : a;
+    y->dim[y->rank++] = m.M;
+    y->dim[y->rank++] = m.N;
+    return true;
+}
+
+typedef struct call {
+    const gr__matmul *m;
+    const gr__plan   *plan;
+    gr__operands      o;
+} call;
+
+static void run(const void *arg, int phase, int64_t task, void *shared, void *scratch)
+{
+    const call *c = arg;
+    gr__k()->matmul_run(c->m, c->plan, &c->o, phase, task, shared, scratch);
+}
+
+static bool multiply(const gr__matmul *m, const gr__operands *o, const char *what)
+{
+    gr__plan plan = { .phases = 0 };
+    gr__k()->matmul_plan(m, &plan);
+    return gr__run_plan(&plan, run, &(call){ m, &plan, *o }, what);
+}
+
+static bool matmul_forward(gr__node *nd, gr_tensor *y)
+{
+    const product *p = nd->args;
+    gr__matmul m;
+    sizes(nd->in[0], nd->in[1], p->ta, p->tb, &m);
+    int64_t a = m.M * m.K, b = m.K * m.N;
+    m.batch = m.M * m.N > 0 ? y->count / (m.M * m.N) : 0;
+    m.a_step = nd->in[0]->count > a ? a : 0;
+    m.b_step = nd->in[1]->count > b ? b : 0;
+    return multiply(&m, &(gr__operands){ .a = gr__reals(nd->in[0]), .b = gr__reals(nd->in[1]), .y = gr__reals(y) }, "matmul");
+}
+
+static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    const product *p = nd->args;
+    gr_tensor *a = nd->in[0], *b = nd->in[1];
+    if (i == 0)
+        return p->ta ? gr_matmul(b, g, .transpose_a = p->tb, .transpose_b = true) : gr_matmul(g, b, .transpose_b = !p->tb);
+    return p->tb ? gr_matmul(g, a, .transpose_a = true, .transpose_b = p->ta) : gr_matmul(a, g, .transpose_a = !p->ta);
+}
+
+static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape, matmul_forward, .vjp = matmul_vjp, .broadcasts = true };
+
+/* Batches that are neither equal nor single are repeated until they are equal. */
+static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
+{
+    gr_shape own = batch_of(t), to = *batch;
+    if (gr__count(&own) == 1 || gr__same_shape(&own, batch))
+        return t;
+    to.dim[to.rank++] = t->shape.dim[t->shape.rank - 2];
+    to.dim[to.rank++] = t->shape.dim[t->shape.rank - 1];
+    return gr_expand(t, to);
+}
+
+static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
+{
+    gr__matmul m;
+    gr_shape ba = batch_of(a), bb = batch_of(b), batch;
+    if (!sizes(a, b, ta, tb, &m) || !gr__broadcast(&ba, &bb, &batch)) {
+        gr__fail(GR_ERR_ARGUMENT, "matmul: %s%s and %s%s: inner sizes must be equal and leading ones broadcast", GR__TEXT(a), ta ? "^T" : "",
+                 GR__TEXT(b), tb ? "^T" : "");
+        return NULL;
+    }
+    if (ba.rank > 0 && bb.rank == 0 && !ta) { /* many rows by one matrix: one product */
+        gr_shape y = a->shape;
+        y.dim[y.rank - 1] = m.N;
+        gr_tensor *flat = gr_reshape(a, gr_shape(gr__count(&ba) * m.M, m.K));
+        return flat ? gr_reshape(product_of_matrices(flat, b, ta, tb), y) : NULL;
+    }
+    a = repeat_batch(a, &batch);
+    b = repeat_batch(b, &batch);
+    return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, &(product){ ta, tb }, sizeof(product));
+}
+
+gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o)
+{
+    gr_tensor *b = o.b;
+    if (!a || !b)
+        return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
+    if (a->shape.rank == 0 || b->shape.rank == 0) {
+        gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(a), GR__TEXT(b));
+        return NULL;
+    }
+    bool row = a->shape.rank == 1, column = b->shape.rank == 1;
+    gr_tensor *left = row ? gr_reshape(a, gr_shape(1, a->count)) : a, *right = column ? gr_reshape(b, gr_shape(b->count, 1)) : b;
+    if (!left || !right)
+        return NULL;
+    gr_tensor *y = product_of_matrices(left, right, !row && o.transpose_a, !column && o.transpose_b);
+    if (!y || !(row || column))
+        return y;
+    gr_shape s = y->shape;
+    if (column)
+        s.rank--;
+    if (row) {
+        if (!column)
+            s.dim[s.rank - 2] = s.dim[s.rank - 1];
+        s.rank--;
+    }
+    return gr_reshape(y, s);
+}
+
+/* ---- linear ------------------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool linear_shape(gr__node *nd, gr_shape *y)
+{
+    const gr_tensor *x = nd->in[0], *w = nd->in[1], *b = nd->n > 2 ? nd->in[2] : NULL;
+    if (w->shape.rank != 2 || x->shape.rank < 1 || x->shape.dim[x->shape.rank - 1] != w->shape.dim[1])
+        return gr__fail(GR_ERR_ARGUMENT, "linear: input %s and weight %s: weight (O,I) wants input (...,I)", GR__TEXT(x), GR__TEXT(w));
+    if (b && (b->shape.rank != 1 || b->count != w->shape.dim[0]))
+        return gr__fail(GR_ERR_ARGUMENT, "linear: weight %s gives %lld numbers, bias %s has others", GR__TEXT(w), (long long)w->shape.dim[0], GR__TEXT(b));
+    *y = x->shape;
+    y->dim[y->rank - 1] = w->shape.dim[0];
+    return true;
+}
+
+static bool linear_forward(gr__node *nd, gr_tensor *y)
+{
+    const gr_tensor *x = nd->in[0], *w = nd->in[1];
+    gr__matmul m = { .N = w->shape.dim[0], .K = w->shape.dim[1], .batch = 1, .transpose_b = true };
+    m.M = m.N > 0 ? y->count / m.N : 0;
+    gr__operands o = { gr__reals(x), gr__reals(w), nd->n > 2 ? gr__reals(nd->in[2]) : NULL, gr__reals(y), *(const gr_act *)nd->args };
+    return multiply(&m, &o, "linear");
+}
+
+/* (..., I) as (rows, I). */
+static gr_tensor *rows(gr_tensor *t)
+{
+    if (!t || t->shape.rank == 2)
+        return t;
+    int64_t last = t->shape.dim[t->shape.rank - 1];
+    return gr_reshape(t, gr_shape(last > 0 ? t->count / last : 0, last));
+}
+
+static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    if (!nd->left && !(nd->left = gr__act_grad(*(const gr_act *)nd->args, nd->out, g)))
+        return NULL;
+    if (i == 0)
+        return gr_matmul(nd->left, nd->in[1]);
+    if (i == 1)
+        return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
+    return gr_sum(rows(nd->left), .axes = GR_DIMS(0));
+}
+
+static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape, linear_forward, .vjp = linear_vjp };
+
+gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o)
+{
+    if (!o.bias && gr__failed())
+        return NULL;
+    return gr__apply(&linear_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.weight, o.bias }, &o.act, sizeof o.act);
+}

@@ -1,0 +1,25 @@
+/* ops.h (private): what the families of ops share. */
+#ifndef GR_OPS_H
+#define GR_OPS_H
+
+#include "core/core.h"
+#include "gradus/ops.h"
+
+/* How many elements are worth waking a thread for. */
+enum { GR__GRAIN = 32768 };
+
+/* A constant inside a rule or a composed op: belongs to the step even outside any step, unlike what the user makes. */
+gr_tensor *gr__constant(const gr_shape *shape, double value);
+/* g summed over what broadcasting repeated, to give the shape back. */
+gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape);
+/* A reduced dimension put back with size 1, so that g broadcasts against what was reduced. */
+gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes);
+/* g act'(x), from the result y = act(x). */
+gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
+
+/* The rank that an op wants of its input, or the error. */
+bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
+/* A pair of options, plain and _hw, with its default where both are 0. */
+void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w);
+
+#endif

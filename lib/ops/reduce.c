@@ -1,0 +1,251 @@
+/* reduce.c: sum, mean and max over dimensions, argmax.
+
+   x is seen as outer x reduced x inner for each run of neighbouring reduced dimensions; several runs are reduced one after another, the
+   last first. Backward of a reduction spreads g over what was reduced: g with the reduced dimensions put back as size 1 broadcasts. */
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* ---- which dimensions ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct reduction {
+    gr_dims axes; /* as given; none: all */
+    bool    keepdim;
+    bool    over[GR_MAX_DIMS];
+} reduction;
+
+static bool mark_axes(reduction *r, int rank, const gr_tensor *x, const char *name)
+{
+    memset(r->over, 0, sizeof r->over);
+    if (r->axes.count < 0 || r->axes.count > GR_MAX_DIMS)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", name, r->axes.count, GR_MAX_DIMS);
+    for (int i = 0; i < rank; i++)
+        r->over[i] = r->axes.count == 0;
+    for (int i = 0; i < r->axes.count; i++) {
+        int axis = r->axes.at[i];
+        if (!gr__axis(&axis, rank))
+            return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", name, GR__TEXT(x), axis);
+        if (r->over[axis])
+            return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", name, axis);
+        r->over[axis] = true;
+    }
+    return true;
+}
+
+static bool reduce_shape(gr__node *nd, gr_shape *y)
+{
+    const reduction *r = nd->args;
+    const gr_shape *x = &nd->in[0]->shape;
+    y->rank = 0;
+    for (int i = 0; i < x->rank; i++)
+        if (!r->over[i] || r->keepdim)
+            y->dim[y->rank++] = r->over[i] ? 1 : x->dim[i];
+    return true;
+}
+
+gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes)
+{
+    reduction r = { .axes = *axes };
+    if (!g || !mark_axes(&r, shape->rank, g, "keepdim"))
+        return NULL;
+    gr_shape kept = *shape;
+    for (int i = 0; i < shape->rank; i++)
+        if (r.over[i])
+            kept.dim[i] = 1;
+    return gr_reshape(g, kept);
+}
+
+/* ---- walking ----------------------------------------------------------------------------------------------------------------------------- */
+
+/* One pass: outer x reduced x inner to outer x inner. */
+typedef struct pass {
+    const gr_real *x;
+    gr_real       *y;
+    int64_t        reduced, inner;
+    double         factor;
+} pass;
+
+static void sum_part(const void *arg, int64_t begin, int64_t end)
+{
+    const pass *p = arg;
+    gr__k()->sum(p->y, p->x, p->reduced, p->inner, p->factor, begin, end);
+}
+
+static void max_part(const void *arg, int64_t begin, int64_t end)
+{
+    const pass *p = arg;
+    gr__k()->max(p->y, p->x, p->reduced, p->inner, begin, end);
+}
+
+/* The last run of reduced dimensions that is left becomes one of size 1; false if there is none. */
+static bool next_run(gr_shape *s, bool *over, int64_t *outer, int64_t *reduced, int64_t *inner)
+{
+    int last = s->rank - 1;
+    while (last >= 0 && !over[last])
+        last--;
+    if (last < 0)
+        return false;
+    *outer = *reduced = *inner = 1;
+    for (int i = last + 1; i < s->rank; i++)
+        *inner *= s->dim[i];
+    int i = last;
+    for (; i >= 0 && over[i]; i--) {
+        *reduced *= s->dim[i];
+        s->dim[i] = 1;
+        over[i] = false;
+    }
+    for (; i >= 0; i--)
+        *outer *= s->dim[i];
+    return true;
+}
+
+static bool reduce(const gr__node *nd, gr_tensor *y, void (*part)(const void *, int64_t, int64_t), double factor)
+{
+    const reduction *r = nd->args;
+    bool over[GR_MAX_DIMS];
+    memcpy(over, r->over, sizeof over);
+    gr_shape s = nd->in[0]->shape;
+    gr_tensor *from = nd->in[0], *held = NULL;
+    int64_t outer, reduced, inner;
+    while (next_run(&s, over, &outer, &reduced, &inner)) {
+        bool last = outer * inner == y->count;
+        gr_tensor *to = last ? y : gr__tensor(GR_REAL, &s, nd->op->name);
+        if (to) {
+            pass p = { gr__reals(from), gr__reals(to), reduced, inner, last ? factor : 1 };
+            gr__parallel(outer * inner, GR__GRAIN / (reduced > 0 ? reduced : 1), part, &p);
+        }
+        gr__unref(held);
+        if (!to)
+            return false;
+        if (last)
+            return true;
+        from = held = to;
+    }
+    /* Nothing to reduce: a scalar. */
+    memcpy(gr__reals(y), gr__reals(from), (size_t)y->count * sizeof(gr_real));
+    return true;
+}
+
+static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
+{
+    reduction r = { .axes = o->axes, .keepdim = o->keepdim };
+    if (o->x && !mark_axes(&r, o->x->shape.rank, o->x, op->name))
+        return NULL;
+    return gr__apply(op, 1, (gr_tensor *[]){ o->x }, &r, sizeof r);
+}
+
+/* ---- sum and mean ---------------------------------------------------------------------------------------------------------------------------- */
+
+static bool sum_forward(gr__node *nd, gr_tensor *y)
+{
+    return reduce(nd, y, sum_part, 1);
+}
+
+static double share(const gr__node *nd)
+{
+    return (double)nd->out->count / (double)nd->in[0]->count;
+}
+
+static bool mean_forward(gr__node *nd, gr_tensor *y)
+{
+    return reduce(nd, y, sum_part, (double)y->count / (double)nd->in[0]->count);
+}
+
+static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    const reduction *r = nd->args;
+    (void)i;
+    return gr_expand(gr__keepdim(g, &nd->in[0]->shape, &r->axes), nd->in[0]->shape);
+}
+
+static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return sum_vjp(nd, i, gr_scale(g, share(nd)));
+}
+
+static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward, .vjp = sum_vjp };
+static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape, mean_forward, .vjp = mean_vjp };
+
+gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
+gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
+
+gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape)
+{
+    gr_dims axes = { .count = 0 };
+    int lead = g->shape.rank - shape->rank;
+    for (int i = 0; i < g->shape.rank; i++)
+        if (i < lead || shape->dim[i - lead] != g->shape.dim[i])
+            axes.at[axes.count++] = i;
+    if (axes.count > 0)
+        g = gr_sum(g, .axes = axes, .keepdim = true);
+    return lead > 0 ? gr_reshape(g, *shape) : g;
+}
+
+/* ---- max --------------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool max_shape(gr__node *nd, gr_shape *y)
+{
+    const reduction *r = nd->args;
+    const gr_tensor *x = nd->in[0];
+    for (int i = 0; i < x->shape.rank; i++)
+        if (r->over[i] && x->shape.dim[i] == 0)
+            return gr__fail(GR_ERR_ARGUMENT, "max: %s has nothing along axis %d to take the largest of", GR__TEXT(x), i);
+    return reduce_shape(nd, y);
+}
+
+static bool max_forward(gr__node *nd, gr_tensor *y)
+{
+    return reduce(nd, y, max_part, 1);
+}
+
+static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    const reduction *r = nd->args;
+    gr_tensor *x = nd->in[0];
+    (void)i;
+    gr_tensor *largest = gr_eq(x, gr__keepdim(gr_detach(nd->out), &x->shape, &r->axes));
+    gr_tensor *ties = gr_sum(largest, .axes = r->axes, .keepdim = true);
+    return gr_mul(largest, gr_div(gr__keepdim(g, &x->shape, &r->axes), ties));
+}
+
+static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward, .vjp = max_vjp };
+
+gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
+
+/* ---- argmax ---------------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool argmax_shape(gr__node *nd, gr_shape *y)
+{
+    const int *axis = nd->args;
+    const gr_tensor *x = nd->in[0];
+    if (x->shape.dim[*axis] == 0)
+        return gr__fail(GR_ERR_ARGUMENT, "argmax: %s has nothing along axis %d", GR__TEXT(x), *axis);
+    y->rank = 0;
+    for (int i = 0; i < x->shape.rank; i++)
+        if (i != *axis)
+            y->dim[y->rank++] = x->shape.dim[i];
+    nd->dtype = GR_INT32;
+    return true;
+}
+
+static bool argmax_forward(gr__node *nd, gr_tensor *y)
+{
+    const int *axis = nd->args;
+    const gr_shape *s = &nd->in[0]->shape;
+    int64_t inner = 1;
+    for (int i = *axis + 1; i < s->rank; i++)
+        inner *= s->dim[i];
+    gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), s->dim[*axis], inner, 0, y->count);
+    return true;
+}
+
+static const gr__op argmax_op = { .name = "argmax", .equation = "y = the first i with x_i = max of x", .shape = argmax_shape, .forward = argmax_forward };
+
+gr_tensor *gr_argmax(gr_tensor *x, int axis)
+{
+    if (x && !gr__axis(&axis, x->shape.rank)) {
+        gr__fail(GR_ERR_ARGUMENT, "argmax: %s has no axis %d", GR__TEXT(x), axis);
+        return NULL;
+    }
+    return gr__apply(&argmax_op, 1, &x, &axis, sizeof axis);
+}
