@@ -14,10 +14,10 @@ AC_DEFUN([GR_IF_FLAGS], [
 # GR_MISSING(WHAT, DEBIAN, FEDORA, ARCH, HOMEBREW): note something that is not there; GR_STOP_IF_MISSING tells them all at once.
 AC_DEFUN([GR_MISSING], [
     gr_missing="$gr_missing${gr_missing:+, }$1"
-    gr_debian="$gr_debian $2"
-    gr_fedora="$gr_fedora $3"
-    gr_arch="$gr_arch $4"
-    gr_homebrew="$gr_homebrew $5"
+    m4_ifval([$2], [gr_debian="$gr_debian $2"])
+    m4_ifval([$3], [gr_fedora="$gr_fedora $3"])
+    m4_ifval([$4], [gr_arch="$gr_arch $4"])
+    m4_ifval([$5], [gr_homebrew="$gr_homebrew $5"])
 ])
 
 AC_DEFUN([GR_STOP_IF_MISSING], [
@@ -26,7 +26,7 @@ AC_DEFUN([GR_STOP_IF_MISSING], [
   Debian, Ubuntu:  apt install$gr_debian
   Fedora:          dnf install$gr_fedora
   Arch:            pacman -S$gr_arch
-  Homebrew:        brew install$gr_homebrew$gr_missing_note
+  Homebrew:        ${gr_homebrew:+brew install$gr_homebrew}$gr_missing_note
 
 On Debian and Ubuntu ./bootstrap installs what is missing.])])
 ])
