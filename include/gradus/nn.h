@@ -1,0 +1,190 @@
+/* nn.h: models of named parameters, layers, optimisers, and files of weights.
+
+   A model is its forward function. A layer makes its parameters, by name, the first time the model is run; after that the model is
+   sealed. Names and layouts are PyTorch's ("conv1.weight"), so that a file of weights moves between the two unchanged. */
+#ifndef GRADUS_NN_H
+#define GRADUS_NN_H
+
+#include "autograd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A set of named parameters, sealed once it is built. Several threads may run one sealed model at once, in eval mode. */
+typedef struct gr_model gr_model;
+
+/** A model's forward function: from a batch to what the loss, or the caller, wants of it. */
+typedef gr_tensor *gr_forward(gr_model *m, gr_tensor *x);
+
+/* ---- building ---------------------------------------------------------------------------------------------------------- */
+
+/** Options of gr_model_build. */
+typedef struct gr_model_options {
+    gr_shape input GR__OR({});
+    GR__NAMED
+    uint64_t seed GR__OR(0); /* of the parameters' first values, and of dropout */
+} gr_model_options;
+
+/** gr_model_build(forward, input shape, .seed): runs forward once on zeros of that shape, without recording, which makes the parameters, and
+ *  seals the model. Each parameter's first values come from (seed, its name), whatever the order. It starts in train mode.
+ *  Errors: whatever forward runs into; a name asked for twice. Lifetime: until gr_model_free. */
+#define gr_model_build(forward, ...) gr_model_build_((forward), GR__LITERAL(gr_model_options) { .input = __VA_ARGS__ })
+/** gr_model_build as a function, for callers without macros. */
+GR_API gr_model *gr_model_build_(gr_forward *forward, gr_model_options o);
+
+/** An empty model to build by hand: run its forward functions, with as many inputs as they like, inside GR_NO_GRAD, then gr_model_seal it. */
+GR_API gr_model *gr_model_open(uint64_t seed);
+/** Seals a model: from here on an unknown name is an error. Errors: NULL, sealed already. */
+GR_API bool gr_model_seal(gr_model *m);
+/** Releases a model and its parameters. NULL is allowed. Optimisers over it must go first. */
+GR_API void gr_model_free(gr_model *m);
+
+/* ---- modes and parameters --------------------------------------------------------------------------------------------------- */
+
+/** Train mode (the default): dropout drops. */
+GR_API void gr_model_train(gr_model *m);
+/** Eval mode: dropout passes everything on. */
+GR_API void gr_model_eval(gr_model *m);
+
+/** Freezes the parameters called name or name.something ("" is all): they get no gradient and optimisers leave them alone.
+ *  Errors: no such parameter. */
+GR_API bool gr_model_freeze(gr_model *m, const char *name);
+/** Undoes gr_model_freeze. Errors: no such parameter. */
+GR_API bool gr_model_unfreeze(gr_model *m, const char *name);
+
+/** The number of parameters (tensors); -1 for NULL. */
+GR_API int gr_model_count(const gr_model *m);
+/** The name of parameter i, in the order they were made; NULL out of range. Lifetime: the model's. */
+GR_API const char *gr_model_name(const gr_model *m, int i);
+/** Parameter i itself; NULL out of range. Lifetime: the model's. */
+GR_API gr_tensor *gr_model_at(const gr_model *m, int i);
+/** The parameter of that name. Lifetime: the model's. Errors: there is none. */
+GR_API gr_tensor *gr_model_get(const gr_model *m, const char *name);
+
+/* ---- layers ------------------------------------------------------------------------------------------------------------------ */
+/* Each fails as the operation it is made of does, and if its name is unknown to a sealed model, or made already while building
+   (unless .shared says that two layers mean to share), or if a parameter of that name has another shape. */
+
+/** Options of gr_nn_param. */
+typedef struct gr_nn_param_options {
+    gr_shape shape GR__OR({});
+    GR__NAMED
+    double value GR__OR(0);   /* the first value of every element ... */
+    double uniform GR__OR(0); /* ... plus a number uniform in [-uniform, uniform) */
+    bool shared GR__OR(false);
+} gr_nn_param_options;
+
+/** gr_nn_param(m, name, shape, .value, .uniform, .shared): the parameter of that name, for layers of one's own; made if the model is being built. */
+#define gr_nn_param(m, name, ...) gr_nn_param_((m), (name), GR__LITERAL(gr_nn_param_options) { .shape = __VA_ARGS__ })
+/** gr_nn_param as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o);
+
+/** Options of gr_nn_linear. */
+typedef struct gr_nn_linear_options {
+    int64_t units GR__OR(0);
+    GR__NAMED
+    gr_act act GR__OR(GR_NO_ACT);
+    bool no_bias GR__OR(false);
+    bool shared GR__OR(false);
+} gr_nn_linear_options;
+
+/** gr_nn_linear(m, name, x, units, .act, .no_bias, .shared): gr_linear by name.weight (units,I) and name.bias (units). Shapes: x (..., I), y (..., units).
+ *  Defaults: first values uniform in +-1/sqrt(I), as PyTorch's. */
+#define gr_nn_linear(m, name, x, ...) gr_nn_linear_((m), (name), (x), GR__LITERAL(gr_nn_linear_options) { .units = __VA_ARGS__ })
+/** gr_nn_linear as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o);
+
+/** Options of gr_nn_conv2d. */
+typedef struct gr_nn_conv2d_options {
+    int kernel GR__OR(0);
+    GR__NAMED
+    gr_hw kernel_hw GR__OR({});
+    GR__CONV_OPTIONS
+    gr_act act GR__OR(GR_NO_ACT);
+    bool no_bias GR__OR(false);
+    bool shared GR__OR(false);
+} gr_nn_conv2d_options;
+
+/** gr_nn_conv2d(m, name, x, filters, kernel, .padding, .stride, .act, ...): gr_conv2d by name.weight (filters,C/groups,kernel,kernel) and name.bias (filters).
+ *  Shapes: x (N,C,H,W), y (N,filters,OH,OW). Defaults: as gr_conv2d; first values uniform in +-1/sqrt(C/groups kernel^2), as PyTorch's. */
+#define gr_nn_conv2d(m, name, x, filters, ...) gr_nn_conv2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv2d_options) { .kernel = __VA_ARGS__ })
+/** gr_nn_conv2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o);
+
+/** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
+ *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
+GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
+
+/* ---- optimisers ------------------------------------------------------------------------------------------------------------------ */
+
+/** What turns gradients into better parameters. Belongs to one model; released by gr_optim_free. */
+typedef struct gr_optim gr_optim;
+
+/** Options of gr_sgd. */
+typedef struct gr_sgd_options {
+    gr_model *model GR__OR(nullptr);
+    GR__NAMED
+    double lr GR__OR(0); /* 0.001 */
+    double momentum GR__OR(0);
+    double dampening GR__OR(0);
+    double weight_decay GR__OR(0);
+    bool nesterov GR__OR(false);
+} gr_sgd_options;
+
+/** gr_sgd(model, .lr, .momentum, .dampening, .weight_decay, .nesterov): stochastic gradient descent, PyTorch's: d = g + weight_decay p;
+ *  v = momentum v + (1 - dampening) d, at first v = d; p -= lr (nesterov ? d + momentum v : v). Defaults: lr 0.001, the others 0.
+ *  Errors: a model that is not sealed, negative numbers, nesterov without momentum or with dampening. */
+#define gr_sgd(...) gr_sgd_(GR__LITERAL(gr_sgd_options) { .model = __VA_ARGS__ })
+/** gr_sgd as a function, for callers without macros. */
+GR_API gr_optim *gr_sgd_(gr_sgd_options o);
+
+/** Options of gr_adam. */
+typedef struct gr_adam_options {
+    gr_model *model GR__OR(nullptr);
+    GR__NAMED
+    double lr GR__OR(0);    /* 0.001 */
+    double beta1 GR__OR(0); /* 0.9 */
+    double beta2 GR__OR(0); /* 0.999 */
+    double eps GR__OR(0);   /* 1e-8 */
+    double weight_decay GR__OR(0);
+    bool no_beta1 GR__OR(false); /* beta1 = 0, which .beta1 cannot say */
+} gr_adam_options;
+
+/** gr_adam(model, .lr, .beta1, .beta2, .eps, .weight_decay): d = g + weight_decay p; m = beta1 m + (1 - beta1) d; v = beta2 v + (1 - beta2) d^2;
+ *  p -= lr m' / (sqrt(v') + eps) with m' = m / (1 - beta1^t), v' = v / (1 - beta2^t). Defaults: 0.001, 0.9, 0.999, 1e-8, 0.
+ *  Errors: a model that is not sealed, numbers out of range. Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1. */
+#define gr_adam(...) gr_adam_(GR__LITERAL(gr_adam_options) { .model = __VA_ARGS__ })
+/** gr_adam as a function, for callers without macros. */
+GR_API gr_optim *gr_adam_(gr_adam_options o);
+
+/** Releases an optimiser. NULL is allowed. */
+GR_API void gr_optim_free(gr_optim *o);
+
+/** Changes every parameter that has a gradient and is not frozen, by the optimiser's rule.
+ *  Errors: a failure is pending (the gradients may not be whole), no parameter has a gradient; then nothing has changed. */
+GR_API bool gr_optim_step(gr_optim *o);
+/** Forgets the gradients of the optimiser's model. */
+GR_API void gr_zero_grad(gr_optim *o);
+/** gr_backward(loss), gr_optim_step, gr_zero_grad. Returns the loss; NaN when one of them failed. */
+GR_API double gr_minimize(gr_optim *o, gr_tensor *loss);
+
+/** The learning rate in use; NaN for NULL. */
+GR_API double gr_optim_lr(const gr_optim *o);
+/** Sets the learning rate, 0 included. Errors: NULL, a negative number. */
+GR_API bool gr_optim_set_lr(gr_optim *o, double lr);
+
+/* ---- files of weights ----------------------------------------------------------------------------------------------------------------- */
+
+/** Writes a model's parameters to a safetensors file, in the order they were made. The file is replaced as a whole or not at all.
+ *  Errors: NULL, a model that is not sealed, a file that cannot be written. */
+GR_API bool gr_save(const gr_model *m, const char *path);
+/** Reads a model's parameters from a safetensors file: exactly the model's names, shapes and element type. If it fails, no parameter has
+ *  changed. Errors: NULL, a model that is not sealed, a file that cannot be read, is malformed or does not fit the model. */
+GR_API bool gr_load(gr_model *m, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,237 @@
+/* model.c: a model is a set of named slots.
+
+   Invariant: until it is sealed a model only grows, and a name is given out once; from then on its slots are fixed, and looking one up
+   writes nothing, so threads may share it. */
+#include "nn/nn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life --------------------------------------------------------------------------------------------------------------------- */
+
+gr_model *gr_model_open(uint64_t seed)
+{
+    gr_model *m = calloc(1, sizeof *m);
+    if (m && (m->by_name = gr__map_new())) {
+        m->seed = seed;
+        return m;
+    }
+    free(m);
+    gr__fail_memory("model", sizeof *m);
+    return NULL;
+}
+
+static void slot_free(gr__slot *s)
+{
+    if (s) {
+        gr__unref(s->t);
+        free(s->name);
+        free(s);
+    }
+}
+
+void gr_model_free(gr_model *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < gr__length(m->slots); i++)
+        slot_free(m->slots[i]);
+    gr__drop(&m->slots);
+    gr__drop(&m->params);
+    gr__map_free(m->by_name);
+    free(m);
+}
+
+bool gr_model_seal(gr_model *m)
+{
+    if (!m)
+        return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is NULL");
+    if (m->sealed)
+        return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is sealed already");
+    m->sealed = true;
+    return true;
+}
+
+gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
+{
+    if (!forward) {
+        gr__fail(GR_ERR_ARGUMENT, "model_build: the forward function is NULL");
+        return NULL;
+    }
+    gr_model *m = gr_model_open(o.seed);
+    if (!m)
+        return NULL;
+    bool recorded = gr_set_recording(false);
+    gr_step step = gr_step_begin();
+    m->eval = true; /* the run is for the parameters: layers that count their runs begin with the first real one */
+    gr_tensor *x = step.depth > 0 ? gr_zeros(o.input) : NULL;
+    bool good = x && forward(m, x);
+    m->eval = false;
+    gr_step_end(&step);
+    gr_set_recording(recorded);
+    if (good && gr_model_seal(m))
+        return m;
+    gr__fail(GR_ERR_ARGUMENT, "model_build: the forward function gave NULL");
+    gr_model_free(m);
+    return NULL;
+}
+
+bool gr__model_built(const gr_model *m, const char *what)
+{
+    if (!m)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
+    return m->sealed || gr__fail(GR_ERR_ARGUMENT, "%s: the model is still being built; gr_model_seal ends that", what);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------------------------ */
+
+static gr__slot *new_slot(const char *name, const gr_shape *shape)
+{
+    gr__slot *s = calloc(1, sizeof *s);
+    size_t size = strlen(name) + 1;
+    if (!s || !(s->name = malloc(size))) {
+        free(s);
+        gr__fail_memory("model", size);
+        return NULL;
+    }
+    memcpy(s->name, name, size);
+    if (shape && !(s->t = gr__tensor(GR_REAL, shape, name))) {
+        slot_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* The map comes last: it has no way back. */
+static gr__slot *add_slot(gr_model *m, const char *name, const gr_shape *shape)
+{
+    gr__slot *s = new_slot(name, shape);
+    if (!s)
+        return NULL;
+    size_t slots = gr__length(m->slots), params = gr__length(m->params);
+    if (gr__push(&m->slots, &s, sizeof s) && (!shape || gr__push(&m->params, &s, sizeof s)) && gr__map_put(m->by_name, name, s))
+        return s;
+    gr__cut(m->slots, slots);
+    gr__cut(m->params, params);
+    slot_free(s);
+    gr__fail_memory("model", sizeof *s);
+    return NULL;
+}
+
+static bool same_kind(const gr__slot *s, const gr_shape *shape)
+{
+    if (!shape != !s->t)
+        return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s", s->name, s->t ? "a parameter" : "a layer");
+    if (shape && !gr__same_shape(&s->t->shape, shape))
+        return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, %s wanted", s->name, GR__TEXT(s->t), gr__shape_text(shape).s);
+    return true;
+}
+
+gr__slot *gr__model_slot(gr_model *m, const char *name, const gr_shape *shape, bool shared)
+{
+    if (!m || !name || !*name) {
+        gr__fail(GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
+        return NULL;
+    }
+    gr__slot *s = gr__map_get(m->by_name, name);
+    if (s && !m->sealed && !shared) {
+        gr__fail(GR_ERR_ARGUMENT, "model: '%s' was made already; layers that mean to share it say .shared", name);
+        return NULL;
+    }
+    if (!s && m->sealed) {
+        gr__fail(GR_ERR_ARGUMENT, "model: there is no '%s', and the model is sealed", name);
+        return NULL;
+    }
+    if (!s)
+        return add_slot(m, name, shape);
+    return same_kind(s, shape) ? s : NULL;
+}
+
+/* ---- modes and parameters ------------------------------------------------------------------------------------------------------------ */
+
+static bool given(const gr_model *m, const char *what)
+{
+    return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
+}
+
+void gr_model_train(gr_model *m)
+{
+    if (given(m, "model_train"))
+        m->eval = false;
+}
+
+void gr_model_eval(gr_model *m)
+{
+    if (given(m, "model_eval"))
+        m->eval = true;
+}
+
+static bool below(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return n == 0 || (strncmp(name, prefix, n) == 0 && (name[n] == '\0' || name[n] == '.'));
+}
+
+static bool set_frozen(gr_model *m, const char *name, bool frozen, const char *what)
+{
+    if (!given(m, what) || !name)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
+    bool found = false;
+    for (size_t i = 0; i < gr__length(m->params); i++) {
+        if (!below(m->params[i]->name, name))
+            continue;
+        found = true;
+        m->params[i]->t->param = !frozen;
+        if (frozen)
+            gr_clear_grad(m->params[i]->t);
+    }
+    return found || gr__fail(GR_ERR_ARGUMENT, "%s: there is no parameter '%s'", what, name);
+}
+
+bool gr_model_freeze(gr_model *m, const char *name)
+{
+    return set_frozen(m, name, true, "model_freeze");
+}
+
+bool gr_model_unfreeze(gr_model *m, const char *name)
+{
+    return set_frozen(m, name, false, "model_unfreeze");
+}
+
+int gr_model_count(const gr_model *m)
+{
+    return given(m, "model_count") ? (int)gr__length(m->params) : -1;
+}
+
+static gr__slot *param_at(const gr_model *m, int i, const char *what)
+{
+    if (!given(m, what))
+        return NULL;
+    if (i >= 0 && (size_t)i < gr__length(m->params))
+        return m->params[i];
+    gr__fail(GR_ERR_ARGUMENT, "%s: parameter %d of %zu", what, i, gr__length(m->params));
+    return NULL;
+}
+
+const char *gr_model_name(const gr_model *m, int i)
+{
+    gr__slot *s = param_at(m, i, "model_name");
+    return s ? s->name : NULL;
+}
+
+gr_tensor *gr_model_at(const gr_model *m, int i)
+{
+    gr__slot *s = param_at(m, i, "model_at");
+    return s ? s->t : NULL;
+}
+
+gr_tensor *gr_model_get(const gr_model *m, const char *name)
+{
+    if (!given(m, "model_get"))
+        return NULL;
+    gr__slot *s = name ? gr__map_get(m->by_name, name) : NULL;
+    if (s && s->t)
+        return s->t;
+    gr__fail(GR_ERR_ARGUMENT, "model_get: there is no parameter '%s'", name ? name : "(NULL)");
+    return NULL;
+}
