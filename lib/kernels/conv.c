@@ -62,8 +62,9 @@ static void plan_of(const gr__conv *c, gr__direction d, gr__plan *plan)
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     if (!c->N || !c->G || !s.rows || !s.y_plane)
         return;
-    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. */
-    if (s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
+    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. Outputs apart from each other (34) have to be written
+       one by one, which costs this variant more than it gains. */
+    if (GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
         images_plan(c, d, plan);
     else
         panels_plan(c, d, plan);
@@ -72,11 +73,11 @@ static void plan_of(const gr__conv *c, gr__direction d, gr__plan *plan)
 /* Tasks run through the chunks of a phase, the phases of a group, the groups of a unit, the units. */
 static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
 {
-    extent          e = extent_of(c, d);
-    int64_t         phases = GR__NAME(phases)(c, d), all = plan->variant == IMAGES ? e.rows : e.outs;
+    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
+    int64_t         phases = GR__NAME(phases)(c, d), all = plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs;
     int64_t         chunks = ceil_div(all, plan->chunk), unit = task / chunks / phases;
     int64_t         begin = task % chunks * plan->chunk, n = unit / c->G * (plan->variant == IMAGES ? LANES : 1);
-    gr__correlation s = GR__NAME(correlation)(c, d, task / chunks % phases);
+    s = GR__NAME(correlation)(c, d, task / chunks % phases);
     gr__group       group = GR__NAME(group)(c, d, o, n, unit % c->G);
     int64_t         end = at_most(begin + plan->chunk, plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs);
     if (begin >= end)

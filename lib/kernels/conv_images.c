@@ -37,8 +37,8 @@ static workspace lay_out(const gr__correlation *s, const gr__group *o, int image
     GR__NAME(kernel_steps)(s, w.step);
     gr__step *step = w.step;
     int64_t   top = s->h.offset + begin * s->h.step - w.border.h, left = s->w.offset - w.border.w;
-    for (int64_t c = 0; c < s->channels; c++)
-        for (int64_t a = 0; a < s->h.taps; a++)
+    for (int64_t a = 0; a < s->h.taps; a++)
+        for (int64_t c = 0; c < s->channels; c++)
             for (int64_t b = 0; b < s->w.taps; b++) {
                 int64_t row = c * w.border.rows + top + a * s->h.offset_step;
                 (step++)->b = (row * w.border.cols + left + b * s->w.offset_step) * LANES;
@@ -47,16 +47,41 @@ static workspace lay_out(const gr__correlation *s, const gr__group *o, int image
     return w;
 }
 
-/* The tile of one block of rows and of n <= GROUP outputs, whose windows begin at from[]. */
-static void fill_tile(const gr__correlation *s, const gr__group *o, const workspace *w, const gr_real *const *from, int64_t n, int64_t r, int rows)
+/* An output: where its window begins, and which of the taps of h fall on the input at all. */
+typedef struct output {
+    const gr_real *from;
+    int64_t        first, end;
+} output;
+
+static output output_at(const gr__correlation *s, const workspace *w, int64_t row, int64_t begin, int64_t col)
 {
-    gr__outer m = {.a = o->k + r * s->k_row, .a_row = s->k_row, .step = w->step, .K = s->K, .y_row = GROUP * LANES};
+    const gr__axis *h = &s->h;
+    int64_t         at = row * h->step + h->offset;
+    output          o = {.from = w->input + ((row - begin) * h->step * w->border.cols + col * s->w.step) * LANES, .end = h->taps};
+    while (o.first < o.end && (at + o.first * h->offset_step < 0 || at + o.first * h->offset_step >= h->in))
+        o.first++;
+    while (o.first < o.end && (at + (o.end - 1) * h->offset_step < 0 || at + (o.end - 1) * h->offset_step >= h->in))
+        o.end--;
+    return o;
+}
+
+/* The tile of one block of rows and of n <= GROUP outputs. */
+static void fill_tile(const gr__correlation *s, const gr__group *o, const workspace *w, const output *out, int64_t n, int64_t r, int rows)
+{
+    gr__outer m = {.a = o->k + r * s->k_row, .a_row = s->k_row, .y_row = GROUP * LANES};
+    int64_t   each = s->channels * s->w.taps; /* terms of one tap of h */
     m.bias = o->bias ? o->bias + r : NULL;
     m.least = GR__NAME(least_of)(o->act);
     for (int64_t j = 0; j < n; j += COLS) {
         int cols = (int)at_most(COLS, n - j);
-        for (int i = 0; i < cols; i++)
-            m.b[i] = from[j + i];
+        int64_t first = s->h.taps, end = 0; /* what any of them needs; the others read the border */
+        for (int i = 0; i < cols; i++) {
+            m.b[i] = out[j + i].from;
+            first = at_most(first, out[j + i].first);
+            end = at_least(end, out[j + i].end);
+        }
+        m.step = w->step + first * each;
+        m.K = at_least(0, end - first) * each;
         m.y = w->tile + j * LANES;
         GR__NAME(outer)(&m, rows, cols);
     }
@@ -91,15 +116,13 @@ GR__INLINE void write_square(const gr__correlation *s, const gr_real *tile, gr_r
 /* Outputs j..j+n of the grid of outs, of all rows. */
 static void one_group(const gr__correlation *s, const gr__group *o, const workspace *w, int images, int64_t G, int64_t begin, int64_t j, int64_t n)
 {
-    const gr_real *from[GROUP];
-    for (int64_t i = 0; i < n; i++) {
-        int64_t h = (j + i) / s->w.outs - begin, t = (j + i) % s->w.outs;
-        from[i] = w->input + (h * s->h.step * w->border.cols + t * s->w.step) * LANES;
-    }
+    output out[GROUP];
+    for (int64_t i = 0; i < n; i++)
+        out[i] = output_at(s, w, (j + i) / s->w.outs, begin, (j + i) % s->w.outs);
     int64_t blocks = ceil_div(s->rows, ROWS), image_step = G * s->rows * s->y_plane;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
-        fill_tile(s, o, w, from, n, r, (int)(end - r));
+        fill_tile(s, o, w, out, n, r, (int)(end - r));
         for (int64_t i = r; i < end; i++)
             for (int64_t l = 0; l < n; l += LANES)
                 write_square(s, w->tile + ((i - r) * GROUP + l) * LANES, o->y + i * s->y_plane, image_step, images, j + l, at_most(LANES, n - l));

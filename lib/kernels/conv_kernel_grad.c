@@ -86,7 +86,7 @@ typedef struct band {
     int64_t        y_row;
 } band;
 
-/* Where window k begins in the interleaved input: constant steps for channel, row and column, or one for all. */
+/* Where the window of channel, tap of h, tap of w begins: so many steps of each. */
 typedef struct place {
     int64_t KH, KW, channel, row, col;
 } place;
@@ -133,7 +133,7 @@ static void panels_image(const gr__conv *c, const shape *s, const gr__operands *
         m->g = o->b + (n * c->F + group * s->filters) * outs + j;
         m->T = count / LANES;
         m->tail = (int)(count % LANES);
-        multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = s->taps * row, .row = c->KW * row, .col = row});
+        multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = c->KW * row, .row = w.channels * c->KW * row, .col = row});
         m->onto = true;
     }
 }

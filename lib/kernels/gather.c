@@ -67,14 +67,14 @@ void GR__NAME(gather)(const gr__correlation *s, const gr__group *o, int64_t k, i
 {
     if (!terms)
         return;
-    int64_t taps = s->h.taps * s->w.taps, c = k / taps, a = k % taps / s->w.taps, b = k % s->w.taps;
+    int64_t b = k % s->w.taps, c = k / s->w.taps % s->channels, a = k / s->w.taps / s->channels;
     for (int64_t i = 0; i < terms; i++, panel += row) {
         gather_row(s, o, o->x + c * s->x_plane, s->h.offset + a * s->h.offset_step, s->w.offset + b * s->w.offset_step, j, n, panel);
         if (++b == s->w.taps) {
             b = 0;
-            if (++a == s->h.taps) {
-                a = 0;
-                c++;
+            if (++c == s->channels) {
+                c = 0;
+                a++;
             }
         }
     }

@@ -75,8 +75,8 @@ gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands
 
 void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step)
 {
-    for (int64_t c = 0; c < s->channels; c++)
-        for (int64_t a = 0; a < s->h.taps; a++)
+    for (int64_t a = 0; a < s->h.taps; a++)
+        for (int64_t c = 0; c < s->channels; c++)
             for (int64_t b = 0; b < s->w.taps; b++)
                 (step++)->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
 }

@@ -37,10 +37,11 @@ int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d);
 gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase);
 gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
 
-/* Where in the kernel term k of the sum stands, in the order channel, tap of h, tap of w; step[k].a. */
+/* Where in the kernel term k of the sum stands: step[k].a. The order is tap of h, channel, tap of w, so that the terms of which
+   a row of outputs has no use, its taps being off the edge of the input, are the first or the last. */
 void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step);
 
-/* Terms k..k+terms of the sum for outputs j..j+n of the grid of outs: row k of the panel begins at k row. What lies outside x
+/* Terms k..k+terms of the sum, in that order, for outputs j..j+n of the grid of outs: row k of the panel begins at k row. What lies outside x
    is zero. The panel is written up to a whole vector past the end of its last row. */
 void GR__NAME(gather)(const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row);
 
