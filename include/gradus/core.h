@@ -49,7 +49,7 @@ typedef struct gr_step {
 } gr_step;
 
 /** Opens a step. What this thread makes from here on is released by the matching gr_step_end.
- *  Errors: no memory; then the step's depth is 0, and ending it does nothing. */
+ *  Errors: no memory, for steps nested over sixteen deep; then the step's depth is 0, and ending it does nothing. */
 GR_API gr_step gr_step_begin(void);
 
 /** Ends a step, and the steps still open inside it: tensors, history and names made in them are released. */

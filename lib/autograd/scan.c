@@ -41,7 +41,11 @@ void gr__pass_end(gr__pass *p)
         gr__unref(go->g);
         gr__unref(go->t);
     }
-    gr__drop(&p->goals);
+    gr__cut(p->goals, 0);
+    if (p->me->spare)
+        gr__drop(&p->goals);
+    else
+        p->me->spare = p->goals;
 }
 
 /* ---- adding up ------------------------------------------------------------------------------------------------------------------- */
@@ -247,6 +251,8 @@ gr__pass gr__pass_begin(const gr_tensor *y)
     static atomic_uint_fast64_t passes; /* tensors that threads share must not take one's pass for another's */
     static gr__node none = { .index = 0, .reach = 1 };
     gr__pass p = { .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none };
+    p.goals = me->spare;
+    me->spare = NULL;
     p.nodes = y->node ? y->node->index - y->node->reach + 1 : 0;
     return p;
 }

@@ -105,11 +105,14 @@ struct gr__step {
     struct gr__string *strings;
 };
 
+enum { GR__READY_STEPS = 16 };
+
 typedef struct gr__thread {
     gr__step     base, *step; /* step: the innermost; NULL until the thread's first call */
+    gr__step     ready[GR__READY_STEPS]; /* for the first depths, so that opening them cannot fail */
     gr__node   **tape;        /* stb_ds array, append order is topological order */
     bool         no_grad, anomaly, in_vjp;
-    uint64_t     pass;        /* the last backward pass begun */
+    void        *spare;       /* an empty stb_ds array, kept by one backward pass for the next */
 } gr__thread;
 
 gr__thread *gr__self(void);

@@ -41,7 +41,8 @@ static void end_until(gr__thread *me, int depth)
         gr__step *step = me->step;
         empty(me, step);
         me->step = step->outer;
-        gr__release(step, sizeof *step);
+        if (step->depth > GR__READY_STEPS)
+            gr__release(step, sizeof *step);
     }
 }
 
@@ -51,6 +52,7 @@ static void thread_end(void *arg)
     end_until(me, 1);
     empty(me, &me->base);
     gr__drop(&me->tape);
+    gr__drop(&me->spare);
     gr__memory_thread_end();
 }
 
@@ -76,12 +78,13 @@ gr__thread *gr__self(void)
 gr_step gr_step_begin(void)
 {
     gr__thread *me = gr__self();
-    gr__step *step = gr__alloc(sizeof *step);
+    int depth = me->step->depth + 1;
+    gr__step *step = depth <= GR__READY_STEPS ? &me->ready[depth - 1] : gr__alloc(sizeof *step);
     if (!step) {
         gr__fail_memory("step_begin", sizeof *step);
         return (gr_step){ 0 };
     }
-    *step = (gr__step){ .outer = me->step, .depth = me->step->depth + 1, .mark = gr__length(me->tape) };
+    *step = (gr__step){ .outer = me->step, .depth = depth, .mark = gr__length(me->tape) };
     me->step = step;
     return (gr_step){ step->depth };
 }

@@ -1,0 +1,266 @@
+/* test_alloc.c: the system has no memory left, at the first, second, ... nth allocation of a training step, a save, a load.
+
+   malloc, calloc, realloc and aligned_alloc are interposed for the whole process, libraries included, so the one that fails may be ours,
+   stb_ds's, jansson's or zlib's. Each n runs in a process of its own, with GRADUS_MEMORY=system so that no block is recycled. Every
+   failure must be an error, must leave the parameters as they were, no gradient half applied and nothing leaked; and with memory back
+   the next attempt must work. A run in which nothing failed ends the count.
+
+   The same interposition counts the system's allocations in a training loop with recycling on: none from the third step. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "lenet.h"
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if !defined __GLIBC__ || defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined SANITIZED
+
+int main(void)
+{
+    puts("skipped: allocation cannot be interposed here (sanitizer, or not glibc)");
+    return 77;
+}
+
+#else
+
+/* ---- the interposed allocator ---------------------------------------------------------------------------------------------------- */
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static long allocations, fail_at; /* fail_at: 0 never */
+
+static int refused(void)
+{
+    if (++allocations != fail_at)
+        return 0;
+    errno = ENOMEM;
+    return 1;
+}
+
+void *malloc(size_t size) { return refused() ? NULL : __libc_malloc(size); }
+void *calloc(size_t n, size_t size) { return refused() ? NULL : __libc_calloc(n, size); }
+void *realloc(void *p, size_t size) { return refused() ? NULL : __libc_realloc(p, size); }
+void *aligned_alloc(size_t alignment, size_t size) { return refused() ? NULL : __libc_memalign(alignment, size); }
+
+/* ---- one attempt in a process of its own ---------------------------------------------------------------------------------------------- */
+
+enum { SURVIVED = 10, NOTHING_FAILED = 11 };
+
+typedef struct scene {
+    gr_model  *net;
+    gr_optim  *o;
+    gr_tensor *images, *labels;
+    char       path[64];
+} scene;
+
+static void need(int good, const char *what)
+{
+    if (good)
+        return;
+    fprintf(stderr, "allocation %ld failed: %s (error: %s)\n", fail_at, what, gr_error() ? gr_error() : "none");
+    _exit(1);
+}
+
+static scene set_up(void)
+{
+    scene s = { 0 };
+    gr_set_threads(1); /* libgomp ends the process when a thread cannot be had */
+    s.net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 7);
+    s.o = gr_sgd(s.net, .lr = 0.02, .momentum = 0.9);
+    noise_batch(7, 4, &s.images, &s.labels);
+    snprintf(s.path, sizeof s.path, "alloc-%ld.safetensors", (long)getpid());
+    need(!gr_error(), "set-up");
+    return s;
+}
+
+static void no_gradients(const scene *s)
+{
+    for (int i = 0; i < gr_model_count(s->net); i++)
+        need(!gr_grad_of(gr_model_at(s->net, i)), "a gradient is left");
+}
+
+/* Each returns whether it worked. */
+static bool do_step(scene *s) { return lenet_step(s->net, s->o, s->images, s->labels) > 0; }
+static bool do_save(scene *s) { return gr_save(s->net, s->path); }
+static bool do_load(scene *s) { return gr_load(s->net, s->path); }
+
+static bool do_build(scene *s)
+{
+    gr_model *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 9);
+    gr_optim *o = m ? gr_adam(m, .lr = 0.1) : NULL;
+    (void)s;
+    gr_optim_free(o);
+    gr_model_free(m);
+    return o != NULL;
+}
+
+static bool do_data(scene *s)
+{
+    gr_dataset *d = gr_digits(20, 1);
+    gr_loader *l = d ? gr_loader_open(d, 8, .seed = 1) : NULL;
+    gr_batch b = { 0 };
+    bool good = l && gr_next_batch(l, &b);
+    (void)s;
+    gr_loader_free(l);
+    gr_dataset_free(d);
+    return good;
+}
+
+static bool do_idx(scene *s)
+{
+    gr_idx *idx = gr_idx_read(s->path);
+    gr_idx_free(idx);
+    return idx != NULL;
+}
+
+static bool do_print(scene *s)
+{
+    GR_STEP;
+    return gr_format(s->images) != NULL;
+}
+
+static void attempt(bool (*act)(scene *), scene *s, long n)
+{
+    uint64_t before = fingerprint(s->net);
+    size_t live = gr_memory().live;
+    allocations = 0;
+    fail_at = n;
+    bool good = act(s);
+    long seen = allocations;
+    fail_at = 0;
+    if (seen < n)
+        _exit(good ? NOTHING_FAILED : 2);
+    fail_at = n; /* for the messages */
+    need(!good || !gr_error(), "it worked, with an error pending");
+    if (!good) {
+        need(gr_error() != NULL, "it failed without an error");
+        need(gr_error_code() == GR_ERR_MEMORY || gr_error_code() == GR_ERR_FILE, "the error is of another kind");
+        need(fingerprint(s->net) == before, "a parameter has changed");
+        need(gr_memory().live == live, "memory has leaked");
+        no_gradients(s);
+    }
+    gr_clear_error();
+    allocations = fail_at = 0;
+    need(act(s), "with memory back it still fails");
+    _exit(SURVIVED);
+}
+
+static int in_a_process(bool (*prepare)(scene *), bool (*act)(scene *), long n)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        scene s = set_up();
+        need(!prepare || prepare(&s), "preparation");
+        attempt(act, &s, n);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    char path[64];
+    snprintf(path, sizeof path, "alloc-%ld.safetensors", (long)child);
+    remove(path);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void every_n(const char *what, bool (*prepare)(scene *), bool (*act)(scene *), long least)
+{
+    long n = 1;
+    int result;
+    while ((result = in_a_process(prepare, act, n)) == SURVIVED)
+        n++;
+    ck_assert_msg(result == NOTHING_FAILED, "%s: allocation %ld: exit %d", what, n, result);
+    ck_assert_msg(n > least, "%s: only %ld allocations were seen", what, n - 1);
+}
+
+/* ---- the tests ------------------------------------------------------------------------------------------------------------------------- */
+
+static bool write_idx_gz(scene *s)
+{
+    unsigned char file[8 + 3000] = { 0, 0, 8, 1, 0, 0, 3000 >> 8, 3000 & 255 };
+    gzFile gz = gzopen(s->path, "wb");
+    bool good = gz && gzwrite(gz, file, sizeof file) == (int)sizeof file;
+    return gz && gzclose(gz) == Z_OK && good;
+}
+
+START_TEST(every_allocation_of_a_step) { every_n("step", NULL, do_step, 80); }
+END_TEST
+START_TEST(every_allocation_of_a_later_step) { every_n("later step", do_step, do_step, 60); }
+END_TEST
+START_TEST(every_allocation_of_a_save) { every_n("save", NULL, do_save, 20); }
+END_TEST
+START_TEST(every_allocation_of_a_load) { every_n("load", do_save, do_load, 20); }
+END_TEST
+START_TEST(every_allocation_of_a_build) { every_n("build", NULL, do_build, 80); }
+END_TEST
+START_TEST(every_allocation_of_a_batch) { every_n("data", NULL, do_data, 5); }
+END_TEST
+START_TEST(every_allocation_of_an_idx_file) { every_n("idx", write_idx_gz, do_idx, 3); }
+END_TEST
+START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 0); }
+END_TEST
+
+/* In a process of its own, where blocks are recycled. */
+static int loop_allocations(void)
+{
+    setenv("GRADUS_MEMORY", "recycle", 1);
+    scene s = set_up();
+    gr_optim *adam = gr_adam(s.net);
+    for (int step = 0; step < 2; step++)
+        lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
+    lenet_step(s.net, s.o, s.images, s.labels);
+    allocations = 0;
+    size_t live = gr_memory().live;
+    for (int step = 0; step < 200; step++)
+        lenet_step(s.net, step % 2 ? adam : s.o, s.images, s.labels);
+    return allocations == 0 && gr_memory().live == live && !gr_error() ? SURVIVED : 1;
+}
+
+START_TEST(a_loop_asks_for_nothing_from_its_third_step)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(loop_allocations());
+    int status = 0;
+    waitpid(child, &status, 0);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), SURVIVED);
+}
+END_TEST
+
+int main(void)
+{
+    setenv("GRADUS_MEMORY", "system", 1);
+    Suite *s = suite_create("alloc");
+    TCase *c = tcase_create("alloc");
+    tcase_set_timeout(c, 300);
+    tcase_add_test(c, every_allocation_of_a_step);
+    tcase_add_test(c, every_allocation_of_a_later_step);
+    tcase_add_test(c, every_allocation_of_a_save);
+    tcase_add_test(c, every_allocation_of_a_load);
+    tcase_add_test(c, every_allocation_of_a_build);
+    tcase_add_test(c, every_allocation_of_a_batch);
+    tcase_add_test(c, every_allocation_of_an_idx_file);
+    tcase_add_test(c, every_allocation_of_a_print);
+    tcase_add_test(c, a_loop_asks_for_nothing_from_its_third_step);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_set_fork_status(r, CK_NOFORK);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
+
+#endif
