@@ -16,14 +16,13 @@ typedef struct extent {
 
 static extent extent_of(const gr__conv *c, gr__direction d)
 {
-    extent e = {0};
+    extent e = { 0 };
     for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
         gr__correlation s = GR__NAME(correlation)(c, d, phase);
         e.K = at_least(e.K, s.K);
         e.outs = at_least(e.outs, s.h.outs * s.w.outs);
         e.rows = at_least(e.rows, s.h.outs);
-        if (s.K)
-            e.row_size = at_least(e.row_size, s.channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
+        if (s.K) e.row_size = at_least(e.row_size, s.channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
     }
     return e;
 }
@@ -58,13 +57,13 @@ static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 
 static void plan_of(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    *plan = (gr__plan){.phases = 1};
+    *plan = (gr__plan){ .phases = 1 };
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    if (!c->N || !c->G || !s.rows || !s.y_plane)
-        return;
+    if (!c->N || !c->G || !s.rows || !s.y_plane) return;
     /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. Outputs apart from each other (34) have to be written
-       one by one, which costs this variant more than it gains. */
-    if (GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
+       one by one, which costs this variant more than it gains; and a kernel of one tap reads each input once, so that there is no
+       copying to save. */
+    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
         images_plan(c, d, plan);
     else
         panels_plan(c, d, plan);
@@ -78,27 +77,34 @@ static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const 
     int64_t         chunks = ceil_div(all, plan->chunk), unit = task / chunks / phases;
     int64_t         begin = task % chunks * plan->chunk, n = unit / c->G * (plan->variant == IMAGES ? LANES : 1);
     s = GR__NAME(correlation)(c, d, task / chunks % phases);
-    gr__group       group = GR__NAME(group)(c, d, o, n, unit % c->G);
-    int64_t         end = at_most(begin + plan->chunk, plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs);
-    if (begin >= end)
-        return;
+    gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
+    int64_t   end = at_most(begin + plan->chunk, plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs);
+    if (begin >= end) return;
     if (plan->variant == IMAGES)
         GR__NAME(images_run)(&s, &group, (int)at_most(LANES, c->N - n), c->G, begin, end, scratch);
     else
         GR__NAME(panels_run)(&s, &group, begin, end, scratch);
 }
 
-void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, plan); }
+void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan)
+{
+    plan_of(c, GR__FORWARD, plan);
+}
 
-void GR__NAME(conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void GR__NAME(conv_run)(
+    const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)phase, (void)shared;
     run(c, GR__FORWARD, plan, o, task, scratch);
 }
 
-void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, plan); }
+void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan)
+{
+    plan_of(c, GR__INPUT_GRAD, plan);
+}
 
-void GR__NAME(conv_input_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void GR__NAME(conv_input_grad_run)(
+    const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)phase, (void)shared;
     run(c, GR__INPUT_GRAD, plan, o, task, scratch);

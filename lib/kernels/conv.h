@@ -16,7 +16,7 @@ size_t GR__NAME(images_scratch)(const gr__correlation *s, int64_t rows);
 void   GR__NAME(images_run)(const gr__correlation *s, const gr__group *o, int images, int64_t G, int64_t begin, int64_t end, void *scratch);
 
 /* The activation of n numbers that the register block did not already bound. */
-void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
+void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
 gr_real GR__NAME(least_of)(gr_act act); /* the bound */
 
 /* Where output j of the grid of outs stands in its plane. */
@@ -27,6 +27,9 @@ GR__INLINE int64_t place_of(const gr__correlation *s, int64_t j)
 }
 
 /* Do the outs stand side by side in memory? */
-GR__INLINE bool is_dense(const gr__correlation *s) { return s->h.out_step == 1 && s->w.out_step == 1; }
+GR__INLINE bool is_dense(const gr__correlation *s)
+{
+    return s->h.out_step == 1 && s->w.out_step == 1;
+}
 
 #endif

@@ -12,7 +12,10 @@ typedef struct workspace {
     gr__border border;
 } workspace;
 
-static size_t steps_bytes(int64_t K) { return padded_bytes(K * (int64_t)sizeof(gr__step)); }
+static size_t steps_bytes(int64_t K)
+{
+    return padded_bytes(K * (int64_t)sizeof(gr__step));
+}
 
 static size_t input_bytes(const gr__correlation *s, const gr__border *b)
 {
@@ -29,11 +32,10 @@ size_t GR__NAME(images_scratch)(const gr__correlation *s, int64_t rows)
 
 static workspace lay_out(const gr__correlation *s, const gr__group *o, int images, int64_t G, int64_t begin, int64_t end, void *scratch)
 {
-    workspace w = {.step = scratch, .border = GR__NAME(border)(s, begin, end)};
+    workspace w = { .step = scratch, .border = GR__NAME(border)(s, begin, end) };
     w.input = (gr_real *)(void *)((char *)scratch + steps_bytes(s->K));
     w.tile = (gr_real *)(void *)((char *)w.input + input_bytes(s, &w.border));
-    if (!s->K)
-        return w;
+    if (!s->K) return w;
     GR__NAME(kernel_steps)(s, w.step);
     gr__step *step = w.step;
     int64_t   top = s->h.offset + begin * s->h.step - w.border.h, left = s->w.offset - w.border.w;
@@ -57,23 +59,21 @@ static output output_at(const gr__correlation *s, const workspace *w, int64_t ro
 {
     const gr__axis *h = &s->h;
     int64_t         at = row * h->step + h->offset;
-    output          o = {.from = w->input + ((row - begin) * h->step * w->border.cols + col * s->w.step) * LANES, .end = h->taps};
-    while (o.first < o.end && (at + o.first * h->offset_step < 0 || at + o.first * h->offset_step >= h->in))
-        o.first++;
-    while (o.first < o.end && (at + (o.end - 1) * h->offset_step < 0 || at + (o.end - 1) * h->offset_step >= h->in))
-        o.end--;
+    output          o = { .from = w->input + ((row - begin) * h->step * w->border.cols + col * s->w.step) * LANES, .end = h->taps };
+    while (o.first < o.end && (at + o.first * h->offset_step < 0 || at + o.first * h->offset_step >= h->in)) o.first++;
+    while (o.first < o.end && (at + (o.end - 1) * h->offset_step < 0 || at + (o.end - 1) * h->offset_step >= h->in)) o.end--;
     return o;
 }
 
 /* The tile of one block of rows and of n <= GROUP outputs. */
 static void fill_tile(const gr__correlation *s, const gr__group *o, const workspace *w, const output *out, int64_t n, int64_t r, int rows)
 {
-    gr__outer m = {.a = o->k + r * s->k_row, .a_row = s->k_row, .y_row = GROUP * LANES};
+    gr__outer m = { .a = o->k + r * s->k_row, .a_row = s->k_row, .y_row = GROUP * LANES };
     int64_t   each = s->channels * s->w.taps; /* terms of one tap of h */
     m.bias = o->bias ? o->bias + r : NULL;
     m.least = GR__NAME(least_of)(o->act);
     for (int64_t j = 0; j < n; j += COLS) {
-        int cols = (int)at_most(COLS, n - j);
+        int     cols = (int)at_most(COLS, n - j);
         int64_t first = s->h.taps, end = 0; /* what any of them needs; the others read the border */
         for (int i = 0; i < cols; i++) {
             m.b[i] = out[j + i].from;
@@ -85,47 +85,44 @@ static void fill_tile(const gr__correlation *s, const gr__group *o, const worksp
         m.y = w->tile + j * LANES;
         GR__NAME(outer)(&m, rows, cols);
     }
-    for (int i = 0; i < rows; i++)
-        GR__NAME(activate)(w->tile + i * GROUP * LANES, n * LANES, o->act);
+    for (int i = 0; i < rows; i++) GR__NAME(activate)(w->tile + i * GROUP * LANES, n * LANES, o->act);
 }
 
 /* Deals LANES outputs of one row of the tile back to their images; y is the row's plane in the first image. */
-GR__INLINE void write_square(const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t image_step, int images, int64_t j, int64_t n)
+GR__INLINE void write_square(
+    const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t image_step, int images, int64_t j, int64_t n)
 {
     vec v[LANES];
     GR__UNROLL
-    for (int i = 0; i < LANES; i++)
-        v[i] = vec_load(tile + i * LANES);
+    for (int i = 0; i < LANES; i++) v[i] = vec_load(tile + i * LANES);
     vec_transpose(v);
     if (is_dense(s) && images == LANES && n == LANES) {
         GR__UNROLL
-        for (int i = 0; i < LANES; i++)
-            vec_store(y + i * image_step + j, v[i]);
+        for (int i = 0; i < LANES; i++) vec_store(y + i * image_step + j, v[i]);
     } else if (is_dense(s)) {
-        for (int i = 0; i < images; i++)
-            vec_store_some(y + i * image_step + j, v[i], n);
+        for (int i = 0; i < images; i++) vec_store_some(y + i * image_step + j, v[i], n);
     } else {
         for (int64_t l = 0; l < n; l++) {
             int64_t place = place_of(s, j + l);
-            for (int i = 0; i < images; i++)
-                y[i * image_step + place] = tile[l * LANES + i];
+            for (int i = 0; i < images; i++) y[i * image_step + place] = tile[l * LANES + i];
         }
     }
 }
 
 /* Outputs j..j+n of the grid of outs, of all rows. */
-static void one_group(const gr__correlation *s, const gr__group *o, const workspace *w, int images, int64_t G, int64_t begin, int64_t j, int64_t n)
+static void one_group(
+    const gr__correlation *s, const gr__group *o, const workspace *w, int images, int64_t G, int64_t begin, int64_t j, int64_t n)
 {
     output out[GROUP];
-    for (int64_t i = 0; i < n; i++)
-        out[i] = output_at(s, w, (j + i) / s->w.outs, begin, (j + i) % s->w.outs);
+    for (int64_t i = 0; i < n; i++) out[i] = output_at(s, w, (j + i) / s->w.outs, begin, (j + i) % s->w.outs);
     int64_t blocks = ceil_div(s->rows, ROWS), image_step = G * s->rows * s->y_plane;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
         fill_tile(s, o, w, out, n, r, (int)(end - r));
         for (int64_t i = r; i < end; i++)
             for (int64_t l = 0; l < n; l += LANES)
-                write_square(s, w->tile + ((i - r) * GROUP + l) * LANES, o->y + i * s->y_plane, image_step, images, j + l, at_most(LANES, n - l));
+                write_square(
+                    s, w->tile + ((i - r) * GROUP + l) * LANES, o->y + i * s->y_plane, image_step, images, j + l, at_most(LANES, n - l));
     }
 }
 

@@ -5,8 +5,8 @@
 #include "table.h"
 
 enum { PANELS, IMAGES };
-enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 }; /* panels: columns, and about as many rows */
-enum { VECTORS = 256 };                      /* images: outputs in a band, about */
+enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 };  /* panels: columns, and about as many rows */
+enum { VECTORS = 256 };                       /* images: outputs in a band, about */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
 enum { ADDED_AT_ONCE = 4096 };
 
@@ -18,7 +18,7 @@ typedef struct shape {
 
 static shape shape_of(const gr__conv *c, int variant)
 {
-    shape s = {.filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G};
+    shape s = { .filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G };
     s.together = at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
     s.chunks = ceil_div(s.channels, s.together);
     s.size = c->F * s.channels * s.taps;
@@ -27,7 +27,10 @@ static shape shape_of(const gr__conv *c, int variant)
     return s;
 }
 
-static int64_t band_rows(const gr__conv *c) { return at_most(c->OH, at_least(1, VECTORS / c->OW)); }
+static int64_t band_rows(const gr__conv *c)
+{
+    return at_most(c->OH, at_least(1, VECTORS / c->OW));
+}
 
 /* The channels c..c+together of one group, as the correlation that reads their windows. */
 static gr__correlation windows(const gr__conv *c, int64_t channels)
@@ -41,8 +44,8 @@ static gr__correlation windows(const gr__conv *c, int64_t channels)
 static size_t panels_scratch(const gr__conv *c, const shape *s)
 {
     int64_t outputs = at_most(OUTPUTS, c->OH * c->OW);
-    return padded_bytes((ceil_div(outputs, LANES) + 1) * (int64_t)sizeof(int64_t))
-         + padded_bytes((s->together * s->taps * (outputs + LANES) + LANES) * (int64_t)sizeof(gr_real));
+    return padded_bytes((ceil_div(outputs, LANES) + 1) * (int64_t)sizeof(int64_t)) +
+           padded_bytes((s->together * s->taps * (outputs + LANES) + LANES) * (int64_t)sizeof(gr_real));
 }
 
 static int64_t input_vectors(const gr__conv *c, const shape *s)
@@ -60,9 +63,8 @@ static size_t images_scratch(const gr__conv *c, const shape *s)
 
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
-    *plan = (gr__plan){.phases = 2};
-    if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW)
-        return;
+    *plan = (gr__plan){ .phases = 2 };
+    if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW) return;
     bool empty = !c->N || !c->OH || !c->OW;
     plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 ? IMAGES : PANELS;
     shape s = shape_of(c, plan->variant);
@@ -98,31 +100,29 @@ static int64_t window_at(const place *p, int64_t k)
 
 static void multiply(const band *m, const place *p)
 {
-    int64_t   across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
-    gr__dots  d = {.offset = m->offset, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row};
+    int64_t  across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
+    gr__dots d = { .offset = m->offset, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
     for (int64_t j = 0; j < across; j++) {
         int64_t k = part_of(m->terms, across, j), cols = part_of(m->terms, across, j + 1) - k;
-        for (int64_t b = 0; b < cols; b++)
-            d.b[b] = m->x + window_at(p, k + b);
+        for (int64_t b = 0; b < cols; b++) d.b[b] = m->x + window_at(p, k + b);
         for (int64_t i = 0; i < down; i++) {
             int64_t f = part_of(m->filters, down, i), rows = part_of(m->filters, down, i + 1) - f;
-            for (int64_t a = 0; a < rows; a++)
-                d.a[a] = m->g + (f + a) * m->g_row;
+            for (int64_t a = 0; a < rows; a++) d.a[a] = m->g + (f + a) * m->g_row;
             d.y = m->y + f * m->y_row + k;
             GR__NAME(dots)(&d, (int)rows, (int)cols);
         }
     }
 }
 
-static void panels_image(const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int64_t group, int64_t channel, band *m, void *scratch)
+static void panels_image(
+    const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int64_t group, int64_t channel, band *m, void *scratch)
 {
     gr__correlation w = windows(c, m->terms / s->taps);
-    gr__group       x = GR__NAME(group)(c, GR__FORWARD, &(gr__operands){.a = o->a, .b = o->b, .y = o->y}, n, group);
+    gr__group       x = GR__NAME(group)(c, GR__FORWARD, &(gr__operands){ .a = o->a, .b = o->b, .y = o->y }, n, group);
     int64_t         outs = c->OH * c->OW, most = at_most(OUTPUTS, outs), vectors = ceil_div(most, LANES);
     int64_t        *offset = scratch, row = most + LANES;
     gr_real        *panel = (gr_real *)(void *)((char *)scratch + padded_bytes((vectors + 1) * (int64_t)sizeof *offset));
-    for (int64_t t = 0; t <= vectors; t++)
-        offset[t] = t * LANES;
+    for (int64_t t = 0; t <= vectors; t++) offset[t] = t * LANES;
     x.x += channel * w.x_plane;
     m->offset = offset;
     m->x = panel;
@@ -133,22 +133,22 @@ static void panels_image(const gr__conv *c, const shape *s, const gr__operands *
         m->g = o->b + (n * c->F + group * s->filters) * outs + j;
         m->T = count / LANES;
         m->tail = (int)(count % LANES);
-        multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = c->KW * row, .row = w.channels * c->KW * row, .col = row});
+        multiply(m, &(place){ .KH = c->KH, .KW = c->KW, .channel = c->KW * row, .row = w.channels * c->KW * row, .col = row });
         m->onto = true;
     }
 }
 
 /* Images n..n+images, rows i..end-1 of their outputs. */
-static void images_band(const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int images, int64_t i, int64_t group, int64_t channel, band *m, void *scratch)
+static void images_band(const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int images, int64_t i, int64_t group,
+    int64_t channel, band *m, void *scratch)
 {
     int64_t         end = at_most(c->OH, i + band_rows(c)), outs = c->OH * c->OW, count = (end - i) * c->OW;
     gr__correlation w = windows(c, m->terms / s->taps);
-    gr__border      x = GR__NAME(border)(&w, i, end), g = {.h = i, .rows = end - i, .cols = c->OW};
+    gr__border      x = GR__NAME(border)(&w, i, end), g = { .h = i, .rows = end - i, .cols = c->OW };
     int64_t        *offset = scratch;
     gr_real        *input = (gr_real *)(void *)((char *)scratch + padded_bytes((band_rows(c) * c->OW + 1) * (int64_t)sizeof *offset));
     gr_real        *grads = input + input_vectors(c, s) * LANES;
-    for (int64_t t = 0; t < count; t++)
-        offset[t] = (t / c->OW * c->SH * x.cols + t % c->OW * c->SW) * LANES;
+    for (int64_t t = 0; t < count; t++) offset[t] = (t / c->OW * c->SH * x.cols + t % c->OW * c->SW) * LANES;
 
     const gr_real *from = o->a + (n * c->C + group * s->channels + channel) * c->H * c->W;
     GR__NAME(interleave)(input, &x, from, o->a + c->N * c->C * c->H * c->W, c->C * c->H * c->W, images, w.channels, c->H, c->W);
@@ -160,7 +160,7 @@ static void images_band(const gr__conv *c, const shape *s, const gr__operands *o
     m->g_row = count * LANES;
     m->T = count;
     int64_t row = x.cols * LANES;
-    multiply(m, &(place){.KH = c->KH, .KW = c->KW, .channel = x.rows * row, .row = c->DH * row, .col = c->DW * LANES});
+    multiply(m, &(place){ .KH = c->KH, .KW = c->KW, .channel = x.rows * row, .row = c->DH * row, .col = c->DW * LANES });
     m->onto = true;
 }
 
@@ -170,7 +170,7 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
     shape   s = shape_of(c, plan->variant);
     int64_t chunk = task % s.chunks, group = task / s.chunks % c->G, part = task / s.chunks / c->G;
     int64_t channel = chunk * s.together, some = at_most(s.together, s.channels - channel);
-    band    m = {.filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps};
+    band    m = { .filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps };
     m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
     if (plan->variant == PANELS) {
         for (int64_t n = part_of(c->N, s.parts, part); n < part_of(c->N, s.parts, part + 1); n++)
@@ -193,7 +193,8 @@ static void add_parts(const gr__conv *c, const gr__plan *plan, int64_t task, con
         GR__NAME(add)(y + begin, y + begin, 1, parts + part * s.size + begin, 1, end - begin);
 }
 
-void GR__NAME(conv_kernel_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void GR__NAME(conv_kernel_grad_run)(
+    const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     if (phase == 0)
         sum_part(c, plan, o, task, shared, scratch);

@@ -10,7 +10,10 @@ typedef struct workspace {
     gr_real  *panel, *tile;
 } workspace;
 
-static size_t steps_bytes(int64_t K) { return padded_bytes(K * (int64_t)sizeof(gr__step)); }
+static size_t steps_bytes(int64_t K)
+{
+    return padded_bytes(K * (int64_t)sizeof(gr__step));
+}
 
 static size_t panel_bytes(int64_t K)
 {
@@ -25,15 +28,17 @@ size_t GR__NAME(panels_scratch)(const gr__correlation *s, int64_t K)
 static workspace lay_out(const gr__correlation *s, void *scratch)
 {
     char     *at = scratch;
-    workspace w = {.step = scratch, .panel = (gr_real *)(void *)(at + steps_bytes(s->K))};
+    workspace w = { .step = scratch, .panel = (gr_real *)(void *)(at + steps_bytes(s->K)) };
     w.tile = (gr_real *)(void *)(at + steps_bytes(s->K) + panel_bytes(s->K));
     GR__NAME(kernel_steps)(s, w.step);
-    for (int64_t k = 0; k < s->K; k++)
-        w.step[k].b = k % GR__TERMS * GR__PANEL;
+    for (int64_t k = 0; k < s->K; k++) w.step[k].b = k % GR__TERMS * GR__PANEL;
     return w;
 }
 
-gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
+gr_real GR__NAME(least_of)(gr_act act)
+{
+    return act == GR_RELU ? 0 : -(gr_real)INFINITY;
+}
 
 void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
 {
@@ -44,12 +49,12 @@ void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
 }
 
 /* Terms k..k+terms of a panel that lies gathered, times all rows of the kernel. */
-static void multiply(const gr__correlation *s, const gr__group *o, const workspace *w, int64_t k, int64_t terms, int cols, gr_real *y, int64_t y_row)
+static void multiply(
+    const gr__correlation *s, const gr__group *o, const workspace *w, int64_t k, int64_t terms, int cols, gr_real *y, int64_t y_row)
 {
-    gr__outer m = {.a_row = s->k_row, .step = w->step + k, .K = terms, .onto = k > 0, .y_row = y_row};
+    gr__outer m = { .a_row = s->k_row, .step = w->step + k, .K = terms, .onto = k > 0, .y_row = y_row };
     m.least = k + terms == s->K ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
-    for (int j = 0; j < cols; j++)
-        m.b[j] = w->panel + j * LANES;
+    for (int j = 0; j < cols; j++) m.b[j] = w->panel + j * LANES;
     int64_t blocks = ceil_div(s->rows, ROWS);
     for (int64_t i = 0; i < blocks; i++) {
         int64_t r = part_of(s->rows, blocks, i);
@@ -63,14 +68,12 @@ static void multiply(const gr__correlation *s, const gr__group *o, const workspa
 static void write_tile(const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t j, int64_t n)
 {
     int64_t place[GR__PANEL];
-    for (int64_t i = 0; i < n; i++)
-        place[i] = place_of(s, j + i);
+    for (int64_t i = 0; i < n; i++) place[i] = place_of(s, j + i);
     for (int64_t r = 0; r < s->rows; r++, tile += GR__PANEL, y += s->y_plane)
         if (is_dense(s))
             memcpy(y + j, tile, (size_t)n * sizeof *y);
         else
-            for (int64_t i = 0; i < n; i++)
-                y[place[i]] = tile[i];
+            for (int64_t i = 0; i < n; i++) y[place[i]] = tile[i];
 }
 
 static void one_panel(const gr__correlation *s, const gr__group *o, const workspace *w, int64_t j, int64_t n)
@@ -84,15 +87,12 @@ static void one_panel(const gr__correlation *s, const gr__group *o, const worksp
         multiply(s, o, w, k, terms, (int)ceil_div(n, LANES), y, y_row);
         k += terms;
     } while (k < s->K);
-    for (int64_t r = 0; r < s->rows; r++)
-        GR__NAME(activate)(y + r * y_row, n, o->act);
-    if (!in_place)
-        write_tile(s, w->tile, o->y, j, n);
+    for (int64_t r = 0; r < s->rows; r++) GR__NAME(activate)(y + r * y_row, n, o->act);
+    if (!in_place) write_tile(s, w->tile, o->y, j, n);
 }
 
 void GR__NAME(panels_run)(const gr__correlation *s, const gr__group *o, int64_t begin, int64_t end, void *scratch)
 {
     workspace w = lay_out(s, scratch);
-    for (int64_t j = begin; j < end; j += GR__PANEL)
-        one_panel(s, o, &w, j, at_most(GR__PANEL, end - j));
+    for (int64_t j = begin; j < end; j += GR__PANEL) one_panel(s, o, &w, j, at_most(GR__PANEL, end - j));
 }

@@ -15,8 +15,7 @@ static const gr__kernels *avx2(void)
 {
 #ifdef GR__HAVE_AVX2
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &gr__kernels_avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &gr__kernels_avx2;
 #endif
     return NULL;
 }
@@ -25,8 +24,8 @@ static const gr__kernels *avx512(void)
 {
 #ifdef GR__HAVE_AVX512
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
         return &gr__kernels_avx512;
 #endif
     return NULL;
@@ -35,16 +34,14 @@ static const gr__kernels *avx512(void)
 static const gr__kernels *best(void)
 {
     const gr__kernels *k = avx512();
-    if (!k)
-        k = avx2();
+    if (!k) k = avx2();
     return k ? k : &gr__kernels_baseline;
 }
 
 static const gr__kernels *by_isa(const char *isa, const char **why)
 {
     const gr__kernels *k = NULL;
-    if (!strcmp(isa, "baseline"))
-        return &gr__kernels_baseline;
+    if (!strcmp(isa, "baseline")) return &gr__kernels_baseline;
     if (!strcmp(isa, "avx2"))
         k = avx2();
     else if (!strcmp(isa, "avx512"))
@@ -53,21 +50,17 @@ static const gr__kernels *by_isa(const char *isa, const char **why)
         *why = "the instruction sets are baseline, avx2 and avx512";
         return NULL;
     }
-    if (!k)
-        *why = "this processor, or this build, does not have the instruction set";
+    if (!k) *why = "this processor, or this build, does not have the instruction set";
     return k;
 }
 
 const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char **why)
 {
     const char *unread;
-    if (!why)
-        why = &unread;
+    if (!why) why = &unread;
     const gr__kernels *k = isa && *isa ? by_isa(isa, why) : best();
-    if (!k || !kernels || !*kernels)
-        return k;
-    if (!strcmp(kernels, "reference"))
-        return &gr__kernels_reference;
+    if (!k || !kernels || !*kernels) return k;
+    if (!strcmp(kernels, "reference")) return &gr__kernels_reference;
     *why = "the only kernels to ask for by name are reference";
     return NULL;
 }

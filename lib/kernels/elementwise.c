@@ -3,32 +3,30 @@
 #include "table.h"
 #include "vmath.h"
 
-#define UNARY(name, value)                                    \
+#define UNARY(name, value)                                        \
     void GR__NAME(name)(gr_real * y, const gr_real *x, int64_t n) \
-    {                                                         \
-        GR__INDEPENDENT                                       \
-        for (int64_t i = 0; i < n; i++) {                     \
-            gr_real v = x[i];                                 \
-            y[i] = (gr_real)(value);                          \
-        }                                                     \
+    {                                                             \
+        GR__INDEPENDENT                                           \
+        for (int64_t i = 0; i < n; i++) {                         \
+            gr_real v = x[i];                                     \
+            y[i] = (gr_real)(value);                              \
+        }                                                         \
     }
 
 UNARY(neg, -v)
 UNARY(sqrt, real_sqrt(v))
 UNARY(abs, real_abs(v))
 UNARY(sign, (gr_real)((v > 0) - (v < 0))) /* 0 for a NaN, as in PyTorch */
-UNARY(relu, v < 0 ? 0 : v) /* so written, a NaN passes */
+UNARY(relu, v < 0 ? 0 : v)                /* so written, a NaN passes */
 UNARY(log, real_log(v))
 
 /* Whole vectors throughout: the last one is filled up with zeros, so that every element goes through the same code. */
-#define UNARY_VECTOR(name, function)                          \
-    void GR__NAME(name)(gr_real * y, const gr_real *x, int64_t n) \
-    {                                                         \
-        int64_t i = 0;                                        \
-        for (; i + LANES <= n; i += LANES)                    \
-            vec_store(y + i, function(vec_load(x + i)));      \
-        if (i < n)                                            \
-            vec_store_some(y + i, function(vec_load_some(x + i, n - i)), n - i); \
+#define UNARY_VECTOR(name, function)                                                    \
+    void GR__NAME(name)(gr_real * y, const gr_real *x, int64_t n)                       \
+    {                                                                                   \
+        int64_t i = 0;                                                                  \
+        for (; i + LANES <= n; i += LANES) vec_store(y + i, function(vec_load(x + i))); \
+        if (i < n) vec_store_some(y + i, function(vec_load_some(x + i, n - i)), n - i); \
     }
 
 UNARY_VECTOR(exp, vec_exp)
@@ -36,31 +34,31 @@ UNARY_VECTOR(sigmoid, vec_sigmoid)
 UNARY_VECTOR(tanh, vec_tanh)
 
 /* One loop for each pair of steps: the step must be a constant for the compiler to make vectors of it. */
-#define BINARY_LOOP(value, i_of_a, i_of_b)     \
-    {                                          \
-        GR__INDEPENDENT                        \
-        for (int64_t i = 0; i < n; i++) {      \
+#define BINARY_LOOP(value, i_of_a, i_of_b)        \
+    {                                             \
+        GR__INDEPENDENT                           \
+        for (int64_t i = 0; i < n; i++) {         \
             gr_real u = a[i_of_a], v = b[i_of_b]; \
-            y[i] = (gr_real)(value);           \
-        }                                      \
+            y[i] = (gr_real)(value);              \
+        }                                         \
     }
 
-#define BINARY(name, value)                                                                                     \
-    static void name##_few(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)   \
-    {                                                                                                           \
-        if (a_step)                                                                                             \
-            BINARY_LOOP(value, i, 0)                                                                            \
-        else if (b_step)                                                                                        \
-            BINARY_LOOP(value, 0, i)                                                                            \
-        else                                                                                                    \
-            BINARY_LOOP(value, 0, 0)                                                                            \
-    }                                                                                                           \
-    void GR__NAME(name)(gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)     \
-    {                                                                                                           \
-        if (!a_step || !b_step)                                                                                 \
-            name##_few(y, a, a_step, b, b_step, n);                                                             \
-        else                                                                                                    \
-            BINARY_LOOP(value, i, i)                                                                            \
+#define BINARY(name, value)                                                                                   \
+    static void name##_few(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n) \
+    {                                                                                                         \
+        if (a_step)                                                                                           \
+            BINARY_LOOP(value, i, 0)                                                                          \
+        else if (b_step)                                                                                      \
+            BINARY_LOOP(value, 0, i)                                                                          \
+        else                                                                                                  \
+            BINARY_LOOP(value, 0, 0)                                                                          \
+    }                                                                                                         \
+    void GR__NAME(name)(gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)   \
+    {                                                                                                         \
+        if (!a_step || !b_step)                                                                               \
+            name##_few(y, a, a_step, b, b_step, n);                                                           \
+        else                                                                                                  \
+            BINARY_LOOP(value, i, i)                                                                          \
     }
 
 BINARY(add, u + v)
@@ -83,8 +81,7 @@ void GR__NAME(scale)(gr_real *y, const gr_real *x, double factor, int64_t n)
 {
     gr_real f = (gr_real)factor;
     GR__INDEPENDENT
-    for (int64_t i = 0; i < n; i++)
-        y[i] = x[i] * f;
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * f;
 }
 
 void GR__NAME(where)(gr_real *y, const gr_real *c, const gr_real *a, const gr_real *b, int64_t n)
@@ -100,8 +97,6 @@ void GR__NAME(bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double 
 {
     /* A byte has 256 values; each is rounded once, from double. */
     gr_real value[256];
-    for (int i = 0; i < 256; i++)
-        value[i] = (gr_real)(scale * i + shift);
-    for (int64_t i = 0; i < n; i++)
-        y[i] = value[x[i]];
+    for (int i = 0; i < 256; i++) value[i] = (gr_real)(scale * i + shift);
+    for (int64_t i = 0; i < n; i++) y[i] = value[x[i]];
 }

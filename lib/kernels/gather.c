@@ -6,18 +6,15 @@
 /* n zeros, rounded up to whole vectors. */
 static void clear(gr_real *to, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
-        vec_store(to + i, (vec){0});
+    for (int64_t i = 0; i < n; i += LANES) vec_store(to + i, (vec){ 0 });
 }
 
 /* n elements, rounded up to whole vectors where what is read past them still lies in the array. */
 static void copy(gr_real *to, const gr_real *from, int64_t n, const gr_real *end)
 {
     int64_t i = 0, whole = end - from >= n + LANES ? n : n - LANES + 1;
-    for (; i < whole; i += LANES)
-        vec_store(to + i, vec_load(from + i));
-    for (; i < n; i++)
-        to[i] = from[i];
+    for (; i < whole; i += LANES) vec_store(to + i, vec_load(from + i));
+    for (; i < n; i++) to[i] = from[i];
 }
 
 /* The t of 0..n-1 for which 0 <= start + t step < size. */
@@ -30,7 +27,7 @@ static span inside(int64_t start, int64_t step, int64_t size, int64_t n)
     int64_t begin = start >= 0 ? 0 : step == 1 ? -start : ceil_div(-start, step);
     int64_t end = start >= size ? 0 : step == 1 ? size - start : ceil_div(size - start, step);
     begin = at_most(begin, n);
-    return (span){begin, at_least(begin, at_most(end, n))};
+    return (span){ begin, at_least(begin, at_most(end, n)) };
 }
 
 /* n outputs of one row, from output column t on: x is the row that they read, NULL outside the input; start is where tap b of
@@ -46,13 +43,13 @@ static void gather_run(const gr__axis *w, const gr_real *x, const gr_real *x_end
     if (in.begin < in.end && w->step == 1)
         copy(to + in.begin, x + start + in.begin, in.end - in.begin, x_end);
     else
-        for (int64_t t = in.begin; t < in.end; t++)
-            to[t] = x[start + t * w->step];
+        for (int64_t t = in.begin; t < in.end; t++) to[t] = x[start + t * w->step];
     clear(to + in.end, n - in.end);
 }
 
 /* One term of the sum, for outputs j..j+n: plane is its channel, h and w what its tap adds. */
-static void gather_row(const gr__correlation *s, const gr__group *o, const gr_real *plane, int64_t h, int64_t w, int64_t j, int64_t n, gr_real *to)
+static void gather_row(
+    const gr__correlation *s, const gr__group *o, const gr_real *plane, int64_t h, int64_t w, int64_t j, int64_t n, gr_real *to)
 {
     int64_t i = j / s->w.outs, t = j % s->w.outs;
     for (int64_t done = 0, run; done < n; done += run, i++, t = 0) {
@@ -63,10 +60,10 @@ static void gather_row(const gr__correlation *s, const gr__group *o, const gr_re
     clear(to + n, (LANES - n % LANES) % LANES);
 }
 
-void GR__NAME(gather)(const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row)
+void GR__NAME(gather)(
+    const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row)
 {
-    if (!terms)
-        return;
+    if (!terms) return;
     int64_t b = k % s->w.taps, c = k / s->w.taps % s->channels, a = k / s->w.taps / s->channels;
     for (int64_t i = 0; i < terms; i++, panel += row) {
         gather_row(s, o, o->x + c * s->x_plane, s->h.offset + a * s->h.offset_step, s->w.offset + b * s->w.offset_step, j, n, panel);
@@ -86,19 +83,17 @@ GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *
     vec v[LANES];
     if (x_end - x >= (LANES - 1) * image_step + LANES && images == LANES) {
         GR__UNROLL
-        for (int n = 0; n < LANES; n++)
-            v[n] = vec_load(x + n * image_step);
+        for (int n = 0; n < LANES; n++) v[n] = vec_load(x + n * image_step);
     } else {
-        for (int n = 0; n < LANES; n++)
-            v[n] = n < images ? vec_load_some(x + n * image_step, some) : (vec){0};
+        for (int n = 0; n < LANES; n++) v[n] = n < images ? vec_load_some(x + n * image_step, some) : (vec){ 0 };
     }
     vec_transpose(v);
     GR__UNROLL
-    for (int i = 0; i < LANES; i++)
-        vec_store(to + i * LANES, v[i]);
+    for (int i = 0; i < LANES; i++) vec_store(to + i * LANES, v[i]);
 }
 
-void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t channels, int64_t H, int64_t W)
+void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
+    int64_t channels, int64_t H, int64_t W)
 {
     span in = inside(b->w, 1, W, b->cols);
     for (int64_t c = 0; c < channels; c++, x += H * W)

@@ -4,7 +4,9 @@
 /* Output i reads S i + D p - P at tap p. */
 static gr__axis forward_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P, int64_t D)
 {
-    return (gr__axis){.in = H, .step = S, .taps = K, .tap = 0, .tap_step = 1, .offset = -P, .offset_step = D, .outs = OH, .out = 0, .out_step = 1};
+    return (gr__axis){
+        .in = H, .step = S, .taps = K, .tap = 0, .tap_step = 1, .offset = -P, .offset_step = D, .outs = OH, .out = 0, .out_step = 1
+    };
 }
 
 static int64_t divisor(int64_t a, int64_t b)
@@ -22,11 +24,9 @@ static int64_t divisor(int64_t a, int64_t b)
 static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P, int64_t D, int64_t first)
 {
     int64_t  apart = S / divisor(S, D), p = 0;
-    gr__axis x = {.in = OH, .step = 1, .outs = (H - 1 - first) / S + 1, .out = first, .out_step = S};
-    while (p < K && p < S && (first + P - D * p) % S)
-        p++;
-    if (p == K || p == S)
-        return x;
+    gr__axis x = { .in = OH, .step = 1, .outs = (H - 1 - first) / S + 1, .out = first, .out_step = S };
+    while (p < K && p < S && (first + P - D * p) % S) p++;
+    if (p == K || p == S) return x;
     x.taps = (K - 1 - p) / apart + 1;
     x.tap = p;
     x.tap_step = apart;
@@ -42,7 +42,7 @@ int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d)
 
 gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase)
 {
-    gr__correlation s = {.k_width = c->KW};
+    gr__correlation s = { .k_width = c->KW };
     int64_t         taps = c->KH * c->KW, C = c->C / c->G, F = c->F / c->G;
     if (d == GR__FORWARD) {
         s.h = forward_axis(c->H, c->KH, c->OH, c->SH, c->PH, c->DH);
@@ -65,12 +65,12 @@ gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands
     bool    forward = d == GR__FORWARD;
     int64_t C = c->C / c->G, F = c->F / c->G, X = C * c->H * c->W, Y = F * c->OH * c->OW;
     int64_t in = forward ? X : Y, out = forward ? Y : X;
-    return (gr__group){.x = o->a + (n * c->G + g) * in,
-                       .x_end = o->a + c->N * c->G * in,
-                       .k = o->b + g * F * C * c->KH * c->KW,
-                       .bias = o->bias ? o->bias + g * (forward ? F : C) : NULL,
-                       .y = o->y + (n * c->G + g) * out,
-                       .act = o->act};
+    return (gr__group){ .x = o->a + (n * c->G + g) * in,
+        .x_end = o->a + c->N * c->G * in,
+        .k = o->b + g * F * C * c->KH * c->KW,
+        .bias = o->bias ? o->bias + g * (forward ? F : C) : NULL,
+        .y = o->y + (n * c->G + g) * out,
+        .act = o->act };
 }
 
 void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step)
@@ -84,8 +84,8 @@ void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step)
 gr__border GR__NAME(border)(const gr__correlation *s, int64_t begin, int64_t end)
 {
     int64_t down = (s->h.taps - 1) * s->h.offset_step, along = (s->w.taps - 1) * s->w.offset_step;
-    return (gr__border){.h = begin * s->h.step + s->h.offset + at_most(down, 0),
-                        .w = s->w.offset + at_most(along, 0),
-                        .rows = (end - 1 - begin) * s->h.step + at_least(down, -down) + 1,
-                        .cols = (s->w.outs - 1) * s->w.step + at_least(along, -along) + 1};
+    return (gr__border){ .h = begin * s->h.step + s->h.offset + at_most(down, 0),
+        .w = s->w.offset + at_most(along, 0),
+        .rows = (end - 1 - begin) * s->h.step + at_least(down, -down) + 1,
+        .cols = (s->w.outs - 1) * s->w.step + at_least(along, -along) + 1 };
 }

@@ -9,19 +9,19 @@
 #include "micro.h"
 
 typedef struct gr__axis {
-    int64_t in, step;             /* size of what is read; output t begins at t step + offset */
-    int64_t taps, tap, tap_step;  /* the taps of the kernel that take part: tap + a tap_step */
-    int64_t offset, offset_step;  /* where tap a reads, from the beginning */
-    int64_t outs, out, out_step;  /* output t is written at out + t out_step */
+    int64_t in, step;            /* size of what is read; output t begins at t step + offset */
+    int64_t taps, tap, tap_step; /* the taps of the kernel that take part: tap + a tap_step */
+    int64_t offset, offset_step; /* where tap a reads, from the beginning */
+    int64_t outs, out, out_step; /* output t is written at out + t out_step */
 } gr__axis;
 
 typedef struct gr__correlation {
     gr__axis h, w;
-    int64_t  channels, rows;      /* of one group: summed over, written */
-    int64_t  k_row, k_channel;    /* how far apart rows and channels stand in the kernel */
-    int64_t  k_width;             /* KW */
+    int64_t  channels, rows;   /* of one group: summed over, written */
+    int64_t  k_row, k_channel; /* how far apart rows and channels stand in the kernel */
+    int64_t  k_width;          /* KW */
     int64_t  x_plane, y_plane, y_width;
-    int64_t  K;                   /* terms of a sum */
+    int64_t  K; /* terms of a sum */
 } gr__correlation;
 
 typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD } gr__direction;
@@ -33,9 +33,9 @@ typedef struct gr__group {
     gr_act         act;
 } gr__group;
 
-int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d);
+int64_t         GR__NAME(phases)(const gr__conv *c, gr__direction d);
 gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase);
-gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
+gr__group       GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
 
 /* Where in the kernel term k of the sum stands: step[k].a. The order is tap of h, channel, tap of w, so that the terms of which
    a row of outputs has no use, its taps being off the edge of the input, are the first or the last. */
@@ -43,11 +43,12 @@ void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step);
 
 /* Terms k..k+terms of the sum, in that order, for outputs j..j+n of the grid of outs: row k of the panel begins at k row. What lies outside x
    is zero. The panel is written up to a whole vector past the end of its last row. */
-void GR__NAME(gather)(const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row);
+void GR__NAME(gather)(
+    const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row);
 
 /* A part of the input with its border of zeros, of up to LANES images side by side, one a lane. */
 typedef struct gr__border {
-    int64_t h, w;                 /* where it begins in the input, negative in the padding */
+    int64_t h, w; /* where it begins in the input, negative in the padding */
     int64_t rows, cols;
 } gr__border;
 
@@ -55,11 +56,18 @@ typedef struct gr__border {
 gr__border GR__NAME(border)(const gr__correlation *s, int64_t begin, int64_t end);
 
 /* to[c][row][col][lane]; images stand image_step apart. Written up to LANES vectors past its end. */
-void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t channels, int64_t H, int64_t W);
+void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
+    int64_t channels, int64_t H, int64_t W);
 
 /* Even parts: part i of n in parts begins here. */
-GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
+GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + at_most(i, n % parts);
+}
 
-GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
+GR__INLINE size_t padded_bytes(int64_t bytes)
+{
+    return ((size_t)bytes + 63) / 64 * 64;
+}
 
 #endif

@@ -74,16 +74,20 @@ typedef struct gr__kernels {
     void (*conv_plan)(const gr__conv *c, gr__plan *plan);
     void (*conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
     void (*conv_input_grad_plan)(const gr__conv *c, gr__plan *plan);
-    void (*conv_input_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*conv_input_grad_run)(
+        const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
     void (*conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
-    void (*conv_kernel_grad_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*conv_kernel_grad_run)(
+        const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
     void (*matmul_plan)(const gr__matmul *m, gr__plan *plan);
-    void (*matmul_run)(const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    void (*matmul_run)(
+        const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
 
     /* pooling, planes begin..end-1; at: the winner's index h W + w in its plane; the first of equals wins, a NaN wins over all */
     void (*max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
-    void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end); /* gx[at] += g, gx cleared first */
-    void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);   /* y = x[at] */
+    void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin,
+        int64_t end); /* gx[at] += g, gx cleared first */
+    void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end); /* y = x[at] */
 
     /* element by element; y may be one of the operands */
     gr__unary  *neg, *exp, *log, *sqrt, *abs, *sign, *relu, *sigmoid, *tanh;
@@ -102,11 +106,12 @@ typedef struct gr__kernels {
     void (*log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 
     /* movement */
-    void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box); /* element: 4 or 8 bytes */
+    void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box);           /* element: 4 or 8 bytes */
     void (*bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n); /* scale x + shift */
 
     /* optimisers, elements 0..n-1: p the parameter, g its gradient, never changed */
-    void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool first, int64_t n);
+    void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay,
+        bool nesterov, bool first, int64_t n);
     void (*adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n);
 } gr__kernels;
 

@@ -1,15 +1,16 @@
-/* matmul.c: y = a b, products of dense matrices. Two algorithms: where the rows of both operands run along the summed index
-   (b transposed), dots, with nothing copied; otherwise panels of b, COLS vectors wide, times rows of a where they stand.
+/* matmul.c: y = a b, products of dense matrices. Two algorithms: panels of b, COLS vectors wide, times rows of a where they stand;
+   and for few rows of a, where b is transposed and so both run along the summed index, dots, with nothing copied.
    Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
 #include "conv.h"
 #include "table.h"
 
-enum { OUTER, DOTS };         /* variants */
-enum { DOT_TERMS = 1024 };    /* terms of a sum taken at once: few enough for the nearest cache */
-enum { DOT_WIDTH = 48 };      /* columns of a task */
+enum { OUTER, DOTS };              /* variants */
+enum { DOT_TERMS = 1024 };         /* terms of a sum taken at once: few enough for the nearest cache */
+enum { DOT_WIDTH = 48 };           /* columns of a task */
 enum { IN_PLACE_BYTES = 1 << 18 }; /* a b so small is read where it stands */
-enum { MOST_ROWS = 96 };      /* rows of a task: as many as pay for the panel they share */
-enum { FEW_PRODUCTS = 1 << 16 };
+enum { MOST_ROWS = 96 };           /* rows of a task: as many as pay for the panel they share */
+enum { FEW_PRODUCTS = 1 << 16 };   /* a task as small is not split */
+enum { FEW_ROWS = 8 };             /* too few to pay for packing what stands transposed */
 
 typedef struct grid {
     int64_t down, across; /* tasks of one product */
@@ -27,29 +28,28 @@ static gr__matmul plainest(const gr__matmul *m)
 
 static grid grid_of(const gr__matmul *m, int variant)
 {
-    grid    g = {.width = variant == DOTS ? DOT_WIDTH : GR__PANEL};
+    grid    g = { .width = variant == DOTS ? DOT_WIDTH : GR__PANEL };
     int64_t block = variant == DOTS ? DOT_ROWS : ROWS;
     g.across = ceil_div(m->N, g.width);
     g.down = ceil_div(m->M, MOST_ROWS);
-    if (g.down == 1 && m->M > 2 * block && m->M * m->N * m->K > FEW_PRODUCTS)
-        g.down = 2;
+    if (g.down == 1 && m->M > 2 * block && m->M * m->N * m->K > FEW_PRODUCTS) g.down = 2;
     return g;
 }
 
 void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
 {
     gr__matmul m = plainest(given);
-    *plan = (gr__plan){.phases = 1};
-    if (!m.M || !m.N || !m.batch)
-        return;
-    plan->variant = m.transpose_b && !m.transpose_a && (m.K >= 2 * LANES || m.N == 1) ? DOTS : OUTER;
+    *plan = (gr__plan){ .phases = 1 };
+    if (!m.M || !m.N || !m.batch) return;
+    plan->variant = m.transpose_b && !m.transpose_a && (m.M < FEW_ROWS || m.N == 1) ? DOTS : OUTER;
     grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
     if (plan->variant == DOTS)
         plan->scratch = padded_bytes((DOT_TERMS / LANES + 1) * (int64_t)sizeof(int64_t));
     else
-        plan->scratch = padded_bytes(GR__TERMS * (int64_t)sizeof(gr__step)) + padded_bytes(GR__TERMS * GR__PANEL * (int64_t)sizeof(gr_real))
-                      + padded_bytes((ceil_div(m.M, g.down) + 1) * GR__PANEL * (int64_t)sizeof(gr_real));
+        plan->scratch = padded_bytes(GR__TERMS * (int64_t)sizeof(gr__step)) +
+                        padded_bytes(GR__TERMS * GR__PANEL * (int64_t)sizeof(gr_real)) +
+                        padded_bytes((ceil_div(m.M, g.down) + 1) * GR__PANEL * (int64_t)sizeof(gr_real));
 }
 
 /* The rectangle of one task; a, b and y begin at its product. */
@@ -63,64 +63,70 @@ typedef struct block {
 /* What the sums are added to: the bias, one a column. */
 static void write_bias(const block *t)
 {
-    for (int64_t i = 0; i < t->rows && t->bias; i++)
-        memcpy(t->y + i * t->y_row, t->bias + t->col, (size_t)t->cols * sizeof *t->y);
+    for (int64_t i = 0; i < t->rows && t->bias; i++) memcpy(t->y + i * t->y_row, t->bias + t->col, (size_t)t->cols * sizeof *t->y);
 }
 
 static void dots_block(const gr__matmul *m, const block *t, int64_t *offset)
 {
-    for (int64_t i = 0; i <= DOT_TERMS / LANES; i++)
-        offset[i] = i * LANES;
+    for (int64_t i = 0; i <= DOT_TERMS / LANES; i++) offset[i] = i * LANES;
     write_bias(t);
     int64_t across = ceil_div(t->cols, DOT_COLS), down = ceil_div(t->rows, DOT_ROWS), k = 0;
     do {
         int64_t  terms = at_most(DOT_TERMS, m->K - k);
-        gr__dots d = {.offset = offset, .T = terms / LANES, .tail = (int)(terms % LANES), .onto = k > 0 || t->bias, .y_row = t->y_row};
+        gr__dots d = { .offset = offset, .T = terms / LANES, .tail = (int)(terms % LANES), .onto = k > 0 || t->bias, .y_row = t->y_row };
         for (int64_t i = 0; i < down; i++) {
             int64_t r = part_of(t->rows, down, i), rows = part_of(t->rows, down, i + 1) - r;
-            for (int64_t a = 0; a < rows; a++)
-                d.a[a] = t->a + (t->row + r + a) * m->K + k;
+            for (int64_t a = 0; a < rows; a++) d.a[a] = t->a + (t->row + r + a) * m->K + k;
             for (int64_t j = 0; j < across; j++) {
                 int64_t c = part_of(t->cols, across, j), cols = part_of(t->cols, across, j + 1) - c;
-                for (int64_t b = 0; b < cols; b++)
-                    d.b[b] = t->b + (t->col + c + b) * m->K + k;
+                for (int64_t b = 0; b < cols; b++) d.b[b] = t->b + (t->col + c + b) * m->K + k;
                 d.y = t->y + r * t->y_row + c;
                 GR__NAME(dots)(&d, (int)rows, (int)cols);
             }
         }
         k += terms;
     } while (k < m->K);
-    for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++)
-        GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
+    for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++) GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
 }
 
-/* Terms k..k+terms of the columns of b, filled up to whole vectors with zeros. */
+/* Of LANES columns of b, which are rows in memory, terms k..k+terms: read along the rows, written across. */
+GR__INLINE void pack_square(const gr__matmul *m, const block *t, int64_t j, int64_t k, int64_t terms, gr_real *panel)
+{
+    const gr_real *b = t->b + (t->col + j) * m->K + k;
+    vec            v[LANES];
+    if (terms == LANES && t->cols - j >= LANES) {
+        GR__UNROLL
+        for (int l = 0; l < LANES; l++) v[l] = vec_load(b + l * m->K);
+    } else {
+        for (int l = 0; l < LANES; l++) v[l] = j + l < t->cols ? vec_load_some(b + l * m->K, terms) : (vec){ 0 };
+    }
+    vec_transpose(v);
+    GR__UNROLL
+    for (int l = 0; l < LANES; l++) vec_store(panel + l * GR__PANEL + j, v[l]);
+}
+
+/* Terms k..k+terms of the columns of b, filled up to whole vectors with zeros; the panel has room for GR__TERMS, whole squares. */
 static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *panel)
 {
-    int64_t whole = t->cols / LANES * LANES, filled = ceil_div(t->cols, LANES) * LANES;
+    if (m->transpose_b) {
+        for (int64_t i = 0; i < terms; i += LANES)
+            for (int64_t j = 0; j < t->cols; j += LANES) pack_square(m, t, j, k + i, at_most(LANES, terms - i), panel + i * GR__PANEL);
+        return;
+    }
+    int64_t whole = t->cols / LANES * LANES;
     for (int64_t i = 0; i < terms; i++, panel += GR__PANEL) {
-        if (m->transpose_b) {
-            for (int64_t j = 0; j < t->cols; j++)
-                panel[j] = t->b[(t->col + j) * m->K + k + i];
-            for (int64_t j = t->cols; j < filled; j++)
-                panel[j] = 0;
-            continue;
-        }
         const gr_real *b = t->b + (k + i) * m->N + t->col;
-        for (int64_t j = 0; j < whole; j += LANES)
-            vec_store(panel + j, vec_load(b + j));
-        if (whole < t->cols)
-            vec_store(panel + whole, vec_load_some(b + whole, t->cols - whole));
+        for (int64_t j = 0; j < whole; j += LANES) vec_store(panel + j, vec_load(b + j));
+        if (whole < t->cols) vec_store(panel + whole, vec_load_some(b + whole, t->cols - whole));
     }
 }
 
 /* Terms k..k+terms of the sum, for all rows of the task. */
 static void multiply(const gr__matmul *m, const block *t, int64_t k, int64_t terms, const gr_real *b, const gr__step *step)
 {
-    gr__outer o = {.a_row = m->transpose_a ? 1 : m->K, .step = step, .K = terms, .onto = k > 0 || t->bias, .y_row = t->y_row};
+    gr__outer o = { .a_row = m->transpose_a ? 1 : m->K, .step = step, .K = terms, .onto = k > 0 || t->bias, .y_row = t->y_row };
     o.least = k + terms == m->K ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
-    for (int j = 0; j < COLS && j * LANES < t->cols; j++)
-        o.b[j] = b + j * LANES;
+    for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
     int64_t down = ceil_div(t->rows, ROWS);
     for (int64_t i = 0; i < down; i++) {
         int64_t r = part_of(t->rows, down, i);
@@ -132,15 +138,14 @@ static void multiply(const gr__matmul *m, const block *t, int64_t k, int64_t ter
 
 static void outer_block(const gr__matmul *m, const block *t, gr__step *step, gr_real *panel)
 {
-    bool    in_place = !m->transpose_b && t->cols % LANES == 0 && (m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES || t->rows <= ROWS);
+    bool in_place =
+        !m->transpose_b && t->cols % LANES == 0 && (m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES || t->rows <= ROWS);
     int64_t b_row = in_place ? m->N : GR__PANEL, k = 0;
-    for (int64_t i = 0; i < at_most(GR__TERMS, m->K); i++)
-        step[i] = (gr__step){.a = m->transpose_a ? i * m->M : i, .b = i * b_row};
+    for (int64_t i = 0; i < at_most(GR__TERMS, m->K); i++) step[i] = (gr__step){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
     write_bias(t);
     do {
         int64_t terms = at_most(GR__TERMS, m->K - k);
-        if (!in_place)
-            pack(m, t, k, terms, panel);
+        if (!in_place) pack(m, t, k, terms, panel);
         multiply(m, t, k, terms, in_place ? t->b + k * m->N + t->col : panel, step);
         k += terms;
     } while (k < m->K);
@@ -161,13 +166,14 @@ static void outer_task(const gr__matmul *m, const block *t, void *scratch)
         memcpy(t->y + i * t->y_row, tile.y + i * tile.y_row, (size_t)t->cols * sizeof *t->y);
 }
 
-void GR__NAME(matmul_run)(const gr__matmul *given, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void GR__NAME(matmul_run)(
+    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)phase, (void)shared;
     gr__matmul m = plainest(given);
     grid       g = grid_of(&m, plan->variant);
     int64_t    col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
-    block      t = {.a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .bias = o->bias, .act = o->act, .y_row = m.N};
+    block      t = { .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .bias = o->bias, .act = o->act, .y_row = m.N };
     t.row = part_of(m.M, g.down, row);
     t.rows = part_of(m.M, g.down, row + 1) - t.row;
     t.col = col * g.width;
@@ -177,6 +183,5 @@ void GR__NAME(matmul_run)(const gr__matmul *given, const gr__plan *plan, const g
         dots_block(&m, &t, scratch);
     else
         outer_task(&m, &t, scratch);
-    for (int64_t i = 0; i < t.rows; i++)
-        GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
+    for (int64_t i = 0; i < t.rows; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
 }

@@ -4,31 +4,38 @@
 
 /* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
    happens once. clang loads once by itself, and would spill. */
-#if defined __clang__
-GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
+#if defined    __clang__
+GR__INLINE vec load_once(const gr_real *p)
+{
+    return vec_load(p);
+}
 #else
-GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
+GR__INLINE vec load_once(const gr_real *p)
+{
+    return *(const volatile vec_anywhere *)p;
+}
 #endif
 
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
+    const gr_real *y = s->y;
+    const int64_t  y_row = s->y_row;
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
-        vec start = s->bias ? vec_all(s->bias[i]) : (vec){0};
+        vec start = s->bias ? vec_all(s->bias[i]) : (vec){ 0 };
         GR__UNROLL
-        for (int j = 0; j < cols; j++)
-            acc[i][j] = s->onto ? vec_load(s->y + i * s->y_row + j * LANES) : start;
+        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y + i * y_row + j * LANES) : start;
     }
 }
 
 GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
-    vec least = vec_all(s->least);
+    vec           least = vec_all(s->least);
+    gr_real      *y = s->y;
+    const int64_t y_row = s->y_row;
     GR__UNROLL
-    for (int i = 0; i < rows; i++)
-        GR__UNROLL
-        for (int j = 0; j < cols; j++)
-            vec_store(s->y + i * s->y_row + j * LANES, vec_choose(acc[i][j] < least, least, acc[i][j]));
+    for (int i = 0; i < rows; i++) GR__UNROLL
+    for (int j = 0; j < cols; j++) vec_store(y + i * y_row + j * LANES, vec_choose(acc[i][j] < least, least, acc[i][j]));
 }
 
 GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
@@ -36,36 +43,40 @@ GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
     vec            acc[ROWS][COLS], b[COLS];
     const gr_real *from[COLS];
     GR__UNROLL
-    for (int j = 0; j < cols; j++)
-        from[j] = s->b[j];
+    for (int j = 0; j < cols; j++) from[j] = s->b[j];
     outer_begin(s, acc, rows, cols);
     const int64_t a_row = s->a_row;
     for (const gr__step *k = s->step, *end = k + s->K; k < end; k++) {
         const gr_real *a = s->a + k->a;
         GR__UNROLL
-        for (int j = 0; j < cols; j++)
-            b[j] = load_once(from[j] + k->b);
+        for (int j = 0; j < cols; j++) b[j] = load_once(from[j] + k->b);
         GR__UNROLL
         for (int i = 0; i < rows; i++) {
             vec w = vec_all(a[i * a_row]);
             GR__UNROLL
-            for (int j = 0; j < cols; j++)
-                acc[i][j] += w * b[j];
+            for (int j = 0; j < cols; j++) acc[i][j] += w * b[j];
         }
     }
     outer_end(s, acc, rows, cols);
 }
 
 #define LEAST(a, b) ((a) < (b) ? (a) : (b))
-#define OUTER(r, c) \
-    static void outer_##r##_##c(const gr__outer *s) { outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); }
+#define OUTER(r, c)                                     \
+    static void outer_##r##_##c(const gr__outer *s)     \
+    {                                                   \
+        outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); \
+    }
 #define OUTER_ROW(r) OUTER(r, 1) OUTER(r, 2) OUTER(r, 3) OUTER(r, 4)
-OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
+OUTER_ROW(1)
+OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
 
-void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
+    void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
 {
-#define OUTERS(r) {outer_##r##_1, outer_##r##_2, outer_##r##_3, outer_##r##_4}
-    static void (*const block[6][4])(const gr__outer *) = {OUTERS(1), OUTERS(2), OUTERS(3), OUTERS(4), OUTERS(5), OUTERS(6)};
+#define OUTERS(r)                                                  \
+    {                                                              \
+        outer_##r##_1, outer_##r##_2, outer_##r##_3, outer_##r##_4 \
+    }
+    static void (*const block[6][4])(const gr__outer *) = { OUTERS(1), OUTERS(2), OUTERS(3), OUTERS(4), OUTERS(5), OUTERS(6) };
     block[rows - 1][cols - 1](s);
 }
 
@@ -74,10 +85,8 @@ void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
 GR__INLINE vec sums_of(vec v[LANES])
 {
     GR__UNROLL
-    for (int n = LANES / 2; n > 0; n /= 2)
-        GR__UNROLL
-        for (int i = 0; i < n; i++)
-            v[i] = vec_lower(v[2 * i], v[2 * i + 1]) + vec_upper(v[2 * i], v[2 * i + 1]);
+    for (int n = LANES / 2; n > 0; n /= 2) GR__UNROLL
+    for (int i = 0; i < n; i++) v[i] = vec_lower(v[2 * i], v[2 * i + 1]) + vec_upper(v[2 * i], v[2 * i + 1]);
     return v[0];
 }
 
@@ -85,7 +94,7 @@ enum { DOT_SUMS = (DOT_ROWS * DOT_COLS + LANES - 1) / LANES * LANES };
 
 GR__INLINE void dots_end(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const int rows, const int cols)
 {
-    static const int reversed[LANES] = {GR__REVERSED};
+    static const int reversed[LANES] = { GR__REVERSED };
     gr_real          sum[DOT_SUMS];
     GR__UNROLL
     for (int first = 0; first < rows * cols; first += LANES) {
@@ -93,30 +102,25 @@ GR__INLINE void dots_end(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const i
         GR__UNROLL
         for (int l = 0; l < LANES; l++) {
             int at = first + reversed[l];
-            v[l] = at < rows * cols ? acc[at / cols][at % cols] : (vec){0};
+            v[l] = at < rows * cols ? acc[at / cols][at % cols] : (vec){ 0 };
         }
         vec_store(sum + first, sums_of(v));
     }
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++)
-            s->y[i * s->y_row + j] = (s->onto ? s->y[i * s->y_row + j] : 0) + sum[i * cols + j];
+        for (int j = 0; j < cols; j++) s->y[i * s->y_row + j] = (s->onto ? s->y[i * s->y_row + j] : 0) + sum[i * cols + j];
 }
 
 /* The accumulators start from the products of the tail, if there is one, so that the loop has whole vectors alone. */
 GR__INLINE void dots_begin(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const int rows, const int cols)
 {
-    vec a[DOT_ROWS] = {{0}}, b[DOT_COLS] = {{0}};
+    vec a[DOT_ROWS] = { { 0 } }, b[DOT_COLS] = { { 0 } };
     if (s->tail) {
-        for (int i = 0; i < rows; i++)
-            a[i] = vec_load_some(s->a[i] + s->T * LANES, s->tail);
-        for (int j = 0; j < cols; j++)
-            b[j] = vec_load_some(s->b[j] + s->offset[s->T], s->tail);
+        for (int i = 0; i < rows; i++) a[i] = vec_load_some(s->a[i] + s->T * LANES, s->tail);
+        for (int j = 0; j < cols; j++) b[j] = vec_load_some(s->b[j] + s->offset[s->T], s->tail);
     }
     GR__UNROLL
-    for (int i = 0; i < rows; i++)
-        GR__UNROLL
-        for (int j = 0; j < cols; j++)
-            acc[i][j] = a[i] * b[j];
+    for (int i = 0; i < rows; i++) GR__UNROLL
+    for (int j = 0; j < cols; j++) acc[i][j] = a[i] * b[j];
 }
 
 GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
@@ -124,36 +128,39 @@ GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
     vec            acc[DOT_ROWS][DOT_COLS], b[DOT_COLS];
     const gr_real *from_a[DOT_ROWS], *from_b[DOT_COLS];
     GR__UNROLL
-    for (int i = 0; i < rows; i++)
-        from_a[i] = s->a[i];
+    for (int i = 0; i < rows; i++) from_a[i] = s->a[i];
     GR__UNROLL
-    for (int j = 0; j < cols; j++)
-        from_b[j] = s->b[j];
+    for (int j = 0; j < cols; j++) from_b[j] = s->b[j];
     dots_begin(s, acc, rows, cols);
     const int64_t *offset = s->offset;
     for (int64_t t = 0; t < s->T; t++) {
         GR__UNROLL
-        for (int j = 0; j < cols; j++)
-            b[j] = load_once(from_b[j] + offset[t]);
+        for (int j = 0; j < cols; j++) b[j] = load_once(from_b[j] + offset[t]);
         GR__UNROLL
         for (int i = 0; i < rows; i++) {
             vec a = load_once(from_a[i] + t * LANES);
             GR__UNROLL
-            for (int j = 0; j < cols; j++)
-                acc[i][j] += a * b[j];
+            for (int j = 0; j < cols; j++) acc[i][j] += a * b[j];
         }
     }
     dots_end(s, acc, rows, cols);
 }
 
-#define DOTS(r, c) \
-    static void dots_##r##_##c(const gr__dots *s) { dots_block(s, LEAST(r, DOT_ROWS), LEAST(c, DOT_COLS)); }
+#define DOTS(r, c)                                             \
+    static void dots_##r##_##c(const gr__dots *s)              \
+    {                                                          \
+        dots_block(s, LEAST(r, DOT_ROWS), LEAST(c, DOT_COLS)); \
+    }
 #define DOTS_ROW(r) DOTS(r, 1) DOTS(r, 2) DOTS(r, 3) DOTS(r, 4) DOTS(r, 5) DOTS(r, 6)
-DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
+DOTS_ROW(1)
+DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
 
-void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
+    void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
 {
-#define DOTSES(r) {dots_##r##_1, dots_##r##_2, dots_##r##_3, dots_##r##_4, dots_##r##_5, dots_##r##_6}
-    static void (*const block[4][6])(const gr__dots *) = {DOTSES(1), DOTSES(2), DOTSES(3), DOTSES(4)};
+#define DOTSES(r)                                                                          \
+    {                                                                                      \
+        dots_##r##_1, dots_##r##_2, dots_##r##_3, dots_##r##_4, dots_##r##_5, dots_##r##_6 \
+    }
+    static void (*const block[4][6])(const gr__dots *) = { DOTSES(1), DOTSES(2), DOTSES(3), DOTSES(4) };
     block[rows - 1][cols - 1](s);
 }

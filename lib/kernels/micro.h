@@ -19,8 +19,8 @@ typedef struct gr__outer {
     const gr_real  *b[COLS];
     const gr__step *step;
     int64_t         K;
-    const gr_real  *bias; /* one a row, or NULL */
-    bool            onto; /* add to what y holds */
+    const gr_real  *bias;  /* one a row, or NULL */
+    bool            onto;  /* add to what y holds */
     gr_real         least; /* the least value written: 0 for ReLU, -infinity for none; a NaN passes */
     gr_real        *y;
     int64_t         y_row;
@@ -64,12 +64,24 @@ void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS,
 #define GR__UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define GR__REVERSED 0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15
 #endif
-#if defined __clang__
-GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shufflevector(a, b, GR__LOWER); }
-GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shufflevector(a, b, GR__UPPER); }
+#if defined    __clang__
+GR__INLINE vec vec_lower(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, GR__LOWER);
+}
+GR__INLINE vec vec_upper(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, GR__UPPER);
+}
 #else
-GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){GR__LOWER}); }
-GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){GR__UPPER}); }
+GR__INLINE vec vec_lower(vec a, vec b)
+{
+    return __builtin_shuffle(a, b, (ivec){ GR__LOWER });
+}
+GR__INLINE vec vec_upper(vec a, vec b)
+{
+    return __builtin_shuffle(a, b, (ivec){ GR__UPPER });
+}
 #endif
 
 /* Transposes a square of LANES vectors: each round deals the two halves of the pack in turn, as one shuffles cards. */
@@ -84,8 +96,7 @@ GR__INLINE void vec_transpose(vec v[LANES])
             w[2 * i + 1] = vec_upper(v[i], v[i + LANES / 2]);
         }
         GR__UNROLL
-        for (int i = 0; i < LANES; i++)
-            v[i] = w[i];
+        for (int i = 0; i < LANES; i++) v[i] = w[i];
     }
 }
 

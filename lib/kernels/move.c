@@ -7,10 +7,8 @@ static bool simplify(gr__box *b)
 {
     int rank = 0;
     for (int d = 0; d < b->rank; d++) {
-        if (b->dim[d] == 0)
-            return false;
-        if (b->dim[d] == 1)
-            continue;
+        if (b->dim[d] == 0) return false;
+        if (b->dim[d] == 1) continue;
         bool merges = rank > 0 && b->to[rank - 1] == b->to[d] * b->dim[d] && b->from[rank - 1] == b->from[d] * b->dim[d];
         int  into = merges ? rank - 1 : rank++;
         b->dim[into] = merges ? b->dim[into] * b->dim[d] : b->dim[d];
@@ -25,10 +23,8 @@ static bool simplify(gr__box *b)
 static void pair_up(gr__box *b)
 {
     int last = b->rank - 1, d = 0;
-    while (d < last && b->from[d] != 1)
-        d++;
-    if (d >= last || b->to[last] != 1 || b->from[last] == 1)
-        return;
+    while (d < last && b->from[d] != 1) d++;
+    if (d >= last || b->to[last] != 1 || b->from[last] == 1) return;
     int64_t dim = b->dim[d], to = b->to[d];
     for (; d < last - 1; d++) {
         b->dim[d] = b->dim[d + 1];
@@ -43,14 +39,13 @@ static void pair_up(gr__box *b)
 /* Tiles small enough that the lines read and the lines written stay in the nearest cache together. */
 enum { TILE = 16 };
 
-#define COPY_PLANE(type)                                                                                        \
-    static void plane_##type(type *to, const type *from, const int64_t dim[2], const int64_t t[2], const int64_t f[2]) \
-    {                                                                                                           \
-        for (int64_t i0 = 0; i0 < dim[0]; i0 += TILE)                                                           \
-            for (int64_t j0 = 0; j0 < dim[1]; j0 += TILE)                                                       \
-                for (int64_t i = i0; i < at_most(i0 + TILE, dim[0]); i++)                                       \
-                    for (int64_t j = j0; j < at_most(j0 + TILE, dim[1]); j++)                                   \
-                        to[i * t[0] + j * t[1]] = from[i * f[0] + j * f[1]];                                    \
+#define COPY_PLANE(type)                                                                                                           \
+    static void plane_##type(type *to, const type *from, const int64_t dim[2], const int64_t t[2], const int64_t f[2])             \
+    {                                                                                                                              \
+        for (int64_t i0 = 0; i0 < dim[0]; i0 += TILE)                                                                              \
+            for (int64_t j0 = 0; j0 < dim[1]; j0 += TILE)                                                                          \
+                for (int64_t i = i0; i < at_most(i0 + TILE, dim[0]); i++)                                                          \
+                    for (int64_t j = j0; j < at_most(j0 + TILE, dim[1]); j++) to[i * t[0] + j * t[1]] = from[i * f[0] + j * f[1]]; \
     }
 
 COPY_PLANE(uint32_t)
@@ -72,24 +67,22 @@ static void copy_plane(char *to, const char *from, size_t element, const int64_t
 void GR__NAME(copy_box)(void *to, const void *from, size_t element, const gr__box *box)
 {
     gr__box b = *box;
-    if (!simplify(&b))
-        return;
+    if (!simplify(&b)) return;
     pair_up(&b);
     int     outer = b.rank > 2 ? b.rank - 2 : 0, inner = b.rank - outer;
-    int64_t dim[2] = {1, 1}, t[2] = {0, 1}, f[2] = {0, 1};
+    int64_t dim[2] = { 1, 1 }, t[2] = { 0, 1 }, f[2] = { 0, 1 };
     for (int d = 0; d < inner; d++) {
         dim[2 - inner + d] = b.dim[outer + d];
         t[2 - inner + d] = b.to[outer + d];
         f[2 - inner + d] = b.from[outer + d];
     }
-    int64_t index[GR_MAX_DIMS] = {0}, at = 0, by = 0;
+    int64_t index[GR_MAX_DIMS] = { 0 }, at = 0, by = 0;
     for (int d = 0; d >= 0;) {
         copy_plane((char *)to + at * (int64_t)element, (const char *)from + by * (int64_t)element, element, dim, t, f);
         for (d = outer - 1; d >= 0; d--) { /* the next place of the outer dimensions, last one fastest */
             at += b.to[d];
             by += b.from[d];
-            if (++index[d] < b.dim[d])
-                break;
+            if (++index[d] < b.dim[d]) break;
             at -= b.to[d] * b.dim[d];
             by -= b.from[d] * b.dim[d];
             index[d] = 0;

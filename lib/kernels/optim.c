@@ -18,26 +18,22 @@ GR__INLINE vec sgd_vector(vec p, vec g, vec *velocity, const sgd_step *s)
     return p - s->lr * g;
 }
 
-void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool first, int64_t n)
+void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay,
+    bool nesterov, bool first, int64_t n)
 {
-    sgd_step s = {(gr_real)lr, (gr_real)momentum, (gr_real)(1 - dampening), (gr_real)weight_decay, nesterov, first};
+    sgd_step s = { (gr_real)lr, (gr_real)momentum, (gr_real)(1 - dampening), (gr_real)weight_decay, nesterov, first };
     bool     old = momentum != 0 && !first, keep = momentum != 0; /* is velocity read, is it written */
-    vec      u = {0};
+    vec      u = { 0 };
     int64_t  i = 0;
     for (; i + LANES <= n; i += LANES) {
-        if (old)
-            u = vec_load(velocity + i);
+        if (old) u = vec_load(velocity + i);
         vec_store(p + i, sgd_vector(vec_load(p + i), vec_load(g + i), &u, &s));
-        if (keep)
-            vec_store(velocity + i, u);
+        if (keep) vec_store(velocity + i, u);
     }
-    if (i == n)
-        return;
-    if (old)
-        u = vec_load_some(velocity + i, n - i);
+    if (i == n) return;
+    if (old) u = vec_load_some(velocity + i, n - i);
     vec_store_some(p + i, sgd_vector(vec_load_some(p + i, n - i), vec_load_some(g + i, n - i), &u, &s), n - i);
-    if (keep)
-        vec_store_some(velocity + i, u, n - i);
+    if (keep) vec_store_some(velocity + i, u, n - i);
 }
 
 typedef struct adam_step {
@@ -46,8 +42,7 @@ typedef struct adam_step {
 
 GR__INLINE vec vec_sqrt(vec x)
 {
-    for (int l = 0; l < LANES; l++)
-        x[l] = real_sqrt(x[l]);
+    for (int l = 0; l < LANES; l++) x[l] = real_sqrt(x[l]);
     return x;
 }
 
@@ -61,8 +56,8 @@ GR__INLINE vec adam_vector(vec p, vec g, vec *m, vec *v, const adam_step *s)
 
 void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n)
 {
-    adam_step s = {(gr_real)(a->lr / a->correction1), (gr_real)a->beta1, (gr_real)(1 - a->beta1), (gr_real)a->beta2,
-                   (gr_real)(1 - a->beta2), (gr_real)a->eps, (gr_real)a->weight_decay, (gr_real)sqrt(a->correction2)};
+    adam_step s = { (gr_real)(a->lr / a->correction1), (gr_real)a->beta1, (gr_real)(1 - a->beta1), (gr_real)a->beta2,
+        (gr_real)(1 - a->beta2), (gr_real)a->eps, (gr_real)a->weight_decay, (gr_real)sqrt(a->correction2) };
     vec       mv, vv;
     int64_t   i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -72,8 +67,7 @@ void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const 
         vec_store(m + i, mv);
         vec_store(v + i, vv);
     }
-    if (i == n)
-        return;
+    if (i == n) return;
     mv = vec_load_some(m + i, n - i);
     vv = vec_load_some(v + i, n - i);
     vec_store_some(p + i, adam_vector(vec_load_some(p + i, n - i), vec_load_some(g + i, n - i), &mv, &vv, &s), n - i);

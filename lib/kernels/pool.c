@@ -10,7 +10,10 @@ typedef struct span {
 } span;
 
 /* The part of a window of K from s on that lies inside 0..H-1. */
-static span inside(int64_t s, int64_t K, int64_t H) { return (span){at_least(s, 0), at_most(s + K, H)}; }
+static span inside(int64_t s, int64_t K, int64_t H)
+{
+    return (span){ at_least(s, 0), at_most(s + K, H) };
+}
 
 static int32_t winner(const gr_real *x, int64_t W, span h, span w)
 {
@@ -18,8 +21,7 @@ static int32_t winner(const gr_real *x, int64_t W, span h, span w)
     for (int64_t i = h.begin; i < h.end; i++)
         for (int64_t j = w.begin; j < w.end; j++) {
             gr_real new = x[i * W + j], old = x[at];
-            if (new > old || (new != new && old == old))
-                at = (int32_t)(i * W + j);
+            if (new > old || (new != new &&old == old)) at = (int32_t)(i * W + j);
         }
     return at;
 }
@@ -64,18 +66,15 @@ void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t
 void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW;
-    if (begin < end && in > 0)
-        memset(gx + begin * in, 0, (size_t)((end - begin) * in) * sizeof *gx);
+    if (begin < end && in > 0) memset(gx + begin * in, 0, (size_t)((end - begin) * in) * sizeof *gx);
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = plane * out; i < (plane + 1) * out; i++)
-            if (at[i] >= 0)
-                gx[plane * in + at[i]] += g[i];
+            if (at[i] >= 0) gx[plane * in + at[i]] += g[i];
 }
 
 void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW;
     for (int64_t plane = begin; plane < end; plane++)
-        for (int64_t i = plane * out; i < (plane + 1) * out; i++)
-            y[i] = at[i] < 0 ? 0 : x[plane * in + at[i]];
+        for (int64_t i = plane * out; i < (plane + 1) * out; i++) y[i] = at[i] < 0 ? 0 : x[plane * in + at[i]];
 }

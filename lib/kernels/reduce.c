@@ -4,24 +4,20 @@
 #include "vmath.h"
 
 /* Vectors of double, and as many reals as fit in one. */
-typedef double  dvec __attribute__((vector_size(GR__VECTOR_BYTES)));
+typedef double dvec __attribute__((vector_size(GR__VECTOR_BYTES)));
 enum { DLANES = GR__VECTOR_BYTES / (int)sizeof(double) };
 typedef gr_real part __attribute__((vector_size(DLANES * sizeof(gr_real)), aligned(sizeof(gr_real)), may_alias));
 
 static double sum_run(const gr_real *x, int64_t n)
 {
-    dvec    acc[4] = {{0}};
+    dvec    acc[4] = { { 0 } };
     int64_t i = 0;
-    for (; i + 4 * DLANES <= n; i += 4 * DLANES)
-        GR__UNROLL
-        for (int j = 0; j < 4; j++)
-            acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
+    for (; i + 4 * DLANES <= n; i += 4 * DLANES) GR__UNROLL
+    for (int j = 0; j < 4; j++) acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
     acc[0] += acc[1] + (acc[2] + acc[3]);
     double sum = 0;
-    for (int l = 0; l < DLANES; l++)
-        sum += acc[0][l];
-    for (; i < n; i++)
-        sum += (double)x[i];
+    for (int l = 0; l < DLANES; l++) sum += acc[0][l];
+    for (; i < n; i++) sum += (double)x[i];
     return sum;
 }
 
@@ -30,19 +26,16 @@ enum { COLUMNS = 64 };
 /* n <= COLUMNS sums side by side, down columns that stand inner apart. */
 static void sum_columns(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t n)
 {
-    double acc[COLUMNS] = {0};
+    double acc[COLUMNS] = { 0 };
     for (int64_t r = 0; r < reduced; r++, x += inner)
-        for (int64_t j = 0; j < n; j++)
-            acc[j] += (double)x[j];
-    for (int64_t j = 0; j < n; j++)
-        y[j] = (gr_real)(acc[j] * factor);
+        for (int64_t j = 0; j < n; j++) acc[j] += (double)x[j];
+    for (int64_t j = 0; j < n; j++) y[j] = (gr_real)(acc[j] * factor);
 }
 
 void GR__NAME(sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end)
 {
     if (inner == 1) {
-        for (int64_t o = begin; o < end; o++)
-            y[o] = (gr_real)(sum_run(x + o * reduced, reduced) * factor);
+        for (int64_t o = begin; o < end; o++) y[o] = (gr_real)(sum_run(x + o * reduced, reduced) * factor);
         return;
     }
     for (int64_t o = begin, n; o < end; o += n) {
@@ -88,10 +81,8 @@ static double exp_shifted(gr_real *y, const gr_real *x, gr_real shift, int64_t n
     for (int64_t i = 0; i < n; i += LANES) {
         int64_t some = at_most(LANES, n - i);
         vec     e = vec_exp(vec_load_some(x + i, some) - shift);
-        for (int64_t l = 0; l < some; l++)
-            sum += (double)e[l];
-        if (y)
-            vec_store_some(y + i, e, some);
+        for (int64_t l = 0; l < some; l++) sum += (double)e[l];
+        if (y) vec_store_some(y + i, e, some);
     }
     return sum;
 }
@@ -103,8 +94,7 @@ void GR__NAME(softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, i
         const gr_real *from = x + row * n;
         gr_real       *to = y + row * n;
         gr_real        scale = (gr_real)(1 / exp_shifted(to, from, from[greatest(from, n, 1)], n));
-        for (int64_t i = 0; i < n; i++)
-            to[i] *= scale;
+        for (int64_t i = 0; i < n; i++) to[i] *= scale;
     }
 }
 
@@ -114,7 +104,6 @@ void GR__NAME(log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begi
         const gr_real *from = x + row * n;
         gr_real        most = from[greatest(from, n, 1)];
         gr_real        rest = (gr_real)log(exp_shifted(NULL, from, most, n));
-        for (int64_t i = 0; i < n; i++)
-            y[row * n + i] = from[i] - most - rest;
+        for (int64_t i = 0; i < n; i++) y[row * n + i] = from[i] - most - rest;
     }
 }

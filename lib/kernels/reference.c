@@ -9,16 +9,20 @@
 
 static void plan_one_phase(gr__plan *plan, int64_t tasks)
 {
-    *plan = (gr__plan){.phases = 1, .tasks = {tasks}};
+    *plan = (gr__plan){ .phases = 1, .tasks = { tasks } };
 }
 
 static double activate(gr_act act, double x)
 {
     switch (act) {
-    case GR_RELU: return x < 0 ? 0 : x; /* so written, a NaN passes */
-    case GR_SIGMOID: return 1 / (1 + exp(-x));
-    case GR_TANH: return tanh(x);
-    case GR_NO_ACT: break;
+    case GR_RELU:
+        return x < 0 ? 0 : x; /* so written, a NaN passes */
+    case GR_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case GR_TANH:
+        return tanh(x);
+    case GR_NO_ACT:
+        break;
     }
     return x;
 }
@@ -31,7 +35,10 @@ static double slice(const gr_real *x, int64_t H, int64_t W, int64_t h, int64_t w
 
 /* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
 
-static void conv_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->F); }
+static void conv_plan(const gr__conv *c, gr__plan *plan)
+{
+    plan_one_phase(plan, c->N * c->F);
+}
 
 static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
@@ -39,8 +46,8 @@ static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int
     for (int64_t c = 0; c < s->C / s->G; c++)
         for (int64_t p = 0; p < s->KH; p++)
             for (int64_t q = 0; q < s->KW; q++)
-                y += slice(x + c * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW)
-                   * (double)k[(c * s->KH + p) * s->KW + q];
+                y += slice(x + c * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW) *
+                     (double)k[(c * s->KH + p) * s->KW + q];
     return y;
 }
 
@@ -61,7 +68,10 @@ static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands
 /* Equation (34): dL/dX_nc = sum over f of K_fc *full dL/dY_nf. With stride S, padding P and dilation D, tap p carries x[h]
    to the output i for which S i + D p - P = h, if there is one. */
 
-static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->C); }
+static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan)
+{
+    plan_one_phase(plan, c->N * c->C);
+}
 
 /* The output that tap p joins to the input h, or -1. */
 static int64_t output_of(int64_t h, int64_t p, int64_t stride, int64_t padding, int64_t dilation)
@@ -78,12 +88,14 @@ static double input_grad_at(const gr__conv *s, const gr_real *g, const gr_real *
     for (int64_t f = 0; f < s->F / s->G; f++)
         for (int64_t p = 0; p < s->KH; p++)
             for (int64_t q = 0; q < s->KW; q++)
-                gx += slice(g + f * s->OH * s->OW, s->OH, s->OW, output_of(h, p, s->SH, s->PH, s->DH), output_of(w, q, s->SW, s->PW, s->DW))
-                    * (double)k[f * channels * taps + p * s->KW + q];
+                gx +=
+                    slice(g + f * s->OH * s->OW, s->OH, s->OW, output_of(h, p, s->SH, s->PH, s->DH), output_of(w, q, s->SW, s->PW, s->DW)) *
+                    (double)k[f * channels * taps + p * s->KW + q];
     return gx;
 }
 
-static void conv_input_grad_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void conv_input_grad_run(
+    const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t n = task / s->C, c = task % s->C, channels = s->C / s->G, filters = s->F / s->G, group = c / channels;
@@ -99,7 +111,10 @@ static void conv_input_grad_run(const gr__conv *s, const gr__plan *plan, const g
 
 /* Equation (35): dL/dK_fc = sum over n of X_nc *filt dL/dY_nf. */
 
-static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->F * (c->C / c->G)); }
+static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan)
+{
+    plan_one_phase(plan, c->F * (c->C / c->G));
+}
 
 static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
 {
@@ -107,12 +122,13 @@ static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real 
     for (int64_t n = 0; n < s->N; n++)
         for (int64_t i = 0; i < s->OH; i++)
             for (int64_t j = 0; j < s->OW; j++)
-                gk += slice(x + n * s->C * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW)
-                    * (double)g[n * s->F * s->OH * s->OW + i * s->OW + j];
+                gk += slice(x + n * s->C * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW) *
+                      (double)g[n * s->F * s->OH * s->OW + i * s->OW + j];
     return gk;
 }
 
-static void conv_kernel_grad_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void conv_kernel_grad_run(
+    const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t channels = s->C / s->G, f = task / channels, c = task % channels, group = f / (s->F / s->G);
@@ -122,15 +138,18 @@ static void conv_kernel_grad_run(const gr__conv *s, const gr__plan *plan, const 
     gr_real       *gk = o->y + task * s->KH * s->KW;
 
     for (int64_t p = 0; p < s->KH; p++)
-        for (int64_t q = 0; q < s->KW; q++)
-            gk[p * s->KW + q] = (gr_real)kernel_grad_at(s, x, g, p, q);
+        for (int64_t q = 0; q < s->KW; q++) gk[p * s->KW + q] = (gr_real)kernel_grad_at(s, x, g, p, q);
 }
 
 /* y[m,n] = sum over k of a[m,k] b[k,n]. */
 
-static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_phase(plan, m->batch * m->M); }
+static void matmul_plan(const gr__matmul *m, gr__plan *plan)
+{
+    plan_one_phase(plan, m->batch * m->M);
+}
 
-static void matmul_run(const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void matmul_run(
+    const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t        product = task / s->M, m = task % s->M;
@@ -140,7 +159,8 @@ static void matmul_run(const gr__matmul *s, const gr__plan *plan, const gr__oper
     for (int64_t n = 0; n < s->N; n++) {
         double sum = 0;
         for (int64_t k = 0; k < s->K; k++)
-            sum += (double)(s->transpose_a ? a[k * s->M + m] : a[m * s->K + k]) * (double)(s->transpose_b ? b[n * s->K + k] : b[k * s->N + n]);
+            sum +=
+                (double)(s->transpose_a ? a[k * s->M + m] : a[m * s->K + k]) * (double)(s->transpose_b ? b[n * s->K + k] : b[k * s->N + n]);
         y[n] = (gr_real)activate(o->act, sum + (o->bias ? (double)o->bias[n] : 0));
     }
 }
@@ -154,11 +174,9 @@ static int32_t pool_winner(const gr__pool *s, const gr_real *x, int64_t i, int64
     for (int64_t p = 0; p < s->KH; p++)
         for (int64_t q = 0; q < s->KW; q++) {
             int64_t h = s->SH * i + p - s->PH, w = s->SW * j + q - s->PW;
-            if (h < 0 || h >= s->H || w < 0 || w >= s->W)
-                continue;
+            if (h < 0 || h >= s->H || w < 0 || w >= s->W) continue;
             gr_real new = x[h * s->W + w];
-            if (at < 0 || new > x[at] || (isnan(new) && !isnan(x[at])))
-                at = (int32_t)(h * s->W + w);
+            if (at < 0 || new > x[at] || (isnan(new) && !isnan(x[at]))) at = (int32_t)(h * s->W + w);
         }
     return at;
 }
@@ -176,12 +194,10 @@ static void max_pool(const gr__pool *s, const gr_real *x, gr_real *y, int32_t *a
 
 static void max_pool_scatter(const gr__pool *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
-    for (int64_t i = begin * s->H * s->W; i < end * s->H * s->W; i++)
-        gx[i] = 0;
+    for (int64_t i = begin * s->H * s->W; i < end * s->H * s->W; i++) gx[i] = 0;
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t out = plane * s->OH * s->OW; out < (plane + 1) * s->OH * s->OW; out++)
-            if (at[out] >= 0)
-                gx[plane * s->H * s->W + at[out]] += g[out];
+            if (at[out] >= 0) gx[plane * s->H * s->W + at[out]] += g[out];
 }
 
 static void max_pool_gather(const gr__pool *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
