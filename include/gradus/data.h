@@ -1,0 +1,107 @@
+/* data.h: data sets of labelled images, kept as bytes, and the batches that a training loop takes from them. */
+#ifndef GRADUS_DATA_H
+#define GRADUS_DATA_H
+
+#include "io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- data sets --------------------------------------------------------------------------------------------------------- */
+
+/** Images of one shape, a byte a number, each with a label. It does not change, so that threads may share it. */
+typedef struct gr_dataset gr_dataset;
+
+/** The digits of MNIST, or any set in its files, from a folder that holds train-images-idx3-ubyte and train-labels-idx1-ubyte (or
+ *  t10k-..., if not train), each plain or with .gz. Shape of an image: (1, H, W). Errors: no such folder or file; as gr_idx_read;
+ *  counts that differ; a label over 9; no images; no memory. Lifetime: until gr_dataset_free. */
+GR_API gr_dataset *gr_mnist(const char *folder, bool train);
+
+/** Handwritten-looking digits, drawn: strokes of ten classes under random affine maps, with random thickness, waviness, softness and
+ *  noise. Image i depends on seed and i alone, so that a longer set begins with the shorter one, and other seeds give other images.
+ *  Shape of an image: (1, 28, 28), 0 for paper to 255 for ink. Errors: count under 1, no memory. Lifetime: until gr_dataset_free. */
+GR_API gr_dataset *gr_digits(int64_t count, uint64_t seed);
+
+/** A data set of the caller's bytes, copied: count images of the given shape, one behind the other, and their labels.
+ *  Shape: (C, H, W), or any other without empty dimensions. Errors: NULL, count or classes under 1, a label that is not under classes,
+ *  no memory. Lifetime: until gr_dataset_free. */
+GR_API gr_dataset *gr_dataset_from(gr_shape image, int64_t count, const unsigned char *images, const unsigned char *labels, int classes);
+
+/** The number of images; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_dataset_count(const gr_dataset *d);
+/** The number of classes, one more than the largest label there may be; -1 for NULL. Errors: NULL. */
+GR_API int gr_dataset_classes(const gr_dataset *d);
+/** The shape of one image, (1, 28, 28) for digits; rank 0 for NULL. Errors: NULL. */
+GR_API gr_shape gr_dataset_shape(const gr_dataset *d);
+/** The bytes of image i, row by row. Errors: NULL, no such image. Lifetime: the data set's. */
+GR_API const unsigned char *gr_dataset_image(const gr_dataset *d, int64_t i);
+/** The label of image i; -1 if there is none. Errors: NULL, no such image. */
+GR_API int gr_dataset_label(const gr_dataset *d, int64_t i);
+/** Releases a data set; no loader may use it any more. NULL is allowed. */
+GR_API void gr_dataset_free(gr_dataset *d);
+
+/* ---- batches ------------------------------------------------------------------------------------------------------------ */
+
+/** Takes batches from a data set, epoch after epoch. */
+typedef struct gr_loader gr_loader;
+
+/** Images with their labels. */
+typedef struct gr_batch {
+    gr_tensor *images; /* (count, C, H, W) */
+    gr_tensor *labels; /* (count), int32 */
+    int64_t    count;
+} gr_batch;
+
+/** Options of gr_loader_open. */
+typedef struct gr_loader_options {
+    int64_t  batch GR__OR(0);
+    GR__NAMED
+    uint64_t seed GR__OR(0);         /* of the order */
+    bool     in_order GR__OR(false); /* do not shuffle */
+    bool     drop_last GR__OR(false); /* leave out the last batch of an epoch if it is not full */
+    double   mean GR__OR(0);         /* subtracted from byte / 255 */
+    double   std GR__OR(0);          /* and then divided by: 1 */
+} gr_loader_options;
+
+/** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std): a loader of batches of that many images, whose numbers are
+ *  (byte / 255 - mean) / std. Each epoch takes every image once, in an order that depends on seed and epoch alone.
+ *  Defaults: shuffled from seed 0, the partial last batch included, mean 0, std 1 (numbers from 0 to 1). Errors: NULL, a batch under 1,
+ *  .drop_last with a batch larger than the set, a std under 0, no memory. Lifetime: until gr_loader_free; data must live as long. */
+#define gr_loader_open(data, ...) gr_loader_open_((data), GR__LITERAL(gr_loader_options) { .batch = __VA_ARGS__ })
+/** gr_loader_open as a function, for callers without macros. */
+GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
+
+/** Fills batch with the next images and labels. False at the end of the epoch (the call after that begins the next one), and on failure,
+ *  with the error set; an error that is pending already ends the epoch too. Errors: NULL, no memory. Lifetime: the tensors are the loader's,
+ *  until gr_loader_free; the next call writes over them, and backward through a graph over the old numbers is refused. */
+GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
+
+/** How many epochs have ended; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_loader_epoch(const gr_loader *loader);
+/** How many batches an epoch has; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_loader_batches(const gr_loader *loader);
+/** Releases a loader and its batches' tensors. NULL is allowed. */
+GR_API void gr_loader_free(gr_loader *loader);
+
+/** Options of gr_images. */
+typedef struct gr_images_options {
+    int64_t first GR__OR(0);
+    GR__NAMED
+    int64_t count GR__OR(0); /* 1 */
+    double  mean GR__OR(0);
+    double  std GR__OR(0);   /* 1 */
+} gr_images_options;
+
+/** gr_images(idx, first, .count, .mean, .std): images of an IDX file as a tensor of (byte / 255 - mean) / std.
+ *  Shape: idx (N, H, W) gives (count, 1, H, W). Defaults: count 1, mean 0, std 1. Errors: NULL, an IDX file without three dimensions, no
+ *  such images, a negative std, no memory. Lifetime: as gr_from. */
+#define gr_images(idx, ...) gr_images_((idx), GR__LITERAL(gr_images_options) { .first = __VA_ARGS__ })
+/** gr_images as a function, for callers without macros. */
+GR_API gr_tensor *gr_images_(const gr_idx *idx, gr_images_options o);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/* io.h (private): reading and writing files, and files of named tensors for the rooms above. */
+#ifndef GR_IO_H
+#define GR_IO_H
+
+#include "core/core.h"
+#include "gradus/io.h"
+
+/* ---- file.c ------------------------------------------------------------------------------------------------------------ */
+
+/* A regular file open for reading. */
+typedef struct gr__file {
+    const char *path;
+    int         fd;
+    uint64_t    size; /* when it was opened */
+} gr__file;
+
+bool gr__file_open(gr__file *f, const char *path);         /* false: "cannot open 'PATH': ..." */
+bool gr__file_get(gr__file *f, void *to, size_t size);     /* the next bytes, exactly so many */
+void gr__file_close(gr__file *f);
+
+/* A file being written under a temporary name beside its own. */
+typedef struct gr__writer {
+    const char *path;
+    char       *temporary;
+    int         fd;
+    bool        good; /* nothing has failed yet */
+} gr__writer;
+
+bool gr__writer_open(gr__writer *w, const char *path);     /* false: nothing to close */
+bool gr__writer_put(gr__writer *w, const void *from, size_t size);
+bool gr__writer_close(gr__writer *w);                      /* if all went well, puts the file in its place; else removes it */
+
+/* Text from a file, fit to be quoted in a message: short, and on one line. */
+typedef struct gr__quote {
+    char s[100];
+} gr__quote;
+gr__quote gr__quoted(const char *text);
+
+/* ---- safetensors.c -------------------------------------------------------------------------------------------------------- */
+
+/* A named tensor in a file, or on its way into one. */
+typedef struct gr__entry {
+    const char *name;
+    gr_dtype    dtype;
+    gr_shape    shape;
+    const void *data; /* row-major, little-endian; when read, not necessarily aligned: memcpy */
+} gr__entry;
+
+/* Writes n tensors in this order: the same entries give the same bytes. The file appears whole, or not at all. */
+bool gr__safetensors_write(const char *path, const gr__entry *e, int n);
+
+/* A file whose every length, offset, name and type has been checked. */
+typedef struct gr__safetensors gr__safetensors;
+gr__safetensors *gr__safetensors_read(const char *path);
+int              gr__safetensors_count(const gr__safetensors *f);
+const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i); /* in the order of the data; NULL: no such entry */
+void             gr__safetensors_free(gr__safetensors *f);
+
+#endif
