@@ -1,0 +1,81 @@
+/* lenet.c: trains LeNet-5 on handwritten digits, then says how many of the test digits it knows. The model is in lenet.h. */
+#include "common.h"
+#include "lenet.h"
+
+#include <stdio.h>
+
+/* What the command line may change. */
+static const char *data, *save, *load;
+static int64_t     epochs = 3, batch_size = 64, seed = 1, threads = 0;
+static double      lr = 0.02, momentum = 0.9;
+static bool        eval;
+
+static void train(gr_model *net, gr_dataset *digits)
+{
+    gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
+    gr_optim *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
+    gr_batch batch;
+    for (int64_t epoch = 1; epoch <= epochs; epoch++) {
+        progress bar = progress_begin(epoch, epochs, gr_dataset_count(digits));
+        while (gr_next_batch(loader, &batch)) {
+            GR_STEP; /* what this block makes is released where it ends */
+            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
+            progress_add(&bar, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
+        }
+        progress_end(&bar);
+    }
+    gr_optim_free(sgd);
+    gr_loader_free(loader);
+}
+
+static void test(gr_model *net, gr_dataset *digits)
+{
+    gr_loader *loader = gr_loader_open(digits, 500, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
+    int64_t correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
+    printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
+    gr_loader_free(loader);
+}
+
+/* The digits of --data, or as many drawn ones; these do not depend on --seed. */
+static gr_dataset *digits_of(bool training)
+{
+    if (data)
+        return gr_mnist(data, training);
+    return training ? gr_digits(20000, 1) : gr_digits(4000, 2);
+}
+
+int main(int argc, char **argv)
+{
+    read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", (option[]){
+        { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
+        { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
+        { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+        { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate" },
+        { "momentum", .real = &momentum, .low = 0, .high = 1, .help = "how much of a step the next one goes on with" },
+        { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
+        { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
+        { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
+        { "load", .text = &load, .help = "FILE: weights to begin with" },
+        { "eval", .flag = &eval, .help = "do not train; wants --load" },
+        { 0 },
+    });
+    if (eval && (!load || save))
+        quit(load ? "--eval trains nothing, so there is nothing to --save" : "--eval wants weights to test: --load FILE");
+    check_writable(save);
+    gr_set_threads((int)threads);
+
+    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
+    if (load)
+        gr_load(net, load);
+    gr_dataset *training = eval ? NULL : digits_of(true), *testing = digits_of(false);
+    if (!eval)
+        train(net, training);
+    if (save)
+        gr_save(net, save);
+    test(net, testing);
+
+    gr_dataset_free(training);
+    gr_dataset_free(testing);
+    gr_model_free(net);
+    return 0;
+}
