@@ -12,6 +12,13 @@
 
 #define GR_API __attribute__((visibility("default")))
 
+/* Named options are designated initialisers, which C++ has from 2020 on and every compiler that can read this file long before. */
+#if defined __clang__ && defined __cplusplus
+#pragma clang diagnostic ignored "-Wc++20-designator"
+#elif defined __cplusplus && __GNUC__ >= 12
+#pragma GCC diagnostic ignored "-Wc++20-extensions"
+#endif
+
 #ifdef __cplusplus
 #define GR__OR(value) = value            /* default member initialiser: an option left out is the default, without a warning */
 #define GR__LITERAL(type) type
