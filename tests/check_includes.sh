@@ -53,7 +53,7 @@ BEGIN {
     knows["ops"] = "core kernels"
     knows["autograd"] = "ops core"
     knows["io"] = "core"
-    knows["data"] = "core"
+    knows["data"] = "io core"
     knows["nn"] = "autograd ops core io"
     knows["trace"] = "nn data io autograd ops core kernels"
 }
