@@ -1,0 +1,143 @@
+/* test_parity.c: LeNet beside PyTorch's, from the same weights and batches.
+
+   tests/parity/lenet.py recorded 100 losses of PyTorch's run in double, and in float. Ours may stray from the run in double three times
+   as far as PyTorch's float run has strayed so far (or three units in the last place of a loss in float, at first). On the drawn digits,
+   and on MNIST if GRADUS_MNIST names the folder of its files. Loading the recorded weights also shows that a file written by a
+   plain Python writer is read.
+
+   test_parity --dump DIR writes what lenet.py wants: the drawn digits, weights, and their logits. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lenet.h"
+
+enum { STEPS = 100, BATCH = 64 };
+
+static const double mean = 0.1307, std = 0.3081;
+
+static gr_dataset *drawn_digits(void)
+{
+    return gr_digits(STEPS * BATCH, 1);
+}
+
+static const char *recorded(const char *name)
+{
+    const char *srcdir = getenv("srcdir");
+    return gr_name("%s/tests/parity/%s", srcdir ? srcdir : ".", name);
+}
+
+static void follow(gr_dataset *data, const char *record)
+{
+    FILE *f = fopen(recorded(record), "r");
+    ck_assert_msg(f != NULL, "no %s", recorded(record));
+    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
+    gr_optim *sgd = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
+    gr_loader *loader = gr_loader_open(data, BATCH, .in_order = true, .mean = mean, .std = std);
+    ck_assert_msg(gr_load(net, recorded("lenet.safetensors")), "%s", gr_error());
+    gr_batch batch;
+    double strayed = 0, worst = 0, share = 0;
+    for (int step = 0; step < STEPS; step++) {
+        double in_double, in_float;
+        ck_assert_int_eq(fscanf(f, "%lf %lf", &in_double, &in_float), 2);
+        ck_assert_msg(gr_next_batch(loader, &batch), "%s", gr_error());
+        double ours = lenet_step(net, sgd, batch.images, batch.labels), off = fabs(ours - in_double);
+        strayed = fmax(strayed, fmax(fabs(in_float - in_double), in_double * 0x1p-23));
+        worst = fmax(worst, off);
+        share = fmax(share, off / strayed);
+        ck_assert_msg(off <= 3 * strayed, "step %d: loss %.9g, PyTorch's %.9g in double, %.9g in float", step, ours, in_double, in_float);
+    }
+    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g; at most %.2f times as far at any step\n", record, worst, strayed, share);
+    fclose(f);
+    gr_loader_free(loader);
+    gr_optim_free(sgd);
+    gr_model_free(net);
+}
+
+START_TEST(drawn_digits_follow_pytorch)
+{
+    gr_dataset *d = drawn_digits();
+    follow(d, "lenet-digits.txt");
+    gr_dataset_free(d);
+}
+END_TEST
+
+START_TEST(mnist_follows_pytorch)
+{
+    const char *folder = getenv("GRADUS_MNIST");
+    if (!folder || !*folder) {
+        puts("skipped: parity on MNIST (GRADUS_MNIST is not set)");
+        return;
+    }
+    gr_dataset *d = gr_mnist(folder, true);
+    ck_assert_msg(d != NULL, "%s", gr_error());
+    follow(d, "lenet-mnist.txt");
+    gr_dataset_free(d);
+}
+END_TEST
+
+/* ---- for lenet.py ------------------------------------------------------------------------------------------------------------ */
+
+static void idx_header(FILE *f, int rank, const int64_t *dim)
+{
+    unsigned char magic[4] = { 0, 0, 8, (unsigned char)rank };
+    fwrite(magic, 1, sizeof magic, f);
+    for (int i = 0; i < rank; i++) {
+        unsigned char size[4] = { (unsigned char)(dim[i] >> 24), (unsigned char)(dim[i] >> 16), (unsigned char)(dim[i] >> 8), (unsigned char)dim[i] };
+        fwrite(size, 1, sizeof size, f);
+    }
+}
+
+static void dump_digits(const gr_dataset *d, const char *dir)
+{
+    int64_t n = gr_dataset_count(d);
+    FILE *images = fopen(gr_name("%s/images", dir), "wb"), *labels = fopen(gr_name("%s/labels", dir), "wb");
+    if (!images || !labels)
+        exit((perror(dir), 1));
+    idx_header(images, 3, (int64_t[]){ n, 28, 28 });
+    idx_header(labels, 1, &n);
+    for (int64_t i = 0; i < n; i++) {
+        fwrite(gr_dataset_image(d, i), 1, 784, images);
+        fputc(gr_dataset_label(d, i), labels);
+    }
+    fclose(images);
+    fclose(labels);
+}
+
+static int dump(const char *dir)
+{
+    gr_dataset *d = drawn_digits();
+    dump_digits(d, dir);
+    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
+    gr_loader *loader = gr_loader_open(d, 8, .in_order = true, .mean = mean, .std = std);
+    gr_batch batch;
+    FILE *f = fopen(gr_name("%s/logits.txt", dir), "w");
+    if (!f || !gr_save(net, gr_name("%s/weights.safetensors", dir)) || !gr_next_batch(loader, &batch))
+        exit((fprintf(stderr, "%s: %s\n", dir, gr_error() ? gr_error() : "cannot write"), 1));
+    gr_tensor *y = lenet(net, batch.images);
+    for (int i = 0; i < 80; i++)
+        fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
+    fclose(f);
+    gr_loader_free(loader);
+    gr_model_free(net);
+    gr_dataset_free(d);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--dump") == 0)
+        return dump(argv[2]);
+    Suite *s = suite_create("parity");
+    TCase *c = tcase_create("parity");
+    tcase_set_timeout(c, 120);
+    tcase_add_test(c, drawn_digits_follow_pytorch);
+    tcase_add_test(c, mnist_follows_pytorch);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
