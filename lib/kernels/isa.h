@@ -48,7 +48,7 @@ enum { LANES = GR__VECTOR_BYTES / (int)sizeof(gr_real) };
 #define GR__INLINE static inline __attribute__((always_inline, unused))
 
 /* Every loop that this stands before has independent iterations, even where y is one of the operands. */
-#if defined              __clang__
+#ifdef __clang__
 #pragma clang diagnostic ignored "-Wpass-failed" /* slow without optimisation, but not wrong */
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
 #define GR__UNROLL /* with a check at every access, unrolling takes clang minutes a file */
@@ -65,10 +65,12 @@ GR__INLINE vec vec_all(gr_real x)
 {
     return x - (vec){ 0 };
 }
+
 GR__INLINE vec vec_load(const gr_real *p)
 {
     return *(const vec_anywhere *)p;
 }
+
 GR__INLINE void vec_store(gr_real *p, vec v)
 {
     *(vec_anywhere *)p = v;
@@ -96,10 +98,12 @@ GR__INLINE int64_t at_least(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
+
 GR__INLINE int64_t at_most(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
+
 GR__INLINE int64_t ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;

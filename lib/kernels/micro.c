@@ -4,7 +4,7 @@
 
 /* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
    happens once. clang loads once by itself, and would spill. */
-#if defined    __clang__
+#ifdef __clang__
 GR__INLINE vec load_once(const gr_real *p)
 {
     return vec_load(p);
@@ -34,8 +34,10 @@ GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int row
     gr_real      *y = s->y;
     const int64_t y_row = s->y_row;
     GR__UNROLL
-    for (int i = 0; i < rows; i++) GR__UNROLL
-    for (int j = 0; j < cols; j++) vec_store(y + i * y_row + j * LANES, vec_choose(acc[i][j] < least, least, acc[i][j]));
+    for (int i = 0; i < rows; i++) {
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) vec_store(y + i * y_row + j * LANES, vec_choose(acc[i][j] < least, least, acc[i][j]));
+    }
 }
 
 GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
@@ -67,10 +69,11 @@ GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
         outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); \
     }
 #define OUTER_ROW(r) OUTER(r, 1) OUTER(r, 2) OUTER(r, 3) OUTER(r, 4)
-OUTER_ROW(1)
-OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
+/* clang-format off */
+OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
+/* clang-format on */
 
-    void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
+void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
 {
 #define OUTERS(r)                                                  \
     {                                                              \
@@ -85,8 +88,10 @@ OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
 GR__INLINE vec sums_of(vec v[LANES])
 {
     GR__UNROLL
-    for (int n = LANES / 2; n > 0; n /= 2) GR__UNROLL
-    for (int i = 0; i < n; i++) v[i] = vec_lower(v[2 * i], v[2 * i + 1]) + vec_upper(v[2 * i], v[2 * i + 1]);
+    for (int n = LANES / 2; n > 0; n /= 2) {
+        GR__UNROLL
+        for (int i = 0; i < n; i++) v[i] = vec_lower(v[2 * i], v[2 * i + 1]) + vec_upper(v[2 * i], v[2 * i + 1]);
+    }
     return v[0];
 }
 
@@ -119,8 +124,10 @@ GR__INLINE void dots_begin(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const
         for (int j = 0; j < cols; j++) b[j] = vec_load_some(s->b[j] + s->offset[s->T], s->tail);
     }
     GR__UNROLL
-    for (int i = 0; i < rows; i++) GR__UNROLL
-    for (int j = 0; j < cols; j++) acc[i][j] = a[i] * b[j];
+    for (int i = 0; i < rows; i++) {
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) acc[i][j] = a[i] * b[j];
+    }
 }
 
 GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
@@ -152,10 +159,11 @@ GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
         dots_block(s, LEAST(r, DOT_ROWS), LEAST(c, DOT_COLS)); \
     }
 #define DOTS_ROW(r) DOTS(r, 1) DOTS(r, 2) DOTS(r, 3) DOTS(r, 4) DOTS(r, 5) DOTS(r, 6)
-DOTS_ROW(1)
-DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
+/* clang-format off */
+DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
+/* clang-format on */
 
-    void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
+void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
 {
 #define DOTSES(r)                                                                          \
     {                                                                                      \

@@ -42,7 +42,7 @@ typedef struct gr__dots {
 void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
 
 /* Lanes of two vectors in turn: the lower halves, the upper halves. */
-#if defined GRADUS_DOUBLE
+#ifdef GRADUS_DOUBLE
 #define GR__WIDTH (GR__VECTOR_BYTES / 8)
 #else
 #define GR__WIDTH (GR__VECTOR_BYTES / 4)
@@ -64,11 +64,13 @@ void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS,
 #define GR__UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define GR__REVERSED 0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15
 #endif
-#if defined    __clang__
+
+#ifdef __clang__
 GR__INLINE vec vec_lower(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, GR__LOWER);
 }
+
 GR__INLINE vec vec_upper(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, GR__UPPER);
@@ -78,6 +80,7 @@ GR__INLINE vec vec_lower(vec a, vec b)
 {
     return __builtin_shuffle(a, b, (ivec){ GR__LOWER });
 }
+
 GR__INLINE vec vec_upper(vec a, vec b)
 {
     return __builtin_shuffle(a, b, (ivec){ GR__UPPER });

@@ -12,8 +12,10 @@ static double sum_run(const gr_real *x, int64_t n)
 {
     dvec    acc[4] = { { 0 } };
     int64_t i = 0;
-    for (; i + 4 * DLANES <= n; i += 4 * DLANES) GR__UNROLL
-    for (int j = 0; j < 4; j++) acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
+    for (; i + 4 * DLANES <= n; i += 4 * DLANES) {
+        GR__UNROLL
+        for (int j = 0; j < 4; j++) acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
+    }
     acc[0] += acc[1] + (acc[2] + acc[3]);
     double sum = 0;
     for (int l = 0; l < DLANES; l++) sum += acc[0][l];
