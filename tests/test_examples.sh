@@ -1,0 +1,207 @@
+#!/bin/bash
+# test_examples.sh: the example programs do what they say, and refuse what they must: one clear line on stderr, status 1, and nothing
+# written. Runs in the build directory; GRADUS_MNIST names the folder of MNIST, if it is there.
+set -eu
+examples=$PWD/examples
+bytes=$(cd "$srcdir" && pwd)/tests/parity/lenet.safetensors # as good as any for pictures of noise
+dir=$(mktemp -d "${TMPDIR:-/tmp}/gradus-examples.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+failures=0
+
+fail()
+{
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# ---- files to read, good and bad ----
+
+# The lowest N bytes of a number, highest byte first: big N NUMBER; lowest first: little N NUMBER.
+big()
+{
+    local i
+    for ((i = $1 - 1; i >= 0; i--)); do printf "\\x$(printf %02x $(($2 >> (8 * i) & 255)))"; done
+}
+
+little()
+{
+    local i
+    for ((i = 0; i < $1; i++)); do printf "\\x$(printf %02x $(($2 >> (8 * i) & 255)))"; done
+}
+
+# images COUNT: an IDX file of 28x28 noise; labels COUNT: 0 to 9 in turn.
+images()
+{
+    big 4 2051; big 4 "$1"; big 4 28; big 4 28
+    head -c $(($1 * 784)) "$bytes"
+}
+
+labels()
+{
+    local i
+    big 4 2049; big 4 "$1"
+    for ((i = 0; i < $1; i++)); do big 1 $((i % 10)); done
+}
+
+data_set()
+{
+    mkdir "$1"
+    images 256 >"$1/train-images-idx3-ubyte"
+    labels 256 >"$1/train-labels-idx1-ubyte"
+    images 100 >"$1/t10k-images-idx3-ubyte"
+    labels 100 | gzip >"$1/t10k-labels-idx1-ubyte.gz"
+}
+
+# weights HEADER: a safetensors file with this header and the numbers of the good file.
+weights()
+{
+    little 8 ${#1}
+    printf %s "$1"
+    tail -c +$((9 + header_size)) good.safetensors
+}
+
+# ---- what runs ----
+
+lenet()
+{
+    "$examples/lenet" "$@" </dev/null
+}
+
+accuracy='^test accuracy [0-9]+\.[0-9][0-9]% \([0-9]+/[0-9]+\)$'
+
+# at_least PERCENT FILE: the file's last line says so.
+at_least()
+{
+    tail -n 1 "$2" | grep -qE "$accuracy" || fail "last line: $(tail -n 1 "$2")"
+    tail -n 1 "$2" | awk -v least="$1" '{ exit !($3 + 0 >= least) }' || fail "under $1 %: $(tail -n 1 "$2")"
+}
+
+works()
+{
+    [ "$("$examples/square")" = 6 ] || fail "square does not print 6"
+
+    "$examples/equations" >equations || fail "equations: status $?"
+    for equation in 2 10 18 26 34 35; do
+        grep -q "($equation)" equations || fail "equations: ($equation) is not there"
+    done
+
+    lenet --help >help || fail "lenet --help: status $?"
+    for option in data epochs batch lr momentum seed threads save load eval help; do
+        grep -q -e "--$option" help || fail "lenet --help does not name --$option"
+    done
+
+    # Piped, a line an epoch and the last; the same bits with one thread and two; the same count when loaded again.
+    lenet --data data --epochs 2 --threads 1 --save good.safetensors >one || fail "lenet: status $?"
+    lenet --data data --epochs 2 --threads 2 --save two.safetensors >two || fail "lenet --threads 2: status $?"
+    [ "$(wc -l <one)" = 3 ] || fail "lenet prints $(wc -l <one) lines in two epochs, not 3"
+    at_least 0 one
+    cmp good.safetensors two.safetensors || fail "one thread and two differ"
+    lenet --data data --load good.safetensors --eval >again || fail "lenet --eval: status $?"
+    [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
+
+    "$examples/predict" good.safetensors data/t10k-images-idx3-ubyte >predicted || fail "predict: status $?"
+    [ "$(grep -cE '^ *[0-9]+ +[0-9] ' predicted)" = 100 ] || fail "predict does not print a line for each of 100 images"
+}
+
+# The sanitizers take too long for these.
+learns()
+{
+    [ -z "${SANITIZER_CFLAGS:-}" ] || return 0
+    lenet >digits || fail "lenet: status $?"
+    at_least 97 digits
+    [ -n "${GRADUS_MNIST:-}" ] || return 0
+    lenet --data "$GRADUS_MNIST" --epochs 1 >mnist || fail "lenet on MNIST: status $?"
+    at_least 97 mnist
+}
+
+# ---- what is refused ----
+
+# refused WHAT COMMAND...: status 1, one line on stderr, nothing on stdout, no file written or changed.
+refused()
+{
+    local what=$1 status=0 before after
+    shift
+    before=$(find . -type f ! -name stdout ! -name stderr -exec cksum {} + | sort)
+    "$@" >stdout 2>stderr </dev/null || status=$?
+    after=$(find . -type f ! -name stdout ! -name stderr -exec cksum {} + | sort)
+    [ $status -eq 1 ] || fail "$what: status $status"
+    [ "$(wc -l <stderr)" -eq 1 ] || fail "$what: stderr has $(wc -l <stderr) lines: $(cat stderr)"
+    [ ! -s stdout ] || fail "$what: on stdout: $(cat stdout)"
+    [ "$before" = "$after" ] || fail "$what: files were written"
+    echo "$what: $(cat stderr)"
+}
+
+refuses_options()
+{
+    refused "no such folder" lenet --data nowhere
+    refused "--batch 0" lenet --batch 0
+    refused "--lr abc" lenet --lr abc
+    refused "unknown option" lenet --no-such-option 1
+    refused "no value" lenet --epochs
+    refused "unwritable --save" lenet --data data --epochs 1 --save nowhere/file
+    refused "--save to a folder" lenet --data data --epochs 1 --save data
+    refused "--load of nothing" lenet --load nowhere --eval
+    refused "predict without an argument" "$examples/predict" good.safetensors
+}
+
+# bad_data WHAT FILE: data set "bad", with FILE as given on stdin, is refused.
+bad_data()
+{
+    cp -r data bad
+    rm -f "bad/${2%.gz}" "bad/${2%.gz}.gz"
+    cat >"bad/$2"
+    refused "$1" lenet --data bad --epochs 1 --save saved
+    rm -rf bad
+}
+
+refuses_data()
+{
+    images 256 | gzip | head -c 5000 | bad_data "truncated gz" train-images-idx3-ubyte.gz
+    images 256 | head -c 5000 | bad_data "truncated images" train-images-idx3-ubyte
+    : | bad_data "empty file" train-images-idx3-ubyte
+    { printf 'GIF89a'; images 256; } | bad_data "wrong magic" train-images-idx3-ubyte
+    labels 256 | bad_data "labels for images" train-images-idx3-ubyte
+    labels 255 | bad_data "counts that differ" train-labels-idx1-ubyte
+    { labels 256 | head -c 263; printf '\x0a'; } | bad_data "a label over 9" train-labels-idx1-ubyte
+    { big 4 2051; big 4 4294967295; big 4 4294967295; big 4 4294967295; } | bad_data "sizes that overflow" train-images-idx3-ubyte
+    { images 256; printf 'more'; } | bad_data "bytes after the end" train-images-idx3-ubyte
+}
+
+bad_weights()
+{
+    cat >bad.safetensors
+    refused "$1" lenet --data data --load bad.safetensors --eval
+    refused "$1, by predict" "$examples/predict" bad.safetensors data/t10k-images-idx3-ubyte
+    rm -f bad.safetensors
+}
+
+refuses_weights()
+{
+    local size at header
+    size=$(wc -c <good.safetensors)
+    header_size=$(od -An -tu8 -N8 good.safetensors | tr -d ' ')
+    header=$(tail -c +9 good.safetensors | head -c "$header_size")
+    weights "$header" | cmp - good.safetensors || fail "this script writes another file than lenet"
+    for at in 0 1 7 8 9 $((header_size / 2)) $((8 + header_size - 1)) $((8 + header_size)) $((8 + header_size + 1)) $((size - 1)); do
+        head -c "$at" good.safetensors | bad_weights "cut after $at bytes"
+    done
+    { little 8 $((1 << 63)); tail -c +9 good.safetensors; } | bad_weights "header length of 2^63"
+    { little 8 -1; tail -c +9 good.safetensors; } | bad_weights "header length of 2^64-1"
+    weights "${header/\[600,624\]/[0,24]}" | bad_weights "overlapping offsets"
+    weights "${header/\[600,624\]/[624,600]}" | bad_weights "offsets the wrong way round"
+    weights "${header/\"fc3.bias\"/\"fc2.bias\"}" | bad_weights "duplicate names"
+    weights "${header/F32/I32}" | bad_weights "wrong dtype"
+    weights "${header/\[6,1,5,5\]/[6,1,25]}" | bad_weights "wrong shape"
+    weights "${header/\"fc3.bias\"/\"fc4.bias\"}" | bad_weights "a name the model lacks"
+    weights "[]" | bad_weights "not an object"
+}
+
+data_set data
+works
+learns
+refuses_options
+refuses_data
+refuses_weights
+[ $failures -eq 0 ] || echo "$failures failures"
+[ $failures -eq 0 ]
