@@ -132,6 +132,7 @@ typedef struct gr__op {
     gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g); /* the gradient for input i, made of public ops */
     unsigned constant;   /* bit i: input i has no gradient */
     unsigned ints;       /* bit i: input i is int32 (else real) */
+    size_t   kernel;     /* of the element-wise families: where in gr__kernels the loop stands */
     bool     moves;      /* moves elements of any type: the result's type is the first input's */
     bool     broadcasts; /* the driver sums a gradient back to its input's shape */
 } gr__op;

@@ -5,6 +5,10 @@
    A rule gives the gradient in the result's shape; the backward driver sums it over what was repeated. */
 #include "ops/ops.h"
 
+#include <string.h>
+
+#define LOOP(name) offsetof(gr__kernels, name)
+
 /* ---- walking two operands ------------------------------------------------------------------------------------------------- */
 
 /* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits over dim. */
@@ -77,10 +81,11 @@ static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
     w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step, end - begin);
 }
 
-static bool binary(gr__node *nd, gr_tensor *y, gr__binary *fn)
+static bool binary_forward(gr__node *nd, gr_tensor *y)
 {
     gr_tensor *a = nd->in[0], *b = nd->in[1];
-    walk w = { .fn = fn, .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
+    walk w = { .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
+    memcpy(&w.fn, (const char *)gr__k() + nd->op->kernel, sizeof w.fn);
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
     operand_strides(a, &y->shape, a_stride);
     operand_strides(b, &y->shape, b_stride);
@@ -107,13 +112,6 @@ static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b)
 }
 
 /* ---- arithmetic of two -------------------------------------------------------------------------------------------------------- */
-
-static bool add_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->add); }
-static bool sub_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->sub); }
-static bool mul_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->mul); }
-static bool div_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->div); }
-static bool pow_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->pow); }
-static bool maximum_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->maximum); }
 
 static gr_tensor *add_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -157,12 +155,12 @@ static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_mul(g, gr_add(gr_gt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
 }
 
-static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, add_forward, .vjp = add_vjp, .broadcasts = true };
-static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, sub_forward, .vjp = sub_vjp, .broadcasts = true };
-static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, mul_forward, .vjp = mul_vjp, .broadcasts = true };
-static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, div_forward, .vjp = div_vjp, .broadcasts = true };
-static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, pow_forward, .vjp = pow_vjp, .broadcasts = true };
-static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, maximum_forward, .vjp = maximum_vjp, .broadcasts = true };
+static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true, .kernel = LOOP(add) };
+static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true, .kernel = LOOP(sub) };
+static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, binary_forward, .vjp = mul_vjp, .broadcasts = true, .kernel = LOOP(mul) };
+static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, binary_forward, .vjp = div_vjp, .broadcasts = true, .kernel = LOOP(div) };
+static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, binary_forward, .vjp = pow_vjp, .broadcasts = true, .kernel = LOOP(pow) };
+static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, binary_forward, .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum) };
 
 gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
 gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
@@ -173,19 +171,12 @@ gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b) { return apply2(&maximum_op, a
 
 /* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
 
-static bool eq_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->eq); }
-static bool ne_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->ne); }
-static bool lt_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->lt); }
-static bool le_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->le); }
-static bool gt_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->gt); }
-static bool ge_forward(gr__node *nd, gr_tensor *y) { return binary(nd, y, gr__k()->ge); }
-
-static const gr__op eq_op = { .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = eq_forward };
-static const gr__op ne_op = { .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = ne_forward };
-static const gr__op lt_op = { .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = lt_forward };
-static const gr__op le_op = { .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = le_forward };
-static const gr__op gt_op = { .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = gt_forward };
-static const gr__op ge_op = { .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = ge_forward };
+static const gr__op eq_op = { .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq) };
+static const gr__op ne_op = { .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne) };
+static const gr__op lt_op = { .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt) };
+static const gr__op le_op = { .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le) };
+static const gr__op gt_op = { .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt) };
+static const gr__op ge_op = { .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge) };
 
 gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
 gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b) { return apply2(&ne_op, a, b); }
@@ -215,9 +206,11 @@ static void scale_part(const void *arg, int64_t begin, int64_t end)
     gr__k()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
 }
 
-static bool unary(gr__node *nd, gr_tensor *y, gr__unary *fn)
+static bool unary_forward(gr__node *nd, gr_tensor *y)
 {
-    gr__parallel(y->count, GR__GRAIN, flat_part, &(flat){ .fn = fn, .y = gr__reals(y), .x = gr__reals(nd->in[0]) });
+    flat f = { .y = gr__reals(y), .x = gr__reals(nd->in[0]) };
+    memcpy(&f.fn, (const char *)gr__k() + nd->op->kernel, sizeof f.fn);
+    gr__parallel(y->count, GR__GRAIN, flat_part, &f);
     return true;
 }
 
@@ -226,16 +219,6 @@ static bool same_shape(gr__node *nd, gr_shape *y)
     *y = nd->in[0]->shape;
     return true;
 }
-
-static bool neg_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->neg); }
-static bool exp_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->exp); }
-static bool log_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->log); }
-static bool sqrt_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sqrt); }
-static bool abs_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->abs); }
-static bool sign_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sign); }
-static bool relu_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->relu); }
-static bool sigmoid_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->sigmoid); }
-static bool tanh_forward(gr__node *nd, gr_tensor *y) { return unary(nd, y, gr__k()->tanh); }
 
 static bool scale_forward(gr__node *nd, gr_tensor *y)
 {
@@ -254,16 +237,16 @@ static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, 
 static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_SIGMOID, nd->out, g); }
 static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_TANH, nd->out, g); }
 
-static const gr__op neg_op = { "neg", "y = -x; gx = -g", same_shape, neg_forward, .vjp = neg_vjp };
+static const gr__op neg_op = { "neg", "y = -x; gx = -g", same_shape, unary_forward, .vjp = neg_vjp, .kernel = LOOP(neg) };
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", same_shape, scale_forward, .vjp = scale_vjp };
-static const gr__op exp_op = { "exp", "y = e^x; gx = g y", same_shape, exp_forward, .vjp = exp_vjp };
-static const gr__op log_op = { "log", "y = log x; gx = g / x", same_shape, log_forward, .vjp = log_vjp };
-static const gr__op sqrt_op = { "sqrt", "y = sqrt x; gx = g / (2 y)", same_shape, sqrt_forward, .vjp = sqrt_vjp };
-static const gr__op abs_op = { "abs", "y = |x|; gx = g sign x", same_shape, abs_forward, .vjp = abs_vjp };
-static const gr__op sign_op = { .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = sign_forward };
-static const gr__op relu_op = { "relu", "y = max(x, 0); gx = g [y > 0]", same_shape, relu_forward, .vjp = relu_vjp };
-static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, sigmoid_forward, .vjp = sigmoid_vjp };
-static const gr__op tanh_op = { "tanh", "y = tanh x; gx = g (1 - y^2)", same_shape, tanh_forward, .vjp = tanh_vjp };
+static const gr__op exp_op = { "exp", "y = e^x; gx = g y", same_shape, unary_forward, .vjp = exp_vjp, .kernel = LOOP(exp) };
+static const gr__op log_op = { "log", "y = log x; gx = g / x", same_shape, unary_forward, .vjp = log_vjp, .kernel = LOOP(log) };
+static const gr__op sqrt_op = { "sqrt", "y = sqrt x; gx = g / (2 y)", same_shape, unary_forward, .vjp = sqrt_vjp, .kernel = LOOP(sqrt) };
+static const gr__op abs_op = { "abs", "y = |x|; gx = g sign x", same_shape, unary_forward, .vjp = abs_vjp, .kernel = LOOP(abs) };
+static const gr__op sign_op = { .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = unary_forward, .kernel = LOOP(sign) };
+static const gr__op relu_op = { "relu", "y = max(x, 0); gx = g [y > 0]", same_shape, unary_forward, .vjp = relu_vjp, .kernel = LOOP(relu) };
+static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, unary_forward, .vjp = sigmoid_vjp, .kernel = LOOP(sigmoid) };
+static const gr__op tanh_op = { "tanh", "y = tanh x; gx = g (1 - y^2)", same_shape, unary_forward, .vjp = tanh_vjp, .kernel = LOOP(tanh) };
 
 static gr_tensor *apply1(const gr__op *op, gr_tensor *x)
 {
@@ -287,10 +270,6 @@ gr_tensor *gr_scale(gr_tensor *x, double factor)
 
 /* ---- activations backwards: h(y, g) = g act'(x), with act' written in y ------------------------------------------------------------------- */
 
-static bool relu_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->relu_grad); }
-static bool sigmoid_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->sigmoid_grad); }
-static bool tanh_grad_forward(gr__node *nd, gr_tensor *h) { return binary(nd, h, gr__k()->tanh_grad); }
-
 static gr_tensor *relu_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     (void)i;
@@ -312,9 +291,9 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, relu_grad_forward, .vjp = relu_grad_vjp, .constant = 1 };
-static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, sigmoid_grad_forward, .vjp = sigmoid_grad_vjp };
-static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, tanh_grad_forward, .vjp = tanh_grad_vjp };
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, binary_forward, .vjp = relu_grad_vjp, .constant = 1, .kernel = LOOP(relu_grad) };
+static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
+static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, binary_forward, .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
 
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
 {
