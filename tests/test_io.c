@@ -145,8 +145,7 @@ END_TEST
 
 START_TEST(idx_sizes_that_lie_take_no_memory)
 {
-    struct rlimit little = { 1 << 28, 1 << 28 };
-    setrlimit(RLIMIT_AS, &little); /* where a sanitizer needs more, this does nothing but fail */
+    /* More than there are addresses for: asking for it would end in another error. */
     IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0, 255, 255,
         0, 0, 255, 255, 0, 0, 255, 255, 9);
 }
