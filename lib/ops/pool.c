@@ -134,7 +134,7 @@ static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
     if (p->KH < 1 || p->KW < 1 || p->SH < 1 || p->SW < 1 || p->PH < 0 || p->PW < 0 || 2 * p->PH > p->KH || 2 * p->PW > p->KW)
         return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size", (long long)p->KH,
                         (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
-    if (p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW || x->count > INT32_MAX * (int64_t)p->planes)
+    if (p->H < 1 || p->W < 1 || p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW || x->count > INT32_MAX * (int64_t)p->planes)
         return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)", (long long)p->KH, (long long)p->KW,
                         GR__TEXT(x), (long long)p->PH, (long long)p->PW);
     p->OH = (p->H + 2 * p->PH - p->KH) / p->SH + 1;
