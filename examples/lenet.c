@@ -19,6 +19,8 @@ static void train(gr_model *net, gr_dataset *digits)
         progress bar = progress_begin(epoch, epochs, gr_dataset_count(digits));
         while (gr_next_batch(loader, &batch)) {
             GR_STEP; /* what this block makes is released where it ends */
+            if (epoch == epochs) /* the last epoch comes to rest */
+                gr_optim_set_lr(sgd, lr * (1 - (double)bar.done / (double)bar.total));
             gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
             progress_add(&bar, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
         }
@@ -50,7 +52,7 @@ int main(int argc, char **argv)
         { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
         { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
         { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
-        { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate" },
+        { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 in the course of the last epoch" },
         { "momentum", .real = &momentum, .low = 0, .high = 1, .help = "how much of a step the next one goes on with" },
         { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
         { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
