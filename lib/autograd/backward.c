@@ -9,19 +9,24 @@
 
 /* ---- gradients left on the leaves --------------------------------------------------------------------------------------------- */
 
+static gr_tensor *copy_of(const gr_tensor *g)
+{
+    gr_tensor *copy = gr__tensor(GR_REAL, &g->shape, "backward");
+    if (copy)
+        memcpy(copy->data, g->data, (size_t)copy->count * sizeof(gr_real));
+    return copy;
+}
+
 /* A gradient that the leaf can call its own: not shared with a slot, the user, or another leaf. */
 static bool make_own(gr__goal *go)
 {
-    if (!go->g || go->t->grad)
+    if (!go->g || go->t->grad || gr__sole(go->g))
         return true;
-    if (!gr__sole(go->g)) {
-        gr_tensor *copy = gr__tensor(GR_REAL, &go->g->shape, "backward");
-        if (!copy)
-            return false;
-        memcpy(copy->data, go->g->data, (size_t)copy->count * sizeof(gr_real));
-        gr__unref(go->g);
-        go->g = copy;
-    }
+    gr_tensor *copy = copy_of(go->g);
+    if (!copy)
+        return false;
+    gr__unref(go->g);
+    go->g = copy;
     return true;
 }
 
@@ -88,6 +93,17 @@ gr_tensor *gr_retain_grad(gr_tensor *t)
 
 /* ---- gradients as tensors ----------------------------------------------------------------------------------------------------------- */
 
+/* A tensor of its own in the user's step, though a rule may have handed the same gradient on to several, or the user's grad_output. */
+static gr_tensor *fresh(const gr__pass *p, gr_tensor *g)
+{
+    if (!p->create)
+        return gr__own(gr__sole(g) ? gr__view(g, &g->shape, 0, "grad") : copy_of(g));
+    bool was = gr_set_recording(true);
+    gr_tensor *gx = gr_reshape(g, g->shape);
+    gr_set_recording(was);
+    return gx;
+}
+
 static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **gx, bool allow_unused)
 {
     for (int i = 0; i < n; i++)
@@ -95,8 +111,7 @@ static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **
             return gr__fail(GR_ERR_GRAPH, "grad: the result does not depend on tensor %d %s; .allow_unused gives zeros", i + 1, GR__TEXT(x[i]));
     for (int i = 0; i < n; i++) {
         gr_tensor *g = gr__pass_goal(p, x[i])->g;
-        /* What a rule made in a step that has ended is nobody's: a view of it belongs to the user's step. */
-        gx[i] = !g ? gr__constant(&x[i]->shape, 0) : p->create ? g : gr__own(gr__view(g, &g->shape, 0, "grad"));
+        gx[i] = !g ? gr__constant(&x[i]->shape, 0) : fresh(p, g);
         if (!gx[i])
             return false;
     }

@@ -94,7 +94,7 @@ static bool reachable(const gr__pass *p, const gr__node *nd)
 static bool wants(const gr__pass *p, const gr__node *nd, int i)
 {
     const gr_tensor *t = nd->in[i];
-    if (nd->op->constant >> i & 1)
+    if (gr__names(nd->op->constant, i))
         return false;
     if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach]))
         return true;
@@ -148,11 +148,6 @@ static bool input_gradient(gr__pass *p, gr__node *nd, int i, gr_tensor *g)
 
 static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
 {
-    if (nd->used)
-        return gr__fail(GR_ERR_GRAPH, "backward: the history of %s %s was used up by an earlier backward; keep it with .retain_graph", nd->op->name,
-                        GR__TEXT(nd->out));
-    if (!unchanged(nd))
-        return false;
     gr__goal *asked = gr__pass_goal(p, nd->out);
     if (asked || (p->leaves && nd->out->retain_grad)) {
         if (!asked && !gr__pass_add_goal(p, nd->out))
@@ -160,6 +155,13 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
         if (!add_to(p, &gr__pass_goal(p, nd->out)->g, g))
             return false;
     }
+    if (asked && !p->leaves && gr__length(p->goals) == 1)
+        return true; /* nothing below is asked for, so what has become of it does not matter */
+    if (nd->used)
+        return gr__fail(GR_ERR_GRAPH, "backward: the history of %s %s was used up by an earlier backward; keep it with .retain_graph", nd->op->name,
+                        GR__TEXT(nd->out));
+    if (!unchanged(nd))
+        return false;
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
     bool good = p->create || step.depth > 0;
     p->node_step = p->create ? NULL : p->me->step;
@@ -198,7 +200,7 @@ static void mark_wanted(gr__pass *p)
 {
     for (size_t i = 0; i < p->nodes; i++) {
         const gr__node *nd = p->me->tape[p->root->reach + i];
-        p->wanted[i] = gr__pass_goal(p, nd->out) != NULL;
+        p->wanted[i] = gr__pass_goal(p, nd->out) || nd->used; /* used: no longer known whether on a path, an error if it is met */
         for (int k = 0; k < nd->n && !p->wanted[i]; k++)
             p->wanted[i] = wants(p, nd, k);
     }
@@ -215,6 +217,8 @@ static bool seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
         return false;
     if (!grad_output)
         gr__reals(g)[0] = 1;
+    if (p->create && !grad_output)
+        gr__own(gr__ref(g)); /* a rule may record it, or hand it on as it is */
     bool good = deliver(p, y, g);
     gr__unref(g);
     return good;
