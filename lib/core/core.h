@@ -137,6 +137,12 @@ typedef struct gr__op {
     bool     broadcasts; /* the driver sums a gradient back to its input's shape */
 } gr__op;
 
+/* Whether a mask of inputs names input i; it can name the first 32. */
+static inline bool gr__names(unsigned mask, int i)
+{
+    return i < 32 && (mask >> i & 1);
+}
+
 struct gr__node {
     const gr__op *op;
     const void   *args; /* the op's own struct */

@@ -12,7 +12,7 @@
 
 static bool fits(const gr__op *op, int i, const gr_tensor *t)
 {
-    gr_dtype wanted = op->ints >> i & 1 ? GR_INT32 : GR_REAL;
+    gr_dtype wanted = gr__names(op->ints, i) ? GR_INT32 : GR_REAL;
     if (op->moves || t->dtype == wanted)
         return true;
     return gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", op->name, i + 1, GR__TEXT(t), t->dtype == GR_INT32 ? "int32" : "real",
@@ -37,7 +37,7 @@ static bool wants_record(const gr__thread *me, const gr__op *op, int n, gr_tenso
     if (me->no_grad || !op->vjp)
         return false;
     for (int i = 0; i < n; i++)
-        if (!(op->constant >> i & 1) && gr__tracked(in[i]))
+        if (!gr__names(op->constant, i) && gr__tracked(in[i]))
             return true;
     return false;
 }

@@ -267,7 +267,7 @@ gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o)
         return refuse(&conv_op, x, o.kernel);
     if (!o.bias && gr__failed()) /* no bias, or one that could not be made? */
         return NULL;
-    if (!read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, x, o.kernel, o.bias))
+    if (!gr__want_act(o.act, "conv2d") || !read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, x, o.kernel, o.bias))
         return NULL;
     return gr__apply(&conv_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.kernel, o.bias }, &args, sizeof args);
 }

@@ -295,6 +295,11 @@ static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u
 static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
 static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, binary_forward, .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
 
+bool gr__want_act(gr_act act, const char *op)
+{
+    return (unsigned)act <= GR_TANH || gr__fail(GR_ERR_ARGUMENT, "%s: there is no activation %d", op, (int)act);
+}
+
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
 {
     static const gr__op *const ops[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };

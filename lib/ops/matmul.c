@@ -164,8 +164,10 @@ static gr_tensor *rows(gr_tensor *t)
 {
     if (!t || t->shape.rank == 2)
         return t;
-    int64_t last = t->shape.dim[t->shape.rank - 1];
-    return gr_reshape(t, gr_shape(last > 0 ? t->count / last : 0, last));
+    int64_t many = 1;
+    for (int i = 0; i < t->shape.rank - 1; i++)
+        many *= t->shape.dim[i];
+    return gr_reshape(t, gr_shape(many, t->shape.dim[t->shape.rank - 1]));
 }
 
 static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -183,7 +185,7 @@ static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx
 
 gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o)
 {
-    if (!o.bias && gr__failed())
+    if ((!o.bias && gr__failed()) || !gr__want_act(o.act, "linear"))
         return NULL;
     return gr__apply(&linear_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.weight, o.bias }, &o.act, sizeof o.act);
 }
