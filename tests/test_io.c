@@ -146,8 +146,8 @@ END_TEST
 START_TEST(idx_sizes_that_lie_take_no_memory)
 {
     /* More than there are addresses for: asking for it would end in another error. */
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0, 255, 255,
-        0, 0, 255, 255, 0, 0, 255, 255, 9);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0,
+        255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 9);
 }
 END_TEST
 
@@ -240,7 +240,8 @@ START_TEST(the_bytes_of_a_file)
     ck_assert_uint_eq(get("b", b, sizeof b), n);
     ck_assert_mem_eq(a, b, n);
     char header[200];
-    int length = snprintf(header, sizeof header, "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
+    int length = snprintf(header, sizeof header,
+        "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
     size_t padded = ((size_t)length + 7) / 8 * 8;
     ck_assert_uint_eq(n, 8 + padded + reals);
     ck_assert_mem_eq(a, ((unsigned char[]){ (unsigned char)padded, 0, 0, 0, 0, 0, 0, 0 }), 8);
@@ -398,8 +399,8 @@ END_TEST
 
 START_TEST(what_is_allowed)
 {
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":[[1]]}, \"b\" : {\"extra\":null,\"shape\":[2],\"data_offsets\":[4,12],"
-                         "\"dtype\":\"I32\"},\"a name that is longer than any buffer that begins with sixteen bytes\":"
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":[[1]]}, \"b\" : {\"extra\":null,\"shape\":[2],"
+                         "\"data_offsets\":[4,12],\"dtype\":\"I32\"},\"a name that is longer than any buffer that begins with sixteen bytes\":"
                          "{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}   ";
     put_tensors("good", header, strlen(header), 12);
     gr__safetensors *f = gr__safetensors_read("good");

@@ -73,8 +73,9 @@ typedef struct gr_loader_options {
 GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
 
 /** Fills batch with the next images and labels. False at the end of the epoch (the call after that begins the next one), and on failure,
- *  with the error set; an error that is pending already ends the epoch too. Errors: NULL, no memory. Lifetime: the tensors are the loader's,
- *  until gr_loader_free; the next call writes over them, and backward through a graph over the old numbers is refused. */
+ *  with the error set; a failure that is pending already ends the loop too, so that no loop runs on after one. Errors: NULL.
+ *  Lifetime: the tensors are the loader's, until gr_loader_free (never gr_free them); the next call writes over them, and backward
+ *  through a graph over the old numbers is refused. */
 GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
 
 /** How many epochs have ended; -1 for NULL. Errors: NULL. */

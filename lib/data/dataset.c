@@ -40,11 +40,12 @@ void gr_dataset_free(gr_dataset *d)
 
 /* ---- from the caller ---- */
 
-static bool check_labels(const unsigned char *labels, int64_t count, int classes, const char *where)
+static bool check_labels(const unsigned char *labels, int64_t count, int classes, const char *where, const char *quote)
 {
     for (int64_t i = 0; i < count; i++)
         if (labels[i] >= classes)
-            return gr__fail(GR_ERR_FORMAT, "%s: label %lld is %d, more than %d", where, (long long)i, labels[i], classes - 1);
+            return gr__fail(GR_ERR_FORMAT, "%s%s%s: label %lld is %d, more than %d", quote, where, quote, (long long)i, labels[i],
+                classes - 1);
     return true;
 }
 
@@ -63,7 +64,7 @@ gr_dataset *gr_dataset_from(gr_shape image, int64_t count, const unsigned char *
         good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: there cannot be %lld images", (long long)count);
     else if (classes < 1 || classes > MOST_CLASSES)
         good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: there cannot be %d classes, only 1 to %d", classes, MOST_CLASSES);
-    if (!good || !check_labels(labels, count, classes, "dataset_from"))
+    if (!good || !check_labels(labels, count, classes, "dataset_from", ""))
         return NULL;
     gr_dataset *d = gr__dataset_new(image, count, classes, true, "dataset_from");
     if (d) {
@@ -126,7 +127,7 @@ static gr_dataset *join(const char *folder, const char *which, gr_idx *images, c
     if (!check_pair(folder, which, &is, &ls))
         return NULL;
     const unsigned char *l = gr_idx_bytes(labels, 0);
-    if (!check_labels(l, ls.dim[0], 10, folder))
+    if (!check_labels(l, ls.dim[0], 10, folder, "'"))
         return NULL;
     gr_dataset *d = gr__dataset_new(gr_shape(1, is.dim[1], is.dim[2]), is.dim[0], 10, false, "mnist");
     if (d) {
