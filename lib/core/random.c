@@ -66,17 +66,27 @@ int64_t gr_rng_below(gr_rng *rng, int64_t n)
     return (int64_t)(x % m);
 }
 
+static gr_tensor *unfilled(const gr_shape *shape, const gr_rng *rng, const char *what)
+{
+    if (rng)
+        return gr__tensor(GR_REAL, shape, what);
+    gr__fail(GR_ERR_ARGUMENT, "%s: the stream is NULL", what);
+    return NULL;
+}
+
 gr_tensor *gr_uniform(gr_shape shape, gr_rng *rng, double low, double high)
 {
-    gr_tensor *t = gr__tensor(GR_REAL, &shape, "uniform");
-    for (int64_t i = 0; t && i < t->count; i++)
-        gr__reals(t)[i] = (gr_real)(low + (high - low) * gr_rng_uniform(rng));
+    gr_tensor *t = unfilled(&shape, rng, "uniform");
+    for (int64_t i = 0; t && i < t->count; i++) {
+        gr_real x = (gr_real)(low + (high - low) * gr_rng_uniform(rng));
+        gr__reals(t)[i] = (double)x < high ? x : (gr_real)low; /* rounding may reach high, which is not in [low, high) */
+    }
     return gr__own_leaf(t);
 }
 
 gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std)
 {
-    gr_tensor *t = gr__tensor(GR_REAL, &shape, "normal");
+    gr_tensor *t = unfilled(&shape, rng, "normal");
     for (int64_t i = 0; t && i < t->count; i++)
         gr__reals(t)[i] = (gr_real)(mean + std * gr_rng_normal(rng));
     return gr__own_leaf(t);
