@@ -400,7 +400,8 @@ END_TEST
 START_TEST(what_is_allowed)
 {
     const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":[[1]]}, \"b\" : {\"extra\":null,\"shape\":[2],"
-                         "\"data_offsets\":[4,12],\"dtype\":\"I32\"},\"a name that is longer than any buffer that begins with sixteen bytes\":"
+                         "\"data_offsets\":[4,12],\"dtype\":\"I32\"},"
+                         "\"a name that is longer than any buffer that begins with sixteen bytes\":"
                          "{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}   ";
     put_tensors("good", header, strlen(header), 12);
     gr__safetensors *f = gr__safetensors_read("good");
