@@ -152,8 +152,24 @@ gr__map *gr__map_new(void)
     return m;
 }
 
+static entry *find(const gr__map *m, const char *key)
+{
+    union {
+        const char *in;
+        void *out;
+    } name = { .in = key };
+    ptrdiff_t at;
+    entry *e = stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
+    return at < 0 ? NULL : &e[at];
+}
+
 bool gr__map_put(gr__map *m, const char *key, void *value)
 {
+    entry *old = find(m, key);
+    if (old) {
+        old->value = value;
+        return true;
+    }
     size_t size = strlen(key) + 1;
     char *copy = malloc(size);
     if (!copy)
@@ -167,13 +183,8 @@ bool gr__map_put(gr__map *m, const char *key, void *value)
 
 void *gr__map_get(const gr__map *m, const char *key)
 {
-    union {
-        const char *in;
-        void *out;
-    } name = { .in = key };
-    ptrdiff_t at;
-    entry *e = stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
-    return at < 0 ? NULL : e[at].value;
+    const entry *e = find(m, key);
+    return e ? e->value : NULL;
 }
 
 void gr__map_free(gr__map *m)
