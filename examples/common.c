@@ -72,14 +72,14 @@ static void read_real(const option *o, const char *value)
 
 static void read_value(const option *o, const char *value)
 {
+    if (!*value)
+        quit("%s%s: its value is empty", o->argument ? "" : "--", o->name);
     if (o->integer)
         read_integer(o, value);
     else if (o->real)
         read_real(o, value);
-    else if (*value)
-        *o->text = value;
     else
-        quit("%s%s: its value is empty", o->argument ? "" : "--", o->name);
+        *o->text = value;
 }
 
 /* ---- help ---- */

@@ -86,6 +86,9 @@ works()
         grep -q "($equation)" equations || fail "equations: ($equation) is not there"
     done
 
+    grep -q "^largest difference of all six: 0$" equations || fail "equations: $(tail -n 1 equations)"
+
+    "$examples/predict" --help >help || fail "predict --help: status $?"
     lenet --help >help || fail "lenet --help: status $?"
     for option in data epochs batch lr momentum seed threads save load eval help; do
         grep -q -e "--$option" help || fail "lenet --help does not name --$option"
@@ -96,6 +99,9 @@ works()
     lenet --data data --epochs 2 --threads 2 --save two.safetensors >two || fail "lenet --threads 2: status $?"
     [ "$(wc -l <one)" = 3 ] || fail "lenet prints $(wc -l <one) lines in two epochs, not 3"
     at_least 0 one
+    [ "$(grep -cE '^epoch [12]/2  loss [0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' one)" = 2 ] || fail "lenet's lines of an epoch: $(cat one)"
+    lenet --data=data --epochs=2 --threads=1 --save=good.safetensors >same || fail "lenet --data=data: status $?"
+    [ "$(tail -n 1 one)" = "$(tail -n 1 same)" ] || fail "--data DIR gives $(tail -n 1 one), --data=DIR $(tail -n 1 same)"
     cmp good.safetensors two.safetensors || fail "one thread and two differ"
     lenet --data data --load good.safetensors --eval >again || fail "lenet --eval: status $?"
     [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
@@ -104,13 +110,49 @@ works()
     [ "$(grep -cE '^ *[0-9]+ +[0-9] ' predicted)" = 100 ] || fail "predict does not print a line for each of 100 images"
 }
 
+# After its first image predict allocates nothing: as often for 100 images as for one. Where its calls can be counted, that is.
+steady()
+{
+    if [ -n "${SANITIZER_CFLAGS:-}" ] || ! ${CC:-cc} -shared -fPIC -o count.so -x c - 2>/dev/null <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+static unsigned calls;
+
+void *malloc(size_t n) { return calls++, __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { return calls++, __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return calls++, __libc_realloc(p, n); }
+void *aligned_alloc(size_t to, size_t n) { return calls++, __libc_memalign(to, n); }
+int posix_memalign(void **p, size_t to, size_t n) { return calls++, *p = __libc_memalign(to, n), *p ? 0 : 12; }
+__attribute__((destructor)) static void tell(void) { fprintf(stderr, "%u calls\n", calls); }
+C
+    then
+        echo "predict's allocations are not counted here"
+        return
+    fi
+    for count in 1 2 100; do
+        images $count >some
+        LD_PRELOAD=$PWD/count.so "$examples/predict" good.safetensors some 2>calls.$count >/dev/null || fail "predict under a counting malloc: status $?"
+    done
+    echo "predict allocates: $(cat calls.100)"
+    grep -qE '^[1-9][0-9]* calls$' calls.1 || fail "predict's allocations were not counted: $(cat calls.1)"
+    cmp calls.1 calls.100 || fail "predict allocates for each image: $(cat calls.1 calls.100)"
+    cmp calls.1 calls.2 || fail "predict allocates for its second image: $(cat calls.1 calls.2)"
+    rm -f some calls.* count.so
+}
+
 # The sanitizers take too long for these.
 learns()
 {
     [ -z "${SANITIZER_CFLAGS:-}" ] || return 0
     lenet >digits || fail "lenet: status $?"
     at_least 97 digits
-    [ -n "${GRADUS_MNIST:-}" ] || return 0
+    if [ -z "${GRADUS_MNIST:-}" ]; then
+        echo "GRADUS_MNIST is not set: MNIST itself is skipped"
+        return 0
+    fi
     lenet --data "$GRADUS_MNIST" --epochs 1 >mnist || fail "lenet on MNIST: status $?"
     at_least 97 mnist
 }
@@ -137,11 +179,26 @@ refuses_options()
     refused "no such folder" lenet --data nowhere
     refused "--batch 0" lenet --batch 0
     refused "--lr abc" lenet --lr abc
+    refused "--batch=0" lenet --batch=0
+    refused "--epochs 1.5" lenet --epochs 1.5
+    refused "--epochs ''" lenet --epochs ''
+    refused "--seed -1" lenet --seed -1
+    refused "--seed 2^64" lenet --seed 18446744073709551616
+    refused "--lr 0" lenet --lr 0
+    refused "--lr nan" lenet --lr nan
+    refused "--momentum inf" lenet --momentum inf
+    refused "--eval=1" lenet --eval=1
+    refused "--eval without --load" lenet --eval
+    refused "--eval with --save" lenet --load good.safetensors --eval --save saved
+    refused "an argument too many" lenet data
     refused "unknown option" lenet --no-such-option 1
     refused "no value" lenet --epochs
     refused "unwritable --save" lenet --data data --epochs 1 --save nowhere/file
     refused "--save to a folder" lenet --data data --epochs 1 --save data
     refused "--load of nothing" lenet --load nowhere --eval
+    refused "--save to a device" lenet --data data --epochs 1 --save /dev/null
+    refused "predict beyond the last image" "$examples/predict" good.safetensors data/t10k-images-idx3-ubyte 100
+    refused "predict by labels" "$examples/predict" good.safetensors data/train-labels-idx1-ubyte
     refused "predict without an argument" "$examples/predict" good.safetensors
 }
 
@@ -199,6 +256,7 @@ refuses_weights()
 
 data_set data
 works
+steady
 learns
 refuses_options
 refuses_data
