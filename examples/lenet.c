@@ -46,21 +46,23 @@ static gr_dataset *digits_of(bool training)
     return training ? gr_digits(20000, 1) : gr_digits(4000, 2);
 }
 
+static const option options[] = {
+    { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
+    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+    { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 in the course of the last epoch" },
+    { "momentum", .real = &momentum, .low = 0, .high = 1, .help = "how much of a step the next one goes on with" },
+    { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
+    { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
+    { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
+    { "load", .text = &load, .help = "FILE: weights to begin with" },
+    { "eval", .flag = &eval, .help = "do not train; wants --load" },
+    { 0 },
+};
+
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", (option[]){
-        { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
-        { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
-        { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
-        { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 in the course of the last epoch" },
-        { "momentum", .real = &momentum, .low = 0, .high = 1, .help = "how much of a step the next one goes on with" },
-        { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
-        { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
-        { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
-        { "load", .text = &load, .help = "FILE: weights to begin with" },
-        { "eval", .flag = &eval, .help = "do not train; wants --load" },
-        { 0 },
-    });
+    read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", options);
     if (eval && (!load || save))
         quit(load ? "--eval trains nothing, so there is nothing to --save" : "--eval wants weights to test: --load FILE");
     check_writable(save);

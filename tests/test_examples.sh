@@ -107,7 +107,7 @@ works()
     [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
 
     "$examples/predict" good.safetensors data/t10k-images-idx3-ubyte >predicted || fail "predict: status $?"
-    [ "$(grep -cE '^ *[0-9]+ +[0-9] ' predicted)" = 100 ] || fail "predict does not print a line for each of 100 images"
+    [ "$(grep -cE '^ *[0-9]+: [0-9]( +[01]\.[0-9]{3}){10}$' predicted)" = 100 ] || fail "predict does not print a line for each of 100 images"
 }
 
 # After its first image predict allocates nothing: as often for 100 images as for one. Where its calls can be counted, that is.
