@@ -1,8 +1,8 @@
 /* test_parity.c: LeNet beside PyTorch's, from the same weights and batches.
 
-   tests/parity/lenet.py recorded 100 losses of PyTorch's run in double, and in float. Ours may stray from the run in double three times
-   as far as PyTorch's float run has strayed so far (or three units in the last place of a loss in float, at first). On the drawn digits,
-   and on MNIST if GRADUS_MNIST names the folder of its files. Loading the recorded weights also shows that a file written by a
+   tests/parity/lenet.py recorded 100 losses of PyTorch's run in double, and in float. Over the run, ours may stray from the run in double
+   three times as far as PyTorch's float run does; while nothing has had time to grow, in the first ten steps, by rounding alone. On the
+   drawn digits, and on MNIST if GRADUS_MNIST names the folder of its files. Loading the recorded weights also shows that a file written by a
    plain Python writer is read.
 
    test_parity --dump DIR writes what lenet.py wants: the drawn digits, weights, and their logits. */
@@ -37,18 +37,18 @@ static void follow(gr_dataset *data, const char *record)
     gr_loader *loader = gr_loader_open(data, BATCH, .in_order = true, .mean = mean, .std = std);
     ck_assert_msg(gr_load(net, recorded("lenet.safetensors")), "%s", gr_error());
     gr_batch batch;
-    double strayed = 0, worst = 0, share = 0;
+    double strayed = 0, worst = 0;
     for (int step = 0; step < STEPS; step++) {
         double in_double, in_float;
         ck_assert_int_eq(fscanf(f, "%lf %lf", &in_double, &in_float), 2);
         ck_assert_msg(gr_next_batch(loader, &batch), "%s", gr_error());
-        double ours = lenet_step(net, sgd, batch.images, batch.labels), off = fabs(ours - in_double);
-        strayed = fmax(strayed, fmax(fabs(in_float - in_double), in_double * 0x1p-23));
+        double off = fabs(lenet_step(net, sgd, batch.images, batch.labels) - in_double);
+        ck_assert_msg(step >= 10 || off < 1e-6 * in_double, "step %d: %g from PyTorch's loss", step, off);
+        strayed = fmax(strayed, fabs(in_float - in_double));
         worst = fmax(worst, off);
-        share = fmax(share, off / strayed);
-        ck_assert_msg(off <= 3 * strayed, "step %d: loss %.9g, PyTorch's %.9g in double, %.9g in float", step, ours, in_double, in_float);
     }
-    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g; at most %.2f times as far at any step\n", record, worst, strayed, share);
+    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g\n", record, worst, strayed);
+    ck_assert_msg(worst <= 3 * strayed, "%s: strays %g, PyTorch's float run %g", record, worst, strayed);
     fclose(f);
     gr_loader_free(loader);
     gr_optim_free(sgd);
