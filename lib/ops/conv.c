@@ -71,6 +71,8 @@ static bool find_output(gr__conv *c, const char *name)
 {
     if (c->H > most || c->W > most || c->KH > most || c->KW > most)
         return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
+    if (c->H < 0 || c->W < 0)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: there is no input of %lldx%lld", name, (long long)c->H, (long long)c->W);
     if (c->KH < 1 || c->KW < 1)
         return gr__fail(GR_ERR_ARGUMENT, "%s: a kernel of %lldx%lld is empty", name, (long long)c->KH, (long long)c->KW);
     c->OH = reach(c->H, c->KH, c->SH, c->PH, c->DH);
