@@ -232,6 +232,7 @@ static void small_step(gr_tensor *w)
 
 START_TEST(third_step_asks_for_nothing)
 {
+    setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
     gr_tensor *w = gr_param(gr_full(gr_shape(30, 40), 0.01));
     small_step(w);
     small_step(w);
@@ -271,6 +272,7 @@ static void *work_in_steps(void *arg)
 
 START_TEST(recycled_across_threads)
 {
+    setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
     pthread_t thread;
     size_t before = live(), calls_before = 0;
     for (int i = 0; i < 5; i++) {
@@ -307,6 +309,7 @@ END_TEST
 /* Every size comes aligned, whole, and back. */
 START_TEST(blocks)
 {
+    setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
     size_t before = live();
     for (size_t size = 0; size < 5000000; size = size * 5 / 4 + 1) {
         unsigned char *p = gr__alloc(size), *q = gr__alloc(size);
@@ -658,6 +661,7 @@ END_TEST
 
 START_TEST(wrong_kernels)
 {
+    GR_STEP;
     setenv("GRADUS_KERNELS", "fastest", 1);
     FAILS(gr_kernels(), GR_ERR_SYSTEM, "kernels: the only kernels to ask for by name are reference");
     FAILS(gr_exp(gr_scalar(1)), GR_ERR_SYSTEM, "kernels: the only kernels to ask for by name are reference");
