@@ -634,7 +634,7 @@ START_TEST(thread_count)
     ck_assert_int_ge(gr_threads(), 1);
     ck_assert(gr_set_threads(3));
     int three = gr_threads();
-    ck_assert(three == 3 || three == 1); /* without OpenMP it is always 1 */
+    ck_assert(three == 3 || three == 1); /* built without threads it is always 1 */
     FAILS(gr_set_threads(-1), GR_ERR_ARGUMENT, "set_threads: -1 threads: 0 or more wanted");
     ck_assert_int_eq(gr_threads(), three);
     unsigned char seen[1000], *p = seen;

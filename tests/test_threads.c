@@ -1,5 +1,5 @@
 /* test_threads.c: two threads train two models, each as if alone; two threads share one model for inference; the number of threads inside
-   an operation does not show in its result. Built without OpenMP and with the thread sanitizer, it is the test of our own locking. */
+   an operation does not show in its result. With the thread sanitizer, it is the test of our own locking. */
 #include <check.h>
 #include <pthread.h>
 #include <string.h>

@@ -128,7 +128,7 @@ GR_API gr_dtype gr_dtype_of(const gr_tensor *t);
 /** Whether a gradient flows to t: a parameter, or the result of a recorded operation. */
 GR_API bool gr_requires_grad(const gr_tensor *t);
 
-/** The elements of a real tensor, row-major. Lifetime: the tensor's. Errors: NULL, int32. */
+/** The elements of a real tensor, row-major. Errors: NULL, int32. Lifetime: the tensor's. */
 GR_API const gr_real *gr_data(const gr_tensor *t);
 /** The elements of a real tensor, to change: counts the version up, so that backward refuses what was recorded before.
  *  Tensors that share storage (reshape, detach) change with it. Errors: NULL, int32. */
@@ -175,8 +175,8 @@ GR_API gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std
 
 /* ---- threads ----------------------------------------------------------------------------------------------------------- */
 
-/** How many threads one operation may use, from 1; 0 for the default: OMP_NUM_THREADS, or the processors. Results do not depend on it.
- *  Without OpenMP it is always 1. Errors: negative. */
+/** How many threads one operation may use, from 1; 0 for the default: OMP_NUM_THREADS, or the processors there are. Results do not depend on it.
+ *  Built without threads it is always 1. Errors: negative. */
 GR_API bool gr_set_threads(int threads);
 /** How many threads one operation may use. */
 GR_API int gr_threads(void);

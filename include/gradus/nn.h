@@ -59,7 +59,7 @@ GR_API int gr_model_count(const gr_model *m);
 GR_API const char *gr_model_name(const gr_model *m, int i);
 /** Parameter i itself; NULL out of range. Lifetime: the model's. */
 GR_API gr_tensor *gr_model_at(const gr_model *m, int i);
-/** The parameter of that name. Lifetime: the model's. Errors: there is none. */
+/** The parameter of that name. Errors: there is none. Lifetime: the model's. */
 GR_API gr_tensor *gr_model_get(const gr_model *m, const char *name);
 
 /* ---- layers ------------------------------------------------------------------------------------------------------------------ */

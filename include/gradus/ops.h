@@ -80,8 +80,8 @@ typedef struct gr_reduce_options {
     bool keepdim GR__OR(false); /* keep them with size 1 */
 } gr_reduce_options;
 
-/** y = sum of x over .axes. Shape: x's without those dimensions (.keepdim: with size 1). Defaults: all dimensions, giving ().
- *  Gradient: g at every element summed. Sums run blocked, so that their error does not grow with the length. Errors: an axis that x lacks or named twice. */
+/** y = sum of x over .axes. Sums run blocked, so that their error does not grow with the length.
+ *  Shape: x's without those dimensions (.keepdim: with size 1). Gradient: g at every element summed. Defaults: all dimensions, giving (). Errors: an axis that x lacks or named twice. */
 #define gr_sum(...) gr_sum_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
 /** gr_sum as a function, for callers without macros. */
 GR_API gr_tensor *gr_sum_(gr_reduce_options o);
@@ -279,8 +279,8 @@ typedef struct gr_pool_options {
 } gr_pool_options;
 
 /** gr_max_pool2d(x, size, .stride, .padding): y = the largest of each window. Shapes: x (N,C,H,W), y (N,C,OH,OW) with
- *  OH = (H + 2 P - size) / S + 1 rounded down. Defaults: stride the size, padding 0 (padded places never win). Gradient: g to the
- *  first largest of its window. Errors: a window larger than the padded input, a padding over half the window. */
+ *  OH = (H + 2 P - size) / S + 1 rounded down. Gradient: g to the first largest of its window. Defaults: stride the size,
+ *  padding 0 (padded places never win). Errors: a window larger than the padded input, a padding over half the window. */
 #define gr_max_pool2d(x, ...) gr_max_pool2d_((x), GR__LITERAL(gr_pool_options) { .size = __VA_ARGS__ })
 /** gr_max_pool2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o);

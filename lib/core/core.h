@@ -166,13 +166,20 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 
 #define GR__APPLY1(op, args, a) gr__apply((op), 1, (gr_tensor *[]){ (a) }, (args), (args) ? sizeof *(args) : 0)
 
+/* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
+
+typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
+void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
+int  gr__processors(void);
+
 /* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
 
 const gr__kernels *gr__k(void);   /* NULL with the error set */
 
 /* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
 void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
-/* Every phase and task of a plan. false: no memory for its work space. */
-bool gr__run_plan(const gr__plan *plan, void (*fn)(const void *arg, int phase, int64_t task, void *shared, void *scratch), const void *arg, const char *what);
+/* Every phase and task of a plan that costs so many multiply-adds. false: no memory for its work space. */
+typedef void gr__planned(const void *arg, int phase, int64_t task, void *shared, void *scratch);
+bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
 
 #endif

@@ -6,10 +6,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 static atomic_int wanted_threads;
 
 bool gr_set_threads(int threads)
@@ -20,15 +16,33 @@ bool gr_set_threads(int threads)
     return true;
 }
 
+#ifdef GRADUS_NO_THREADS
+
 int gr_threads(void)
 {
-#ifdef _OPENMP
-    int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
-    return n > 0 ? n : omp_get_max_threads();
-#else
     return 1;
-#endif
 }
+
+#else
+
+static int            usual_threads;
+static pthread_once_t count_once = PTHREAD_ONCE_INIT;
+
+static void count_threads(void)
+{
+    const char *wish = getenv("OMP_NUM_THREADS");
+    int n = wish ? atoi(wish) : 0;
+    usual_threads = n > 0 ? n : gr__processors();
+}
+
+int gr_threads(void)
+{
+    int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    pthread_once(&count_once, count_threads);
+    return n > 0 ? n : usual_threads;
+}
+
+#endif
 
 /* ---- the kernels ---- */
 
@@ -63,62 +77,64 @@ const char *gr_version(void)
 
 /* ---- loops ---- */
 
+typedef struct range {
+    void (*fn)(const void *arg, int64_t begin, int64_t end);
+    const void *arg;
+    int64_t     n, grain, chunks;
+} range;
+
+static void run_chunk(const void *arg, int64_t chunk, int thread)
+{
+    const range *r = arg;
+    (void)thread;
+    r->fn(r->arg, chunk * r->grain, chunk == r->chunks - 1 ? r->n : (chunk + 1) * r->grain);
+}
+
 void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg)
 {
     if (n <= 0)
         return;
-    if (grain < 1)
-        grain = 1;
-    int64_t chunks = (n + grain - 1) / grain;
-    int threads = chunks > 1 ? gr_threads() : 1;
-    if (threads == 1) {
+    range r = { fn, arg, n, grain < 1 ? 1 : grain, 0 };
+    r.chunks = (n + r.grain - 1) / r.grain;
+    int threads = r.chunks > 1 ? gr_threads() : 1;
+    if (threads == 1)
         fn(arg, 0, n);
-        return;
-    }
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t c = 0; c < chunks; c++)
-        fn(arg, c * grain, c == chunks - 1 ? n : (c + 1) * grain);
-#endif
+    else
+        gr__pool_run(run_chunk, &r, r.chunks, threads);
 }
 
 typedef struct phase {
-    const gr__plan *plan;
-    void (*fn)(const void *arg, int phase, int64_t task, void *shared, void *scratch);
+    gr__planned *fn;
     const void *arg;
     char       *shared, *scratch;
     size_t      scratch_step;
+    int         number;
 } phase;
 
-static void run_phase(const phase *p, int number, int threads)
+static void run_task(const void *arg, int64_t task, int thread)
 {
-    int64_t tasks = p->plan->tasks[number];
-#ifdef _OPENMP
-    if (threads > 1 && tasks > 1) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (int64_t i = 0; i < tasks; i++)
-            p->fn(p->arg, number, i, p->shared, p->scratch + p->scratch_step * (size_t)omp_get_thread_num());
-        return;
-    }
-#endif
-    (void)threads;
-    for (int64_t i = 0; i < tasks; i++)
-        p->fn(p->arg, number, i, p->shared, p->scratch);
+    const phase *p = arg;
+    p->fn(p->arg, p->number, task, p->shared, p->scratch + p->scratch_step * (size_t)thread);
 }
 
-bool gr__run_plan(const gr__plan *plan, void (*fn)(const void *arg, int phase, int64_t task, void *shared, void *scratch), const void *arg, const char *what)
+/* Multiply-adds that are over before a second thread has woken. */
+static const double small_work = 1e5;
+
+bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
 {
     int64_t most = 1;
     for (int i = 0; i < plan->phases; i++)
         most = plan->tasks[i] > most ? plan->tasks[i] : most;
-    int threads = most > 1 ? gr_threads() : 1;
-    phase p = { .plan = plan, .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
+    int threads = most > 1 && work > small_work ? gr_threads() : 1;
+    if (threads > most)
+        threads = (int)most;
+    phase p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
     size_t shared_bytes = (plan->shared + 63) / 64 * 64, bytes = shared_bytes + p.scratch_step * (size_t)threads;
     if (bytes && !(p.shared = gr__alloc(bytes)))
         return gr__fail_memory(what, bytes);
     p.scratch = p.shared + shared_bytes;
-    for (int i = 0; i < plan->phases; i++)
-        run_phase(&p, i, threads);
+    for (p.number = 0; p.number < plan->phases; p.number++)
+        gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

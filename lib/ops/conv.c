@@ -116,7 +116,8 @@ static bool convolve(const gr__conv *c, conv_plan *make, conv_run *fn, const gr_
 {
     gr__plan plan = { .phases = 0 };
     make(c, &plan);
-    return gr__run_plan(&plan, run_task, &(call){ c, &plan, o, fn }, what);
+    double work = (double)c->N * (double)(c->F * c->OH) * (double)(c->OW * c->C / c->G) * (double)(c->KH * c->KW);
+    return gr__run_plan(&plan, work, run_task, &(call){ c, &plan, o, fn }, what);
 }
 
 /* ---- the three ops ------------------------------------------------------------------------------------------------------------------------ */

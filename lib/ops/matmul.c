@@ -52,7 +52,8 @@ static bool multiply(const gr__matmul *m, const gr__operands *o, const char *wha
 {
     gr__plan plan = { .phases = 0 };
     gr__k()->matmul_plan(m, &plan);
-    return gr__run_plan(&plan, run, &(call){ m, &plan, *o }, what);
+    double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
+    return gr__run_plan(&plan, work, run, &(call){ m, &plan, *o }, what);
 }
 
 static bool matmul_forward(gr__node *nd, gr_tensor *y)

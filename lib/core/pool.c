@@ -1,0 +1,190 @@
+/* pool.c: the threads that help with one operation.
+
+   One job at a time: tasks 0 .. n-1, which the caller and the workers claim one after another. The caller works too, and at the end waits
+   for those workers alone that are inside the job; one that has not woken yet, because another process has the processor, is not waited
+   for. (A team that meets at a barrier waits for all its members: with one busy process beside it, that was measured to cost ten times
+   the work itself.) A caller that finds the pool busy does its job alone.
+
+   Invariant: the job's fields change only while the door is shut and nobody is inside, and a worker reads them only inside. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "core/core.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MOST_WORKERS = 255, SPINS = 4000 };
+
+static struct {
+    /* the door: the number of workers inside, SHUT, and above it how often it was opened */
+    atomic_ulong    door;
+    pthread_mutex_t busy, bed;
+    pthread_cond_t  wake;
+    atomic_int      asleep;
+    atomic_bool     stop;
+    int             workers;
+    pthread_t       thread[MOST_WORKERS];
+    int             number[MOST_WORKERS];
+
+    /* the job */
+    gr__task      *fn;
+    const void    *arg;
+    int64_t        tasks;
+    int            threads;
+    atomic_int_fast64_t next;
+} pool = { .door = 0x10000, .busy = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+
+static const unsigned long SHUT = 0x10000, OPENED_ONCE = 0x20000, INSIDE = 0xffff;
+
+static void pause_briefly(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+static unsigned long times_opened(void)
+{
+    return atomic_load(&pool.door) / OPENED_ONCE;
+}
+
+/* ---- a worker ---------------------------------------------------------------------------------------------------------------- */
+
+static void claim(int thread)
+{
+    for (int64_t i; (i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < pool.tasks;)
+        pool.fn(pool.arg, i, thread);
+}
+
+static bool enter(void)
+{
+    unsigned long door = atomic_load(&pool.door);
+    while (!(door & SHUT))
+        if (atomic_compare_exchange_weak(&pool.door, &door, door + 1))
+            return true;
+    return false;
+}
+
+/* Until the door has been opened again: awake at first, for operations come close together, then asleep. */
+static void wait_for_job(unsigned long seen)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed))
+            return;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&pool.bed);
+    atomic_fetch_add(&pool.asleep, 1);
+    while (times_opened() == seen && !atomic_load(&pool.stop))
+        pthread_cond_wait(&pool.wake, &pool.bed);
+    atomic_fetch_sub(&pool.asleep, 1);
+    pthread_mutex_unlock(&pool.bed);
+}
+
+static void *work(void *arg)
+{
+    int thread = *(const int *)arg;
+    unsigned long seen = 0;
+    while (!atomic_load(&pool.stop)) {
+        wait_for_job(seen);
+        seen = times_opened();
+        if (!enter())
+            continue;
+        if (thread < pool.threads)
+            claim(thread);
+        atomic_fetch_sub(&pool.door, 1);
+    }
+    return NULL;
+}
+
+/* ---- the caller ------------------------------------------------------------------------------------------------------------------ */
+
+static void wake_workers(void)
+{
+    pthread_mutex_lock(&pool.bed);
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.bed);
+}
+
+/* A child process has none of the workers. */
+static void after_fork(void)
+{
+    pool.workers = 0;
+    atomic_store(&pool.door, SHUT);
+    atomic_store(&pool.asleep, 0);
+    pthread_mutex_init(&pool.busy, NULL);
+    pthread_mutex_init(&pool.bed, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
+/* Workers that cannot be had are done without. */
+static void hire(int workers)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    for (int i; (i = pool.workers) < workers; pool.workers++) {
+        pool.number[i] = i + 1;
+        if (pthread_create(&pool.thread[i], NULL, work, &pool.number[i]) != 0)
+            return;
+    }
+}
+
+__attribute__((destructor)) static void dismiss(void)
+{
+    atomic_store(&pool.stop, true);
+    wake_workers();
+    for (int i = 0; i < pool.workers; i++)
+        pthread_join(pool.thread[i], NULL);
+}
+
+static void alone(gr__task *fn, const void *arg, int64_t tasks)
+{
+    for (int64_t i = 0; i < tasks; i++)
+        fn(arg, i, 0);
+}
+
+void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
+{
+    if (threads > MOST_WORKERS + 1)
+        threads = MOST_WORKERS + 1;
+    if (threads < 2 || tasks < 2 || pthread_mutex_trylock(&pool.busy) != 0) {
+        alone(fn, arg, tasks);
+        return;
+    }
+    hire(threads - 1);
+    pool.fn = fn;
+    pool.arg = arg;
+    pool.tasks = tasks;
+    pool.threads = threads;
+    atomic_store(&pool.next, 0);
+    atomic_store(&pool.door, (times_opened() + 1) * OPENED_ONCE);
+    if (atomic_load(&pool.asleep) > 0)
+        wake_workers();
+    claim(0);
+    atomic_fetch_or(&pool.door, SHUT);
+    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++)
+        spins < SPINS ? pause_briefly() : (void)sched_yield();
+    pthread_mutex_unlock(&pool.busy);
+}
+
+/* ---- how many ------------------------------------------------------------------------------------------------------------------------ */
+
+/* The processors that this process may use. */
+int gr__processors(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
