@@ -28,14 +28,15 @@ static const char *recorded(const char *name)
     return gr_name("%s/tests/parity/%s", srcdir ? srcdir : ".", name);
 }
 
-static void follow(gr_dataset *data, const char *record)
+static void follow(gr_dataset *data, const char *name)
 {
+    const char *record = gr_name("lenet-%s.txt", name), *weights = gr_name("lenet-%s.safetensors", name);
     FILE *f = fopen(recorded(record), "r");
     ck_assert_msg(f != NULL, "no %s", recorded(record));
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
     gr_optim *sgd = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
     gr_loader *loader = gr_loader_open(data, BATCH, .in_order = true, .mean = mean, .std = std);
-    ck_assert_msg(gr_load(net, recorded("lenet.safetensors")), "%s", gr_error());
+    ck_assert_msg(gr_load(net, recorded(weights)), "%s", gr_error());
     gr_batch batch;
     double strayed = 0, worst = 0;
     for (int step = 0; step < STEPS; step++) {
@@ -58,7 +59,7 @@ static void follow(gr_dataset *data, const char *record)
 START_TEST(drawn_digits_follow_pytorch)
 {
     gr_dataset *d = drawn_digits();
-    follow(d, "lenet-digits.txt");
+    follow(d, "digits");
     gr_dataset_free(d);
 }
 END_TEST
@@ -72,7 +73,7 @@ START_TEST(mnist_follows_pytorch)
     }
     gr_dataset *d = gr_mnist(folder, true);
     ck_assert_msg(d != NULL, "%s", gr_error());
-    follow(d, "lenet-mnist.txt");
+    follow(d, "mnist");
     gr_dataset_free(d);
 }
 END_TEST
