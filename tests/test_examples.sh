@@ -3,7 +3,7 @@
 # written. Runs in the build directory; GRADUS_MNIST names the folder of MNIST, if it is there.
 set -eu
 examples=$PWD/examples
-bytes=$(cd "$srcdir" && pwd)/tests/parity/lenet.safetensors # as good as any for pictures of noise
+bytes=$(cd "$srcdir" && pwd)/tests/parity/lenet-digits.safetensors # as good as any for pictures of noise
 dir=$(mktemp -d "${TMPDIR:-/tmp}/gradus-examples.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
