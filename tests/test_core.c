@@ -194,7 +194,7 @@ START_TEST(outside_any_step)
     ck_assert_uint_gt(live(), made);
     {
         GR_STEP;
-        FAILS(gr_reset(), GR_ERR_ARGUMENT, "reset: 1 steps are open");
+        FAILS(gr_reset(), GR_ERR_ARGUMENT, "reset: a step is open, 1 deep");
     }
     ck_assert(gr_reset());
     HOLDS(gr_sum(x), SCALAR, 100);

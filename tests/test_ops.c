@@ -528,7 +528,7 @@ START_TEST(refused_movement)
     REFUSED(gr_reshape(x, gr_shape(-2, -3)), "reshape: (2,3) has 6 elements, shape (-2,-3) wanted");
     REFUSED(gr_reshape(gr_zeros(gr_shape(0)), gr_shape(-1, 0)), "reshape: (0) has 0 elements, shape (-1,0) wanted");
     REFUSED(gr_reshape(x, (gr_shape){ .rank = 9 }), "reshape: (2,3) has 6 elements, shape (0,0,0,0,0,0,0,0) wanted");
-    REFUSED(gr_flatten(NULL), "reshape: input 1 is NULL");
+    REFUSED(gr_flatten(NULL), "flatten: input 1 is NULL");
     REFUSED(gr_flatten(gr_scalar(1)), "flatten: () has no dimension to keep");
     REFUSED(gr_permute(NULL, GR_DIMS(0)), "permute: input 1 is NULL");
     REFUSED(gr_permute(x, GR_DIMS(0)), "permute: (2,3) wants each of its 2 dimensions named once");
@@ -623,8 +623,8 @@ START_TEST(refused_transposed_and_single)
 {
     GR_STEP;
     gr_tensor *x = gr_zeros(gr_shape(2, 4, 5, 5)), *k = gr_zeros(gr_shape(4, 6, 3, 3)), *m = gr_zeros(gr_shape(2, 3)), *v = gr_zeros(gr_shape(3));
-    REFUSED(gr_conv_transpose2d(NULL, k), "conv2d_input_grad: input 1 is NULL");
-    REFUSED(gr_conv_transpose2d(x, NULL), "conv2d_input_grad: input 2 is NULL");
+    REFUSED(gr_conv_transpose2d(NULL, k), "conv_transpose2d: input 1 is NULL");
+    REFUSED(gr_conv_transpose2d(x, NULL), "conv_transpose2d: input 2 is NULL");
     REFUSED(gr_conv_transpose2d(m, k), "conv_transpose2d: input (2,3) has rank 2, 4 wanted");
     REFUSED(gr_conv_transpose2d(x, m), "conv_transpose2d: kernel (2,3) has rank 2, 4 wanted");
     REFUSED(gr_conv_transpose2d(x, gr_zeros(gr_shape(5, 6, 3, 3))), "conv_transpose2d: input (2,4,5,5) has 4 channels, kernel (5,6,3,3) takes 5");
@@ -638,7 +638,7 @@ START_TEST(refused_transposed_and_single)
     REFUSED(gr_conv_filt(m, gr_zeros(gr_shape(3, 1))), "conv_filt: (2,3) by (3,1): the second must not be empty nor larger than the first");
     REFUSED(gr_conv_filt(m, gr_zeros(gr_shape(0, 1))), "conv_filt: (2,3) by (0,1): the second must not be empty nor larger than the first");
     REFUSED(gr_conv_valid(m, v), "conv_valid: second operand (3) has rank 1, 2 wanted");
-    REFUSED(gr_conv_valid(NULL, m), "conv_filt: input 1 is NULL");
+    REFUSED(gr_conv_valid(NULL, m), "conv_valid: input 1 is NULL");
     REFUSED(gr_conv_full(m, v), "conv_full: second operand (3) has rank 1, 2 wanted");
     REFUSED(gr_conv_full(m, gr_zeros(gr_shape(2, 0))), "conv_full: (2,3) by (2,0): neither must be empty");
 }
@@ -668,8 +668,8 @@ START_TEST(refused_pooling_and_losses)
     REFUSED(gr_cross_entropy(m, INTS(1, 3)), "cross_entropy: label 3 at 1 is outside the 3 classes of logits (2,3)");
     REFUSED(gr_cross_entropy(m, INTS(-1, 2)), "cross_entropy: label -1 at 0 is outside the 3 classes of logits (2,3)");
     REFUSED(gr_mse(m, V(1)), "mse: (2,3) and (1) differ in shape");
-    REFUSED(gr_mse(NULL, m), "sub: input 1 is NULL");
-    REFUSED(gr_mse(m, NULL), "sub: input 2 is NULL");
+    REFUSED(gr_mse(NULL, m), "mse: input 1 is NULL");
+    REFUSED(gr_mse(m, NULL), "mse: input 2 is NULL");
 }
 END_TEST
 

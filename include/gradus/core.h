@@ -38,7 +38,7 @@ GR_API gr_code gr_error_code(void);
 GR_API void gr_clear_error(void);
 
 /** Has fn called with the message each time a failure becomes pending, in whichever thread; NULL for nobody (the default).
- *  It is called last, when the library holds no lock and the failed call has nothing left to do: it may print and exit, or just return. */
+ *  It is called where the failure is met, with the message complete and no lock held: it may print and exit, or return; not jump away. */
 GR_API void gr_on_error(void (*fn)(const char *message));
 
 /* ---- memory and steps ------------------------------------------------------------------------------------------------ */

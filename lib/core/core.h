@@ -161,10 +161,10 @@ struct gr__node {
 
 /* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
+bool       gr__given(const char *name, int n, gr_tensor *const *in); /* for a check that needs the inputs before the call */
 void       gr__node_use_up(gr__node *nd);    /* backward is through with it */
 void       gr__tape_cut(gr__thread *me, size_t length);
 
-#define GR__APPLY1(op, args, a) gr__apply((op), 1, (gr_tensor *[]){ (a) }, (args), (args) ? sizeof *(args) : 0)
 
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
 

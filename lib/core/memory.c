@@ -1,6 +1,6 @@
 /* memory.c: blocks, 64-byte aligned, recycled by size class.
 
-   A size class is a multiple of 64 bytes up to 1 KiB, then four classes to each doubling. Blocks of up to 32 KiB wait in the thread
+   A size class is a multiple of 64 bytes up to 1 KiB, then 64 bytes (a storage's header) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
    that released them, without a lock, at most 1 MiB a class; the others in the process. Small blocks are cut from slabs.
    Invariant: what is asked again in the same size is found again; nothing goes back to the system before the process ends, so a
    loop that does the same things asks for nothing.
@@ -24,7 +24,7 @@
 #define SANITIZED 0
 #endif
 
-enum { UNIT = 64, FINE = 16, CLASSES = FINE + 4 * 40, LOCAL_CLASSES = FINE + 4 * 5, SLAB = 64 * 1024, LOCAL_MOST = 1 << 20 };
+enum { UNIT = 64, FINE = 16, CLASSES = FINE + 1 + 4 * 40, LOCAL_CLASSES = FINE + 1 + 4 * 5, SLAB = 64 * 1024, LOCAL_MOST = 1 << 20 };
 
 typedef struct block {
     struct block *next;
@@ -48,15 +48,16 @@ static atomic_size_t live, peak, system_bytes, system_calls;
 static int class_of(size_t bytes, size_t *size)
 {
     size_t units = bytes ? (bytes + UNIT - 1) / UNIT : 1;
-    if (units <= FINE) {
+    if (units <= FINE + 1) {
         *size = units * UNIT;
         return (int)units - 1;
     }
+    units--;
     int octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
     size_t quarter = (size_t)4 << octave;
     size_t part = (units - ((size_t)FINE << octave) + quarter - 1) / quarter; /* 1 .. 4 */
-    *size = (((size_t)FINE << octave) + part * quarter) * UNIT;
-    return FINE + 4 * octave + (int)part - 1;
+    *size = (((size_t)FINE << octave) + part * quarter + 1) * UNIT;
+    return FINE + 4 * octave + (int)part;
 }
 
 static void *from_system(size_t size)

@@ -99,7 +99,7 @@ bool gr_reset(void)
 {
     gr__thread *me = gr__self();
     if (me->step != &me->base)
-        return gr__fail(GR_ERR_ARGUMENT, "reset: %d steps are open", me->step->depth);
+        return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
     empty(me, &me->base);
     return true;
 }

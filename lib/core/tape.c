@@ -19,13 +19,18 @@ static bool fits(const gr__op *op, int i, const gr_tensor *t)
                     wanted == GR_INT32 ? "int32" : "real");
 }
 
-static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
+bool gr__given(const char *name, int n, gr_tensor *const *in)
 {
-    if (!gr__k())
-        return false;
     for (int i = 0; i < n; i++)
         if (!in[i])
-            return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", op->name, i + 1);
+            return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", name, i + 1);
+    return true;
+}
+
+static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
+{
+    if (!gr__k() || !gr__given(op->name, n, in))
+        return false;
     for (int i = 0; i < n; i++)
         if (!fits(op, i, in[i]))
             return false;

@@ -240,12 +240,6 @@ static gr_tensor *B(const gr__conv *c, gr_tensor *x, gr_tensor *u)
 
 /* ---- entering from outside -------------------------------------------------------------------------------------------------------------------- */
 
-/* The error of a NULL operand, as any op gives it. */
-static gr_tensor *refuse(const gr__op *op, gr_tensor *a, gr_tensor *b)
-{
-    return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
-}
-
 static bool conv_geometry(gr__conv *c, const gr_tensor *x, const gr_tensor *k, const gr_tensor *bias)
 {
     int64_t per_group;
@@ -266,8 +260,8 @@ static bool conv_geometry(gr__conv *c, const gr_tensor *x, const gr_tensor *k, c
 gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o)
 {
     conv_args args = { .act = o.act };
-    if (!x || !o.kernel)
-        return refuse(&conv_op, x, o.kernel);
+    if (!gr__given("conv2d", 2, (gr_tensor *[]){ x, o.kernel }))
+        return NULL;
     if (!o.bias && gr__failed()) /* no bias, or one that could not be made? */
         return NULL;
     if (!gr__want_act(o.act, "conv2d") || !read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, x, o.kernel, o.bias))
@@ -292,8 +286,8 @@ gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_
     static const char *const name = "conv2d_input_grad";
     gr__conv c = { .H = height, .W = o.width };
     int64_t per_group;
-    if (!g || !k)
-        return refuse(&input_grad_op, g, k);
+    if (!gr__given(name, 2, (gr_tensor *[]){ g, k }))
+        return NULL;
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(g, 4, name, "gradient") || !gr__want_rank(k, 4, name, "kernel"))
         return NULL;
     take(k, &c.F, &per_group, &c.KH, &c.KW);
@@ -306,8 +300,8 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr
 {
     static const char *const name = "conv2d_kernel_grad";
     gr__conv c = { .KH = height, .KW = o.width };
-    if (!x || !g)
-        return refuse(&kernel_grad_op, x, g);
+    if (!gr__given(name, 2, (gr_tensor *[]){ x, g }))
+        return NULL;
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(g, 4, name, "gradient"))
         return NULL;
     take(x, &c.N, &c.C, &c.H, &c.W);
@@ -351,8 +345,8 @@ static bool transpose_geometry(gr__conv *c, const gr_tensor *x, const gr_conv_tr
 gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o)
 {
     gr__conv c = { 0 };
-    if (!x || !o.kernel)
-        return refuse(&input_grad_op, x, o.kernel);
+    if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ x, o.kernel }))
+        return NULL;
     if ((!o.bias && gr__failed()) || !transpose_geometry(&c, x, &o))
         return NULL;
     return add_bias(A(&c, x, o.kernel), o.bias);
@@ -428,7 +422,7 @@ gr_tensor *gr_conv_full(gr_tensor *a, gr_tensor *b)
 
 gr_tensor *gr_conv_valid(gr_tensor *a, gr_tensor *b)
 {
-    if (!a || !b)
-        return gr_conv_filt(a, b);
+    if (!gr__given("conv_valid", 2, (gr_tensor *[]){ a, b }))
+        return NULL;
     return gr__want_rank(b, 2, "conv_valid", "second operand") ? gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1))) : NULL;
 }

@@ -113,8 +113,8 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
 gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o)
 {
     gr_tensor *b = o.b;
-    if (!a || !b)
-        return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
+    if (!gr__given("matmul", 2, (gr_tensor *[]){ a, b }))
+        return NULL;
     if (a->shape.rank == 0 || b->shape.rank == 0) {
         gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(a), GR__TEXT(b));
         return NULL;

@@ -79,14 +79,16 @@ gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape)
 
 gr_tensor *gr_flatten(gr_tensor *x)
 {
-    if (x && x->shape.rank == 0) {
+    if (!gr__given("flatten", 1, &x))
+        return NULL;
+    if (x->shape.rank == 0) {
         gr__fail(GR_ERR_ARGUMENT, "flatten: () has no dimension to keep");
         return NULL;
     }
     int64_t rest = 1;
-    for (int i = 1; x && i < x->shape.rank; i++)
+    for (int i = 1; i < x->shape.rank; i++)
         rest *= x->shape.dim[i];
-    return gr_reshape(x, gr_shape(x ? x->shape.dim[0] : 0, rest));
+    return gr_reshape(x, gr_shape(x->shape.dim[0], rest));
 }
 
 /* ---- permute --------------------------------------------------------------------------------------------------------------------- */
