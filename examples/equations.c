@@ -32,18 +32,14 @@ static double entry(matrix m, int i, int j)
 }
 
 /* (1): element n,m of the slice of b that begins at i,j. */
-static double slice(matrix b, int i, int j, int n, int m)
-{
-    return entry(b, i + n - 1, j + m - 1);
-}
+static double slice(matrix b, int i, int j, int n, int m) { return entry(b, i + n - 1, j + m - 1); }
 
 /* a *filt b: element i,j. */
 static double filt(matrix a, matrix b, int i, int j)
 {
     double sum = 0;
     for (int p = 1; p <= b.rows; p++)
-        for (int q = 1; q <= b.columns; q++)
-            sum += entry(a, i + p - 1, j + q - 1) * entry(b, p, q);
+        for (int q = 1; q <= b.columns; q++) sum += entry(a, i + p - 1, j + q - 1) * entry(b, p, q);
     return sum;
 }
 
@@ -52,8 +48,7 @@ static double full(matrix a, matrix b, int k, int l)
 {
     double sum = 0;
     for (int i = 1; i <= b.rows; i++)
-        for (int j = 1; j <= b.columns; j++)
-            sum += entry(a, k - i + 1, l - j + 1) * entry(b, i, j);
+        for (int j = 1; j <= b.columns; j++) sum += entry(a, k - i + 1, l - j + 1) * entry(b, i, j);
     return sum;
 }
 
@@ -62,7 +57,7 @@ static double full(matrix a, matrix b, int k, int l)
 static const double a_values[HA * WA] = { 1, 2, 0, -1, 3, 1, -2, 2, 0, -1, 1, 4, 2, 1, -3, 1 };
 static const double b_values[HB * WB] = { 1, -1, 2, 3, 0, -2 };
 
-static double a[HA * WA], b[HB * WB], y[HY * WY]; /* y = a *filt b */
+static double a[HA * WA], b[HB * WB], y[HY * WY];                         /* y = a *filt b */
 static double X[N * C * HA * WA], K[F * C * HB * WB], Y[N * F * HY * WY]; /* (33) */
 
 static matrix A(void) { return (matrix){ HA, WA, a }; }
@@ -76,18 +71,15 @@ static void fill(void)
 {
     memcpy(a, a_values, sizeof a);
     memcpy(b, b_values, sizeof b);
-    for (int e = 0; e < N * C * HA * WA; e++)
-        X[e] = e * 5 % 7 % 3 - 1;
-    for (int e = 0; e < F * C * HB * WB; e++)
-        K[e] = e * 3 % 5 % 3 - 1;
+    for (int e = 0; e < N * C * HA * WA; e++) X[e] = e * 5 % 7 % 3 - 1;
+    for (int e = 0; e < F * C * HB * WB; e++) K[e] = e * 3 % 5 % 3 - 1;
     for (int i = 1; i <= HY; i++)
         for (int j = 1; j <= WY; j++) {
             y[(i - 1) * WY + j - 1] = filt(A(), B(), i, j);
             for (int n = 1; n <= N; n++)
                 for (int f = 1; f <= F; f++) {
                     double *to = &Y[(((n - 1) * F + f - 1) * HY + i - 1) * WY + j - 1];
-                    for (int c = 1; c <= C; c++)
-                        *to += filt(X_nc(n, c), K_fc(f, c), i, j);
+                    for (int c = 1; c <= C; c++) *to += filt(X_nc(n, c), K_fc(f, c), i, j);
                 }
         }
 }
@@ -104,16 +96,14 @@ static double eq26(int i, int j, int k, int l) { return (void)i, (void)j, filt(A
 static double eq34(int n, int c, int k, int l)
 {
     double sum = 0;
-    for (int f = 1; f <= F; f++)
-        sum += full(K_fc(f, c), G_nf(n, f), k, l);
+    for (int f = 1; f <= F; f++) sum += full(K_fc(f, c), G_nf(n, f), k, l);
     return sum;
 }
 
 static double eq35(int f, int c, int k, int l)
 {
     double sum = 0;
-    for (int n = 1; n <= N; n++)
-        sum += filt(X_nc(n, c), G_nf(n, f), k, l);
+    for (int n = 1; n <= N; n++) sum += filt(X_nc(n, c), G_nf(n, f), k, l);
     return sum;
 }
 
@@ -121,10 +111,7 @@ static double eq35(int f, int c, int k, int l)
 
 typedef gr_tensor *function(gr_tensor *left, gr_tensor *right, int i, int j);
 
-static gr_tensor *half_square(gr_tensor *t)
-{
-    return gr_scale(gr_sum(gr_mul(t, t)), 0.5);
-}
+static gr_tensor *half_square(gr_tensor *t) { return gr_scale(gr_sum(gr_mul(t, t)), 0.5); }
 
 static gr_tensor *filt_ij(gr_tensor *left, gr_tensor *right, int i, int j)
 {
@@ -145,11 +132,11 @@ static gr_tensor *L_of_conv2d(gr_tensor *left, gr_tensor *right, int i, int j)
 
 typedef struct equation {
     const char *title;
-    const char *chosen;          /* how the two numbers that choose a matrix are called; NULL: there is one matrix */
-    int         rows, columns;   /* of the gradient's matrices, */
-    int         first, second;   /* and how many there are of them */
-    bool        one_function;    /* they are parts of one gradient, not gradients of several functions */
-    bool        by_left;         /* differentiated by the left operand */
+    const char *chosen;        /* how the two numbers that choose a matrix are called; NULL: there is one matrix */
+    int         rows, columns; /* of the gradient's matrices, */
+    int         first, second; /* and how many there are of them */
+    bool        one_function;  /* they are parts of one gradient, not gradients of several functions */
+    bool        by_left;       /* differentiated by the left operand */
     formula    *formula;
     function   *function;
 } equation;
@@ -161,19 +148,18 @@ typedef struct ways {
 static gr_tensor *tensor(gr_shape shape, const double *values)
 {
     gr_tensor *t = gr_zeros(shape);
-    for (int64_t e = 0; e < gr_count(t); e++)
-        gr_data_mut(t)[e] = (gr_real)values[e];
+    for (int64_t e = 0; e < gr_count(t); e++) gr_data_mut(t)[e] = (gr_real)values[e];
     return gr_param(t);
 }
 
 static void differentiate(const equation *q, int i, int j, double *by_autograd, double *by_differences)
 {
     GR_STEP;
-    bool layer = q->function == L_of_conv2d;
-    gr_tensor *left = layer ? tensor(gr_shape(N, C, HA, WA), X) : tensor(gr_shape(HA, WA), a);
-    gr_tensor *right = layer ? tensor(gr_shape(F, C, HB, WB), K) : tensor(gr_shape(HB, WB), b);
-    gr_tensor *by = q->by_left ? left : right;
-    gr_tensor *g = gr_grad(q->function(left, right, i, j), by);
+    bool         layer = q->function == L_of_conv2d;
+    gr_tensor   *left = layer ? tensor(gr_shape(N, C, HA, WA), X) : tensor(gr_shape(HA, WA), a);
+    gr_tensor   *right = layer ? tensor(gr_shape(F, C, HB, WB), K) : tensor(gr_shape(HB, WB), b);
+    gr_tensor   *by = q->by_left ? left : right;
+    gr_tensor   *g = gr_grad(q->function(left, right, i, j), by);
     const double h = 0.5;
     GR_NO_GRAD;
     for (int64_t e = 0; e < gr_count(by); e++) {
@@ -193,10 +179,8 @@ static double evaluate(const equation *q, ways *all)
     int size = q->rows * q->columns, at = 0;
     for (int i = 1; i <= q->first; i++)
         for (int j = 1; j <= q->second; j++, at += size) {
-            if (!q->one_function || at == 0)
-                differentiate(q, i, j, all->autograd + at, all->central + at);
-            for (int e = 0; e < size; e++)
-                all->formula[at + e] = q->formula(i, j, e / q->columns + 1, e % q->columns + 1);
+            if (!q->one_function || at == 0) differentiate(q, i, j, all->autograd + at, all->central + at);
+            for (int e = 0; e < size; e++) all->formula[at + e] = q->formula(i, j, e / q->columns + 1, e % q->columns + 1);
         }
     double largest = 0;
     for (int e = 0; e < at; e++)
@@ -210,8 +194,7 @@ static double evaluate(const equation *q, ways *all)
 static void print_row(const double *row, int count, bool last)
 {
     printf("[");
-    for (int e = 0; e < count; e++)
-        printf("%4g", row[e] + 0.0); /* no minus before a zero */
+    for (int e = 0; e < count; e++) printf("%4g", row[e] + 0.0); /* no minus before a zero */
     printf(" ]%*s", last ? 0 : 19 - 4 * count, "");
 }
 
@@ -225,8 +208,7 @@ static void print_operands(void)
             print_row(b + i * WB, WB, false);
         else if (i < HY)
             printf("%22s", "");
-        if (i < HY)
-            print_row(y + i * WY, WY, true);
+        if (i < HY) print_row(y + i * WY, WY, true);
         putchar('\n');
     }
 }
@@ -250,8 +232,8 @@ static void print_matrices(const equation *q, const ways *all, int i, int j)
 static double show(const equation *q)
 {
     static ways all;
-    double largest = evaluate(q, &all);
-    int count = q->first * q->second;
+    double      largest = evaluate(q, &all);
+    int         count = q->first * q->second;
     printf("\n%s\n\n            formula               autograd              central differences\n", q->title);
     print_matrices(q, &all, 1, 1);
     if (count > 1) {
@@ -278,10 +260,8 @@ int main(void)
     double largest = 0;
     fill();
     print_operands();
-    for (size_t i = 0; i < sizeof equations / sizeof *equations; i++)
-        largest = fmax(largest, show(&equations[i]));
+    for (size_t i = 0; i < sizeof equations / sizeof *equations; i++) largest = fmax(largest, show(&equations[i]));
     printf("\nlargest difference of all six: %g\n", largest);
-    if (gr_error())
-        fprintf(stderr, "equations: %s\n", gr_error());
+    if (gr_error()) fprintf(stderr, "equations: %s\n", gr_error());
     return gr_error() || !(largest <= tolerance) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -13,12 +13,12 @@ static bool        eval;
 static void train(gr_model *net, gr_dataset *digits)
 {
     gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
-    gr_optim *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
-    gr_batch batch;
+    gr_optim  *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
+    gr_batch   batch;
     for (int64_t epoch = 1; epoch <= epochs; epoch++) {
         progress bar = progress_begin(epoch, epochs, gr_dataset_count(digits));
         while (gr_next_batch(loader, &batch)) {
-            GR_STEP; /* what this block makes is released where it ends */
+            GR_STEP;             /* what this block makes is released where it ends */
             if (epoch == epochs) /* the last epoch comes to rest */
                 gr_optim_set_lr(sgd, lr * (1 - (double)bar.done / (double)bar.total));
             gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
@@ -33,7 +33,7 @@ static void train(gr_model *net, gr_dataset *digits)
 static void test(gr_model *net, gr_dataset *digits)
 {
     gr_loader *loader = gr_loader_open(digits, 500, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
-    int64_t correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
+    int64_t    correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
     gr_loader_free(loader);
 }
@@ -41,8 +41,7 @@ static void test(gr_model *net, gr_dataset *digits)
 /* The digits of --data, or as many drawn ones; these do not depend on --seed. */
 static gr_dataset *digits_of(bool training)
 {
-    if (data)
-        return gr_mnist(data, training);
+    if (data) return gr_mnist(data, training);
     return training ? gr_digits(20000, 1) : gr_digits(4000, 2);
 }
 
@@ -69,13 +68,10 @@ int main(int argc, char **argv)
     gr_set_threads((int)threads);
 
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
-    if (load)
-        gr_load(net, load);
+    if (load) gr_load(net, load);
     gr_dataset *training = eval ? NULL : digits_of(true), *testing = digits_of(false);
-    if (!eval)
-        train(net, training);
-    if (save)
-        gr_save(net, save);
+    if (!eval) train(net, training);
+    if (save) gr_save(net, save);
     test(net, testing);
 
     gr_dataset_free(training);

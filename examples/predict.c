@@ -28,8 +28,7 @@ int main(int argc, char **argv)
         gr_tensor *x = gr_images(file, i, .mean = LENET_MEAN, .std = LENET_STD);
         gr_tensor *p = gr_softmax(lenet(net, x), 1);
         printf("%5lld: %d ", (long long)i, gr_ints(gr_argmax(p, 1))[0]);
-        for (int digit = 0; digit < 10; digit++)
-            printf(" %.3f", (double)gr_data(p)[digit]);
+        for (int digit = 0; digit < 10; digit++) printf(" %.3f", (double)gr_data(p)[digit]);
         putchar('\n');
     }
     gr_idx_free(file);

@@ -17,13 +17,12 @@ static inline gr_tensor *lenet(gr_model *m, gr_tensor *x)
 /* n pictures of noise about a mean that tells the class, so that there is something to learn. The caller's. */
 static inline void noise_batch(uint64_t seed, int n, gr_tensor **images, gr_tensor **labels)
 {
-    gr_rng rng = gr_rng_of(seed, "noise");
+    gr_rng  rng = gr_rng_of(seed, "noise");
     int32_t label[64];
     *images = gr_uniform(gr_shape(n, 1, 28, 28), &rng, 0, 1);
     for (int i = 0; i < n; i++) {
         label[i] = (int32_t)gr_rng_below(&rng, 10);
-        for (int p = 0; *images && p < 784; p++)
-            gr_data_mut(*images)[784 * i + p] *= (gr_real)(0.1 + 0.1 * label[i]);
+        for (int p = 0; *images && p < 784; p++) gr_data_mut(*images)[784 * i + p] *= (gr_real)(0.1 + 0.1 * label[i]);
     }
     *labels = gr_from_ints(gr_shape(n), label);
 }
@@ -39,10 +38,9 @@ static inline uint64_t fingerprint(const gr_model *m)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     for (int i = 0; i < gr_model_count(m); i++) {
-        gr_tensor *t = gr_model_at(m, i);
+        gr_tensor           *t = gr_model_at(m, i);
         const unsigned char *b = (const unsigned char *)gr_data(t);
-        for (size_t k = 0; k < (size_t)gr_count(t) * sizeof(gr_real); k++)
-            hash = (hash ^ b[k]) * 0x100000001b3u;
+        for (size_t k = 0; k < (size_t)gr_count(t) * sizeof(gr_real); k++) hash = (hash ^ b[k]) * 0x100000001b3u;
     }
     return hash;
 }

@@ -12,16 +12,12 @@ void failed_with(gr_code code, const char *text)
     gr_clear_error();
 }
 
-void nothing_failed(void)
-{
-    ck_assert_msg(!gr_error(), "unexpected: %s", gr_error());
-}
+void nothing_failed(void) { ck_assert_msg(!gr_error(), "unexpected: %s", gr_error()); }
 
 bool same_shape(gr_shape a, gr_shape b)
 {
     bool same = a.rank == b.rank;
-    for (int i = 0; same && i < a.rank; i++)
-        same = a.dim[i] == b.dim[i];
+    for (int i = 0; same && i < a.rank; i++) same = a.dim[i] == b.dim[i];
     return same;
 }
 
@@ -50,8 +46,7 @@ void holds_ints(const gr_tensor *t, gr_shape shape, const int32_t *values)
     const int32_t *v = gr_ints(t);
     ck_assert_ptr_nonnull(v);
     for (int64_t i = 0; i < gr_count(t); i++)
-        if (v[i] != values[i])
-            ck_abort_msg("element %lld is %d, not %d", (long long)i, v[i], values[i]);
+        if (v[i] != values[i]) ck_abort_msg("element %lld is %d, not %d", (long long)i, v[i], values[i]);
 }
 
 void near(const gr_tensor *t, gr_shape shape, const double *values, double tolerance)
@@ -65,10 +60,7 @@ void near(const gr_tensor *t, gr_shape shape, const double *values, double toler
     }
 }
 
-gr_tensor *noise(gr_shape shape, gr_rng *rng)
-{
-    return gr_uniform(shape, rng, -1, 1);
-}
+gr_tensor *noise(gr_shape shape, gr_rng *rng) { return gr_uniform(shape, rng, -1, 1); }
 
 TCase *cases(Suite *suite, const char *name)
 {

@@ -12,10 +12,10 @@ void failed_with(gr_code code, const char *text);
 void nothing_failed(void);
 
 /* An expression that gives NULL, false or 0 and leaves this failure. */
-#define FAILS(expression, code, text) \
-    do { \
+#define FAILS(expression, code, text)                                 \
+    do {                                                              \
         ck_assert_msg(!(expression), "%s did not fail", #expression); \
-        failed_with((code), (text)); \
+        failed_with((code), (text));                                  \
     } while (0)
 
 /* A tensor of these numbers: T(gr_shape(2), 1, 2). */
@@ -37,10 +37,10 @@ void near(const gr_tensor *t, gr_shape shape, const double *values, double toler
 
 /* Uniform in [-1, 1). */
 gr_tensor *noise(gr_shape shape, gr_rng *rng);
-bool same_shape(gr_shape a, gr_shape b);
+bool       same_shape(gr_shape a, gr_shape b);
 
 /* Runs a suite; the exit status of its program. */
-int run(Suite *suite);
+int    run(Suite *suite);
 /* A test case of the suite with a generous limit of time. */
 TCase *cases(Suite *suite, const char *name);
 

@@ -42,8 +42,7 @@ static long allocations, fail_at; /* fail_at: 0 never */
 
 static int refused(void)
 {
-    if (++allocations != fail_at)
-        return 0;
+    if (++allocations != fail_at) return 0;
     errno = ENOMEM;
     return 1;
 }
@@ -66,8 +65,7 @@ typedef struct scene {
 
 static void need(int good, const char *what)
 {
-    if (good)
-        return;
+    if (good) return;
     fprintf(stderr, "allocation %ld failed: %s (error: %s)\n", fail_at, what, gr_error() ? gr_error() : "none");
     _exit(1);
 }
@@ -86,8 +84,7 @@ static scene set_up(void)
 
 static void no_gradients(const scene *s)
 {
-    for (int i = 0; i < gr_model_count(s->net); i++)
-        need(!gr_grad_of(gr_model_at(s->net, i)), "a gradient is left");
+    for (int i = 0; i < gr_model_count(s->net); i++) need(!gr_grad_of(gr_model_at(s->net, i)), "a gradient is left");
 }
 
 /* Each returns whether it worked. */
@@ -108,9 +105,9 @@ static bool do_build(scene *s)
 static bool do_data(scene *s)
 {
     gr_dataset *d = gr_digits(20, 1);
-    gr_loader *l = d ? gr_loader_open(d, 8, .seed = 1) : NULL;
-    gr_batch b = { 0 };
-    bool good = l && gr_next_batch(l, &b);
+    gr_loader  *l = d ? gr_loader_open(d, 8, .seed = 1) : NULL;
+    gr_batch    b = { 0 };
+    bool        good = l && gr_next_batch(l, &b);
     (void)s;
     gr_loader_free(l);
     gr_dataset_free(d);
@@ -133,14 +130,13 @@ static bool do_print(scene *s)
 static void attempt(bool (*act)(scene *), scene *s, long n)
 {
     uint64_t before = fingerprint(s->net);
-    size_t live = gr_memory().live;
+    size_t   live = gr_memory().live;
     allocations = 0;
     fail_at = n;
     bool good = act(s);
     long seen = allocations;
     fail_at = 0;
-    if (seen < n)
-        _exit(good ? NOTHING_FAILED : 2);
+    if (seen < n) _exit(good ? NOTHING_FAILED : 2);
     fail_at = n; /* for the messages */
     need(!good || !gr_error(), "it worked, with an error pending");
     if (!good) {
@@ -176,9 +172,8 @@ static int in_a_process(bool (*prepare)(scene *), bool (*act)(scene *), long n)
 static void every_n(const char *what, bool (*prepare)(scene *), bool (*act)(scene *), long least)
 {
     long n = 1;
-    int result;
-    while ((result = in_a_process(prepare, act, n)) == SURVIVED)
-        n++;
+    int  result;
+    while ((result = in_a_process(prepare, act, n)) == SURVIVED) n++;
     ck_assert_msg(result == NOTHING_FAILED, "%s: allocation %ld: exit %d", what, n, result);
     ck_assert_msg(n > least, "%s: only %ld allocations were seen", what, n - 1);
 }
@@ -188,8 +183,8 @@ static void every_n(const char *what, bool (*prepare)(scene *), bool (*act)(scen
 static bool write_idx_gz(scene *s)
 {
     unsigned char file[8 + 3000] = { 0, 0, 8, 1, 0, 0, 3000 >> 8, 3000 & 255 };
-    gzFile gz = gzopen(s->path, "wb");
-    bool good = gz && gzwrite(gz, file, sizeof file) == (int)sizeof file;
+    gzFile        gz = gzopen(s->path, "wb");
+    bool          good = gz && gzwrite(gz, file, sizeof file) == (int)sizeof file;
     return gz && gzclose(gz) == Z_OK && good;
 }
 
@@ -214,15 +209,13 @@ END_TEST
 static int loop_allocations(void)
 {
     setenv("GRADUS_MEMORY", "recycle", 1);
-    scene s = set_up();
+    scene     s = set_up();
     gr_optim *adam = gr_adam(s.net);
-    for (int step = 0; step < 2; step++)
-        lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
+    for (int step = 0; step < 2; step++) lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
     lenet_step(s.net, s.o, s.images, s.labels);
     allocations = 0;
     size_t live = gr_memory().live;
-    for (int step = 0; step < 200; step++)
-        lenet_step(s.net, step % 2 ? adam : s.o, s.images, s.labels);
+    for (int step = 0; step < 200; step++) lenet_step(s.net, step % 2 ? adam : s.o, s.images, s.labels);
     return allocations == 0 && gr_memory().live == live && !gr_error() ? SURVIVED : 1;
 }
 
@@ -230,8 +223,7 @@ START_TEST(a_loop_asks_for_nothing_from_its_third_step)
 {
     fflush(NULL);
     pid_t child = fork();
-    if (child == 0)
-        _exit(loop_allocations());
+    if (child == 0) _exit(loop_allocations());
     int status = 0;
     waitpid(child, &status, 0);
     ck_assert(WIFEXITED(status));

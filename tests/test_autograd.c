@@ -29,8 +29,7 @@ START_TEST(reused_operands)
     gr_clear_grad(x);
     ck_assert_ptr_null(gr_grad_of(x));
     gr_tensor *many[40];
-    for (int i = 0; i < 40; i++)
-        many[i] = i % 2 ? x : gr_scale(x, i);
+    for (int i = 0; i < 40; i++) many[i] = i % 2 ? x : gr_scale(x, i);
     ck_assert(gr_backward(gr_sum(gr_concat(many, 40, 0))));
     HOLDS(gr_grad_of(x), gr_shape(2), 400, 400); /* 20 + 0 + 2 + ... + 38 */
     nothing_failed();
@@ -41,12 +40,15 @@ END_TEST
 START_TEST(views)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2, 2), 1, 2, 3, 4)), *flat = gr_reshape(x, gr_shape(4)), *row = gr_slice(x, 0, 1, 2), *same = gr_flatten(x);
-    gr_tensor *loss = gr_add(gr_sum(gr_mul(flat, gr_reshape(same, gr_shape(4)))), gr_sum(gr_mul(row, gr_slice(gr_reshape(flat, gr_shape(2, 2)), 0, 0, 1))));
+    gr_tensor *x = gr_param(T(gr_shape(2, 2), 1, 2, 3, 4)), *flat = gr_reshape(x, gr_shape(4)), *row = gr_slice(x, 0, 1, 2),
+              *same = gr_flatten(x);
+    gr_tensor *loss = gr_add(
+        gr_sum(gr_mul(flat, gr_reshape(same, gr_shape(4)))), gr_sum(gr_mul(row, gr_slice(gr_reshape(flat, gr_shape(2, 2)), 0, 0, 1))));
     ck_assert(gr_backward(loss)); /* sum x^2 + x3 x1 + x4 x2 */
     HOLDS(gr_grad_of(x), gr_shape(2, 2), 5, 8, 7, 10);
     gr_clear_grad(x);
-    gr_tensor *a = gr_reshape(x, gr_shape(4)), *parts = gr_concat(GR_TENSORS(gr_slice(a, 0, 0, 2), gr_slice(a, 0, 0, 2), gr_slice(a, 0, 1, 3)), 0);
+    gr_tensor *a = gr_reshape(x, gr_shape(4)),
+              *parts = gr_concat(GR_TENSORS(gr_slice(a, 0, 0, 2), gr_slice(a, 0, 0, 2), gr_slice(a, 0, 1, 3)), 0);
     ck_assert(gr_backward(gr_sum(gr_mul(parts, gr_add(gr_arange(6), gr_scalar(1))))));
     HOLDS(gr_grad_of(x), gr_shape(2, 2), 1 + 3, 2 + 4 + 5, 6, 0);
     nothing_failed();
@@ -117,11 +119,9 @@ START_TEST(gradients_do_not_alias)
         for (int i = 0; i < 4; i++) {
             HOLDS(g[i], gr_shape(2), 5, 6);
             ck_assert_ptr_ne(g[i], out);
-            for (int j = 0; j < i; j++)
-                ck_assert_ptr_ne(g[i], g[j]);
+            for (int j = 0; j < i; j++) ck_assert_ptr_ne(g[i], g[j]);
         }
-        if (!create)
-            gr_data_mut(g[0])[0] = 7;
+        if (!create) gr_data_mut(g[0])[0] = 7;
         HOLDS(out, gr_shape(2), 5, 6);
         HOLDS(g[1], gr_shape(2), 5, 6);
         HOLDS(g[2], gr_shape(2), 5, 6);
@@ -210,9 +210,11 @@ START_TEST(no_loss)
     FAILS(gr_backward(gr_mul(x, x)), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
     FAILS(gr_backward(x), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
     FAILS(gr_grad(gr_mul(x, x), x), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
-    FAILS(gr_backward(gr_sum(gr_zeros(gr_shape(2)))), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
+    FAILS(gr_backward(gr_sum(gr_zeros(gr_shape(2)))), GR_ERR_GRAPH,
+        "backward: the loss () depends on no parameter, or was made without recording");
     FAILS(gr_backward(c), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
-    FAILS(gr_backward(gr_argmax(gr_reshape(x, gr_shape(6)), 0)), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
+    FAILS(gr_backward(gr_argmax(gr_reshape(x, gr_shape(6)), 0)), GR_ERR_GRAPH,
+        "backward: the loss () depends on no parameter, or was made without recording");
     FAILS(gr_backward(NULL), GR_ERR_ARGUMENT, "backward: the loss is NULL");
     ck_assert_ptr_null(gr_grad_of(x));
     ck_assert_ptr_null(gr_grad_of(NULL));
@@ -224,7 +226,7 @@ END_TEST
 START_TEST(used_up)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(gr_scalar(3)), *y = gr_mul(x, x), *loss = gr_exp(y);
+    gr_tensor        *x = gr_param(gr_scalar(3)), *y = gr_mul(x, x), *loss = gr_exp(y);
     const char *const exp_used = "backward: the history of exp () was used up by an earlier backward; keep it with .retain_graph";
     const char *const mul_used = "backward: the history of mul () was used up by an earlier backward; keep it with .retain_graph";
     ck_assert(gr_backward(loss));
@@ -235,11 +237,12 @@ START_TEST(used_up)
     FAILS(gr_backward(gr_add(y, x)), GR_ERR_GRAPH, mul_used);
     FAILS(gr_grad(gr_add(gr_neg(y), x), x), GR_ERR_GRAPH, mul_used);
     ck_assert_double_eq(gr_item(gr_grad_of(x)), once);
-    ck_assert_double_eq(gr_item(y), 9); /* values stay readable */
+    ck_assert_double_eq(gr_item(y), 9);                         /* values stay readable */
     ck_assert_double_eq(gr_item(gr_grad(gr_mul(y, y), y)), 18); /* what lies below y is not needed */
     nothing_failed();
     gr_tensor *again = gr_mul(x, x);
-    ck_assert(gr_grad(again, x, .retain_graph = true) && gr_grad(again, x, .create_graph = true) && gr_backward(again, .retain_graph = true));
+    ck_assert(
+        gr_grad(again, x, .retain_graph = true) && gr_grad(again, x, .create_graph = true) && gr_backward(again, .retain_graph = true));
     ck_assert(gr_grad(again, x));
     FAILS(gr_backward(again), GR_ERR_GRAPH, mul_used);
 }
@@ -290,8 +293,8 @@ START_TEST(grads_of_intermediates)
     GR_STEP;
     gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *h = gr_mul(x, x), *y = gr_sum(gr_mul(h, gr_add(h, x))), *c = gr_scalar(2), *g[3];
     ck_assert(gr_grads(y, (gr_tensor *[]){ h, x, h }, 3, g, (gr_grad_options){ .retain_graph = true }));
-    HOLDS(g[0], gr_shape(2), 3, 10);                    /* 2 h + x */
-    HOLDS(g[1], gr_shape(2), 4 + 3, 32 + 12);           /* d x^4 + x^3 */
+    HOLDS(g[0], gr_shape(2), 3, 10);          /* 2 h + x */
+    HOLDS(g[1], gr_shape(2), 4 + 3, 32 + 12); /* d x^4 + x^3 */
     HOLDS(g[2], gr_shape(2), 3, 10);
     ck_assert(!gr_grad_of(x) && !gr_grad_of(h));
     HOLDS(gr_grad(y, h, .retain_graph = true), gr_shape(2), 3, 10);
@@ -300,7 +303,7 @@ START_TEST(grads_of_intermediates)
     nothing_failed();
     gr_tensor *mine[2] = { x, x };
     FAILS(gr_grads(y, (gr_tensor *[]){ x, c }, 2, mine, (gr_grad_options){ .retain_graph = true }), GR_ERR_GRAPH,
-          "grad: the result does not depend on tensor 2 (); .allow_unused gives zeros");
+        "grad: the result does not depend on tensor 2 (); .allow_unused gives zeros");
     ck_assert(!mine[0] && !mine[1]);
     gr_tensor *away = gr_param(gr_ones(gr_shape(3)));
     ck_assert(gr_grads(y, (gr_tensor *[]){ away, x }, 2, g, (gr_grad_options){ .allow_unused = true }));
@@ -320,7 +323,8 @@ START_TEST(grads_misused)
     FAILS(gr_grads(y, &x, 1, NULL, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: no tensor to differentiate by");
     FAILS(gr_grads(y, (gr_tensor *[]){ x, NULL }, 2, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: tensor 2 is NULL");
     FAILS(gr_grad(y, x, .grad_output = gr_ones(gr_shape(3))), GR_ERR_GRAPH, "backward: the result is (2), .grad_output (3)");
-    FAILS(gr_grad(y, x, .grad_output = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 1 })), GR_ERR_GRAPH, "backward: the result is (2), .grad_output (2)");
+    FAILS(gr_grad(y, x, .grad_output = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 1 })), GR_ERR_GRAPH,
+        "backward: the result is (2), .grad_output (2)");
     FAILS(gr_grad(gr_ones(gr_shape(2)), x), GR_ERR_GRAPH, "grad: the result (2) depends on no parameter, or was made without recording");
     HOLDS(gr_grad(y, x, .grad_output = T(gr_shape(2), 10, 100)), gr_shape(2), 20, 400);
 }
@@ -330,7 +334,7 @@ END_TEST
 START_TEST(higher_orders)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(gr_scalar(2)), *y = gr_mul(gr_mul(gr_mul(x, x), gr_mul(x, x)), x);
+    gr_tensor          *x = gr_param(gr_scalar(2)), *y = gr_mul(gr_mul(gr_mul(x, x), gr_mul(x, x)), x);
     static const double orders[] = { 80, 160, 240, 240, 120 };
     for (int i = 0; i < 5; i++) {
         y = gr_grad(y, x, .create_graph = true);
@@ -339,8 +343,7 @@ START_TEST(higher_orders)
     nothing_failed();
     /* d^3 tanh = -2 (1 - t^2) (1 - 3 t^2) */
     gr_tensor *t = gr_tanh(x), *d = t;
-    for (int i = 0; i < 3; i++)
-        d = gr_grad(d, x, .create_graph = true);
+    for (int i = 0; i < 3; i++) d = gr_grad(d, x, .create_graph = true);
     double v = tanh(2.0);
     ck_assert_double_eq_tol(gr_item(d), -2 * (1 - v * v) * (1 - 3 * v * v), 1e-5);
 }
@@ -352,8 +355,7 @@ START_TEST(recorded_seed)
     GR_STEP;
     gr_tensor *x = gr_param(gr_scalar(3)), *c = gr_param(gr_scalar(5)), *g = gr_grad(gr_add(x, c), x, .create_graph = true);
     HOLDS(gr_grad(gr_mul(x, x), gr_scale(x, 1), .create_graph = true, .allow_unused = true), SCALAR, 0);
-    for (int i = 0; i < 50; i++)
-        gr_full(gr_shape(1), 9); /* whatever was let go of by mistake is taken by these */
+    for (int i = 0; i < 50; i++) gr_full(gr_shape(1), 9); /* whatever was let go of by mistake is taken by these */
     HOLDS(g, SCALAR, 1);
     HOLDS(gr_grad(x, x, .create_graph = true), SCALAR, 1);
     gr_tensor *u = gr_param(gr_scalar(7)), *gx = gr_grad(gr_mul(x, x), x, .grad_output = u, .create_graph = true);
@@ -379,18 +381,17 @@ static bool inner_shape(gr__node *nd, gr_shape *y)
 
 static bool inner_forward(gr__node *nd, gr_tensor *y)
 {
-    for (int64_t i = 0; i < y->count; i++)
-        gr__reals(y)[i] = gr__reals(nd->in[0])[i] * gr__reals(nd->in[0])[i];
+    for (int64_t i = 0; i < y->count; i++) gr__reals(y)[i] = gr__reals(nd->in[0])[i] * gr__reals(nd->in[0])[i];
     return true;
 }
 
 /* y = x^2, its rule by autograd; meanwhile another pass meets the outer pass's leaf. */
 static gr_tensor *inner_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    bool was = gr_set_recording(true);
+    bool       was = gr_set_recording(true);
     gr_tensor *x = gr_param(gr_copy(nd->in[i]));
     gr_tensor *gx = gr_grad(gr_mul(x, x), x, .grad_output = g);
-    bool good = gr_backward(gr_mul(watched, watched));
+    bool       good = gr_backward(gr_mul(watched, watched));
     gr_set_recording(was);
     return good ? gx : NULL;
 }
@@ -422,7 +423,8 @@ static gr_tensor *odd_vjp(gr__node *nd, int i, gr_tensor *g)
 
 START_TEST(bad_rules)
 {
-    static const gr__op none = { "none", "y = x^2", inner_shape, inner_forward, .vjp = no_vjp }, odd = { "odd", "y = x^2", inner_shape, inner_forward, .vjp = odd_vjp };
+    static const gr__op none = { "none", "y = x^2", inner_shape, inner_forward, .vjp = no_vjp },
+                        odd = { "odd", "y = x^2", inner_shape, inner_forward, .vjp = odd_vjp };
     GR_STEP;
     gr_tensor *x = gr_param(gr_scalar(3));
     FAILS(gr_backward(gr__apply(&none, 1, &x, NULL, 0)), GR_ERR_GRAPH, "backward: none gave no gradient for input 1");
@@ -465,7 +467,8 @@ typedef struct net {
 static net make_net(void)
 {
     gr_rng rng = gr_rng_of(1, "net");
-    return (net){ gr_param(gr_normal(gr_shape(2, 1, 3, 3), &rng, 0, 0.3)), gr_param(gr_normal(gr_shape(3, 8), &rng, 0, 0.3)), gr_param(gr_zeros(gr_shape(3))) };
+    return (net){ gr_param(gr_normal(gr_shape(2, 1, 3, 3), &rng, 0, 0.3)), gr_param(gr_normal(gr_shape(3, 8), &rng, 0, 0.3)),
+        gr_param(gr_zeros(gr_shape(3))) };
 }
 
 static void free_net(net *m)
@@ -478,9 +481,8 @@ static void free_net(net *m)
 static void descend(gr_tensor *p)
 {
     const gr_real *g = gr_data(gr_grad_of(p));
-    gr_real *v = gr_data_mut(p);
-    for (int64_t i = 0; i < gr_count(p); i++)
-        v[i] -= (gr_real)0.1 * g[i];
+    gr_real       *v = gr_data_mut(p);
+    for (int64_t i = 0; i < gr_count(p); i++) v[i] -= (gr_real)0.1 * g[i];
     gr_clear_grad(p);
 }
 
@@ -500,12 +502,11 @@ static double train(const net *m, gr_rng *rng)
 START_TEST(ten_thousand_steps)
 {
     setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
-    net m = make_net();
-    gr_rng rng = gr_rng_of(1, "steps");
+    net            m = make_net();
+    gr_rng         rng = gr_rng_of(1, "steps");
     gr_memory_info before = { 0 };
     for (int i = 0; i < 10000; i++) {
-        if (i == 2)
-            before = gr_memory();
+        if (i == 2) before = gr_memory();
         train(&m, &rng);
     }
     gr_memory_info after = gr_memory();
@@ -521,7 +522,7 @@ END_TEST
 START_TEST(no_leak_either_way)
 {
     gr_tensor *x = gr_param(gr_ones(gr_shape(3, 3)));
-    size_t live = gr_memory().live;
+    size_t     live = gr_memory().live;
     for (int i = 0; i < 200; i++) {
         GR_STEP;
         gr_tensor *y = gr_sum(gr_exp(gr_matmul(x, gr_tanh(x)))), *g = gr_grad(y, x, .create_graph = true);
@@ -548,9 +549,8 @@ START_TEST(backward_lets_go)
 {
     GR_STEP;
     gr_tensor *x = gr_param(gr_ones(gr_shape(1, 1, 256, 256))), *y = x;
-    for (int i = 0; i < 20; i++)
-        y = gr_tanh(y);
-    gr_tensor *loss = gr_sum(y);
+    for (int i = 0; i < 20; i++) y = gr_tanh(y);
+    gr_tensor     *loss = gr_sum(y);
     gr_memory_info before = gr_memory();
     ck_assert(gr_backward(loss));
     size_t one = 256 * 256 * sizeof(gr_real);
@@ -562,12 +562,11 @@ END_TEST
 START_TEST(a_million_nodes)
 {
     gr_tensor *x = gr_param(gr_scalar(1));
-    size_t live = gr_memory().live;
+    size_t     live = gr_memory().live;
     {
         GR_STEP;
         gr_tensor *y = x;
-        for (int i = 0; i < 1000000; i++)
-            y = i % 2 ? gr_neg(y) : gr_add(y, x);
+        for (int i = 0; i < 1000000; i++) y = i % 2 ? gr_neg(y) : gr_add(y, x);
         ck_assert(gr_backward(y));
     }
     HOLDS(gr_grad_of(x), SCALAR, 1); /* y becomes -(y + x), 500,000 times: every second time undoes the first */

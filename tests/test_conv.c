@@ -14,7 +14,8 @@ typedef struct geometry {
     int     SH, SW, PH, PW, DH, DW, G;
 } geometry;
 
-#define OPTIONS_OF(c) .stride_hw = { (c)->SH, (c)->SW }, .padding_hw = { (c)->PH, (c)->PW }, .dilation_hw = { (c)->DH, (c)->DW }, .groups = (c)->G
+#define OPTIONS_OF(c) \
+    .stride_hw = { (c)->SH, (c)->SW }, .padding_hw = { (c)->PH, (c)->PW }, .dilation_hw = { (c)->DH, (c)->DW }, .groups = (c)->G
 
 /* ---- the plain loops ------------------------------------------------------------------------------------------------------------- */
 
@@ -33,7 +34,9 @@ static void terms_of_output(const geometry *c, int64_t n, int64_t f, int64_t i, 
             for (int64_t b = 0; b < c->KW; b++) {
                 int64_t h = c->SH * i + c->DH * a - c->PH, w = c->SW * j + c->DW * b - c->PW;
                 if (h >= 0 && h < c->H && w >= 0 && w < c->W)
-                    visit((term){ ((n * c->C + first + q) * c->H + h) * c->W + w, ((f * C + q) * c->KH + a) * c->KW + b, ((n * c->F + f) * c->OH + i) * c->OW + j }, arg);
+                    visit((term){ ((n * c->C + first + q) * c->H + h) * c->W + w, ((f * C + q) * c->KH + a) * c->KW + b,
+                              ((n * c->F + f) * c->OH + i) * c->OW + j },
+                        arg);
             }
 }
 
@@ -42,8 +45,7 @@ static void terms(const geometry *c, visitor *visit, void *arg)
     for (int64_t n = 0; n < c->N; n++)
         for (int64_t f = 0; f < c->F; f++)
             for (int64_t i = 0; i < c->OH; i++)
-                for (int64_t j = 0; j < c->OW; j++)
-                    terms_of_output(c, n, f, i, j, visit, arg);
+                for (int64_t j = 0; j < c->OW; j++) terms_of_output(c, n, f, i, j, visit, arg);
 }
 
 typedef struct sums {
@@ -53,7 +55,7 @@ typedef struct sums {
 
 static void add_term(term t, void *arg)
 {
-    sums *s = arg;
+    sums  *s = arg;
     double x = (double)s->x[t.x], k = (double)s->k[t.k], u = (double)s->u[t.u];
     s->y[t.u] += x * k;
     s->gx[t.x] += u * k;
@@ -79,8 +81,8 @@ static void refused(const geometry *c, gr_tensor *x, gr_tensor *k)
 {
     char text[300];
     ck_assert_ptr_null(gr_conv2d(x, k, OPTIONS_OF(c)));
-    snprintf(text, sizeof text, "conv2d: input %lldx%lld, padded by (%d,%d), is smaller than the kernel %lldx%lld, dilated by (%d,%d)", (long long)c->H,
-             (long long)c->W, c->PH, c->PW, (long long)c->KH, (long long)c->KW, c->DH, c->DW);
+    snprintf(text, sizeof text, "conv2d: input %lldx%lld, padded by (%d,%d), is smaller than the kernel %lldx%lld, dilated by (%d,%d)",
+        (long long)c->H, (long long)c->W, c->PH, c->PW, (long long)c->KH, (long long)c->KW, c->DH, c->DW);
     failed_with(GR_ERR_ARGUMENT, text);
 }
 
@@ -103,7 +105,7 @@ static bool one(geometry *c, gr_rng *rng)
     c->OH = reach(c->H, c->KH, c->SH, c->PH, c->DH);
     c->OW = reach(c->W, c->KW, c->SW, c->PW, c->DW);
     gr_tensor *x = noise(gr_shape(c->N, c->C, c->H, c->W), rng), *k = noise(gr_shape(c->F, c->C / c->G, c->KH, c->KW), rng);
-    bool fits = c->OH > 0 && c->OW > 0;
+    bool       fits = c->OH > 0 && c->OW > 0;
     if (fits)
         against_loops(c, x, k, noise(gr_shape(c->N, c->F, c->OH, c->OW), rng));
     else
@@ -117,34 +119,33 @@ static bool one(geometry *c, gr_rng *rng)
 START_TEST(every_combination)
 {
     static const int64_t kernels[][2] = { { 1, 1 }, { 2, 3 }, { 5, 5 } }, sizes[][2] = { { 7, 9 }, { 11, 5 } };
-    static const int groups[] = { 1, 2, 4 };
-    gr_rng rng = gr_rng_of(1, "every combination");
-    int S = _i % 3 + 1, P = _i / 3 % 3, D = _i / 9 + 1;
+    static const int     groups[] = { 1, 2, 4 };
+    gr_rng               rng = gr_rng_of(1, "every combination");
+    int                  S = _i % 3 + 1, P = _i / 3 % 3, D = _i / 9 + 1;
     for (int g = 0; g < 3; g++)
         for (int k = 0; k < 3; k++)
             for (int s = 0; s < 2; s++)
                 for (int N = 1; N <= 3; N += 2) {
                     geometry c = { N, 4, sizes[s][0], sizes[s][1], 8, kernels[k][0], kernels[k][1], 0, 0, S, S, P, P, D, D, groups[g] };
-                    bool fits = one(&c, &rng);
+                    bool     fits = one(&c, &rng);
                     ck_assert(fits || kernels[k][0] == 5);
                 }
     nothing_failed();
 }
 END_TEST
 
-static int pick(gr_rng *rng, int low, int high)
-{
-    return low + (int)gr_rng_below(rng, high - low + 1);
-}
+static int pick(gr_rng *rng, int low, int high) { return low + (int)gr_rng_below(rng, high - low + 1); }
 
 /* Height and width apart, odd numbers of channels, sizes around those of vectors. */
 START_TEST(any_geometry)
 {
     gr_rng rng = gr_rng_of((uint64_t)_i, "any geometry");
-    int fitted = 0;
+    int    fitted = 0;
     for (int i = 0; i < 100; i++) {
-        int G = pick(&rng, 1, 3);
-        geometry c = { .N = pick(&rng, 1, 3), .H = pick(&rng, 1, 12), .W = pick(&rng, 1, 35), .KH = pick(&rng, 1, 4), .KW = pick(&rng, 1, 6), .G = G };
+        int      G = pick(&rng, 1, 3);
+        geometry c = {
+            .N = pick(&rng, 1, 3), .H = pick(&rng, 1, 12), .W = pick(&rng, 1, 35), .KH = pick(&rng, 1, 4), .KW = pick(&rng, 1, 6), .G = G
+        };
         c.C = G * pick(&rng, 1, 5);
         c.F = G * pick(&rng, 1, 9);
         c.SH = pick(&rng, 1, 4), c.SW = pick(&rng, 1, 4);
@@ -161,11 +162,16 @@ END_TEST
 START_TEST(layers_of_networks)
 {
     static const geometry layers[] = {
-        { 4, 1, 28, 28, 6, 5, 5, 0, 0, 1, 1, 2, 2, 1, 1, 1 },   { 4, 6, 14, 14, 16, 5, 5, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
-        { 2, 16, 14, 14, 32, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 1 }, { 2, 16, 15, 15, 24, 3, 3, 0, 0, 2, 2, 1, 1, 1, 1, 1 },
-        { 2, 24, 9, 9, 24, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 24 },  { 2, 33, 7, 7, 17, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
-        { 2, 8, 8, 8, 8, 3, 3, 0, 0, 1, 1, 4, 4, 1, 1, 1 },     { 1, 3, 31, 33, 16, 7, 7, 0, 0, 2, 2, 3, 3, 1, 1, 1 },
-        { 3, 8, 12, 12, 8, 3, 3, 0, 0, 1, 1, 2, 2, 2, 2, 2 },   { 1, 40, 3, 3, 40, 3, 3, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+        { 4, 1, 28, 28, 6, 5, 5, 0, 0, 1, 1, 2, 2, 1, 1, 1 },
+        { 4, 6, 14, 14, 16, 5, 5, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+        { 2, 16, 14, 14, 32, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 1 },
+        { 2, 16, 15, 15, 24, 3, 3, 0, 0, 2, 2, 1, 1, 1, 1, 1 },
+        { 2, 24, 9, 9, 24, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 24 },
+        { 2, 33, 7, 7, 17, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+        { 2, 8, 8, 8, 8, 3, 3, 0, 0, 1, 1, 4, 4, 1, 1, 1 },
+        { 1, 3, 31, 33, 16, 7, 7, 0, 0, 2, 2, 3, 3, 1, 1, 1 },
+        { 3, 8, 12, 12, 8, 3, 3, 0, 0, 1, 1, 2, 2, 2, 2, 2 },
+        { 1, 40, 3, 3, 40, 3, 3, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
     };
     gr_rng rng = gr_rng_of(1, "layers");
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
@@ -196,7 +202,8 @@ START_TEST(bias_and_act)
     gr_rng rng = gr_rng_of(1, "bias");
     for (int groups = 1; groups <= 2; groups++)
         for (int act = GR_NO_ACT; act <= GR_TANH; act++) {
-            gr_tensor *x = noise(gr_shape(3, 4, 7, 9), &rng), *k = noise(gr_shape(6, 4 / groups, 3, 2), &rng), *b = noise(gr_shape(6), &rng);
+            gr_tensor *x = noise(gr_shape(3, 4, 7, 9), &rng), *k = noise(gr_shape(6, 4 / groups, 3, 2), &rng),
+                      *b = noise(gr_shape(6), &rng);
             gr_tensor *z = gr_add(gr_conv2d(x, k, .padding = 1, .groups = groups), gr_reshape(b, gr_shape(6, 1, 1)));
             gr_tensor *y = act == GR_RELU ? gr_relu(z) : act == GR_SIGMOID ? gr_sigmoid(z) : act == GR_TANH ? gr_tanh(z) : z;
             gr_tensor *fused = gr_conv2d(x, k, .bias = b, .padding = 1, .groups = groups, .act = (gr_act)act);
@@ -208,22 +215,19 @@ END_TEST
 
 /* ---- what linearity promises ------------------------------------------------------------------------------------------------------------ */
 
-static double inner(gr_tensor *a, gr_tensor *b)
-{
-    return gr_item(gr_sum(gr_mul(a, b)));
-}
+static double inner(gr_tensor *a, gr_tensor *b) { return gr_item(gr_sum(gr_mul(a, b))); }
 
 START_TEST(adjoint)
 {
     gr_rng rng = gr_rng_of((uint64_t)_i, "adjoint");
     for (int i = 0; i < 50; i++) {
         GR_STEP;
-        int G = pick(&rng, 1, 2), K = pick(&rng, 1, 3), S = pick(&rng, 1, 3), P = pick(&rng, 0, 2), D = pick(&rng, 1, 2);
+        int        G = pick(&rng, 1, 2), K = pick(&rng, 1, 3), S = pick(&rng, 1, 3), P = pick(&rng, 0, 2), D = pick(&rng, 1, 2);
         gr_tensor *x = noise(gr_shape(2, 2 * G, pick(&rng, 7, 10), pick(&rng, 7, 10)), &rng), *k = noise(gr_shape(3 * G, 2, K, K), &rng);
         gr_tensor *y = gr_conv2d(x, k, .stride = S, .padding = P, .dilation = D, .groups = G), *u = noise(gr_shape_of(y), &rng);
         gr_tensor *A = gr_conv2d_input_grad(u, k, gr_size(x, 2), gr_size(x, 3), .stride = S, .padding = P, .dilation = D, .groups = G);
         gr_tensor *B = gr_conv2d_kernel_grad(x, u, K, K, .stride = S, .padding = P, .dilation = D, .groups = G);
-        double yu = inner(y, u), most = ROUGHLY * fmax(10, fabs(yu));
+        double     yu = inner(y, u), most = ROUGHLY * fmax(10, fabs(yu));
         ck_assert_double_eq_tol(inner(x, A), yu, most);
         ck_assert_double_eq_tol(inner(k, B), yu, most);
     }
@@ -244,8 +248,10 @@ static void closed(int64_t H, int64_t W, int S, int P, int D, int G, gr_rng *rng
     GR_STEP;
     gr_tensor *k = gr_param(noise(gr_shape(4, 4 / G, 3, 2), rng)), *x = gr_param(noise(gr_shape(2, 4, H, W), rng));
     gr_tensor *u = gr_param(noise(gr_shape_of(gr_conv2d(x, k, .stride = S, .padding = P, .dilation = D, .groups = G)), rng));
-    gr_tensor *z = gr_conv2d_input_grad(u, k, H, W, .stride = S, .padding = P, .dilation = D, .groups = G), *gz = noise(gr_shape_of(z), rng);
-    gr_tensor *w = gr_conv2d_kernel_grad(x, u, 3, 2, .stride = S, .padding = P, .dilation = D, .groups = G), *gw = noise(gr_shape_of(w), rng);
+    gr_tensor *z = gr_conv2d_input_grad(u, k, H, W, .stride = S, .padding = P, .dilation = D, .groups = G),
+              *gz = noise(gr_shape_of(z), rng);
+    gr_tensor *w = gr_conv2d_kernel_grad(x, u, 3, 2, .stride = S, .padding = P, .dilation = D, .groups = G),
+              *gw = noise(gr_shape_of(w), rng);
     ck_assert(same_shape(gr_shape_of(z), gr_shape(2, 4, H, W)) && same_shape(gr_shape_of(w), gr_shape_of(k)));
     gr_tensor *of_z[2], *of_w[2];
     ck_assert(gr_grads(z, (gr_tensor *[]){ u, k }, 2, of_z, (gr_grad_options){ .grad_output = gz }));
@@ -273,44 +279,41 @@ END_TEST
 START_TEST(open_sizes)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "open sizes");
+    gr_rng     rng = gr_rng_of(1, "open sizes");
     gr_tensor *u = noise(gr_shape(1, 2, 3, 3), &rng), *k = noise(gr_shape(2, 1, 2, 2), &rng);
     gr_tensor *largest = gr_conv2d_input_grad(u, k, 10, 10, .stride = 3);
     for (int H = 8; H <= 10; H++)
-        for (int W = 8; W <= 10; W++)
-            equal(gr_conv2d_input_grad(u, k, H, W, .stride = 3), gr_slice(gr_slice(largest, 2, 0, H), 3, 0, W));
+        for (int W = 8; W <= 10; W++) equal(gr_conv2d_input_grad(u, k, H, W, .stride = 3), gr_slice(gr_slice(largest, 2, 0, H), 3, 0, W));
     FAILS(gr_conv2d_input_grad(u, k, 7, 8, .stride = 3), GR_ERR_ARGUMENT,
-          "conv2d_input_grad: gradient (1,2,3,3), but convolving 7x8 by 2x2 gives (1,2,2,3)");
+        "conv2d_input_grad: gradient (1,2,3,3), but convolving 7x8 by 2x2 gives (1,2,2,3)");
     FAILS(gr_conv2d_input_grad(u, k, 8, 11, .stride = 3), GR_ERR_ARGUMENT,
-          "conv2d_input_grad: gradient (1,2,3,3), but convolving 8x11 by 2x2 gives (1,2,3,4)");
+        "conv2d_input_grad: gradient (1,2,3,3), but convolving 8x11 by 2x2 gives (1,2,3,4)");
     gr_tensor *x = noise(gr_shape(1, 1, 9, 9), &rng);
     ck_assert(gr_conv2d_kernel_grad(x, u, 2, 3, .stride = 3) && gr_conv2d_kernel_grad(x, u, 1, 2, .stride = 3));
     FAILS(gr_conv2d_kernel_grad(x, u, 4, 3, .stride = 3), GR_ERR_ARGUMENT,
-          "conv2d_kernel_grad: gradient (1,2,3,3), but convolving 9x9 by 4x3 gives (1,2,2,3)");
+        "conv2d_kernel_grad: gradient (1,2,3,3), but convolving 9x9 by 4x3 gives (1,2,2,3)");
 }
 END_TEST
 
 START_TEST(transposed)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "transposed");
+    gr_rng     rng = gr_rng_of(1, "transposed");
     gr_tensor *x = noise(gr_shape(2, 4, 5, 3), &rng), *k = noise(gr_shape(4, 3, 3, 2), &rng), *b = noise(gr_shape(6), &rng);
     for (int more = 0; more < 2; more++) {
         gr_tensor *y = gr_conv_transpose2d(x, k, .bias = b, .stride = 2, .padding = 1, .groups = 2, .output_padding_hw = { more, 1 });
-        int64_t OH = 4 * 2 - 2 + 2 + more + 1, OW = 2 * 2 - 2 + 1 + 1 + 1;
+        int64_t    OH = 4 * 2 - 2 + 2 + more + 1, OW = 2 * 2 - 2 + 1 + 1 + 1;
         gr_tensor *z = gr_conv2d_input_grad(x, k, OH, OW, .stride = 2, .padding = 1, .groups = 2);
         equal(y, gr_add(z, gr_reshape(b, gr_shape(6, 1, 1))));
     }
-    NEAR(gr_conv_transpose2d(T(gr_shape(1, 1, 1, 2), 2, 3), T(gr_shape(1, 1, 1, 3), 1, 10, 100), .stride = 2), gr_shape(1, 1, 1, 5), 1e-4, 2, 20, 203, 30, 300);
+    NEAR(gr_conv_transpose2d(T(gr_shape(1, 1, 1, 2), 2, 3), T(gr_shape(1, 1, 1, 3), 1, 10, 100), .stride = 2), gr_shape(1, 1, 1, 5), 1e-4,
+        2, 20, 203, 30, 300);
 }
 END_TEST
 
 /* ---- the paper ---------------------------------------------------------------------------------------------------------------------------- */
 
-static double at(const gr_tensor *t, int64_t i, int64_t j)
-{
-    return (double)gr_data(t)[i * gr_size(t, 1) + j];
-}
+static double at(const gr_tensor *t, int64_t i, int64_t j) { return (double)gr_data(t)[i * gr_size(t, 1) + j]; }
 
 /* (1): a matrix read outside is zero. */
 static double zero_outside(const gr_tensor *t, int64_t i, int64_t j)
@@ -321,7 +324,7 @@ static double zero_outside(const gr_tensor *t, int64_t i, int64_t j)
 START_TEST(equation_1)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "(1)");
+    gr_rng     rng = gr_rng_of(1, "(1)");
     gr_tensor *m = noise(gr_shape(3, 4), &rng);
     for (int i = -2; i <= 2; i++)
         for (int k = i; k <= 4; k++)
@@ -332,8 +335,7 @@ START_TEST(equation_1)
                     gr_tensor *s = gr_pad(m, GR_DIMS(-i, -j), .after = GR_DIMS(k - 2, l - 3));
                     ck_assert(same_shape(gr_shape_of(s), gr_shape(k - i + 1, l - j + 1)));
                     for (int p = 0; p <= k - i; p++)
-                        for (int q = 0; q <= l - j; q++)
-                            ck_assert_double_eq(at(s, p, q), zero_outside(m, i + p, j + q));
+                        for (int q = 0; q <= l - j; q++) ck_assert_double_eq(at(s, p, q), zero_outside(m, i + p, j + q));
                 }
     nothing_failed();
 }
@@ -343,7 +345,7 @@ END_TEST
 START_TEST(equations_2_and_10)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "(2)");
+    gr_rng     rng = gr_rng_of(1, "(2)");
     gr_tensor *a = gr_param(noise(gr_shape(4, 5), &rng)), *b = gr_param(noise(gr_shape(2, 3), &rng)), *y = gr_conv_filt(a, b);
     ck_assert(same_shape(gr_shape_of(y), gr_shape(3, 3)));
     for (int64_t i = 0; i < 3; i++)
@@ -352,11 +354,9 @@ START_TEST(equations_2_and_10)
             gr_data_mut(only)[3 * i + j] = 1;
             ck_assert(gr_grads(y, (gr_tensor *[]){ a, b }, 2, g, (gr_grad_options){ .grad_output = only, .retain_graph = true }));
             for (int64_t h = 0; h < 4; h++)
-                for (int64_t w = 0; w < 5; w++)
-                    ck_assert_double_eq(at(g[0], h, w), zero_outside(b, h - i, w - j));
+                for (int64_t w = 0; w < 5; w++) ck_assert_double_eq(at(g[0], h, w), zero_outside(b, h - i, w - j));
             for (int64_t p = 0; p < 2; p++)
-                for (int64_t q = 0; q < 3; q++)
-                    ck_assert_double_eq(at(g[1], p, q), at(a, i + p, j + q));
+                for (int64_t q = 0; q < 3; q++) ck_assert_double_eq(at(g[1], p, q), at(a, i + p, j + q));
         }
 }
 END_TEST
@@ -365,7 +365,7 @@ END_TEST
 START_TEST(filt_valid_full)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "filt");
+    gr_rng     rng = gr_rng_of(1, "filt");
     gr_tensor *a = noise(gr_shape(4, 5), &rng), *b = noise(gr_shape(3, 2), &rng);
     gr_tensor *filt = gr_conv_filt(a, b), *valid = gr_conv_valid(a, b), *full = gr_conv_full(a, b);
     ck_assert(same_shape(gr_shape_of(filt), gr_shape(2, 4)) && same_shape(gr_shape_of(valid), gr_shape(2, 4)));
@@ -393,7 +393,7 @@ END_TEST
 START_TEST(equations_18_and_26)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "(18)");
+    gr_rng     rng = gr_rng_of(1, "(18)");
     gr_tensor *a = gr_param(noise(gr_shape(5, 6), &rng)), *b = gr_param(noise(gr_shape(2, 3), &rng));
     gr_tensor *y = gr_retain_grad(gr_conv_filt(a, b));
     ck_assert(gr_backward(gr_sum(gr_mul(y, gr_tanh(y)))));
@@ -406,13 +406,12 @@ END_TEST
 START_TEST(equations_33_to_35)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "(33)");
+    gr_rng     rng = gr_rng_of(1, "(33)");
     gr_tensor *x = noise(gr_shape(2, 3, 5, 4), &rng), *k = noise(gr_shape(2, 3, 2, 3), &rng), *g = noise(gr_shape(2, 2, 4, 2), &rng);
     gr_tensor *y = gr_zeros(gr_shape(2, 2, 4, 2)), *gx = gr_zeros(gr_shape_of(x)), *gk = gr_zeros(gr_shape_of(k));
 #define PLANE(t, i, j) gr_reshape(gr_slice(gr_slice((t), 0, (i), (i) + 1), 1, (j), (j) + 1), gr_shape(gr_size((t), 2), gr_size((t), 3)))
 #define INTO(t, i, j, m) \
-    for (int64_t e = 0; e < gr_count(m); e++) \
-        gr_data_mut(t)[((i) * gr_size((t), 1) + (j)) * gr_count(m) + e] += gr_data(m)[e]
+    for (int64_t e = 0; e < gr_count(m); e++) gr_data_mut(t)[((i)*gr_size((t), 1) + (j)) * gr_count(m) + e] += gr_data(m)[e]
     for (int64_t n = 0; n < 2; n++)
         for (int64_t f = 0; f < 2; f++)
             for (int64_t c = 0; c < 3; c++) {
@@ -434,7 +433,7 @@ START_TEST(any_threads)
     gr_rng rng = gr_rng_of(1, "threads");
     for (int i = 0; i < 20; i++) {
         GR_STEP;
-        int S = pick(&rng, 1, 2), C = pick(&rng, 1, 9), F = pick(&rng, 1, 20);
+        int        S = pick(&rng, 1, 2), C = pick(&rng, 1, 9), F = pick(&rng, 1, 20);
         gr_tensor *x = noise(gr_shape(5, C, 17, 19), &rng), *k = noise(gr_shape(F, C, 3, 3), &rng);
         gr_tensor *of[2][3];
         for (int threads = 1; threads <= 2; threads++) {
@@ -443,8 +442,7 @@ START_TEST(any_threads)
             of[threads - 1][1] = gr_conv2d_input_grad(y, k, 17, 19, .stride = S, .padding = 1);
             of[threads - 1][2] = gr_conv2d_kernel_grad(x, y, 3, 3, .stride = S, .padding = 1);
         }
-        for (int j = 0; j < 3; j++)
-            holds(of[0][j], gr_shape_of(of[1][j]), gr_data(of[1][j]));
+        for (int j = 0; j < 3; j++) holds(of[0][j], gr_shape_of(of[1][j]), gr_data(of[1][j]));
     }
 }
 END_TEST

@@ -75,8 +75,7 @@ END_TEST
 static void *fail_here(void *arg)
 {
     (void)arg;
-    if (gr_error())
-        return NULL;
+    if (gr_error()) return NULL;
     gr_exp(NULL);
     return gr_error() ? &calls : NULL;
 }
@@ -84,7 +83,7 @@ static void *fail_here(void *arg)
 START_TEST(errors_belong_to_threads)
 {
     pthread_t thread;
-    void *result;
+    void     *result;
     gr_log(NULL);
     ck_assert_int_eq(pthread_create(&thread, NULL, fail_here, NULL), 0);
     ck_assert_int_eq(pthread_join(thread, &result), 0);
@@ -95,10 +94,7 @@ END_TEST
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------------------- */
 
-static size_t live(void)
-{
-    return gr_memory().live;
-}
+static size_t live(void) { return gr_memory().live; }
 
 static gr_tensor *leave(int how)
 {
@@ -106,10 +102,8 @@ static gr_tensor *leave(int how)
         GR_STEP;
         gr_tensor *x = gr_ones(gr_shape(100)), *y = gr_add(x, x);
         gr_name("name %d", i);
-        if (how == 0)
-            continue;
-        if (how == 1)
-            break;
+        if (how == 0) continue;
+        if (how == 1) break;
         return y;
     }
     return NULL;
@@ -129,8 +123,8 @@ END_TEST
 START_TEST(steps_nest)
 {
     gr_reset();
-    size_t before = live(), inside;
-    gr_step a = gr_step_begin();
+    size_t     before = live(), inside;
+    gr_step    a = gr_step_begin();
     gr_tensor *x = gr_ones(gr_shape(10));
     inside = live();
     gr_step b = gr_step_begin();
@@ -154,7 +148,7 @@ END_TEST
 
 START_TEST(keep_through_levels)
 {
-    size_t before = live();
+    size_t     before = live();
     gr_tensor *kept, *param;
     {
         GR_STEP;
@@ -186,9 +180,9 @@ END_TEST
 START_TEST(outside_any_step)
 {
     gr_reset();
-    size_t before = live();
+    size_t     before = live();
     gr_tensor *x = gr_ones(gr_shape(100)), *kept;
-    size_t made = live();
+    size_t     made = live();
     gr_add(x, x);
     kept = gr_keep(gr_add(x, x));
     ck_assert_uint_gt(live(), made);
@@ -211,7 +205,7 @@ END_TEST
 /* A tensor that shares storage keeps it. */
 START_TEST(shared_storage)
 {
-    size_t before = live();
+    size_t     before = live();
     gr_tensor *x = gr_full(gr_shape(2, 2), 3), *view = gr_keep(gr_reshape(x, gr_shape(4)));
     gr_free(x);
     HOLDS(view, gr_shape(4), 3, 3, 3, 3);
@@ -237,8 +231,7 @@ START_TEST(third_step_asks_for_nothing)
     small_step(w);
     small_step(w);
     gr_memory_info two = gr_memory();
-    for (int i = 0; i < 20; i++)
-        small_step(w);
+    for (int i = 0; i < 20; i++) small_step(w);
     gr_memory_info many = gr_memory();
     ck_assert_uint_eq(many.system_calls, two.system_calls);
     ck_assert_uint_eq(many.system, two.system);
@@ -252,15 +245,13 @@ END_TEST
 static void *work(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 100; i++)
-        gr_ones(gr_shape(10)); /* the caller's, were it not for the step */
+    for (int i = 0; i < 100; i++) gr_ones(gr_shape(10)); /* the caller's, were it not for the step */
     {
         GR_STEP;
         gr_tensor *x = gr_param(gr_ones(gr_shape(100, 50)));
         gr_backward(gr_sum(gr_mul(x, x)));
     }
-    for (int i = 0; i < 50; i++)
-        gr_scale(gr_scalar(1), 2); /* the base step's, which ends with the thread */
+    for (int i = 0; i < 50; i++) gr_scale(gr_scalar(1), 2); /* the base step's, which ends with the thread */
     return NULL;
 }
 
@@ -274,13 +265,12 @@ START_TEST(recycled_across_threads)
 {
     setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
     pthread_t thread;
-    size_t before = live(), calls_before = 0;
+    size_t    before = live(), calls_before = 0;
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(pthread_create(&thread, NULL, work_in_steps, NULL), 0);
         ck_assert_int_eq(pthread_join(thread, NULL), 0);
         ck_assert_uint_eq(live(), before);
-        if (i > 0)
-            ck_assert_uint_eq(gr_memory().system_calls, calls_before);
+        if (i > 0) ck_assert_uint_eq(gr_memory().system_calls, calls_before);
         calls_before = gr_memory().system_calls;
     }
 }
@@ -299,7 +289,7 @@ static void *leave_open(void *arg)
 START_TEST(thread_ends_with_open_steps)
 {
     pthread_t thread;
-    size_t before = live();
+    size_t    before = live();
     ck_assert_int_eq(pthread_create(&thread, NULL, leave_open, NULL), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_uint_eq(live(), before);
@@ -359,9 +349,12 @@ START_TEST(not_made)
     const int64_t huge = INT64_C(1) << 40;
     const gr_real one = 1;
     FAILS(gr_full(gr_shape(2, -3), 0), GR_ERR_ARGUMENT, "full: shape (2,-3): sizes must not be negative, nor their product too large");
-    FAILS(gr_zeros(gr_shape(huge, huge)), GR_ERR_ARGUMENT, "full: shape (1099511627776,1099511627776): sizes must not be negative, nor their product too large");
-    FAILS(gr_ones(gr_shape(INT64_MAX)), GR_ERR_ARGUMENT, "full: shape (9223372036854775807): sizes must not be negative, nor their product too large");
-    FAILS(gr_zeros((gr_shape){ .rank = 9 }), GR_ERR_ARGUMENT, "full: shape (0,0,0,0,0,0,0,0): sizes must not be negative, nor their product too large");
+    FAILS(gr_zeros(gr_shape(huge, huge)), GR_ERR_ARGUMENT,
+        "full: shape (1099511627776,1099511627776): sizes must not be negative, nor their product too large");
+    FAILS(gr_ones(gr_shape(INT64_MAX)), GR_ERR_ARGUMENT,
+        "full: shape (9223372036854775807): sizes must not be negative, nor their product too large");
+    FAILS(gr_zeros((gr_shape){ .rank = 9 }), GR_ERR_ARGUMENT,
+        "full: shape (0,0,0,0,0,0,0,0): sizes must not be negative, nor their product too large");
     FAILS(gr_zeros((gr_shape){ .rank = -1 }), GR_ERR_ARGUMENT, "full: shape (): sizes must not be negative, nor their product too large");
     ck_assert_ptr_null(gr_zeros(gr_shape(huge, 1024)));
     ck_assert_int_eq(gr_error_code(), GR_ERR_MEMORY);
@@ -461,7 +454,8 @@ START_TEST(known_vectors)
     } known[] = {
         { { 0, 0 }, { 0, 0, 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
         { { ~0u, ~0u }, { ~0u, ~0u, ~0u, ~0u }, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
-        { { 0xa4093822, 0x299f31d0 }, { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+        { { 0xa4093822, 0x299f31d0 }, { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 },
+            { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
     };
     uint32_t out[4];
     for (int i = 0; i < 3; i++) {
@@ -481,8 +475,9 @@ END_TEST
 
 START_TEST(streams)
 {
-    gr_rng a = gr_rng_of(1, "conv1.weight"), again = gr_rng_of(1, "conv1.weight"), b = gr_rng_of(1, "conv2.weight"), c = gr_rng_of(2, "conv1.weight");
-    int same_b = 0, same_c = 0;
+    gr_rng a = gr_rng_of(1, "conv1.weight"), again = gr_rng_of(1, "conv1.weight"), b = gr_rng_of(1, "conv2.weight"),
+           c = gr_rng_of(2, "conv1.weight");
+    int    same_b = 0, same_c = 0;
     double together = 0;
     for (int i = 0; i < 10000; i++) {
         double u = gr_rng_uniform(&a), v = gr_rng_uniform(&b), w = gr_rng_uniform(&c);
@@ -506,8 +501,7 @@ START_TEST(moments)
     double sum = 0, squares = 0, normal = 0, normal_squares = 0, fourth = 0;
     for (int i = 0; i < N; i++) {
         double u = gr_rng_uniform(&rng), z = gr_rng_normal(&rng);
-        if (!(u >= 0 && u < 1 && isfinite(z)))
-            ck_abort_msg("%g, %g", u, z);
+        if (!(u >= 0 && u < 1 && isfinite(z))) ck_abort_msg("%g, %g", u, z);
         sum += u;
         squares += u * u;
         normal += z;
@@ -525,15 +519,12 @@ END_TEST
 START_TEST(below)
 {
     gr_rng rng = gr_rng_of(5, "below");
-    int count[7] = { 0 }, high = 0;
-    for (int i = 0; i < 70000; i++)
-        count[gr_rng_below(&rng, 7)]++;
-    for (int i = 0; i < 7; i++)
-        ck_assert_int_lt(abs(count[i] - 10000), 400);
+    int    count[7] = { 0 }, high = 0;
+    for (int i = 0; i < 70000; i++) count[gr_rng_below(&rng, 7)]++;
+    for (int i = 0; i < 7; i++) ck_assert_int_lt(abs(count[i] - 10000), 400);
     /* Without rejection, the lower half of 3/4 of all numbers would come twice as often as the upper: 2/3 of them. */
     const int64_t n = INT64_C(3) << 61;
-    for (int i = 0; i < 10000; i++)
-        high += gr_rng_below(&rng, n) >= n / 2;
+    for (int i = 0; i < 10000; i++) high += gr_rng_below(&rng, n) >= n / 2;
     ck_assert_int_lt(abs(high - 5000), 200);
     ck_assert(gr_rng_below(&rng, 1) == 0 && gr_rng_below(&rng, 0) == 0 && gr_rng_below(&rng, -5) == 0);
     for (int i = 0; i < 100; i++) {
@@ -546,14 +537,16 @@ END_TEST
 START_TEST(random_tensors)
 {
     GR_STEP;
-    gr_rng a = gr_rng_of(1, "a"), b = a;
+    gr_rng     a = gr_rng_of(1, "a"), b = a;
     gr_tensor *u = gr_uniform(gr_shape(100, 100), &a, -2, 4), *z = gr_normal(gr_shape(100, 100), &a, 5, 0.5);
     ck_assert_double_eq_tol(gr_item(gr_mean(u)), 1, 0.08);
     ck_assert(gr_item(gr_max(u)) <= 4 && gr_item(gr_max(gr_neg(u))) <= 2);
     ck_assert_double_eq_tol(gr_item(gr_mean(z)), 5, 0.03);
     holds(gr_uniform(gr_shape(100, 100), &b, -2, 4), gr_shape(100, 100), gr_data(u));
-    FAILS(gr_uniform(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT, "uniform: shape (-1): sizes must not be negative, nor their product too large");
-    FAILS(gr_normal(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT, "normal: shape (-1): sizes must not be negative, nor their product too large");
+    FAILS(gr_uniform(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT,
+        "uniform: shape (-1): sizes must not be negative, nor their product too large");
+    FAILS(
+        gr_normal(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT, "normal: shape (-1): sizes must not be negative, nor their product too large");
     FAILS(gr_uniform(gr_shape(1), NULL, 0, 1), GR_ERR_ARGUMENT, "uniform: the stream is NULL");
     FAILS(gr_normal(gr_shape(1), NULL, 0, 1), GR_ERR_ARGUMENT, "normal: the stream is NULL");
 }
@@ -577,12 +570,10 @@ START_TEST(arrays)
 {
     int64_t *a = NULL;
     ck_assert_uint_eq(gr__length(a), 0);
-    for (int64_t i = 0; i < 3000; i++)
-        ck_assert(gr__push(&a, &i, sizeof i));
+    for (int64_t i = 0; i < 3000; i++) ck_assert(gr__push(&a, &i, sizeof i));
     ck_assert_uint_eq(gr__length(a), 3000);
     for (int64_t i = 0; i < 3000; i++)
-        if (a[i] != i)
-            ck_abort_msg("item %lld is %lld", (long long)i, (long long)a[i]);
+        if (a[i] != i) ck_abort_msg("item %lld is %lld", (long long)i, (long long)a[i]);
     gr__cut(a, 10);
     const int64_t *was = a, more = 77;
     ck_assert(gr__push(&a, &more, sizeof more));
@@ -597,8 +588,8 @@ END_TEST
 
 START_TEST(maps)
 {
-    gr__map *m = gr__map_new();
-    char key[32];
+    gr__map   *m = gr__map_new();
+    char       key[32];
     static int value[1000];
     ck_assert_ptr_null(gr__map_get(m, "absent"));
     for (int i = 0; i < 1000; i++) {
@@ -625,8 +616,7 @@ END_TEST
 static void mark(const void *arg, int64_t begin, int64_t end)
 {
     unsigned char *const *seen = arg;
-    for (int64_t i = begin; i < end; i++)
-        (*seen)[i]++;
+    for (int64_t i = begin; i < end; i++) (*seen)[i]++;
 }
 
 START_TEST(thread_count)
@@ -642,8 +632,7 @@ START_TEST(thread_count)
         memset(seen, 0, sizeof seen);
         gr__parallel(1000, grain, mark, &p);
         for (int i = 0; i < 1000; i++)
-            if (seen[i] != 1)
-                ck_abort_msg("grain %lld: index %d was met %d times", (long long)grain, i, seen[i]);
+            if (seen[i] != 1) ck_abort_msg("grain %lld: index %d was met %d times", (long long)grain, i, seen[i]);
     }
     gr__parallel(0, 1, mark, &p);
     ck_assert(gr_set_threads(0));

@@ -19,8 +19,7 @@ static gr_dataset *ten(void)
     unsigned char images[COUNT * SIZE], labels[COUNT];
     for (int i = 0; i < COUNT; i++) {
         labels[i] = (unsigned char)(i % 4);
-        for (int k = 0; k < SIZE; k++)
-            images[i * SIZE + k] = (unsigned char)(20 * i + k);
+        for (int k = 0; k < SIZE; k++) images[i * SIZE + k] = (unsigned char)(20 * i + k);
     }
     gr_dataset *d = gr_dataset_from(gr_shape(1, 2, 3), COUNT, images, labels, 4);
     ck_assert_msg(d, "%s", gr_error());
@@ -51,8 +50,8 @@ START_TEST(data_sets_that_cannot_be)
     FAILS(gr_dataset_from(gr_shape(1, 1, 1, 1, 1, 1, 1, 1), 4, b, b, 10), GR_ERR_ARGUMENT,
         "dataset_from: (1,1,1,1,1,1,1,1) is no shape of an image");
     FAILS(gr_dataset_from(gr_shape(1, 2), 0, b, b, 10), GR_ERR_ARGUMENT, "dataset_from: there cannot be 0 images");
-    FAILS(gr_dataset_from(gr_shape(1, 2), INT64_MAX, b, b, 10), GR_ERR_ARGUMENT,
-        "dataset_from: there cannot be 9223372036854775807 images");
+    FAILS(
+        gr_dataset_from(gr_shape(1, 2), INT64_MAX, b, b, 10), GR_ERR_ARGUMENT, "dataset_from: there cannot be 9223372036854775807 images");
     FAILS(gr_dataset_from(gr_shape(1, 2), 4, b, b, 0), GR_ERR_ARGUMENT, "dataset_from: there cannot be 0 classes, only 1 to 256");
     FAILS(gr_dataset_from(gr_shape(1, 2), 4, b, b, 3), GR_ERR_FORMAT, "dataset_from: label 3 is 3, more than 2");
 }
@@ -80,8 +79,7 @@ static uint64_t hash_of(const gr_dataset *d)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     for (int64_t i = 0; i < gr_dataset_count(d); i++) {
-        for (int k = 0; k < 784; k++)
-            hash = (hash ^ gr_dataset_image(d, i)[k]) * 0x100000001b3u;
+        for (int k = 0; k < 784; k++) hash = (hash ^ gr_dataset_image(d, i)[k]) * 0x100000001b3u;
         hash = (hash ^ (uint64_t)gr_dataset_label(d, i)) * 0x100000001b3u;
     }
     return hash;
@@ -111,14 +109,12 @@ END_TEST
 START_TEST(a_digit_depends_on_its_seed_and_number)
 {
     gr_dataset *few = gr_digits(100, 3), *many = gr_digits(400, 3), *other = gr_digits(100, 4);
-    int same = 0;
+    int         same = 0;
     for (int i = 0; i < 100; i++) {
         ck_assert(memcmp(gr_dataset_image(few, i), gr_dataset_image(many, i), 784) == 0);
         ck_assert_int_eq(gr_dataset_label(few, i), gr_dataset_label(many, i));
-        for (int k = 0; k < 400; k++)
-            same += k != i && memcmp(gr_dataset_image(few, i), gr_dataset_image(many, k), 784) == 0;
-        for (int k = 0; k < 100; k++)
-            same += memcmp(gr_dataset_image(few, i), gr_dataset_image(other, k), 784) == 0;
+        for (int k = 0; k < 400; k++) same += k != i && memcmp(gr_dataset_image(few, i), gr_dataset_image(many, k), 784) == 0;
+        for (int k = 0; k < 100; k++) same += memcmp(gr_dataset_image(few, i), gr_dataset_image(other, k), 784) == 0;
     }
     ck_assert_int_eq(same, 0);
     gr_dataset_free(few);
@@ -130,7 +126,7 @@ END_TEST
 START_TEST(digits_have_ink_and_labels)
 {
     gr_dataset *d = gr_digits(5000, 11);
-    int of[10] = { 0 };
+    int         of[10] = { 0 };
     ck_assert(same_shape(gr_dataset_shape(d), gr_shape(1, 28, 28)));
     ck_assert_int_eq(gr_dataset_classes(d), 10);
     for (int64_t i = 0; i < 5000; i++) {
@@ -143,8 +139,7 @@ START_TEST(digits_have_ink_and_labels)
         of[gr_dataset_label(d, i)]++;
         ck_assert_msg(ink > 5 && ink < 350 && darkest > 120, "image %lld has %d dark pixels", (long long)i, ink);
     }
-    for (int k = 0; k < 10; k++)
-        ck_assert_msg(of[k] > 400 && of[k] < 600, "%d images show %d", of[k], k);
+    for (int k = 0; k < 10; k++) ck_assert_msg(of[k] > 400 && of[k] < 600, "%d images show %d", of[k], k);
     gr_dataset_free(d);
 }
 END_TEST
@@ -157,22 +152,18 @@ START_TEST(digits_that_cannot_be)
 }
 END_TEST
 
-static gr_tensor *linear(gr_model *m, gr_tensor *x)
-{
-    return gr_nn_linear(m, "fc", gr_flatten(x), 10);
-}
+static gr_tensor *linear(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_flatten(x), 10); }
 
 static double accuracy(gr_model *m, gr_dataset *d)
 {
     GR_NO_GRAD;
     gr_loader *l = gr_loader_open(d, 500, .in_order = true);
-    gr_batch b;
-    int64_t right = 0;
+    gr_batch   b;
+    int64_t    right = 0;
     while (gr_next_batch(l, &b)) {
         GR_STEP;
         gr_tensor *guess = gr_argmax(linear(m, b.images), 1);
-        for (int64_t i = 0; guess && i < b.count; i++)
-            right += gr_ints(guess)[i] == gr_ints(b.labels)[i];
+        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.labels)[i];
     }
     gr_loader_free(l);
     return (double)right / (double)gr_dataset_count(d);
@@ -181,11 +172,11 @@ static double accuracy(gr_model *m, gr_dataset *d)
 START_TEST(a_linear_model_is_not_enough_for_digits)
 {
     gr_dataset *train = gr_digits(20000, 1), *test = gr_digits(4000, 2);
-    gr_model *m = gr_model_build(linear, gr_shape(1, 1, 28, 28), .seed = 1);
-    gr_optim *adam = gr_adam(m, .lr = 0.001);
-    gr_loader *l = gr_loader_open(train, 64, .seed = 1);
-    gr_batch b;
-    double best = 0;
+    gr_model   *m = gr_model_build(linear, gr_shape(1, 1, 28, 28), .seed = 1);
+    gr_optim   *adam = gr_adam(m, .lr = 0.001);
+    gr_loader  *l = gr_loader_open(train, 64, .seed = 1);
+    gr_batch    b;
+    double      best = 0;
     for (int epoch = 0; epoch < 12; epoch++) {
         while (gr_next_batch(l, &b)) {
             GR_STEP;
@@ -207,17 +198,14 @@ END_TEST
 /* ---- batches ---- */
 
 /* Which image of ten() is the i-th of the batch. */
-static int which(const gr_batch *b, int64_t i)
-{
-    return (int)((double)gr_data(b->images)[i * SIZE] * 255 / 20 + 0.5);
-}
+static int which(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->images)[i * SIZE] * 255 / 20 + 0.5); }
 
 /* Reads an epoch: the images in their order, each checked to be there once, with its label. */
 static void read_epoch(gr_loader *l, int *order)
 {
     gr_batch b;
-    int n = 0;
-    bool seen[COUNT] = { false };
+    int      n = 0;
+    bool     seen[COUNT] = { false };
     while (gr_next_batch(l, &b))
         for (int64_t i = 0; i < b.count; i++, n++) {
             order[n] = which(&b, i);
@@ -232,8 +220,8 @@ static void read_epoch(gr_loader *l, int *order)
 START_TEST(batches_in_order)
 {
     gr_dataset *d = ten();
-    gr_loader *l = gr_loader_open(d, 4, .in_order = true, .mean = 0.5, .std = 0.25);
-    gr_batch b;
+    gr_loader  *l = gr_loader_open(d, 4, .in_order = true, .mean = 0.5, .std = 0.25);
+    gr_batch    b;
     for (int epoch = 0; epoch < 2; epoch++) {
         ck_assert_int_eq(gr_loader_epoch(l), epoch);
         for (int k = 0; k < 3; k++) {
@@ -259,8 +247,8 @@ END_TEST
 START_TEST(batches_in_an_order_from_the_seed)
 {
     gr_dataset *d = ten();
-    int a[2][COUNT], b[2][COUNT], c[COUNT];
-    gr_loader *l = gr_loader_open(d, 3, .seed = 5), *m = gr_loader_open(d, 4, .seed = 5), *n = gr_loader_open(d, 3, .seed = 6);
+    int         a[2][COUNT], b[2][COUNT], c[COUNT];
+    gr_loader  *l = gr_loader_open(d, 3, .seed = 5), *m = gr_loader_open(d, 4, .seed = 5), *n = gr_loader_open(d, 3, .seed = 6);
     for (int epoch = 0; epoch < 2; epoch++) {
         read_epoch(l, a[epoch]);
         read_epoch(m, b[epoch]);
@@ -279,18 +267,17 @@ END_TEST
 START_TEST(every_order_is_as_likely)
 {
     const unsigned char bytes[3] = { 0, 1, 2 };
-    gr_dataset *d = gr_dataset_from(gr_shape(1), 3, bytes, bytes, 3);
-    gr_loader *l = gr_loader_open(d, 3, .seed = 1);
-    gr_batch b;
-    int of[27] = { 0 };
+    gr_dataset         *d = gr_dataset_from(gr_shape(1), 3, bytes, bytes, 3);
+    gr_loader          *l = gr_loader_open(d, 3, .seed = 1);
+    gr_batch            b;
+    int                 of[27] = { 0 };
     for (int epoch = 0; epoch < 6000; epoch++) {
         ck_assert(gr_next_batch(l, &b));
         const int32_t *y = gr_ints(b.labels);
         of[9 * y[0] + 3 * y[1] + y[2]]++;
         ck_assert(!gr_next_batch(l, &b));
     }
-    for (int i = 0; i < 27; i++)
-        ck_assert_msg(of[i] == 0 || (of[i] > 880 && of[i] < 1120), "%d of 6000", of[i]);
+    for (int i = 0; i < 27; i++) ck_assert_msg(of[i] == 0 || (of[i] > 880 && of[i] < 1120), "%d of 6000", of[i]);
     gr_loader_free(l);
     gr_dataset_free(d);
 }
@@ -299,11 +286,10 @@ END_TEST
 START_TEST(the_last_batch)
 {
     gr_dataset *d = ten();
-    gr_batch b;
-    gr_loader *dropped = gr_loader_open(d, 4, .drop_last = true), *even = gr_loader_open(d, 5), *wide = gr_loader_open(d, 64);
+    gr_batch    b;
+    gr_loader  *dropped = gr_loader_open(d, 4, .drop_last = true), *even = gr_loader_open(d, 5), *wide = gr_loader_open(d, 64);
     ck_assert_int_eq(gr_loader_batches(dropped), 2);
-    for (int k = 0; k < 2; k++)
-        ck_assert(gr_next_batch(dropped, &b) && b.count == 4);
+    for (int k = 0; k < 2; k++) ck_assert(gr_next_batch(dropped, &b) && b.count == 4);
     ck_assert(!gr_next_batch(dropped, &b));
     ck_assert_int_eq(gr_loader_batches(even), 2);
     ck_assert_int_eq(gr_loader_batches(wide), 1);
@@ -320,16 +306,15 @@ END_TEST
 START_TEST(batches_are_one_pair_of_tensors_filled_again)
 {
     gr_dataset *d = ten();
-    size_t live = gr_memory().live;
-    gr_loader *l = gr_loader_open(d, 4);
-    gr_batch a, b;
+    size_t      live = gr_memory().live;
+    gr_loader  *l = gr_loader_open(d, 4);
+    gr_batch    a, b;
     ck_assert(gr_next_batch(l, &a) && gr_next_batch(l, &b));
     ck_assert_ptr_eq(a.images, b.images);
-    size_t calls = gr_memory().system_calls, now = gr_memory().live;
+    size_t         calls = gr_memory().system_calls, now = gr_memory().live;
     const gr_real *data = gr_data(a.images);
     for (int k = 0; k < 50; k++)
-        if (gr_next_batch(l, &b))
-            ck_assert_ptr_eq(gr_data(b.images), data);
+        if (gr_next_batch(l, &b)) ck_assert_ptr_eq(gr_data(b.images), data);
     nothing_failed();
     ck_assert_uint_eq(gr_memory().system_calls, calls);
     ck_assert_uint_eq(gr_memory().live, now);
@@ -342,8 +327,8 @@ END_TEST
 START_TEST(a_graph_over_an_old_batch_is_refused)
 {
     gr_dataset *d = ten();
-    gr_loader *l = gr_loader_open(d, 4);
-    gr_tensor *w = gr_param(gr_ones(gr_shape(1)));
+    gr_loader  *l = gr_loader_open(d, 4);
+    gr_tensor  *w = gr_param(gr_ones(gr_shape(1)));
     for (int whole = 0; whole < 2; whole++) { /* the batch that comes next is whole, then partial */
         GR_STEP;
         gr_batch b;
@@ -356,8 +341,7 @@ START_TEST(a_graph_over_an_old_batch_is_refused)
         if (whole == 0)
             while (gr_loader_epoch(l) == 0 && gr_next_batch(l, &b))
                 ;
-        if (whole == 0)
-            ck_assert(gr_next_batch(l, &b)); /* so that the last two are left */
+        if (whole == 0) ck_assert(gr_next_batch(l, &b)); /* so that the last two are left */
     }
     gr_free(w);
     gr_loader_free(l);
@@ -368,9 +352,9 @@ END_TEST
 START_TEST(a_failure_ends_the_loop)
 {
     gr_dataset *d = ten();
-    gr_loader *l = gr_loader_open(d, 4);
-    gr_batch b;
-    int rounds = 0;
+    gr_loader  *l = gr_loader_open(d, 4);
+    gr_batch    b;
+    int         rounds = 0;
     while (gr_next_batch(l, &b)) {
         rounds++;
         gr_scale(NULL, 2);
@@ -389,8 +373,8 @@ END_TEST
 START_TEST(loaders_that_cannot_be)
 {
     gr_dataset *d = ten();
-    gr_batch b;
-    gr_loader *l = gr_loader_open(d, 4);
+    gr_batch    b;
+    gr_loader  *l = gr_loader_open(d, 4);
     FAILS(gr_loader_open(NULL, 4), GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
     FAILS(gr_loader_open(d, 0), GR_ERR_ARGUMENT, "loader_open: a batch of 0 images, at least 1 wanted");
     FAILS(gr_loader_open(d, -3), GR_ERR_ARGUMENT, "loader_open: a batch of -3 images, at least 1 wanted");
@@ -412,7 +396,7 @@ END_TEST
 
 /* ---- files ---- */
 
-static char folder[] = "/tmp/gradus-data-XXXXXX";
+static char              folder[] = "/tmp/gradus-data-XXXXXX";
 static const char *const names[] = { "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte" };
 
@@ -450,7 +434,7 @@ static void put(const char *name, bool gz, const unsigned char *bytes, unsigned 
 }
 
 #define PUT(name, gz, ...) \
-    put((name), (gz), (const unsigned char[]){ 0, 0, 8, __VA_ARGS__ }, sizeof (const unsigned char[]){ 0, 0, 8, __VA_ARGS__ })
+    put((name), (gz), (const unsigned char[]){ 0, 0, 8, __VA_ARGS__ }, sizeof(const unsigned char[]){ 0, 0, 8, __VA_ARGS__ })
 
 START_TEST(mnist_by_hand)
 {
@@ -497,7 +481,7 @@ START_TEST(images_as_a_tensor)
 {
     setenv("GRADUS_MEMORY", "recycle", 1); /* even where a sanitizer watches */
     PUT(names[2], true, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 51, 102, 153, 204, 255);
-    gr_idx *idx = gr_idx_read("m/t10k-images-idx3-ubyte.gz");
+    gr_idx    *idx = gr_idx_read("m/t10k-images-idx3-ubyte.gz");
     gr_tensor *one = gr_images(idx, 1), *two = gr_images(idx, 1, .count = 2, .mean = 0.2, .std = 0.1);
     HOLDS(one, gr_shape(1, 1, 1, 2), (gr_real)0.4, (gr_real)0.6);
     NEAR(two, gr_shape(2, 1, 1, 2), 1e-6, 2, 4, 6, 8);

@@ -34,15 +34,21 @@ typedef struct row {
     const char *flat;   /* why every derivative is zero */
 } row;
 
-#define S(...) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } }
-#define NUMBER { 0, { 0 } }
+#define S(...)                                  \
+    {                                           \
+        GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } \
+    }
+#define NUMBER   \
+    {            \
+        0, { 0 } \
+    }
 #define IN(count, ...) .n = (count), .in = { __VA_ARGS__ }
 #define OPTS(...) .to = { __VA_ARGS__ }
-#define F(name, expression) \
+#define F(name, expression)                                   \
     static gr_tensor *name(gr_tensor *const *x, const int *o) \
-    { \
-        (void)x, (void)o; \
-        return (expression); \
+    {                                                         \
+        (void)x, (void)o;                                     \
+        return (expression);                                  \
     }
 
 /* ---- arithmetic ------------------------------------------------------------------------------------------------------------------ */
@@ -91,8 +97,7 @@ static gr_tensor *compared(gr_tensor *const *x, const int *o)
 static gr_tensor *thirds(gr_shape shape)
 {
     gr_tensor *t = gr_zeros(shape);
-    for (int64_t i = 0; i < gr_count(t); i += 3)
-        gr_data_mut(t)[i] = 1;
+    for (int64_t i = 0; i < gr_count(t); i += 3) gr_data_mut(t)[i] = 1;
     return t;
 }
 
@@ -108,8 +113,7 @@ static gr_dims axes_of(int mask, int rank)
 {
     gr_dims axes = { .count = 0 };
     for (int i = 0; i < rank; i++)
-        if (mask >> i & 1)
-            axes.at[axes.count++] = i == rank - 1 ? -1 : i;
+        if (mask >> i & 1) axes.at[axes.count++] = i == rank - 1 ? -1 : i;
     return axes;
 }
 
@@ -130,7 +134,8 @@ F(flatten, gr_flatten(x[0]))
 
 static gr_tensor *permute(gr_tensor *const *x, const int *o)
 {
-    const gr_dims order[] = { GR_DIMS(0, 1, 2), GR_DIMS(0, 2, 1), GR_DIMS(1, 0, 2), GR_DIMS(1, 2, 0), GR_DIMS(2, 0, 1), GR_DIMS(-1, -2, -3) };
+    const gr_dims order[] = { GR_DIMS(0, 1, 2), GR_DIMS(0, 2, 1), GR_DIMS(1, 0, 2), GR_DIMS(1, 2, 0), GR_DIMS(2, 0, 1),
+        GR_DIMS(-1, -2, -3) };
     return gr_permute(x[0], order[o[0]]);
 }
 
@@ -163,8 +168,7 @@ F(concat_empty, gr_concat(GR_TENSORS(x[0], gr_zeros(gr_shape(2, 0)), x[0]), 1))
 /* Shapes of concat's inputs: apart along the axis. */
 static int along_axis(gr_shape *in, const int *o)
 {
-    for (int i = 0; i < 3; i++)
-        in[i].dim[o[0]] = i + 1;
+    for (int i = 0; i < 3; i++) in[i].dim[o[0]] = i + 1;
     return 3;
 }
 
@@ -193,8 +197,7 @@ static void swap_last(gr_shape *s)
 static int transposed(gr_shape *in, const int *o)
 {
     for (int i = 0; i < 2; i++)
-        if (o[i] && in[i].rank > 1)
-            swap_last(&in[i]);
+        if (o[i] && in[i].rank > 1) swap_last(&in[i]);
     return 2;
 }
 
@@ -228,10 +231,7 @@ F(filt_self, gr_conv_filt(x[0], x[0]))
 F(valid_self, gr_conv_valid(x[0], x[0]))
 F(full_self, gr_conv_full(x[0], x[0]))
 
-static int64_t reach(int64_t H, int64_t K, const int *o)
-{
-    return (H + 2 * o[1] - ((o[2] + 1) * (K - 1) + 1)) / (o[0] + 1) + 1;
-}
+static int64_t reach(int64_t H, int64_t K, const int *o) { return (H + 2 * o[1] - ((o[2] + 1) * (K - 1) + 1)) / (o[0] + 1) + 1; }
 
 static int grouped(gr_shape *in, const int *o)
 {
@@ -279,24 +279,26 @@ static const char *const sums = "linear in x";
 static const char *const picks = "linear between its kinks";
 static const char *const moves = "moves numbers";
 
-#define SPREADS(op, fn, ...) \
-    { op " like", fn, IN(2, S(2, 3), S(2, 3)), __VA_ARGS__ }, \
-    { op " row", fn, IN(2, S(2, 3), S(3)), __VA_ARGS__ }, \
-    { op " column", fn, IN(2, S(2, 1), S(2, 3)), __VA_ARGS__ }, \
-    { op " both", fn, IN(2, S(2, 1, 3), S(4, 1)), __VA_ARGS__ }, \
-    { op " number", fn, IN(2, NUMBER, S(2, 2)), __VA_ARGS__ }, \
-    { op " nothing", fn, IN(2, S(0, 3), S(1, 3)), .flat = "there is no element", __VA_ARGS__ }
+#define SPREADS(op, fn, ...)                                                                                                     \
+    { op " like", fn, IN(2, S(2, 3), S(2, 3)), __VA_ARGS__ }, { op " row", fn, IN(2, S(2, 3), S(3)), __VA_ARGS__ },              \
+        { op " column", fn, IN(2, S(2, 1), S(2, 3)), __VA_ARGS__ }, { op " both", fn, IN(2, S(2, 1, 3), S(4, 1)), __VA_ARGS__ }, \
+        { op " number", fn, IN(2, NUMBER, S(2, 2)), __VA_ARGS__ },                                                               \
+    {                                                                                                                            \
+        op " nothing", fn, IN(2, S(0, 3), S(1, 3)), .flat = "there is no element", __VA_ARGS__                                   \
+    }
 
-#define BROADCASTS(op, fn, ...) \
-    SPREADS(op, fn, __VA_ARGS__), \
-    { op " numbers", fn, IN(2, NUMBER, NUMBER), __VA_ARGS__ }, \
-    { op " ones", fn, IN(2, S(1, 1), S(1)), __VA_ARGS__ }
+#define BROADCASTS(op, fn, ...)                                                              \
+    SPREADS(op, fn, __VA_ARGS__), { op " numbers", fn, IN(2, NUMBER, NUMBER), __VA_ARGS__ }, \
+    {                                                                                        \
+        op " ones", fn, IN(2, S(1, 1), S(1)), __VA_ARGS__                                    \
+    }
 
-#define UNARY(op, fn, ...) \
-    { op, fn, IN(1, S(2, 3)), __VA_ARGS__ }, \
-    { op " number", fn, IN(1, NUMBER), __VA_ARGS__ }, \
-    { op " one", fn, IN(1, S(1, 1)), __VA_ARGS__ }, \
-    { op " nothing", fn, IN(1, S(2, 0)), .flat = "there is no element", __VA_ARGS__ }
+#define UNARY(op, fn, ...)                                                                     \
+    { op, fn, IN(1, S(2, 3)), __VA_ARGS__ }, { op " number", fn, IN(1, NUMBER), __VA_ARGS__ }, \
+        { op " one", fn, IN(1, S(1, 1)), __VA_ARGS__ },                                        \
+    {                                                                                          \
+        op " nothing", fn, IN(1, S(2, 0)), .flat = "there is no element", __VA_ARGS__          \
+    }
 
 static const row table[] = {
     BROADCASTS("add", add, .linear = sums),
@@ -441,17 +443,15 @@ typedef struct problem {
 
 static void complain(const problem *p, const char *what)
 {
-    ck_abort_msg("%s {%d,%d,%d,%d,%d,%d}%s: %s%s%s", p->r->name, p->o[0], p->o[1], p->o[2], p->o[3], p->o[4], p->o[5], p->derived ? " derived" : "", what,
-                 gr_error() ? ": " : "", gr_error() ? gr_error() : "");
+    ck_abort_msg("%s {%d,%d,%d,%d,%d,%d}%s: %s%s%s", p->r->name, p->o[0], p->o[1], p->o[2], p->o[3], p->o[4], p->o[5],
+        p->derived ? " derived" : "", what, gr_error() ? ": " : "", gr_error() ? gr_error() : "");
 }
 
 static gr_tensor *evaluate(const problem *p)
 {
-    if (!p->derived)
-        return p->r->f(p->x, p->o);
+    if (!p->derived) return p->r->f(p->x, p->o);
     gr_tensor *z[INPUTS];
-    for (int i = 0; i < p->n; i++)
-        z[i] = gr_scale(gr_scale(p->x[i], 2), 0.5);
+    for (int i = 0; i < p->n; i++) z[i] = gr_scale(gr_scale(p->x[i], 2), 0.5);
     return gr_add(p->r->f(z, p->o), gr_scale(p->r->f(z, p->o), 0.5));
 }
 
@@ -460,8 +460,7 @@ static int64_t elements(double *to, const gr_tensor *t)
 {
     int64_t count = gr_count(t);
     ck_assert_int_le(count, MOST);
-    if (count > 0)
-        memcpy(to, gr_data(t), (size_t)count * sizeof *to);
+    if (count > 0) memcpy(to, gr_data(t), (size_t)count * sizeof *to);
     return count;
 }
 
@@ -482,8 +481,7 @@ static int64_t gradients(const problem *p, double *to)
     if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = p->x[p->n], .allow_unused = true }))
         complain(p, "no gradient");
     int64_t at = 0;
-    for (int i = 0; i < p->n; i++)
-        at += elements(to + at, gx[i]);
+    for (int i = 0; i < p->n; i++) at += elements(to + at, gx[i]);
     return at;
 }
 
@@ -491,15 +489,14 @@ static int64_t gradients(const problem *p, double *to)
 static double difference(const problem *p, quantity *q, const double *weight, int i, int64_t e)
 {
     static double up[MOST], down[MOST];
-    double *v = gr_data_mut(p->x[i]) + e, was = *v;
+    double       *v = gr_data_mut(p->x[i]) + e, was = *v;
     *v = was + step;
     q(p, up);
     *v = was - step;
     int64_t count = q(p, down);
     *v = was;
     double slope = 0;
-    for (int64_t k = 0; k < count; k++)
-        slope += weight[k] * (up[k] - down[k]);
+    for (int64_t k = 0; k < count; k++) slope += weight[k] * (up[k] - down[k]);
     return slope / (2 * step);
 }
 
@@ -512,7 +509,8 @@ static bool agrees(const problem *p, quantity *q, const double *weight, int i, c
         double wanted = difference(p, q, weight, i, e), given = gr_data(gx)[e];
         lively = lively || fabs(wanted) > tolerance;
         if (!(fabs(given - wanted) <= tolerance * fmax(1, fabs(wanted)))) {
-            snprintf(what, sizeof what, "%s order, input %d, element %lld: %.10g, central differences %.10g", order, i + 1, (long long)e, given, wanted);
+            snprintf(what, sizeof what, "%s order, input %d, element %lld: %.10g, central differences %.10g", order, i + 1, (long long)e,
+                given, wanted);
             complain(p, what);
         }
     }
@@ -522,9 +520,10 @@ static bool agrees(const problem *p, quantity *q, const double *weight, int i, c
 static void refuse(const problem *p, bool lively, bool reason, const char *order)
 {
     char what[200];
-    if (lively == !reason)
-        return;
-    snprintf(what, sizeof what, lively ? "%s order is not zero, though the row says so" : "%s order: every expected gradient is zero, and the row does not say why", order);
+    if (lively == !reason) return;
+    snprintf(what, sizeof what,
+        lively ? "%s order is not zero, though the row says so" : "%s order: every expected gradient is zero, and the row does not say why",
+        order);
     complain(p, what);
 }
 
@@ -532,14 +531,12 @@ static void first_order(const problem *p)
 {
     GR_STEP;
     static double weight[MOST];
-    gr_tensor *g = p->x[p->n], *gx[INPUTS];
+    gr_tensor    *g = p->x[p->n], *gx[INPUTS];
     elements(weight, g);
     if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = g, .allow_unused = p->r->flat }))
         complain(p, "no gradient");
-    for (int i = 0; i < p->n; i++)
-        refuse(p, agrees(p, result, weight, i, gx[i], "first"), p->r->flat, "first");
-    if (!gr_backward(gr_sum(gr_mul(evaluate(p), gr_detach(g)))))
-        complain(p, "no backward");
+    for (int i = 0; i < p->n; i++) refuse(p, agrees(p, result, weight, i, gx[i], "first"), p->r->flat, "first");
+    if (!gr_backward(gr_sum(gr_mul(evaluate(p), gr_detach(g))))) complain(p, "no backward");
     for (int i = 0; i < p->n; i++) {
         gr_tensor *left = gr_grad_of(p->x[i]);
         for (int64_t e = 0; left && e < gr_count(left); e++)
@@ -553,7 +550,7 @@ static void first_order(const problem *p)
 static gr_tensor *weighed(const problem *p, gr_tensor *const *gx, double *weight)
 {
     gr_tensor *m = NULL;
-    int64_t at = 0;
+    int64_t    at = 0;
     for (int i = 0; i < p->n; i++) {
         gr_tensor *part = gr_sum(gr_mul(gx[i], p->w[i]));
         at += elements(weight + at, p->w[i]);
@@ -566,7 +563,7 @@ static void second_order(const problem *p)
 {
     GR_STEP;
     static double weight[MOST];
-    gr_tensor *gx[INPUTS], *ggx[INPUTS + 1], *g = p->x[p->n];
+    gr_tensor    *gx[INPUTS], *ggx[INPUTS + 1], *g = p->x[p->n];
     if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = g, .create_graph = true, .allow_unused = p->r->flat }))
         complain(p, "no recorded gradient");
     gr_tensor *m = weighed(p, gx, weight);
@@ -574,11 +571,9 @@ static void second_order(const problem *p)
         refuse(p, false, p->r->flat, "second");
         return;
     }
-    if (!gr_grads(m, p->x, p->n + 1, ggx, (gr_grad_options){ .allow_unused = true }))
-        complain(p, "no second derivative");
+    if (!gr_grads(m, p->x, p->n + 1, ggx, (gr_grad_options){ .allow_unused = true })) complain(p, "no second derivative");
     bool lively = false;
-    for (int i = 0; i < p->n; i++)
-        lively = agrees(p, gradients, weight, i, ggx[i], "second") || lively;
+    for (int i = 0; i < p->n; i++) lively = agrees(p, gradients, weight, i, ggx[i], "second") || lively;
     refuse(p, lively, p->r->linear || p->r->flat, "second");
     refuse(p, agrees(p, gradients, weight, p->n, ggx[p->n], "second, by g,"), p->r->flat, "second, by g,");
 }
@@ -613,19 +608,15 @@ static void pose(problem *p)
     deal(p, in);
     GR_STEP;
     gr_tensor *y = evaluate(p);
-    if (!y)
-        complain(p, "no result");
+    if (!y) complain(p, "no result");
     p->x[p->n] = gr_param(gr_keep(gr_uniform(gr_shape_of(y), &p->rng, 0.5, 1.5)));
-    for (int i = 0; i < p->n; i++)
-        p->w[i] = gr_keep(gr_uniform(in[i], &p->rng, 0.5, 1.5));
+    for (int i = 0; i < p->n; i++) p->w[i] = gr_keep(gr_uniform(in[i], &p->rng, 0.5, 1.5));
 }
 
 static void dispose(problem *p)
 {
-    for (int i = 0; i <= p->n; i++)
-        gr_free(p->x[i]);
-    for (int i = 0; i < p->n; i++)
-        gr_free(p->w[i]);
+    for (int i = 0; i <= p->n; i++) gr_free(p->x[i]);
+    for (int i = 0; i < p->n; i++) gr_free(p->w[i]);
 }
 
 /* The next combination of options; false after the last. */
@@ -644,8 +635,8 @@ static bool advance(const row *r, int *o)
 START_TEST(every_row)
 {
     const row *r = &table[_i];
-    int o[OPTIONS] = { 0 };
-    size_t live = gr_memory().live;
+    int        o[OPTIONS] = { 0 };
+    size_t     live = gr_memory().live;
     do
         for (int derived = 0; derived < 2; derived++) {
             problem p = { .r = r, .derived = derived, .rng = gr_rng_of(7, r->name) };
@@ -667,7 +658,8 @@ START_TEST(without_gradient)
 {
     GR_STEP;
     gr_tensor *x = gr_param(T(gr_shape(2), 1, -2)), *one = gr_scalar(1);
-    gr_tensor *results[] = { gr_sign(x), gr_eq(x, one), gr_ne(x, one), gr_lt(x, one), gr_le(x, one), gr_gt(x, one), gr_ge(x, one), gr_argmax(x, 0) };
+    gr_tensor *results[] = { gr_sign(x), gr_eq(x, one), gr_ne(x, one), gr_lt(x, one), gr_le(x, one), gr_gt(x, one), gr_ge(x, one),
+        gr_argmax(x, 0) };
     for (size_t i = 0; i < sizeof results / sizeof *results; i++)
         ck_assert_msg(results[i] && !gr_requires_grad(results[i]), "result %zu", i);
     nothing_failed();

@@ -24,13 +24,12 @@ static void enter(void)
 /* How many files the folder holds; removes them if asked. */
 static int files(bool away)
 {
-    int n = 0;
+    int  n = 0;
     DIR *d = opendir(".");
     for (struct dirent *e; d && (e = readdir(d)) != NULL;)
         if (e->d_name[0] != '.') {
             n++;
-            if (away)
-                remove(e->d_name);
+            if (away) remove(e->d_name);
         }
     closedir(d);
     return n;
@@ -76,8 +75,7 @@ static void holds_small_idx(const char *path)
     gr_idx *idx = gr_idx_read(path);
     ck_assert_msg(idx, "%s", gr_error());
     ck_assert(same_shape(gr_idx_shape(idx), gr_shape(3, 2)));
-    for (int i = 0; i < 3; i++)
-        ck_assert_mem_eq(gr_idx_bytes(idx, i), small_idx + 12 + 2 * i, 2);
+    for (int i = 0; i < 3; i++) ck_assert_mem_eq(gr_idx_bytes(idx, i), small_idx + 12 + 2 * i, 2);
     FAILS(gr_idx_bytes(idx, 3), GR_ERR_ARGUMENT, "idx_bytes: (3,2) has no item 3");
     FAILS(gr_idx_bytes(idx, -1), GR_ERR_ARGUMENT, "idx_bytes: (3,2) has no item -1");
     gr_idx_free(idx);
@@ -100,11 +98,10 @@ END_TEST
 
 START_TEST(idx_larger_than_one_piece)
 {
-    size_t n = 2500000;
+    size_t         n = 2500000;
     unsigned char *bytes = calloc(1, n + 8);
     memcpy(bytes, (unsigned char[]){ 0, 0, 8, 1, 0, 2500000 >> 16, 2500000 >> 8 & 255, 2500000 & 255 }, 8);
-    for (size_t i = 0; i < n; i++)
-        bytes[8 + i] = (unsigned char)(i * i >> 7);
+    for (size_t i = 0; i < n; i++) bytes[8 + i] = (unsigned char)(i * i >> 7);
     put("large", bytes, n + 8);
     put_gz("large.gz", bytes, (unsigned)n + 8);
     for (int gz = 0; gz < 2; gz++) {
@@ -117,13 +114,13 @@ START_TEST(idx_larger_than_one_piece)
 }
 END_TEST
 
-#define IDX_FAILS(code, text, ...) \
-    do { \
+#define IDX_FAILS(code, text, ...)                     \
+    do {                                               \
         const unsigned char bytes[] = { __VA_ARGS__ }; \
-        put("bad", bytes, sizeof bytes); \
-        FAILS(gr_idx_read("bad"), (code), (text)); \
-        put_gz("bad", bytes, sizeof bytes); \
-        FAILS(gr_idx_read("bad"), (code), (text)); \
+        put("bad", bytes, sizeof bytes);               \
+        FAILS(gr_idx_read("bad"), (code), (text));     \
+        put_gz("bad", bytes, sizeof bytes);            \
+        FAILS(gr_idx_read("bad"), (code), (text));     \
     } while (0)
 
 START_TEST(idx_that_is_none)
@@ -146,8 +143,8 @@ END_TEST
 START_TEST(idx_sizes_that_lie_take_no_memory)
 {
     /* More than there are addresses for: asking for it would end in another error. */
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0,
-        255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 9);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0, 255,
+        255, 0, 0, 255, 255, 0, 0, 255, 255, 9);
 }
 END_TEST
 
@@ -240,14 +237,13 @@ START_TEST(the_bytes_of_a_file)
     ck_assert_uint_eq(get("b", b, sizeof b), n);
     ck_assert_mem_eq(a, b, n);
     char header[200];
-    int length = snprintf(header, sizeof header,
-        "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
+    int  length =
+        snprintf(header, sizeof header, "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
     size_t padded = ((size_t)length + 7) / 8 * 8;
     ck_assert_uint_eq(n, 8 + padded + reals);
     ck_assert_mem_eq(a, ((unsigned char[]){ (unsigned char)padded, 0, 0, 0, 0, 0, 0, 0 }), 8);
     ck_assert_mem_eq(a + 8, header, (size_t)length);
-    for (size_t i = 8 + (size_t)length; i < 8 + padded; i++)
-        ck_assert_uint_eq(a[i], ' ');
+    for (size_t i = 8 + (size_t)length; i < 8 + padded; i++) ck_assert_uint_eq(a[i], ' ');
     ck_assert_mem_eq(a + 8 + padded, weight, reals);
     ck_assert_int_eq(files(false), 2);
 }
@@ -256,7 +252,7 @@ END_TEST
 START_TEST(writing_replaces_or_leaves_alone)
 {
     unsigned char before[600], after[600];
-    gr__entry twice[] = { sample[0], sample[0] }, metadata = sample[0], bad = sample[0], lone = sample[0], nameless = sample[0];
+    gr__entry     twice[] = { sample[0], sample[0] }, metadata = sample[0], bad = sample[0], lone = sample[0], nameless = sample[0];
     metadata.name = "__metadata__";
     bad.name = "\xff";
     lone.name = "\xed\xa0\x80";
@@ -313,10 +309,9 @@ END_TEST
 /* A file with this header, and so many bytes of data behind it. */
 static void put_tensors(const char *name, const char *header, size_t header_length, size_t data)
 {
-    size_t n = 8 + header_length + data;
+    size_t         n = 8 + header_length + data;
     unsigned char *bytes = calloc(1, n);
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (unsigned char)((uint64_t)header_length >> 8 * i);
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)header_length >> 8 * i);
     memcpy(bytes + 8, header, header_length);
     put(name, bytes, n);
     free(bytes);
@@ -351,7 +346,7 @@ END_TEST
 START_TEST(headers_that_nest_deeply)
 {
     size_t n = 100000;
-    char *deep = malloc(n + 1);
+    char  *deep = malloc(n + 1);
     memset(deep, '[', n);
     deep[n] = 0;
     refuses(deep, 0, "'bad': the header is not valid JSON: maximum parsing depth reached near '['");
@@ -472,13 +467,12 @@ static void add(Suite *s, const char *name, const TTest *const *tests, size_t n)
 {
     TCase *c = cases(s, name);
     tcase_add_checked_fixture(c, enter, leave);
-    for (size_t i = 0; i < n; i++)
-        tcase_add_test(c, tests[i]);
+    for (size_t i = 0; i < n; i++) tcase_add_test(c, tests[i]);
 }
 
 int main(void)
 {
-    Suite *s = suite_create("io");
+    Suite             *s = suite_create("io");
     const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none, idx_sizes_that_lie_take_no_memory,
         idx_damaged_gz, files_that_cannot_be_read, null_idx };
     const TTest *const named[] = { named_tensors_come_back, the_bytes_of_a_file, writing_replaces_or_leaves_alone,

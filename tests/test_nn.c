@@ -15,20 +15,17 @@ static void fails(const char *text, gr_code code)
     gr_clear_error();
 }
 
-static void near(double a, double b)
-{
-    ck_assert_msg(fabs(a - b) <= 1e-6 * (1 + fabs(b)), "%.9g, %.9g expected", a, b);
-}
+static void near(double a, double b) { ck_assert_msg(fabs(a - b) <= 1e-6 * (1 + fabs(b)), "%.9g, %.9g expected", a, b); }
 
 /* ---- the model ------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_model_has_pytorch_names_shapes_and_bounds)
 {
-    static const char *const names[] = { "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight",
-                                         "fc1.bias",     "fc2.weight", "fc2.bias",     "fc3.weight", "fc3.bias" };
-    static const int64_t counts[] = { 150, 6, 2400, 16, 48000, 120, 10080, 84, 840, 10 };
-    static const int fan_in[] = { 25, 25, 150, 150, 400, 400, 120, 120, 84, 84 };
-    gr_model *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
+    static const char *const names[] = { "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias", "fc2.weight",
+        "fc2.bias", "fc3.weight", "fc3.bias" };
+    static const int64_t     counts[] = { 150, 6, 2400, 16, 48000, 120, 10080, 84, 840, 10 };
+    static const int         fan_in[] = { 25, 25, 150, 150, 400, 400, 120, 120, 84, 84 };
+    gr_model                *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
     ck_assert_int_eq(gr_model_count(m), 10);
     for (int i = 0; i < 10; i++) {
         gr_tensor *t = gr_model_at(m, i);
@@ -49,7 +46,7 @@ END_TEST
 
 START_TEST(first_values_depend_on_seed_and_name_alone)
 {
-    gr_model *a = gr_model_open(4), *b = gr_model_open(4), *c = gr_model_open(5);
+    gr_model  *a = gr_model_open(4), *b = gr_model_open(4), *c = gr_model_open(5);
     gr_tensor *first = gr_nn_param(a, "one", gr_shape(8), .uniform = 1);
     gr_nn_param(b, "two", gr_shape(3), .uniform = 1);
     gr_tensor *same = gr_nn_param(b, "one", gr_shape(8), .uniform = 1), *other = gr_nn_param(c, "one", gr_shape(8), .uniform = 1);
@@ -62,28 +59,18 @@ START_TEST(first_values_depend_on_seed_and_name_alone)
 }
 END_TEST
 
-static gr_tensor *twice(gr_model *m, gr_tensor *x)
-{
-    return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4);
-}
+static gr_tensor *twice(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4); }
 
-static gr_tensor *tied(gr_model *m, gr_tensor *x)
-{
-    return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4, .shared = true);
-}
+static gr_tensor *tied(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4, .shared = true); }
 
 static gr_tensor *numbered(gr_model *m, gr_tensor *x)
 {
-    for (int i = 0; i < 3; i++)
-        x = gr_nn_linear(m, gr_name("layer%d.fc", i), x, 4);
+    for (int i = 0; i < 3; i++) x = gr_nn_linear(m, gr_name("layer%d.fc", i), x, 4);
     return x;
 }
 
-static int late;
-static gr_tensor *unsure(gr_model *m, gr_tensor *x)
-{
-    return gr_nn_linear(m, late ? "late" : "fc", x, late == 2 ? 3 : 4);
-}
+static int        late;
+static gr_tensor *unsure(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, late ? "late" : "fc", x, late == 2 ? 3 : 4); }
 
 START_TEST(names_are_given_out_once)
 {
@@ -135,7 +122,9 @@ START_TEST(misuse_of_a_model_is_said)
     ck_assert_ptr_null(gr_nn_linear(m, "fc", x, 0));
     fails("linear 'fc': input (2,4), 0 units: an input (...,I) and 1 unit or more wanted", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_conv2d(m, "c", x, 4, 3));
-    fails("conv2d 'c': input (2,4), 4 filters, kernel 3x3, 1 groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups that divide C", GR_ERR_ARGUMENT);
+    fails(
+        "conv2d 'c': input (2,4), 4 filters, kernel 3x3, 1 groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups that divide C",
+        GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_sgd(m, .lr = 1));
     fails("sgd: the model is still being built; gr_model_seal ends that", GR_ERR_ARGUMENT);
     ck_assert(!gr_save(m, "x"));
@@ -153,17 +142,14 @@ END_TEST
 
 /* ---- layers --------------------------------------------------------------------------------------------------------------------- */
 
-static gr_tensor *dropping(gr_model *m, gr_tensor *x)
-{
-    return gr_nn_dropout(m, "drop", x, 0.25);
-}
+static gr_tensor *dropping(gr_model *m, gr_tensor *x) { return gr_nn_dropout(m, "drop", x, 0.25); }
 
 START_TEST(dropout_drops_in_train_mode_alone)
 {
-    gr_model *m = gr_model_build(dropping, gr_shape(1), .seed = 3), *again = gr_model_build(dropping, gr_shape(1), .seed = 3);
+    gr_model  *m = gr_model_build(dropping, gr_shape(1), .seed = 3), *again = gr_model_build(dropping, gr_shape(1), .seed = 3);
     gr_tensor *x = gr_param(gr_ones(gr_shape(10000)));
     gr_tensor *y = dropping(m, x);
-    double zeros = 0;
+    double     zeros = 0;
     for (int i = 0; i < 10000; i++) {
         zeros += gr_data(y)[i] == 0;
         ck_assert(gr_data(y)[i] == 0 || fabs((double)gr_data(y)[i] - 4.0 / 3) < 1e-6);
@@ -192,7 +178,7 @@ START_TEST(frozen_parameters_stay)
     gr_model *m = gr_model_build(numbered, gr_shape(1, 4), .seed = 2);
     gr_optim *o = gr_sgd(m, .lr = 0.1, .weight_decay = 0.1);
     ck_assert(gr_model_freeze(m, "layer1"));
-    uint64_t before = fingerprint(m);
+    uint64_t   before = fingerprint(m);
     gr_tensor *frozen = gr_copy(gr_model_get(m, "layer1.fc.weight")), *x = gr_ones(gr_shape(2, 4));
     gr_minimize(o, gr_sum(numbered(m, x)));
     ck_assert_ptr_null(gr_error());
@@ -213,22 +199,15 @@ END_TEST
 
 enum { N = 5, STEPS = 7 };
 
-static gr_tensor *param_model(gr_model *m, gr_tensor *x)
-{
-    return gr_mul(gr_nn_param(m, "p", gr_shape(N), .uniform = 1), x);
-}
+static gr_tensor *param_model(gr_model *m, gr_tensor *x) { return gr_mul(gr_nn_param(m, "p", gr_shape(N), .uniform = 1), x); }
 
-static double slope(int step, int i)
-{
-    return sin(1.0 + 3 * step + i) * (i + 1);
-}
+static double slope(int step, int i) { return sin(1.0 + 3 * step + i) * (i + 1); }
 
 /* Runs an optimiser for some steps beside a rule that updates one number. */
 static void follow(gr_model *m, gr_optim *o, double (*rule)(double p, double g, double *state, int step))
 {
     double p[N], state[N][3] = { { 0 } };
-    for (int i = 0; i < N; i++)
-        p[i] = (double)gr_data(gr_model_get(m, "p"))[i];
+    for (int i = 0; i < N; i++) p[i] = (double)gr_data(gr_model_get(m, "p"))[i];
     for (int step = 0; step < STEPS; step++) {
         GR_STEP;
         gr_real c[N];
@@ -238,17 +217,13 @@ static void follow(gr_model *m, gr_optim *o, double (*rule)(double p, double g, 
         }
         gr_tensor *loss = gr_sum(param_model(m, gr_from(gr_shape(N), c)));
         ck_assert(!isnan(gr_minimize(o, loss)));
-        for (int i = 0; i < N; i++)
-            near((double)gr_data(gr_model_get(m, "p"))[i], p[i]);
+        for (int i = 0; i < N; i++) near((double)gr_data(gr_model_get(m, "p"))[i], p[i]);
     }
     gr_optim_free(o);
     gr_model_free(m);
 }
 
-static gr_model *one_param(void)
-{
-    return gr_model_build(param_model, gr_shape(N), .seed = 6);
-}
+static gr_model *one_param(void) { return gr_model_build(param_model, gr_shape(N), .seed = 6); }
 
 static double plain(double p, double g, double *s, int step) { return (void)s, (void)step, p - 0.1 * g; }
 
@@ -302,11 +277,10 @@ END_TEST
 
 START_TEST(gradients_add_up_until_they_are_cleared)
 {
-    gr_model *m = one_param();
-    gr_optim *o = gr_sgd(m, .lr = 1);
+    gr_model  *m = one_param();
+    gr_optim  *o = gr_sgd(m, .lr = 1);
     gr_tensor *x = gr_ones(gr_shape(N)), *p = gr_model_get(m, "p"), *before = gr_copy(p);
-    for (int i = 0; i < 3; i++)
-        ck_assert(gr_backward(gr_sum(param_model(m, x))));
+    for (int i = 0; i < 3; i++) ck_assert(gr_backward(gr_sum(param_model(m, x))));
     near(gr_data(gr_grad_of(p))[0], 3);
     ck_assert(gr_optim_step(o));
     near((double)gr_data(p)[0], (double)gr_data(before)[0] - 3);
@@ -324,10 +298,10 @@ END_TEST
 
 START_TEST(an_optimiser_refuses_what_is_not_whole)
 {
-    gr_model *m = one_param();
-    gr_optim *o = gr_sgd(m, .lr = 1);
+    gr_model  *m = one_param();
+    gr_optim  *o = gr_sgd(m, .lr = 1);
     gr_tensor *x = gr_ones(gr_shape(N));
-    uint64_t before = fingerprint(m);
+    uint64_t   before = fingerprint(m);
     ck_assert(!gr_optim_step(o));
     fails("optim_step: no parameter has a gradient; gr_backward comes first", GR_ERR_GRAPH);
     ck_assert(gr_backward(gr_sum(param_model(m, x))));
@@ -356,8 +330,8 @@ END_TEST
 
 START_TEST(a_parameter_changed_under_a_graph_is_refused)
 {
-    gr_model *m = one_param();
-    gr_optim *o = gr_sgd(m, .lr = 1);
+    gr_model  *m = one_param();
+    gr_optim  *o = gr_sgd(m, .lr = 1);
     gr_tensor *x = gr_ones(gr_shape(N)), *first = gr_sum(param_model(m, x)), *second = gr_sum(param_model(m, x));
     ck_assert(!isnan(gr_minimize(o, first)));
     ck_assert(!gr_backward(second));
@@ -371,13 +345,12 @@ END_TEST
 
 START_TEST(a_network_learns)
 {
-    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
-    gr_optim *o = gr_adam(net, .lr = 0.003);
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
+    gr_optim  *o = gr_adam(net, .lr = 0.003);
     gr_tensor *images, *labels;
     noise_batch(1, 32, &images, &labels);
     double first = lenet_step(net, o, images, labels), last = 0;
-    for (int step = 0; step < 60; step++)
-        last = lenet_step(net, o, images, labels);
+    for (int step = 0; step < 60; step++) last = lenet_step(net, o, images, labels);
     ck_assert(fabs(first - log(10)) < 0.2);
     ck_assert_msg(last < 0.5, "loss %g after 60 steps", last);
     gr_free(images);
@@ -409,7 +382,7 @@ static gr_tensor *unbiased(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "
 
 static void refused(gr_model *m, const char *rest)
 {
-    char text[256];
+    char     text[256];
     uint64_t before = fingerprint(m);
     ck_assert(!gr_load(m, path));
     snprintf(text, sizeof text, "load: '%s'%s", path, rest);

@@ -54,8 +54,7 @@ START_TEST(broadcasting)
                 p = p * a[k] + (a[k] == 1 ? 0 : at[k]);
                 q = q * b[k] + (b[k] == 1 ? 0 : at[k]);
             }
-            if (v[i] != gr_data(x)[p] - gr_data(z)[q])
-                ck_abort_msg("turn %d, element %lld", turn, (long long)i);
+            if (v[i] != gr_data(x)[p] - gr_data(z)[q]) ck_abort_msg("turn %d, element %lld", turn, (long long)i);
         }
     }
 }
@@ -94,7 +93,8 @@ START_TEST(functions_by_the_library)
         gr_tensor *(*fn)(gr_tensor *);
         double (*wanted)(double);
         double low, high;
-    } of[] = { { gr_exp, exp, -80, 80 }, { gr_log, log, 1e-30, 1e30 }, { gr_sqrt, sqrt, 0, 1e10 }, { gr_tanh, tanh, -10, 10 }, { gr_tanh, tanh, -1e-3, 1e-3 }, { gr_abs, fabs, -1, 1 } };
+    } of[] = { { gr_exp, exp, -80, 80 }, { gr_log, log, 1e-30, 1e30 }, { gr_sqrt, sqrt, 0, 1e10 }, { gr_tanh, tanh, -10, 10 },
+        { gr_tanh, tanh, -1e-3, 1e-3 }, { gr_abs, fabs, -1, 1 } };
     for (size_t f = 0; f < sizeof of / sizeof *of; f++)
         for (int64_t n = 1; n <= 67; n++) {
             GR_STEP;
@@ -137,7 +137,8 @@ START_TEST(gradients_at_kinks)
     HOLDS(g[0], gr_shape(3), 0, 0.5, 1);
     HOLDS(g[1], gr_shape(3), 1, 0.5, 0);
     gr_tensor *ties = gr_param(T(gr_shape(2, 3), 5, 1, 5, 2, 2, 2));
-    HOLDS(gr_grad(gr_sum(gr_max(ties, .axes = GR_DIMS(1))), ties), gr_shape(2, 3), 0.5, 0, 0.5, (gr_real)1 / 3, (gr_real)1 / 3, (gr_real)1 / 3);
+    HOLDS(gr_grad(gr_sum(gr_max(ties, .axes = GR_DIMS(1))), ties), gr_shape(2, 3), 0.5, 0, 0.5, (gr_real)1 / 3, (gr_real)1 / 3,
+        (gr_real)1 / 3);
     gr_tensor *tied = gr_param(T(gr_shape(1, 1, 2, 2), 3, 3, 3, 3));
     HOLDS(gr_grad(gr_sum(gr_max_pool2d(tied, 2)), tied), gr_shape(1, 1, 2, 2), 1, 0, 0, 0);
     gr_tensor *base = gr_param(V(0, 0, 0, 2)), *power = gr_param(V(0, 1, 2, 0));
@@ -190,24 +191,21 @@ START_TEST(reductions_by_loops)
 {
     GR_STEP;
     static const int64_t dim[4] = { 2, 3, 4, 5 };
-    gr_rng rng = gr_rng_of(1, "reductions");
-    gr_tensor *x = noise(gr_shape(2, 3, 4, 5), &rng);
+    gr_rng               rng = gr_rng_of(1, "reductions");
+    gr_tensor           *x = noise(gr_shape(2, 3, 4, 5), &rng);
     for (int mask = 1; mask < 16; mask++) {
-        double sum[120] = { 0 }, most[120];
+        double  sum[120] = { 0 }, most[120];
         gr_dims axes = { .count = 0 };
         int64_t kept[4], share = 1;
         for (int k = 0; k < 4; k++) {
             kept[k] = mask >> k & 1 ? 1 : dim[k];
             share *= mask >> k & 1 ? dim[k] : 1;
-            if (mask >> k & 1)
-                axes.at[axes.count++] = k;
+            if (mask >> k & 1) axes.at[axes.count++] = k;
         }
-        for (int i = 0; i < 120; i++)
-            most[i] = -INFINITY;
+        for (int i = 0; i < 120; i++) most[i] = -INFINITY;
         for (int64_t i = 0; i < 120; i++) {
             int64_t at[4] = { i / 60, i / 20 % 3, i / 5 % 4, i % 5 }, to = 0;
-            for (int k = 0; k < 4; k++)
-                to = to * kept[k] + (kept[k] == 1 ? 0 : at[k]);
+            for (int k = 0; k < 4; k++) to = to * kept[k] + (kept[k] == 1 ? 0 : at[k]);
             sum[to] += (double)gr_data(x)[i];
             most[to] = fmax(most[to], (double)gr_data(x)[i]);
         }
@@ -223,13 +221,11 @@ END_TEST
 START_TEST(long_sums)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "long");
-    gr_tensor *x = gr_uniform(gr_shape(1000, 1000), &rng, 0, 1);
+    gr_rng      rng = gr_rng_of(1, "long");
+    gr_tensor  *x = gr_uniform(gr_shape(1000, 1000), &rng, 0, 1);
     long double sum = 0, down = 0; /* longer than what is measured, in the build in double */
-    for (int64_t i = 0; i < 1000000; i++)
-        sum += (long double)gr_data(x)[i];
-    for (int64_t i = 0; i < 1000; i++)
-        down += (long double)gr_data(x)[1000 * i + 17];
+    for (int64_t i = 0; i < 1000000; i++) sum += (long double)gr_data(x)[i];
+    for (int64_t i = 0; i < 1000; i++) down += (long double)gr_data(x)[1000 * i + 17];
     double eps = sizeof(gr_real) == 4 ? FLT_EPSILON : DBL_EPSILON;
     ck_assert_double_eq_tol(gr_item(gr_sum(x)), (double)sum, 20 * eps * (double)sum);
     ck_assert_double_eq_tol(gr_item(gr_mean(x)), (double)sum / 1e6, 20 * eps);
@@ -356,21 +352,22 @@ START_TEST(products_by_loops)
     gr_rng rng = gr_rng_of(1, "products");
     for (int turn = 0; turn < 400; turn++) {
         GR_STEP;
-        int64_t M = 1 + gr_rng_below(&rng, 40), N = 1 + gr_rng_below(&rng, 70), K = 1 + gr_rng_below(&rng, 50), batch = 1 + gr_rng_below(&rng, 3);
-        bool ta = gr_rng_below(&rng, 2), tb = gr_rng_below(&rng, 2), shared = gr_rng_below(&rng, 2);
+        int64_t M = 1 + gr_rng_below(&rng, 40), N = 1 + gr_rng_below(&rng, 70), K = 1 + gr_rng_below(&rng, 50),
+                batch = 1 + gr_rng_below(&rng, 3);
+        bool       ta = gr_rng_below(&rng, 2), tb = gr_rng_below(&rng, 2), shared = gr_rng_below(&rng, 2);
         gr_tensor *a = noise(ta ? gr_shape(batch, K, M) : gr_shape(batch, M, K), &rng);
         gr_tensor *b = noise(tb ? gr_shape(shared ? 1 : batch, N, K) : gr_shape(shared ? 1 : batch, K, N), &rng);
         gr_tensor *y = gr_matmul(a, b, .transpose_a = ta, .transpose_b = tb);
         ck_assert(same_shape(gr_shape_of(y), gr_shape(batch, M, N)));
         for (int64_t i = 0; i < batch * M * N; i++) {
-            int64_t s = i / (M * N), m = i / N % M, n = i % N;
+            int64_t        s = i / (M * N), m = i / N % M, n = i % N;
             const gr_real *as = gr_data(a) + s * M * K, *bs = gr_data(b) + (shared ? 0 : s * K * N);
-            double sum = 0;
+            double         sum = 0;
             for (int64_t k = 0; k < K; k++)
                 sum += (double)(ta ? as[k * M + m] : as[m * K + k]) * (double)(tb ? bs[n * K + k] : bs[k * N + n]);
             if (!(fabs((double)gr_data(y)[i] - sum) <= ROUGHLY * fmax(1, fabs(sum))))
-                ck_abort_msg("(%lld,%lld,%lld) batch %lld: element %lld is %g, not %g", (long long)M, (long long)N, (long long)K, (long long)batch, (long long)i,
-                             (double)gr_data(y)[i], sum);
+                ck_abort_msg("(%lld,%lld,%lld) batch %lld: element %lld is %g, not %g", (long long)M, (long long)N, (long long)K,
+                    (long long)batch, (long long)i, (double)gr_data(y)[i], sum);
         }
     }
 }
@@ -400,9 +397,10 @@ START_TEST(pooling_by_loops)
     for (int turn = 0; turn < 200; turn++) {
         GR_STEP;
         int64_t H = 3 + gr_rng_below(&rng, 8), W = 3 + gr_rng_below(&rng, 8);
-        int KH = 1 + (int)gr_rng_below(&rng, 3), KW = 1 + (int)gr_rng_below(&rng, 3), SH = 1 + (int)gr_rng_below(&rng, 3), SW = 1 + (int)gr_rng_below(&rng, 3);
-        int PH = (int)gr_rng_below(&rng, KH / 2 + 1), PW = (int)gr_rng_below(&rng, KW / 2 + 1);
-        int64_t OH = (H + 2 * PH - KH) / SH + 1, OW = (W + 2 * PW - KW) / SW + 1;
+        int     KH = 1 + (int)gr_rng_below(&rng, 3), KW = 1 + (int)gr_rng_below(&rng, 3), SH = 1 + (int)gr_rng_below(&rng, 3),
+            SW = 1 + (int)gr_rng_below(&rng, 3);
+        int        PH = (int)gr_rng_below(&rng, KH / 2 + 1), PW = (int)gr_rng_below(&rng, KW / 2 + 1);
+        int64_t    OH = (H + 2 * PH - KH) / SH + 1, OW = (W + 2 * PW - KW) / SW + 1;
         gr_tensor *x = noise(gr_shape(2, 3, H, W), &rng);
         gr_tensor *y = gr_max_pool2d(x, 0, .size_hw = { KH, KW }, .stride_hw = { SH, SW }, .padding_hw = { PH, PW });
         ck_assert(same_shape(gr_shape_of(y), gr_shape(2, 3, OH, OW)));
@@ -413,8 +411,7 @@ START_TEST(pooling_by_loops)
                 if (h >= 0 && h < H && w >= 0 && w < W && gr_data(x)[(i / (OH * OW) * H + h) * W + w] > most)
                     most = gr_data(x)[(i / (OH * OW) * H + h) * W + w];
             }
-            if (gr_data(y)[i] != most)
-                ck_abort_msg("turn %d, element %lld", turn, (long long)i);
+            if (gr_data(y)[i] != most) ck_abort_msg("turn %d, element %lld", turn, (long long)i);
         }
     }
 }
@@ -453,13 +450,12 @@ START_TEST(refused_elementwise)
         const char *name;
         gr_tensor *(*fn)(gr_tensor *, gr_tensor *);
     } two[] = { { "add", gr_add }, { "sub", gr_sub }, { "mul", gr_mul }, { "div", gr_div }, { "pow", gr_pow }, { "maximum", gr_maximum },
-                { "eq", gr_eq }, { "ne", gr_ne }, { "lt", gr_lt }, { "le", gr_le }, { "gt", gr_gt }, { "ge", gr_ge },
-                { "conv_filt", gr_conv_filt }, { "conv_full", gr_conv_full } };
+        { "eq", gr_eq }, { "ne", gr_ne }, { "lt", gr_lt }, { "le", gr_le }, { "gt", gr_gt }, { "ge", gr_ge }, { "conv_filt", gr_conv_filt },
+        { "conv_full", gr_conv_full } };
     for (size_t k = 0; k < sizeof two / sizeof *two; k++) {
         char text[100];
         snprintf(text, sizeof text, "%s: (2,3) and (2) do not broadcast", two[k].name);
-        if (k < 12)
-            REFUSED(two[k].fn(a, b), text);
+        if (k < 12) REFUSED(two[k].fn(a, b), text);
         snprintf(text, sizeof text, "%s: input 1 is NULL", two[k].name);
         REFUSED(two[k].fn(NULL, b), text);
         snprintf(text, sizeof text, "%s: input 2 is NULL", two[k].name);
@@ -481,7 +477,7 @@ START_TEST(refused_of_one)
         const char *name;
         gr_tensor *(*fn)(gr_tensor *);
     } one[] = { { "neg", gr_neg }, { "exp", gr_exp }, { "log", gr_log }, { "sqrt", gr_sqrt }, { "abs", gr_abs }, { "sign", gr_sign },
-                { "relu", gr_relu }, { "sigmoid", gr_sigmoid }, { "tanh", gr_tanh } };
+        { "relu", gr_relu }, { "sigmoid", gr_sigmoid }, { "tanh", gr_tanh } };
     for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
         char text[100];
         snprintf(text, sizeof text, "%s: input 1 is NULL", one[k].name);
@@ -567,8 +563,10 @@ START_TEST(refused_matrices)
     REFUSED(gr_matmul(a, NULL), "matmul: input 2 is NULL");
     REFUSED(gr_matmul(a, i), "matmul: input 2 (3,1) is int32, real wanted");
     REFUSED(gr_matmul(a, b), "matmul: (2,3) and (2,3): inner sizes must be equal and leading ones broadcast");
-    REFUSED(gr_matmul(a, b, .transpose_a = true, .transpose_b = true), "matmul: (2,3)^T and (2,3)^T: inner sizes must be equal and leading ones broadcast");
-    REFUSED(gr_matmul(gr_zeros(gr_shape(2, 2, 3)), gr_zeros(gr_shape(3, 3, 2))), "matmul: (2,2,3) and (3,3,2): inner sizes must be equal and leading ones broadcast");
+    REFUSED(gr_matmul(a, b, .transpose_a = true, .transpose_b = true),
+        "matmul: (2,3)^T and (2,3)^T: inner sizes must be equal and leading ones broadcast");
+    REFUSED(gr_matmul(gr_zeros(gr_shape(2, 2, 3)), gr_zeros(gr_shape(3, 3, 2))),
+        "matmul: (2,2,3) and (3,3,2): inner sizes must be equal and leading ones broadcast");
     REFUSED(gr_matmul(gr_scalar(1), a), "matmul: () and (2,3): a scalar is no matrix");
     REFUSED(gr_linear(NULL, a), "linear: input 1 is NULL");
     REFUSED(gr_linear(a, NULL), "linear: input 2 is NULL");
@@ -584,22 +582,27 @@ END_TEST
 START_TEST(refused_convolutions)
 {
     GR_STEP;
-    gr_tensor *x = gr_zeros(gr_shape(2, 4, 5, 5)), *k = gr_zeros(gr_shape(6, 4, 3, 3)), *g = gr_zeros(gr_shape(2, 6, 3, 3)), *flat = gr_zeros(gr_shape(2, 4));
+    gr_tensor *x = gr_zeros(gr_shape(2, 4, 5, 5)), *k = gr_zeros(gr_shape(6, 4, 3, 3)), *g = gr_zeros(gr_shape(2, 6, 3, 3)),
+              *flat = gr_zeros(gr_shape(2, 4));
     REFUSED(gr_conv2d(NULL, k), "conv2d: input 1 is NULL");
     REFUSED(gr_conv2d(x, NULL), "conv2d: input 2 is NULL");
-    REFUSED(gr_conv2d(gr_reshape(gr_from_ints(gr_shape(4), (const int32_t[]){ 1, 2, 3, 4 }), gr_shape(1, 4, 1, 1)), gr_zeros(gr_shape(1, 4, 1, 1))),
-            "conv2d: input 1 (1,4,1,1) is int32, real wanted");
+    REFUSED(gr_conv2d(gr_reshape(gr_from_ints(gr_shape(4), (const int32_t[]){ 1, 2, 3, 4 }), gr_shape(1, 4, 1, 1)),
+                gr_zeros(gr_shape(1, 4, 1, 1))),
+        "conv2d: input 1 (1,4,1,1) is int32, real wanted");
     REFUSED(gr_conv2d(flat, k), "conv2d: input (2,4) has rank 2, 4 wanted");
     REFUSED(gr_conv2d(x, flat), "conv2d: kernel (2,4) has rank 2, 4 wanted");
-    REFUSED(gr_conv2d(gr_zeros(gr_shape(64, 3, 28, 28)), gr_zeros(gr_shape(6, 1, 5, 5))), "conv2d: input (64,3,28,28) has 3 channels, kernel (6,1,5,5) takes 1");
+    REFUSED(gr_conv2d(gr_zeros(gr_shape(64, 3, 28, 28)), gr_zeros(gr_shape(6, 1, 5, 5))),
+        "conv2d: input (64,3,28,28) has 3 channels, kernel (6,1,5,5) takes 1");
     REFUSED(gr_conv2d(x, k, .groups = 2), "conv2d: input (2,4,5,5) has 4 channels, kernel (6,4,3,3) takes 8");
     REFUSED(gr_conv2d(x, k, .groups = 4), "conv2d: 4 groups do not divide 4 channels and 6 filters");
     REFUSED(gr_conv2d(x, k, .bias = gr_zeros(gr_shape(5))), "conv2d: kernel (6,4,3,3) has 6 filters, bias (5) has not as many numbers");
-    REFUSED(gr_conv2d(x, k, .bias = gr_zeros(gr_shape(6, 1))), "conv2d: kernel (6,4,3,3) has 6 filters, bias (6,1) has not as many numbers");
+    REFUSED(
+        gr_conv2d(x, k, .bias = gr_zeros(gr_shape(6, 1))), "conv2d: kernel (6,4,3,3) has 6 filters, bias (6,1) has not as many numbers");
     REFUSED(gr_conv2d(x, k, .dilation = 3), "conv2d: input 5x5, padded by (0,0), is smaller than the kernel 3x3, dilated by (3,3)");
     REFUSED(gr_conv2d(x, gr_zeros(gr_shape(6, 4, 0, 3))), "conv2d: a kernel of 0x3 is empty");
     REFUSED(gr_conv2d(x, k, .stride = -1), "conv2d: stride (-1,-1), padding (0,0), dilation (1,1), groups 1: negative ones make no sense");
-    REFUSED(gr_conv2d(x, k, .padding_hw = { 0, -2 }), "conv2d: stride (1,1), padding (0,-2), dilation (1,1), groups 1: negative ones make no sense");
+    REFUSED(gr_conv2d(x, k, .padding_hw = { 0, -2 }),
+        "conv2d: stride (1,1), padding (0,-2), dilation (1,1), groups 1: negative ones make no sense");
     REFUSED(gr_conv2d(x, k, .padding = INT32_MAX), "conv2d: an option over 536870911");
     REFUSED(gr_conv2d(x, k, .act = (gr_act)-1), "conv2d: there is no activation -1");
     REFUSED(gr_conv2d_input_grad(NULL, k, 5, 5), "conv2d_input_grad: input 1 is NULL");
@@ -609,28 +612,34 @@ START_TEST(refused_convolutions)
     REFUSED(gr_conv2d_input_grad(g, k, 6, 5), "conv2d_input_grad: gradient (2,6,3,3), but convolving 6x5 by 3x3 gives (2,6,4,3)");
     REFUSED(gr_conv2d_input_grad(g, k, -6, 5), "conv2d_input_grad: there is no input of -6x5");
     REFUSED(gr_conv2d_input_grad(g, k, INT64_MAX, 5), "conv2d_input_grad: a size over 536870911");
-    REFUSED(gr_conv2d_input_grad(gr_zeros(gr_shape(2, 5, 3, 3)), k, 5, 5), "conv2d_input_grad: gradient (2,5,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
+    REFUSED(gr_conv2d_input_grad(gr_zeros(gr_shape(2, 5, 3, 3)), k, 5, 5),
+        "conv2d_input_grad: gradient (2,5,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
     REFUSED(gr_conv2d_kernel_grad(NULL, g, 3, 3), "conv2d_kernel_grad: input 1 is NULL");
     REFUSED(gr_conv2d_kernel_grad(x, NULL, 3, 3), "conv2d_kernel_grad: input 2 is NULL");
     REFUSED(gr_conv2d_kernel_grad(x, g, 2, 3), "conv2d_kernel_grad: gradient (2,6,3,3), but convolving 5x5 by 2x3 gives (2,6,4,3)");
     REFUSED(gr_conv2d_kernel_grad(x, g, 0, 3), "conv2d_kernel_grad: a kernel of 0x3 is empty");
     REFUSED(gr_conv2d_kernel_grad(x, g, 3, 3, .groups = 5), "conv2d_kernel_grad: 5 groups do not divide 4 channels and 6 filters");
-    REFUSED(gr_conv2d_kernel_grad(x, gr_zeros(gr_shape(1, 6, 3, 3)), 3, 3), "conv2d_kernel_grad: gradient (1,6,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
+    REFUSED(gr_conv2d_kernel_grad(x, gr_zeros(gr_shape(1, 6, 3, 3)), 3, 3),
+        "conv2d_kernel_grad: gradient (1,6,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
 }
 END_TEST
 
 START_TEST(refused_transposed_and_single)
 {
     GR_STEP;
-    gr_tensor *x = gr_zeros(gr_shape(2, 4, 5, 5)), *k = gr_zeros(gr_shape(4, 6, 3, 3)), *m = gr_zeros(gr_shape(2, 3)), *v = gr_zeros(gr_shape(3));
+    gr_tensor *x = gr_zeros(gr_shape(2, 4, 5, 5)), *k = gr_zeros(gr_shape(4, 6, 3, 3)), *m = gr_zeros(gr_shape(2, 3)),
+              *v = gr_zeros(gr_shape(3));
     REFUSED(gr_conv_transpose2d(NULL, k), "conv_transpose2d: input 1 is NULL");
     REFUSED(gr_conv_transpose2d(x, NULL), "conv_transpose2d: input 2 is NULL");
     REFUSED(gr_conv_transpose2d(m, k), "conv_transpose2d: input (2,3) has rank 2, 4 wanted");
     REFUSED(gr_conv_transpose2d(x, m), "conv_transpose2d: kernel (2,3) has rank 2, 4 wanted");
-    REFUSED(gr_conv_transpose2d(x, gr_zeros(gr_shape(5, 6, 3, 3))), "conv_transpose2d: input (2,4,5,5) has 4 channels, kernel (5,6,3,3) takes 5");
-    REFUSED(gr_conv_transpose2d(x, k, .bias = gr_zeros(gr_shape(4))), "conv_transpose2d: 6 channels come out, bias (4) has not as many numbers");
+    REFUSED(gr_conv_transpose2d(x, gr_zeros(gr_shape(5, 6, 3, 3))),
+        "conv_transpose2d: input (2,4,5,5) has 4 channels, kernel (5,6,3,3) takes 5");
+    REFUSED(gr_conv_transpose2d(x, k, .bias = gr_zeros(gr_shape(4))),
+        "conv_transpose2d: 6 channels come out, bias (4) has not as many numbers");
     REFUSED(gr_conv_transpose2d(x, k, .output_padding = 1), "conv_transpose2d: output_padding (1,1) must be under the stride (1,1)");
-    REFUSED(gr_conv_transpose2d(x, k, .stride = 2, .output_padding_hw = { 1, 2 }), "conv_transpose2d: output_padding (1,2) must be under the stride (2,2)");
+    REFUSED(gr_conv_transpose2d(x, k, .stride = 2, .output_padding_hw = { 1, 2 }),
+        "conv_transpose2d: output_padding (1,2) must be under the stride (2,2)");
     REFUSED(gr_conv_transpose2d(x, k, .groups = 3), "conv_transpose2d: 3 groups do not divide 18 channels and 4 filters");
     REFUSED(gr_conv_transpose2d(x, k, .padding = 9), "conv_transpose2d: there is no input of -11x-11");
     REFUSED(gr_conv_filt(v, m), "conv_filt: first operand (3) has rank 1, 2 wanted");
@@ -679,9 +688,12 @@ START_TEST(null_in_null_out)
     GR_STEP;
     gr_tensor *x = gr_param(gr_zeros(gr_shape(2, 3))), *bad = gr_add(x, gr_zeros(gr_shape(2)));
     gr_tensor *y = gr_relu(gr_linear(gr_flatten(gr_max_pool2d(gr_conv2d(bad, bad, .bias = bad), 2)), bad, .bias = bad));
-    ck_assert(!gr_mse(gr_softmax(gr_concat(GR_TENSORS(y, x), 0), 1), y) && !gr_where(y, y, x) && !gr_slice(y, 3, 2, 1) && !gr_pad(y, GR_DIMS(1)));
-    ck_assert(!gr_sum(y, .axes = GR_DIMS(5)) && !gr_argmax(y, 7) && !gr_permute(y, GR_DIMS(1)) && !gr_expand(y, gr_shape(1)) && !gr_matmul(y, x));
-    ck_assert(!gr_conv_valid(y, x) && !gr_conv_transpose2d(y, y) && !gr_cross_entropy(y, NULL) && !gr_keep(y) && !gr_detach(y) && !gr_copy(y) && !gr_param(y));
+    ck_assert(
+        !gr_mse(gr_softmax(gr_concat(GR_TENSORS(y, x), 0), 1), y) && !gr_where(y, y, x) && !gr_slice(y, 3, 2, 1) && !gr_pad(y, GR_DIMS(1)));
+    ck_assert(
+        !gr_sum(y, .axes = GR_DIMS(5)) && !gr_argmax(y, 7) && !gr_permute(y, GR_DIMS(1)) && !gr_expand(y, gr_shape(1)) && !gr_matmul(y, x));
+    ck_assert(!gr_conv_valid(y, x) && !gr_conv_transpose2d(y, y) && !gr_cross_entropy(y, NULL) && !gr_keep(y) && !gr_detach(y) &&
+              !gr_copy(y) && !gr_param(y));
     ck_assert(!gr_linear(x, gr_zeros(gr_shape(4, 3)), .bias = bad));
     ck_assert(!gr_conv2d(gr_zeros(gr_shape(1, 1, 2, 2)), gr_zeros(gr_shape(1, 1, 1, 1)), .bias = bad));
     ck_assert(!gr_conv_transpose2d(gr_zeros(gr_shape(1, 1, 2, 2)), gr_zeros(gr_shape(1, 1, 1, 1)), .bias = bad));
@@ -694,11 +706,13 @@ END_TEST
 START_TEST(overflow)
 {
     GR_STEP;
-    gr_tensor *one = gr_ones(gr_shape(1, 1)), *tall = gr_zeros(gr_shape(0, INT64_C(1) << 40)), *wide = gr_zeros(gr_shape(INT64_C(1) << 40, 0));
+    gr_tensor *one = gr_ones(gr_shape(1, 1)), *tall = gr_zeros(gr_shape(0, INT64_C(1) << 40)),
+              *wide = gr_zeros(gr_shape(INT64_C(1) << 40, 0));
     ck_assert(!gr_expand(one, gr_shape(INT64_C(1) << 40, INT64_C(1) << 40)));
     failed_with(GR_ERR_ARGUMENT, "expand: (1,1) does not repeat to (1099511627776,1099511627776)");
     REFUSED(gr_matmul(wide, tall), "matmul: shape (1099511627776,1099511627776): sizes must not be negative, nor their product too large");
-    REFUSED(gr_add(wide, gr_zeros(gr_shape(INT64_C(1) << 40, 1, 0))), "add: shape (1099511627776,1099511627776,0): sizes must not be negative, nor their product too large");
+    REFUSED(gr_add(wide, gr_zeros(gr_shape(INT64_C(1) << 40, 1, 0))),
+        "add: shape (1099511627776,1099511627776,0): sizes must not be negative, nor their product too large");
     gr_tensor *x = gr_zeros(gr_shape(1, 0, 1, 1));
     ck_assert(!gr_conv_transpose2d(x, gr_zeros(gr_shape(0, 1, 1, 1)), .padding = 100000000));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
@@ -710,7 +724,7 @@ END_TEST
 START_TEST(any_threads)
 {
     GR_STEP;
-    gr_rng rng = gr_rng_of(1, "threads");
+    gr_rng     rng = gr_rng_of(1, "threads");
     gr_tensor *x = noise(gr_shape(300, 400), &rng), *row = noise(gr_shape(400), &rng), *of[2][6];
     for (int t = 0; t < 2; t++) {
         gr_set_threads(t ? 3 : 1);
@@ -721,8 +735,7 @@ START_TEST(any_threads)
         of[t][4] = gr_softmax(x, 0);
         of[t][5] = gr_matmul(x, x, .transpose_a = true);
     }
-    for (int i = 0; i < 6; i++)
-        holds(of[0][i], gr_shape_of(of[1][i]), gr_data(of[1][i]));
+    for (int i = 0; i < 6; i++) holds(of[0][i], gr_shape_of(of[1][i]), gr_data(of[1][i]));
 }
 END_TEST
 

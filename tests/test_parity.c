@@ -17,10 +17,7 @@ enum { STEPS = 100, BATCH = 64 };
 
 static const double mean = 0.1307, std = 0.3081;
 
-static gr_dataset *drawn_digits(void)
-{
-    return gr_digits(STEPS * BATCH, 1);
-}
+static gr_dataset *drawn_digits(void) { return gr_digits(STEPS * BATCH, 1); }
 
 static const char *recorded(const char *name)
 {
@@ -31,14 +28,14 @@ static const char *recorded(const char *name)
 static void follow(gr_dataset *data, const char *name)
 {
     const char *record = gr_name("lenet-%s.txt", name), *weights = gr_name("lenet-%s.safetensors", name);
-    FILE *f = fopen(recorded(record), "r");
+    FILE       *f = fopen(recorded(record), "r");
     ck_assert_msg(f != NULL, "no %s", recorded(record));
-    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
-    gr_optim *sgd = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
+    gr_optim  *sgd = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
     gr_loader *loader = gr_loader_open(data, BATCH, .in_order = true, .mean = mean, .std = std);
     ck_assert_msg(gr_load(net, recorded(weights)), "%s", gr_error());
     gr_batch batch;
-    double strayed = 0, worst = 0;
+    double   strayed = 0, worst = 0;
     for (int step = 0; step < STEPS; step++) {
         double in_double, in_float;
         ck_assert_int_eq(fscanf(f, "%lf %lf", &in_double, &in_float), 2);
@@ -85,7 +82,8 @@ static void idx_header(FILE *f, int rank, const int64_t *dim)
     unsigned char magic[4] = { 0, 0, 8, (unsigned char)rank };
     fwrite(magic, 1, sizeof magic, f);
     for (int i = 0; i < rank; i++) {
-        unsigned char size[4] = { (unsigned char)(dim[i] >> 24), (unsigned char)(dim[i] >> 16), (unsigned char)(dim[i] >> 8), (unsigned char)dim[i] };
+        unsigned char size[4] = { (unsigned char)(dim[i] >> 24), (unsigned char)(dim[i] >> 16), (unsigned char)(dim[i] >> 8),
+            (unsigned char)dim[i] };
         fwrite(size, 1, sizeof size, f);
     }
 }
@@ -93,9 +91,8 @@ static void idx_header(FILE *f, int rank, const int64_t *dim)
 static void dump_digits(const gr_dataset *d, const char *dir)
 {
     int64_t n = gr_dataset_count(d);
-    FILE *images = fopen(gr_name("%s/images", dir), "wb"), *labels = fopen(gr_name("%s/labels", dir), "wb");
-    if (!images || !labels)
-        exit((perror(dir), 1));
+    FILE   *images = fopen(gr_name("%s/images", dir), "wb"), *labels = fopen(gr_name("%s/labels", dir), "wb");
+    if (!images || !labels) exit((perror(dir), 1));
     idx_header(images, 3, (int64_t[]){ n, 28, 28 });
     idx_header(labels, 1, &n);
     for (int64_t i = 0; i < n; i++) {
@@ -110,15 +107,14 @@ static int dump(const char *dir)
 {
     gr_dataset *d = drawn_digits();
     dump_digits(d, dir);
-    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
     gr_loader *loader = gr_loader_open(d, 8, .in_order = true, .mean = mean, .std = std);
-    gr_batch batch;
-    FILE *f = fopen(gr_name("%s/logits.txt", dir), "w");
+    gr_batch   batch;
+    FILE      *f = fopen(gr_name("%s/logits.txt", dir), "w");
     if (!f || !gr_save(net, gr_name("%s/weights.safetensors", dir)) || !gr_next_batch(loader, &batch))
         exit((fprintf(stderr, "%s: %s\n", dir, gr_error() ? gr_error() : "cannot write"), 1));
     gr_tensor *y = lenet(net, batch.images);
-    for (int i = 0; i < 80; i++)
-        fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
+    for (int i = 0; i < 80; i++) fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
     fclose(f);
     gr_loader_free(loader);
     gr_model_free(net);
@@ -128,8 +124,7 @@ static int dump(const char *dir)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--dump") == 0)
-        return dump(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--dump") == 0) return dump(argv[2]);
     Suite *s = suite_create("parity");
     TCase *c = tcase_create("parity");
     tcase_set_timeout(c, 120);

@@ -13,13 +13,12 @@ typedef struct job {
 
 static void *train(void *arg)
 {
-    job *j = arg;
-    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = j->seed);
-    gr_optim *o = j->seed % 2 ? gr_sgd(net, .lr = 0.02, .momentum = 0.9) : gr_adam(net, .lr = 0.002);
+    job       *j = arg;
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = j->seed);
+    gr_optim  *o = j->seed % 2 ? gr_sgd(net, .lr = 0.02, .momentum = 0.9) : gr_adam(net, .lr = 0.002);
     gr_tensor *images, *labels;
     noise_batch(j->seed, 16, &images, &labels);
-    for (int step = 0; step < 12; step++)
-        lenet_step(net, o, images, labels);
+    for (int step = 0; step < 12; step++) lenet_step(net, o, images, labels);
     j->result = fingerprint(net);
     j->failed = gr_error() != NULL;
     gr_free(images);
@@ -32,11 +31,9 @@ static void *train(void *arg)
 START_TEST(two_models_train_as_each_alone)
 {
     job alone[2] = { { .seed = 1 }, { .seed = 2 } }, together[2] = { { .seed = 1 }, { .seed = 2 } };
-    for (int i = 0; i < 2; i++)
-        train(&alone[i]);
+    for (int i = 0; i < 2; i++) train(&alone[i]);
     pthread_t t[2];
-    for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(pthread_create(&t[i], NULL, train, &together[i]), 0);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, train, &together[i]), 0);
     for (int i = 0; i < 2; i++) {
         pthread_join(t[i], NULL);
         ck_assert_int_eq(alone[i].failed, 0);
@@ -60,10 +57,9 @@ static void *infer(void *arg)
     reader *r = arg;
     for (int i = 0; i < 20; i++) {
         GR_STEP;
-        bool was = gr_set_recording(r->record);
+        bool       was = gr_set_recording(r->record);
         gr_tensor *y = lenet(r->net, r->images);
-        if (y)
-            memcpy(r->out, gr_data(y), sizeof r->out);
+        if (y) memcpy(r->out, gr_data(y), sizeof r->out);
         gr_set_recording(was);
     }
     r->failed = gr_error() != NULL;
@@ -73,15 +69,14 @@ static void *infer(void *arg)
 /* Also when one of the two forgets to say that nothing is to be recorded. */
 START_TEST(two_threads_share_a_model_for_inference)
 {
-    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 3);
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 3);
     gr_tensor *images, *labels;
     noise_batch(3, 16, &images, &labels);
     gr_model_eval(net);
     reader r[3] = { { .net = net, .images = images }, { .net = net, .images = images, .record = true }, { .net = net, .images = images } };
     infer(&r[2]);
     pthread_t t[2];
-    for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(pthread_create(&t[i], NULL, infer, &r[i]), 0);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, infer, &r[i]), 0);
     for (int i = 0; i < 2; i++) {
         pthread_join(t[i], NULL);
         ck_assert_int_eq(r[i].failed, 0);
@@ -118,8 +113,8 @@ static void *fail_here(void *arg)
 START_TEST(errors_and_steps_belong_to_a_thread)
 {
     pthread_t t;
-    void *failed = NULL;
-    int mark;
+    void     *failed = NULL;
+    int       mark;
     ck_assert_int_eq(pthread_create(&t, NULL, fail_here, &mark), 0);
     pthread_join(t, &failed);
     ck_assert_ptr_eq(failed, &mark);
@@ -139,8 +134,8 @@ static void *leave_things_open(void *arg)
 START_TEST(a_thread_that_ends_leaves_nothing_live)
 {
     pthread_t t;
-    void *fine = NULL;
-    size_t before = gr_memory().live;
+    void     *fine = NULL;
+    size_t    before = gr_memory().live;
     ck_assert_int_eq(pthread_create(&t, NULL, leave_things_open, &before), 0);
     pthread_join(t, &fine);
     ck_assert_ptr_nonnull(fine);

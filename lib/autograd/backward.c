@@ -12,19 +12,16 @@
 static gr_tensor *copy_of(const gr_tensor *g)
 {
     gr_tensor *copy = gr__tensor(GR_REAL, &g->shape, "backward");
-    if (copy)
-        memcpy(copy->data, g->data, (size_t)copy->count * sizeof(gr_real));
+    if (copy) memcpy(copy->data, g->data, (size_t)copy->count * sizeof(gr_real));
     return copy;
 }
 
 /* A gradient that the leaf can call its own: not shared with a slot, the user, or another leaf. */
 static bool make_own(gr__goal *go)
 {
-    if (!go->g || go->t->grad || gr__sole(go->g))
-        return true;
+    if (!go->g || go->t->grad || gr__sole(go->g)) return true;
     gr_tensor *copy = copy_of(go->g);
-    if (!copy)
-        return false;
+    if (!copy) return false;
     gr__unref(go->g);
     go->g = copy;
     return true;
@@ -34,8 +31,7 @@ static bool commit(gr__pass *p)
 {
     size_t n = gr__length(p->goals);
     for (size_t i = 0; i < n; i++)
-        if (!make_own(&p->goals[i]))
-            return false;
+        if (!make_own(&p->goals[i])) return false;
     for (size_t i = 0; i < n; i++) {
         gr__goal *go = &p->goals[i];
         if (go->t->grad && go->g) {
@@ -52,13 +48,11 @@ static bool commit(gr__pass *p)
 bool gr_backward_(gr_backward_options o)
 {
     gr_tensor *loss = o.loss;
-    if (!loss)
-        return gr__fail(GR_ERR_ARGUMENT, "backward: the loss is NULL");
+    if (!loss) return gr__fail(GR_ERR_ARGUMENT, "backward: the loss is NULL");
     if (loss->dtype != GR_REAL || !gr__tracked(loss))
         return gr__fail(GR_ERR_GRAPH, "backward: the loss %s depends on no parameter, or was made without recording", GR__TEXT(loss));
     gr_step step = gr_step_begin();
-    if (step.depth == 0)
-        return false;
+    if (step.depth == 0) return false;
     gr__pass p = gr__pass_begin(loss);
     p.leaves = true;
     p.retain = o.retain_graph;
@@ -68,10 +62,7 @@ bool gr_backward_(gr_backward_options o)
     return good;
 }
 
-gr_tensor *gr_grad_of(const gr_tensor *t)
-{
-    return t ? t->grad : NULL;
-}
+gr_tensor *gr_grad_of(const gr_tensor *t) { return t ? t->grad : NULL; }
 
 void gr_clear_grad(gr_tensor *t)
 {
@@ -96,9 +87,8 @@ gr_tensor *gr_retain_grad(gr_tensor *t)
 /* A tensor of its own in the user's step, though a rule may have handed the same gradient on to several, or the user's grad_output. */
 static gr_tensor *fresh(const gr__pass *p, gr_tensor *g)
 {
-    if (!p->create)
-        return gr__own(gr__sole(g) ? gr__view(g, &g->shape, 0, "grad") : copy_of(g));
-    bool was = gr_set_recording(true);
+    if (!p->create) return gr__own(gr__sole(g) ? gr__view(g, &g->shape, 0, "grad") : copy_of(g));
+    bool       was = gr_set_recording(true);
     gr_tensor *gx = gr_reshape(g, g->shape);
     gr_set_recording(was);
     return gx;
@@ -108,23 +98,21 @@ static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **
 {
     for (int i = 0; i < n; i++)
         if (!gr__pass_goal(p, x[i])->g && !allow_unused)
-            return gr__fail(GR_ERR_GRAPH, "grad: the result does not depend on tensor %d %s; .allow_unused gives zeros", i + 1, GR__TEXT(x[i]));
+            return gr__fail(
+                GR_ERR_GRAPH, "grad: the result does not depend on tensor %d %s; .allow_unused gives zeros", i + 1, GR__TEXT(x[i]));
     for (int i = 0; i < n; i++) {
         gr_tensor *g = gr__pass_goal(p, x[i])->g;
         gx[i] = !g ? gr__constant(&x[i]->shape, 0) : fresh(p, g);
-        if (!gx[i])
-            return false;
+        if (!gx[i]) return false;
     }
     return true;
 }
 
 static bool check(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
 {
-    if (!y || !x || !gx || n < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "grad: %s", !y ? "the result is NULL" : "no tensor to differentiate by");
+    if (!y || !x || !gx || n < 1) return gr__fail(GR_ERR_ARGUMENT, "grad: %s", !y ? "the result is NULL" : "no tensor to differentiate by");
     for (int i = 0; i < n; i++)
-        if (!x[i])
-            return gr__fail(GR_ERR_ARGUMENT, "grad: tensor %d is NULL", i + 1);
+        if (!x[i]) return gr__fail(GR_ERR_ARGUMENT, "grad: tensor %d is NULL", i + 1);
     if (y->dtype != GR_REAL || !gr__tracked(y))
         return gr__fail(GR_ERR_GRAPH, "grad: the result %s depends on no parameter, or was made without recording", GR__TEXT(y));
     return true;
@@ -132,18 +120,15 @@ static bool check(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx
 
 bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
 {
-    if (!check(y, x, n, gx))
-        return false;
+    if (!check(y, x, n, gx)) return false;
     gr__pass p = gr__pass_begin(y);
     p.create = o.create_graph;
     p.retain = o.retain_graph || o.create_graph;
     bool good = true;
-    for (int i = 0; good && i < n; i++)
-        good = gr__pass_goal(&p, x[i]) || gr__pass_add_goal(&p, x[i]);
+    for (int i = 0; good && i < n; i++) good = gr__pass_goal(&p, x[i]) || gr__pass_add_goal(&p, x[i]);
     good = good && gr__pass_run(&p, y, o.grad_output) && hand_out(&p, x, n, gx, o.allow_unused);
     gr__pass_end(&p);
-    for (int i = 0; !good && i < n; i++)
-        gx[i] = NULL;
+    for (int i = 0; !good && i < n; i++) gx[i] = NULL;
     return good;
 }
 
@@ -158,17 +143,11 @@ gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o)
 bool gr_set_recording(bool on)
 {
     gr__thread *me = gr__self();
-    bool was = !me->no_grad;
+    bool        was = !me->no_grad;
     me->no_grad = !on;
     return was;
 }
 
-void gr_restore_recording(const bool *was)
-{
-    gr_set_recording(*was);
-}
+void gr_restore_recording(const bool *was) { gr_set_recording(*was); }
 
-void gr_detect_anomaly(bool on)
-{
-    gr__self()->anomaly = on;
-}
+void gr_detect_anomaly(bool on) { gr__self()->anomaly = on; }

@@ -14,17 +14,13 @@
 
 /* ---- goals --------------------------------------------------------------------------------------------------------------------- */
 
-gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t)
-{
-    return t->pass == p->id ? &p->goals[t->slot] : NULL;
-}
+gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t) { return t->pass == p->id ? &p->goals[t->slot] : NULL; }
 
 bool gr__pass_add_goal(gr__pass *p, gr_tensor *t)
 {
     gr__goal new = { .t = t, .was_pass = t->pass, .was_slot = t->slot };
     size_t at = gr__length(p->goals);
-    if (!gr__push(&p->goals, &new, sizeof new))
-        return gr__fail_memory("backward", sizeof new);
+    if (!gr__push(&p->goals, &new, sizeof new)) return gr__fail_memory("backward", sizeof new);
     gr__ref(t);
     t->pass = p->id;
     t->slot = at;
@@ -78,8 +74,7 @@ static bool add_to(const gr__pass *p, gr_tensor **slot, gr_tensor *g)
         return true;
     }
     gr_tensor *sum = gr_add(*slot, g);
-    if (!sum)
-        return false;
+    if (!sum) return false;
     gr__unref(*slot);
     put_in(p, slot, sum);
     return true;
@@ -94,10 +89,8 @@ static bool reachable(const gr__pass *p, const gr__node *nd)
 static bool wants(const gr__pass *p, const gr__node *nd, int i)
 {
     const gr_tensor *t = nd->in[i];
-    if (gr__names(nd->op->constant, i))
-        return false;
-    if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach]))
-        return true;
+    if (gr__names(nd->op->constant, i)) return false;
+    if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach])) return true;
     return gr__pass_goal(p, t) || (p->leaves && t->param);
 }
 
@@ -105,8 +98,7 @@ static bool deliver(gr__pass *p, gr_tensor *t, gr_tensor *g)
 {
     if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach]))
         return add_to(p, &p->slot[t->node->index - p->root->reach], g);
-    if (!gr__pass_goal(p, t) && !gr__pass_add_goal(p, t))
-        return false;
+    if (!gr__pass_goal(p, t) && !gr__pass_add_goal(p, t)) return false;
     return add_to(p, &gr__pass_goal(p, t)->g, g);
 }
 
@@ -117,8 +109,8 @@ static bool unchanged(const gr__node *nd)
     for (int i = 0; i <= nd->n; i++) {
         const gr_tensor *t = i < nd->n ? nd->in[i] : nd->out;
         if (gr__version_of(t) != nd->version[i])
-            return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded", i < nd->n ? "an input" : "the result", GR__TEXT(t),
-                            nd->op->name);
+            return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded", i < nd->n ? "an input" : "the result",
+                GR__TEXT(t), nd->op->name);
     }
     return true;
 }
@@ -128,21 +120,20 @@ static bool all_finite(const gr__node *nd, int i, const gr_tensor *g)
     const gr_real *v = gr__reals(g);
     for (int64_t e = 0; e < g->count; e++)
         if (!isfinite(v[e]))
-            return gr__fail(GR_ERR_NUMBER, "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name, (double)v[e], (long long)e, i + 1,
-                            GR__TEXT(g));
+            return gr__fail(GR_ERR_NUMBER, "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
+                (double)v[e], (long long)e, i + 1, GR__TEXT(g));
     return true;
 }
 
 static bool input_gradient(gr__pass *p, gr__node *nd, int i, gr_tensor *g)
 {
     const gr_shape *shape = &nd->in[i]->shape;
-    gr_tensor *gi = nd->op->vjp(nd, i, g);
-    if (gi && nd->op->broadcasts && !gr__same_shape(&gi->shape, shape))
-        gi = gr__sum_to(gi, shape);
-    if (!gi)
-        return gr__fail(GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
+    gr_tensor      *gi = nd->op->vjp(nd, i, g);
+    if (gi && nd->op->broadcasts && !gr__same_shape(&gi->shape, shape)) gi = gr__sum_to(gi, shape);
+    if (!gi) return gr__fail(GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
     if (!gr__same_shape(&gi->shape, shape))
-        return gr__fail(GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s", nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
+        return gr__fail(
+            GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s", nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
     return (!p->me->anomaly || all_finite(nd, i, gi)) && deliver(p, nd->in[i], gi);
 }
 
@@ -150,29 +141,24 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
 {
     gr__goal *asked = gr__pass_goal(p, nd->out);
     if (asked || (p->leaves && nd->out->retain_grad)) {
-        if (!asked && !gr__pass_add_goal(p, nd->out))
-            return false;
-        if (!add_to(p, &gr__pass_goal(p, nd->out)->g, g))
-            return false;
+        if (!asked && !gr__pass_add_goal(p, nd->out)) return false;
+        if (!add_to(p, &gr__pass_goal(p, nd->out)->g, g)) return false;
     }
     if (asked && !p->leaves && gr__length(p->goals) == 1)
         return true; /* nothing below is asked for, so what has become of it does not matter */
     if (nd->used)
-        return gr__fail(GR_ERR_GRAPH, "backward: the history of %s %s was used up by an earlier backward; keep it with .retain_graph", nd->op->name,
-                        GR__TEXT(nd->out));
-    if (!unchanged(nd))
-        return false;
+        return gr__fail(GR_ERR_GRAPH, "backward: the history of %s %s was used up by an earlier backward; keep it with .retain_graph",
+            nd->op->name, GR__TEXT(nd->out));
+    if (!unchanged(nd)) return false;
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
-    bool good = p->create || step.depth > 0;
+    bool    good = p->create || step.depth > 0;
     p->node_step = p->create ? NULL : p->me->step;
     nd->left = NULL;
-    for (int i = 0; good && i < nd->n; i++)
-        good = !wants(p, nd, i) || input_gradient(p, nd, i, g);
+    for (int i = 0; good && i < nd->n; i++) good = !wants(p, nd, i) || input_gradient(p, nd, i, g);
     nd->left = NULL;
     p->node_step = NULL;
     gr_step_end(&step);
-    if (good && !p->retain)
-        gr__node_use_up(nd);
+    if (good && !p->retain) gr__node_use_up(nd);
     return good;
 }
 
@@ -183,10 +169,9 @@ static bool scan(gr__pass *p)
     p->me->in_vjp = true;
     for (size_t i = p->nodes; good && i-- > 0;) {
         gr_tensor *g = p->slot[i];
-        gr__node *nd = p->me->tape[p->root->reach + i];
+        gr__node  *nd = p->me->tape[p->root->reach + i];
         p->slot[i] = NULL;
-        if (g)
-            good = visit(p, nd, g);
+        if (g) good = visit(p, nd, g);
         gr__unref(g);
     }
     p->me->no_grad = recording;
@@ -201,8 +186,7 @@ static void mark_wanted(gr__pass *p)
     for (size_t i = 0; i < p->nodes; i++) {
         const gr__node *nd = p->me->tape[p->root->reach + i];
         p->wanted[i] = gr__pass_goal(p, nd->out) || nd->used; /* used: no longer known whether on a path, an error if it is met */
-        for (int k = 0; k < nd->n && !p->wanted[i]; k++)
-            p->wanted[i] = wants(p, nd, k);
+        for (int k = 0; k < nd->n && !p->wanted[i]; k++) p->wanted[i] = wants(p, nd, k);
     }
 }
 
@@ -213,12 +197,9 @@ static bool seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
     if (grad_output && (grad_output->dtype != GR_REAL || !gr__same_shape(&grad_output->shape, &y->shape)))
         return gr__fail(GR_ERR_GRAPH, "backward: the result is %s, .grad_output %s", GR__TEXT(y), GR__TEXT(grad_output));
     gr_tensor *g = grad_output ? gr__ref(grad_output) : gr__tensor(GR_REAL, &y->shape, "backward");
-    if (!g)
-        return false;
-    if (!grad_output)
-        gr__reals(g)[0] = 1;
-    if (p->create && !grad_output)
-        gr__own(gr__ref(g)); /* a rule may record it, or hand it on as it is */
+    if (!g) return false;
+    if (!grad_output) gr__reals(g)[0] = 1;
+    if (p->create && !grad_output) gr__own(gr__ref(g)); /* a rule may record it, or hand it on as it is */
     bool good = deliver(p, y, g);
     gr__unref(g);
     return good;
@@ -227,7 +208,7 @@ static bool seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 /* Slots, marks, the scan. */
 bool gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 {
-    bool marks = !p->leaves;
+    bool   marks = !p->leaves;
     size_t bytes = p->nodes * sizeof *p->slot, mark_bytes = marks ? p->nodes : 0;
     if (p->nodes > 0) {
         p->slot = gr__alloc(bytes);
@@ -238,12 +219,10 @@ bool gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
             return gr__fail_memory("backward", bytes);
         }
         memset(p->slot, 0, bytes);
-        if (marks)
-            mark_wanted(p);
+        if (marks) mark_wanted(p);
     }
     bool good = seed(p, y, grad_output) && scan(p);
-    for (size_t i = 0; i < p->nodes; i++)
-        gr__unref(p->slot[i]);
+    for (size_t i = 0; i < p->nodes; i++) gr__unref(p->slot[i]);
     gr__release(p->slot, bytes);
     gr__release(p->wanted, mark_bytes);
     return good;
@@ -251,10 +230,10 @@ bool gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 
 gr__pass gr__pass_begin(const gr_tensor *y)
 {
-    gr__thread *me = gr__self();
+    gr__thread                 *me = gr__self();
     static atomic_uint_fast64_t passes; /* tensors that threads share must not take one's pass for another's */
-    static gr__node none = { .index = 0, .reach = 1 };
-    gr__pass p = { .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none };
+    static gr__node             none = { .index = 0, .reach = 1 };
+    gr__pass                    p = { .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none };
     p.goals = me->spare;
     me->spare = NULL;
     p.nodes = y->node ? y->node->index - y->node->reach + 1 : 0;

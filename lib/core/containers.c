@@ -16,8 +16,7 @@ static _Thread_local jmp_buf *when_full;
 static void *grow(void *p, size_t size)
 {
     void *q = realloc(p, size);
-    if (!q && when_full)
-        longjmp(*when_full, 1);
+    if (!q && when_full) longjmp(*when_full, 1);
     return q;
 }
 
@@ -63,23 +62,18 @@ bool gr__push(void *array, const void *item, size_t size)
     void *a;
     memcpy(&a, array, sizeof a);
     if (!a || stbds_header(a)->length == stbds_header(a)->capacity) {
-        if (!make_room(&a, size))
-            return false;
+        if (!make_room(&a, size)) return false;
         memcpy(array, &a, sizeof a);
     }
     memcpy((char *)a + size * stbds_header(a)->length++, item, size);
     return true;
 }
 
-size_t gr__length(const void *array)
-{
-    return array ? stbds_header(array)->length : 0;
-}
+size_t gr__length(const void *array) { return array ? stbds_header(array)->length : 0; }
 
 void gr__cut(void *array, size_t length)
 {
-    if (array)
-        stbds_header(array)->length = length;
+    if (array) stbds_header(array)->length = length;
 }
 
 void gr__drop(void *array)
@@ -110,8 +104,7 @@ static bool put(gr__map *m, char *key, void *value)
     pthread_mutex_lock(&seed);
     bool room = !setjmp(here);
     when_full = room ? &here : NULL;
-    if (room)
-        shput(m->entries, key, value);
+    if (room) shput(m->entries, key, value);
     when_full = NULL;
     pthread_mutex_unlock(&seed);
     return room;
@@ -121,10 +114,8 @@ static bool put(gr__map *m, char *key, void *value)
 static bool reserve(gr__map *m)
 {
     void *items = m->entries - 1;
-    if (stbds_header(items)->length < stbds_header(items)->capacity)
-        return true;
-    if (!make_room(&items, sizeof(entry)))
-        return false;
+    if (stbds_header(items)->length < stbds_header(items)->capacity) return true;
+    if (!make_room(&items, sizeof(entry))) return false;
     m->entries = (entry *)items + 1;
     return true;
 }
@@ -156,10 +147,10 @@ static entry *find(const gr__map *m, const char *key)
 {
     union {
         const char *in;
-        void *out;
+        void       *out;
     } name = { .in = key };
     ptrdiff_t at;
-    entry *e = stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
+    entry    *e = stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
     return at < 0 ? NULL : &e[at];
 }
 
@@ -171,12 +162,10 @@ bool gr__map_put(gr__map *m, const char *key, void *value)
         return true;
     }
     size_t size = strlen(key) + 1;
-    char *copy = malloc(size);
-    if (!copy)
-        return false;
+    char  *copy = malloc(size);
+    if (!copy) return false;
     memcpy(copy, key, size);
-    if (reserve(m) && put(m, copy, value))
-        return true;
+    if (reserve(m) && put(m, copy, value)) return true;
     free(copy);
     return false;
 }
@@ -189,10 +178,8 @@ void *gr__map_get(const gr__map *m, const char *key)
 
 void gr__map_free(gr__map *m)
 {
-    if (!m)
-        return;
-    for (ptrdiff_t i = 0; i < shlen(m->entries); i++)
-        free(m->entries[i].key);
+    if (!m) return;
+    for (ptrdiff_t i = 0; i < shlen(m->entries); i++) free(m->entries[i].key);
     shfree(m->entries);
     free(m);
 }

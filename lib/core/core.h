@@ -35,17 +35,17 @@ void  gr__memory_thread_end(void);
 
 /* ---- containers.c: stb_ds with a growth that can fail ------------------------------------------------------------------------ */
 
-bool gr__push(void *array, const void *item, size_t size); /* array: pointer to a stb_ds array of items of that size; false: no memory */
+bool   gr__push(void *array, const void *item, size_t size); /* array: pointer to a stb_ds array of items of that size; false: no memory */
 size_t gr__length(const void *array);
-void gr__cut(void *array, size_t length);  /* array itself; keeps its room */
-void gr__drop(void *array);                /* pointer to the array: freed and NULL */
+void   gr__cut(void *array, size_t length); /* array itself; keeps its room */
+void   gr__drop(void *array);               /* pointer to the array: freed and NULL */
 
 /* A map from strings (copied) to non-NULL pointers. */
 typedef struct gr__map gr__map;
-gr__map *gr__map_new(void);
-bool     gr__map_put(gr__map *m, const char *key, void *value);
-void    *gr__map_get(const gr__map *m, const char *key); /* reads only: threads may share a map that none changes */
-void     gr__map_free(gr__map *m);
+gr__map               *gr__map_new(void);
+bool                   gr__map_put(gr__map *m, const char *key, void *value);
+void                  *gr__map_get(const gr__map *m, const char *key); /* reads only: threads may share a map that none changes */
+void                   gr__map_free(gr__map *m);
 
 /* ---- shape.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -60,7 +60,7 @@ void    gr__strides(const gr_shape *s, int64_t *stride);
 typedef struct gr__storage {
     atomic_int  refs;
     atomic_uint version;
-    size_t      bytes;             /* of this header and the data */
+    size_t      bytes; /* of this header and the data */
     _Alignas(64) unsigned char data[];
 } gr__storage;
 
@@ -76,11 +76,11 @@ struct gr_tensor {
     gr_shape     shape;
     gr__storage *storage;
     void        *data;
-    gr__node    *node;  /* what made it, while its step lasts; NULL for a leaf */
+    gr__node    *node; /* what made it, while its step lasts; NULL for a leaf */
     gr_tensor   *grad;
-    gr__step    *owner; /* NULL: the caller's, or nobody's but the references' */
+    gr__step    *owner;       /* NULL: the caller's, or nobody's but the references' */
     gr_tensor   *prev, *next; /* in the owner's list */
-    uint64_t     pass;  /* the backward pass that has a slot for this leaf, and which */
+    uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
 };
 
@@ -91,70 +91,67 @@ void       gr__unref(gr_tensor *t); /* NULL allowed */
 gr_real   *gr__reals(const gr_tensor *t);
 int32_t   *gr__ints(const gr_tensor *t);
 unsigned   gr__version_of(const gr_tensor *t);
-void       gr__touch(gr_tensor *t); /* its values are about to change */
+void       gr__touch(gr_tensor *t);      /* its values are about to change */
 bool       gr__sole(const gr_tensor *t); /* one reference, and storage that nobody shares: free to be changed */
 bool       gr__tracked(const gr_tensor *t);
 
 /* ---- step.c: what a thread has ------------------------------------------------------------------------------------------------ */
 
 struct gr__step {
-    gr__step  *outer;
-    int        depth;   /* 0: the thread's base step */
-    gr_tensor *tensors; /* owned, newest first */
-    size_t     mark;    /* the tape's length when the step began */
+    gr__step          *outer;
+    int                depth;   /* 0: the thread's base step */
+    gr_tensor         *tensors; /* owned, newest first */
+    size_t             mark;    /* the tape's length when the step began */
     struct gr__string *strings;
 };
 
 enum { GR__READY_STEPS = 16 };
 
 typedef struct gr__thread {
-    gr__step     base, *step; /* step: the innermost; NULL until the thread's first call */
-    gr__step     ready[GR__READY_STEPS]; /* for the first depths, so that opening them cannot fail */
-    gr__node   **tape;        /* stb_ds array, append order is topological order */
-    bool         no_grad, anomaly, in_vjp;
-    void        *spare;       /* an empty stb_ds array, kept by one backward pass for the next */
+    gr__step   base, *step;            /* step: the innermost; NULL until the thread's first call */
+    gr__step   ready[GR__READY_STEPS]; /* for the first depths, so that opening them cannot fail */
+    gr__node **tape;                   /* stb_ds array, append order is topological order */
+    bool       no_grad, anomaly, in_vjp;
+    void      *spare; /* an empty stb_ds array, kept by one backward pass for the next */
 } gr__thread;
 
 gr__thread *gr__self(void);
-gr_tensor  *gr__own(gr_tensor *t);    /* a result: belongs to the innermost step from here on; NULL allowed */
+gr_tensor  *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
 gr_tensor  *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step, else the caller's */
-void        gr__disown(gr_tensor *t); /* out of its step; its reference is the caller's */
-char       *gr__string(size_t bytes); /* lives as the step's tensors do */
+void        gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
+char       *gr__string(size_t bytes);   /* lives as the step's tensors do */
 
 /* ---- tape.c ------------------------------------------------------------------------------------------------------------------- */
 
 /* An op, beside its code. */
 typedef struct gr__op {
     const char *name;
-    const char *equation; /* forward and backward, for people */
-    bool (*shape)(gr__node *nd, gr_shape *y);     /* checks inputs and arguments, gives the result's shape */
-    bool (*forward)(gr__node *nd, gr_tensor *y);  /* fills y; may leave nd->saved if nd->record */
+    const char *equation;                                 /* forward and backward, for people */
+    bool (*shape)(gr__node *nd, gr_shape *y);             /* checks inputs and arguments, gives the result's shape */
+    bool (*forward)(gr__node *nd, gr_tensor *y);          /* fills y; may leave nd->saved if nd->record */
     gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g); /* the gradient for input i, made of public ops */
-    unsigned constant;   /* bit i: input i has no gradient */
-    unsigned ints;       /* bit i: input i is int32 (else real) */
-    size_t   kernel;     /* of the element-wise families: where in gr__kernels the loop stands */
-    bool     moves;      /* moves elements of any type: the result's type is the first input's */
-    bool     broadcasts; /* the driver sums a gradient back to its input's shape */
+    unsigned constant;                                    /* bit i: input i has no gradient */
+    unsigned ints;                                        /* bit i: input i is int32 (else real) */
+    size_t   kernel;                                      /* of the element-wise families: where in gr__kernels the loop stands */
+    bool     moves;                                       /* moves elements of any type: the result's type is the first input's */
+    bool     broadcasts;                                  /* the driver sums a gradient back to its input's shape */
 } gr__op;
 
 /* Whether a mask of inputs names input i; it can name the first 32. */
-static inline bool gr__names(unsigned mask, int i)
-{
-    return i < 32 && (mask >> i & 1);
-}
+static inline bool gr__names(unsigned mask, int i) { return i < 32 && (mask >> i & 1); }
 
 struct gr__node {
     const gr__op *op;
     const void   *args; /* the op's own struct */
     gr_tensor   **in;
     gr_tensor    *out;
-    gr_tensor    *saved;      /* what forward left for backward */
-    gr_tensor    *left;       /* what vjp leaves for the later inputs of the same visit */
-    unsigned     *version;    /* of every input, then of the result */
+    gr_tensor    *saved;        /* what forward left for backward */
+    gr_tensor    *left;         /* what vjp leaves for the later inputs of the same visit */
+    unsigned     *version;      /* of every input, then of the result */
     size_t        index, reach; /* place on the tape; the lowest place that backward from here can reach */
     size_t        bytes;
-    gr_dtype      dtype;      /* the result's; the shape rule may change it */
-    int64_t       offset;     /* the shape rule of a view: where in input 0; -1: own storage */
+    gr_dtype      dtype;  /* the result's; the shape rule may change it */
+    int64_t       offset; /* the shape rule of a view: where in input 0; -1: own storage */
     int           n;
     bool          record, used; /* used: backward has been through, and released what it held */
 };
@@ -162,24 +159,23 @@ struct gr__node {
 /* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
 bool       gr__given(const char *name, int n, gr_tensor *const *in); /* for a check that needs the inputs before the call */
-void       gr__node_use_up(gr__node *nd);    /* backward is through with it */
+void       gr__node_use_up(gr__node *nd);                            /* backward is through with it */
 void       gr__tape_cut(gr__thread *me, size_t length);
-
 
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
 
 typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
-void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
-int  gr__processors(void);
+void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
+int          gr__processors(void);
 
 /* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
 
-const gr__kernels *gr__k(void);   /* NULL with the error set */
+const gr__kernels *gr__k(void); /* NULL with the error set */
 
 /* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
-void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
+void         gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
 /* Every phase and task of a plan that costs so many multiply-adds. false: no memory for its work space. */
 typedef void gr__planned(const void *arg, int phase, int64_t task, void *shared, void *scratch);
-bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
+bool         gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
 
 #endif

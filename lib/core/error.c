@@ -10,43 +10,26 @@ static _Thread_local struct {
 
 static _Atomic(void (*)(const char *)) handler;
 
-const char *gr_error(void)
-{
-    return pending.code == GR_OK ? NULL : pending.message;
-}
+const char *gr_error(void) { return pending.code == GR_OK ? NULL : pending.message; }
 
-gr_code gr_error_code(void)
-{
-    return pending.code;
-}
+gr_code gr_error_code(void) { return pending.code; }
 
-void gr_clear_error(void)
-{
-    pending.code = GR_OK;
-}
+void gr_clear_error(void) { pending.code = GR_OK; }
 
-void gr_on_error(void (*fn)(const char *message))
-{
-    atomic_store(&handler, fn);
-}
+void gr_on_error(void (*fn)(const char *message)) { atomic_store(&handler, fn); }
 
-bool gr__failed(void)
-{
-    return pending.code != GR_OK;
-}
+bool gr__failed(void) { return pending.code != GR_OK; }
 
 bool gr__fail(gr_code code, const char *format, ...)
 {
-    if (pending.code != GR_OK)
-        return false;
+    if (pending.code != GR_OK) return false;
     va_list ap;
     va_start(ap, format);
     vsnprintf(pending.message, sizeof pending.message, format, ap);
     va_end(ap);
     pending.code = code;
     void (*fn)(const char *) = atomic_load(&handler);
-    if (fn)
-        fn(pending.message);
+    if (fn) fn(pending.message);
     return false;
 }
 
@@ -58,11 +41,10 @@ bool gr__fail_memory(const char *what, size_t bytes)
 gr__text gr__shape_text(const gr_shape *s)
 {
     gr__text t;
-    int rank = s->rank < 0 ? 0 : s->rank > GR_MAX_DIMS ? GR_MAX_DIMS : s->rank;
-    size_t at = 0;
+    int      rank = s->rank < 0 ? 0 : s->rank > GR_MAX_DIMS ? GR_MAX_DIMS : s->rank;
+    size_t   at = 0;
     t.s[at++] = '(';
-    for (int i = 0; i < rank; i++)
-        at += (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+    for (int i = 0; i < rank; i++) at += (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
     snprintf(t.s + at, sizeof t.s - at, ")");
     return t;
 }

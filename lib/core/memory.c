@@ -42,7 +42,7 @@ static struct {
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static _Thread_local bin local[LOCAL_CLASSES];
-static atomic_size_t live, peak, system_bytes, system_calls;
+static atomic_size_t     live, peak, system_bytes, system_calls;
 
 /* The class of a size, and the size that its blocks have. */
 static int class_of(size_t bytes, size_t *size)
@@ -53,7 +53,7 @@ static int class_of(size_t bytes, size_t *size)
         return (int)units - 1;
     }
     units--;
-    int octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
+    int    octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
     size_t quarter = (size_t)4 << octave;
     size_t part = (units - ((size_t)FINE << octave) + quarter - 1) / quarter; /* 1 .. 4 */
     *size = (((size_t)FINE << octave) + part * quarter + 1) * UNIT;
@@ -75,7 +75,7 @@ static bool recycling(void)
 {
     enum { UNKNOWN, RECYCLE, SYSTEM };
     static atomic_int mode;
-    int now = atomic_load_explicit(&mode, memory_order_relaxed);
+    int               now = atomic_load_explicit(&mode, memory_order_relaxed);
     if (now == UNKNOWN) {
         const char *wish = getenv("GRADUS_MEMORY");
         now = wish ? (strcmp(wish, "system") == 0 ? SYSTEM : RECYCLE) : SANITIZED ? SYSTEM : RECYCLE;
@@ -92,12 +92,10 @@ static void *take_shared(int class, size_t size)
         pool.head[class] = b->next;
         return b;
     }
-    if (size > SLAB / 8)
-        return from_system(size);
+    if (size > SLAB / 8) return from_system(size);
     if ((size_t)(pool.slab_end - pool.slab) < size) {
         unsigned char *fresh = from_system(SLAB);
-        if (!fresh)
-            return NULL;
+        if (!fresh) return NULL;
         pool.slab = fresh; /* the old slab's rest, under 8 KiB, is given up */
         pool.slab_end = fresh + SLAB;
     }
@@ -116,8 +114,7 @@ static void count_live(size_t size)
 
 void *gr__alloc(size_t bytes)
 {
-    if (bytes > (size_t)1 << 46)
-        return NULL;
+    if (bytes > (size_t)1 << 46) return NULL;
     size_t size;
     int class = class_of(bytes, &size);
     void *p;
@@ -132,8 +129,7 @@ void *gr__alloc(size_t bytes)
         p = take_shared(class, size);
         pthread_mutex_unlock(&pool.lock);
     }
-    if (p)
-        count_live(size);
+    if (p) count_live(size);
     return p;
 }
 
@@ -153,8 +149,7 @@ static void hand_over(int class, int left)
 
 void gr__release(void *p, size_t bytes)
 {
-    if (!p)
-        return;
+    if (!p) return;
     size_t size;
     int class = class_of(bytes, &size);
     atomic_fetch_sub_explicit(&live, size, memory_order_relaxed);
@@ -168,8 +163,7 @@ void gr__release(void *p, size_t bytes)
         b->next = local[class].head;
         local[class].head = b;
         int most = (int)(LOCAL_MOST / size);
-        if (++local[class].count > most)
-            hand_over(class, most / 2);
+        if (++local[class].count > most) hand_over(class, most / 2);
         return;
     }
     pthread_mutex_lock(&pool.lock);
@@ -180,8 +174,7 @@ void gr__release(void *p, size_t bytes)
 
 void gr__memory_thread_end(void)
 {
-    for (int class = 0; class < LOCAL_CLASSES; class++)
-        hand_over(class, 0);
+    for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(class, 0);
 }
 
 gr_memory_info gr_memory(void)

@@ -10,18 +10,14 @@ static atomic_int wanted_threads;
 
 bool gr_set_threads(int threads)
 {
-    if (threads < 0)
-        return gr__fail(GR_ERR_ARGUMENT, "set_threads: %d threads: 0 or more wanted", threads);
+    if (threads < 0) return gr__fail(GR_ERR_ARGUMENT, "set_threads: %d threads: 0 or more wanted", threads);
     atomic_store(&wanted_threads, threads);
     return true;
 }
 
 #ifdef GRADUS_NO_THREADS
 
-int gr_threads(void)
-{
-    return 1;
-}
+int gr_threads(void) { return 1; }
 
 #else
 
@@ -31,7 +27,7 @@ static pthread_once_t count_once = PTHREAD_ONCE_INIT;
 static void count_threads(void)
 {
     const char *wish = getenv("OMP_NUM_THREADS");
-    int n = wish ? atoi(wish) : 0;
+    int         n = wish ? atoi(wish) : 0;
     usual_threads = n > 0 ? n : gr__processors();
 }
 
@@ -59,8 +55,7 @@ static void choose(void)
 const gr__kernels *gr__k(void)
 {
     pthread_once(&once, choose);
-    if (!chosen)
-        gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
+    if (!chosen) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
     return chosen;
 }
 
@@ -70,10 +65,7 @@ const char *gr_kernels(void)
     return k ? k->isa : NULL;
 }
 
-const char *gr_version(void)
-{
-    return "0.1.0";
-}
+const char *gr_version(void) { return "0.1.0"; }
 
 /* ---- loops ---- */
 
@@ -92,8 +84,7 @@ static void run_chunk(const void *arg, int64_t chunk, int thread)
 
 void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg)
 {
-    if (n <= 0)
-        return;
+    if (n <= 0) return;
     range r = { fn, arg, n, grain < 1 ? 1 : grain, 0 };
     r.chunks = (n + r.grain - 1) / r.grain;
     int threads = r.chunks > 1 ? gr_threads() : 1;
@@ -105,10 +96,10 @@ void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t 
 
 typedef struct phase {
     gr__planned *fn;
-    const void *arg;
-    char       *shared, *scratch;
-    size_t      scratch_step;
-    int         number;
+    const void  *arg;
+    char        *shared, *scratch;
+    size_t       scratch_step;
+    int          number;
 } phase;
 
 static void run_task(const void *arg, int64_t task, int thread)
@@ -123,18 +114,14 @@ static const double small_work = 1e5;
 bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
 {
     int64_t most = 1;
-    for (int i = 0; i < plan->phases; i++)
-        most = plan->tasks[i] > most ? plan->tasks[i] : most;
+    for (int i = 0; i < plan->phases; i++) most = plan->tasks[i] > most ? plan->tasks[i] : most;
     int threads = most > 1 && work > small_work ? gr_threads() : 1;
-    if (threads > most)
-        threads = (int)most;
-    phase p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
+    if (threads > most) threads = (int)most;
+    phase  p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
     size_t shared_bytes = (plan->shared + 63) / 64 * 64, bytes = shared_bytes + p.scratch_step * (size_t)threads;
-    if (bytes && !(p.shared = gr__alloc(bytes)))
-        return gr__fail_memory(what, bytes);
+    if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared + shared_bytes;
-    for (p.number = 0; p.number < plan->phases; p.number++)
-        gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
+    for (p.number = 0; p.number < plan->phases; p.number++) gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

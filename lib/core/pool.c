@@ -28,10 +28,10 @@ static struct {
     int             number[MOST_WORKERS];
 
     /* the job */
-    gr__task      *fn;
-    const void    *arg;
-    int64_t        tasks;
-    int            threads;
+    gr__task           *fn;
+    const void         *arg;
+    int64_t             tasks;
+    int                 threads;
     atomic_int_fast64_t next;
 } pool = { .door = 0x10000, .busy = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
@@ -46,25 +46,20 @@ static void pause_briefly(void)
 #endif
 }
 
-static unsigned long times_opened(void)
-{
-    return atomic_load(&pool.door) / OPENED_ONCE;
-}
+static unsigned long times_opened(void) { return atomic_load(&pool.door) / OPENED_ONCE; }
 
 /* ---- a worker ---------------------------------------------------------------------------------------------------------------- */
 
 static void claim(int thread)
 {
-    for (int64_t i; (i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < pool.tasks;)
-        pool.fn(pool.arg, i, thread);
+    for (int64_t i; (i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < pool.tasks;) pool.fn(pool.arg, i, thread);
 }
 
 static bool enter(void)
 {
     unsigned long door = atomic_load(&pool.door);
     while (!(door & SHUT))
-        if (atomic_compare_exchange_weak(&pool.door, &door, door + 1))
-            return true;
+        if (atomic_compare_exchange_weak(&pool.door, &door, door + 1)) return true;
     return false;
 }
 
@@ -72,29 +67,25 @@ static bool enter(void)
 static void wait_for_job(unsigned long seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed))
-            return;
+        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed)) return;
         pause_briefly();
     }
     pthread_mutex_lock(&pool.bed);
     atomic_fetch_add(&pool.asleep, 1);
-    while (times_opened() == seen && !atomic_load(&pool.stop))
-        pthread_cond_wait(&pool.wake, &pool.bed);
+    while (times_opened() == seen && !atomic_load(&pool.stop)) pthread_cond_wait(&pool.wake, &pool.bed);
     atomic_fetch_sub(&pool.asleep, 1);
     pthread_mutex_unlock(&pool.bed);
 }
 
 static void *work(void *arg)
 {
-    int thread = *(const int *)arg;
+    int           thread = *(const int *)arg;
     unsigned long seen = 0;
     while (!atomic_load(&pool.stop)) {
         wait_for_job(seen);
         seen = times_opened();
-        if (!enter())
-            continue;
-        if (thread < pool.threads)
-            claim(thread);
+        if (!enter()) continue;
+        if (thread < pool.threads) claim(thread);
         atomic_fetch_sub(&pool.door, 1);
     }
     return NULL;
@@ -120,10 +111,7 @@ static void after_fork(void)
     pthread_cond_init(&pool.wake, NULL);
 }
 
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, after_fork);
-}
+static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
 
 /* Workers that cannot be had are done without. */
 static void hire(int workers)
@@ -132,8 +120,7 @@ static void hire(int workers)
     pthread_once(&once, watch_forks);
     for (int i; (i = pool.workers) < workers; pool.workers++) {
         pool.number[i] = i + 1;
-        if (pthread_create(&pool.thread[i], NULL, work, &pool.number[i]) != 0)
-            return;
+        if (pthread_create(&pool.thread[i], NULL, work, &pool.number[i]) != 0) return;
     }
 }
 
@@ -141,20 +128,17 @@ __attribute__((destructor)) static void dismiss(void)
 {
     atomic_store(&pool.stop, true);
     wake_workers();
-    for (int i = 0; i < pool.workers; i++)
-        pthread_join(pool.thread[i], NULL);
+    for (int i = 0; i < pool.workers; i++) pthread_join(pool.thread[i], NULL);
 }
 
 static void alone(gr__task *fn, const void *arg, int64_t tasks)
 {
-    for (int64_t i = 0; i < tasks; i++)
-        fn(arg, i, 0);
+    for (int64_t i = 0; i < tasks; i++) fn(arg, i, 0);
 }
 
 void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
 {
-    if (threads > MOST_WORKERS + 1)
-        threads = MOST_WORKERS + 1;
+    if (threads > MOST_WORKERS + 1) threads = MOST_WORKERS + 1;
     if (threads < 2 || tasks < 2 || pthread_mutex_trylock(&pool.busy) != 0) {
         alone(fn, arg, tasks);
         return;
@@ -166,12 +150,10 @@ void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
     pool.threads = threads;
     atomic_store(&pool.next, 0);
     atomic_store(&pool.door, (times_opened() + 1) * OPENED_ONCE);
-    if (atomic_load(&pool.asleep) > 0)
-        wake_workers();
+    if (atomic_load(&pool.asleep) > 0) wake_workers();
     claim(0);
     atomic_fetch_or(&pool.door, SHUT);
-    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++)
-        spins < SPINS ? pause_briefly() : (void)sched_yield();
+    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++) spins < SPINS ? pause_briefly() : (void)sched_yield();
     pthread_mutex_unlock(&pool.busy);
 }
 
@@ -182,8 +164,7 @@ int gr__processors(void)
 {
 #ifdef __linux__
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return CPU_COUNT(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;

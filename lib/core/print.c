@@ -26,11 +26,9 @@ static decimal decimal_of(const char *text)
 {
     decimal d = { .negative = *text == '-' };
     for (; *text != 'e'; text++)
-        if (*text >= '0' && *text <= '9')
-            d.digit[d.count++] = *text;
+        if (*text >= '0' && *text <= '9') d.digit[d.count++] = *text;
     d.exponent = atoi(text + 1);
-    while (d.count > 1 && d.digit[d.count - 1] == '0')
-        d.count--;
+    while (d.count > 1 && d.digit[d.count - 1] == '0') d.count--;
     return d;
 }
 
@@ -58,59 +56,42 @@ static decimal shortest(double x)
     char text[WORD];
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*e", digits - 1, x);
-        if (reads_back(text, x))
-            break;
+        if (reads_back(text, x)) break;
         decimal d = decimal_of(text);
-        double unit = pow(10, d.exponent - digits + 1), up = fabs(x) + 0.75 * unit;
-        int mantissa;
-        if (frexp(fabs(x), &mantissa) != 0.5 || digits == 17)
-            continue;
+        double  unit = pow(10, d.exponent - digits + 1), up = fabs(x) + 0.75 * unit;
+        int     mantissa;
+        if (frexp(fabs(x), &mantissa) != 0.5 || digits == 17) continue;
         snprintf(text, sizeof text, "%.*e", digits - 1, copysign(up, x));
-        if (fabs(strtod(text, NULL)) > fabs(x) && reads_back(text, x))
-            break;
+        if (fabs(strtod(text, NULL)) > fabs(x) && reads_back(text, x)) break;
     }
     return decimal_of(text);
 }
 
-static int most(int a, int b)
-{
-    return a > b ? a : b;
-}
+static int most(int a, int b) { return a > b ? a : b; }
 
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
+static int least(int a, int b) { return a < b ? a : b; }
 
 /* x to at most PRECISION digits after the point, and never fewer than those before it. */
 static decimal fixed(double x)
 {
     decimal d = shortest(x);
-    int whole = d.exponent + 1, digits = most(whole, least(d.count, whole + PRECISION));
+    int     whole = d.exponent + 1, digits = most(whole, least(d.count, whole + PRECISION));
     return x == 0 || digits == d.count ? d : rounded(x, digits);
 }
 
-static int places_before(const decimal *d)
-{
-    return d->negative + most(1, d->exponent + 1);
-}
+static int places_before(const decimal *d) { return d->negative + most(1, d->exponent + 1); }
 
-static int places_after(const decimal *d)
-{
-    return most(0, d->count - 1 - d->exponent);
-}
+static int places_after(const decimal *d) { return most(0, d->count - 1 - d->exponent); }
 
 /* Writes d without an exponent: "-0.05", "120.". */
 static int put_fixed(char *to, const decimal *d)
 {
     int n = 0;
-    if (d->negative)
-        to[n++] = '-';
+    if (d->negative) to[n++] = '-';
     for (int place = most(0, d->exponent); place >= -places_after(d); place--) {
         int i = d->exponent - place;
         to[n++] = i >= 0 && i < d->count ? d->digit[i] : '0';
-        if (place == 0)
-            to[n++] = '.';
+        if (place == 0) to[n++] = '.';
     }
     return n;
 }
@@ -119,15 +100,12 @@ static int put_fixed(char *to, const decimal *d)
 static int put_exponent(char *to, double x, int precision, int exponent_digits)
 {
     decimal d = shortest(x);
-    if (d.count != precision + 1)
-        d = rounded(x, precision + 1);
+    if (d.count != precision + 1) d = rounded(x, precision + 1);
     int n = 0;
-    if (d.negative)
-        to[n++] = '-';
+    if (d.negative) to[n++] = '-';
     for (int i = 0; i <= precision; i++) {
         to[n++] = i < d.count ? d.digit[i] : '0';
-        if (i == 0)
-            to[n++] = '.';
+        if (i == 0) to[n++] = '.';
     }
     return n + snprintf(to + n, (size_t)(WORD - n), "e%c%0*d", d.exponent < 0 ? '-' : '+', exponent_digits, abs(d.exponent));
 }
@@ -142,23 +120,17 @@ typedef struct style {
 
 typedef struct page {
     const gr_tensor *t;
-    style   style;
-    bool    summary;
-    int64_t stride[GR_MAX_DIMS];
-    char   *to; /* NULL while the text is measured */
-    size_t  length;
+    style            style;
+    bool             summary;
+    int64_t          stride[GR_MAX_DIMS];
+    char            *to; /* NULL while the text is measured */
+    size_t           length;
 } page;
 
 /* What is seen of a dimension of n: the first EDGE and the last EDGE in a summary. */
-static bool shortened(const page *p, int64_t n)
-{
-    return p->summary && n > 2 * EDGE;
-}
+static bool shortened(const page *p, int64_t n) { return p->summary && n > 2 * EDGE; }
 
-static double value(const gr_tensor *t, int64_t at)
-{
-    return t->dtype == GR_INT32 ? (double)gr__ints(t)[at] : (double)gr__reals(t)[at];
-}
+static double value(const gr_tensor *t, int64_t at) { return t->dtype == GR_INT32 ? (double)gr__ints(t)[at] : (double)gr__reals(t)[at]; }
 
 /* Calls fn for every element that will be seen. */
 static void each_seen(const page *p, int dim, int64_t at, void (*fn)(double x, void *arg), void *arg)
@@ -169,14 +141,13 @@ static void each_seen(const page *p, int dim, int64_t at, void (*fn)(double x, v
     }
     int64_t n = p->t->shape.dim[dim];
     for (int64_t i = 0; i < n; i++) {
-        if (i == EDGE && shortened(p, n))
-            i = n - EDGE;
+        if (i == EDGE && shortened(p, n)) i = n - EDGE;
         each_seen(p, dim + 1, at + i * p->stride[dim], fn, arg);
     }
 }
 
 typedef struct survey {
-    gr_real largest, smallest; /* magnitudes of what is neither zero nor infinite */
+    gr_real largest, smallest;                  /* magnitudes of what is neither zero nor infinite */
     bool    any, infinite_below, finite, other; /* other: nan or inf */
     style   style;
 } survey;
@@ -201,8 +172,7 @@ static void see_size(double x, void *arg)
 static void see_places(double x, void *arg)
 {
     style *s = &((survey *)arg)->style;
-    if (!isfinite(x))
-        return;
+    if (!isfinite(x)) return;
     if (!s->exponent) {
         decimal d = fixed(x);
         s->before = most(s->before, places_before(&d));
@@ -210,8 +180,7 @@ static void see_places(double x, void *arg)
         return;
     }
     decimal d = shortest(x);
-    if (d.count > PRECISION + 1)
-        d = rounded(x, PRECISION + 1);
+    if (d.count > PRECISION + 1) d = rounded(x, PRECISION + 1);
     s->before = most(s->before, 1 + d.negative);
     s->precision = most(s->precision, d.count - 1);
     s->exponent_digits = most(s->exponent_digits, abs(d.exponent) >= 100 ? 3 : 2);
@@ -221,14 +190,11 @@ static style style_of_reals(const page *p)
 {
     survey s = { .any = false };
     each_seen(p, 0, 0, see_size, &s);
-    s.style.exponent =
-        s.any && (s.largest >= (gr_real)1e8 || (double)s.smallest < 0.0001 || s.largest / s.smallest > (gr_real)1000);
+    s.style.exponent = s.any && (s.largest >= (gr_real)1e8 || (double)s.smallest < 0.0001 || s.largest / s.smallest > (gr_real)1000);
     each_seen(p, 0, 0, see_places, &s);
     style y = s.style;
-    if (y.exponent)
-        y.after = y.precision + y.exponent_digits + 2;
-    if (s.other)
-        y.before = most(y.before, 3 + s.infinite_below - (y.after + 1));
+    if (y.exponent) y.after = y.precision + y.exponent_digits + 2;
+    if (s.other) y.before = most(y.before, 3 + s.infinite_below - (y.after + 1));
     return y;
 }
 
@@ -249,8 +215,7 @@ static style style_of_ints(const page *p)
 static int word_of(const page *p, int64_t at, char *to)
 {
     const style *s = &p->style;
-    if (p->t->dtype == GR_INT32)
-        return snprintf(to, WORD, "%*d", s->before, (int)gr__ints(p->t)[at]);
+    if (p->t->dtype == GR_INT32) return snprintf(to, WORD, "%*d", s->before, (int)gr__ints(p->t)[at]);
     double x = value(p->t, at);
     char   text[WORD];
     int    n, width = s->before + 1 + s->after, lead = 0;
@@ -276,15 +241,13 @@ static int word_of(const page *p, int64_t at, char *to)
 
 static void put(page *p, const char *text, size_t n)
 {
-    if (p->to)
-        memcpy(p->to + p->length, text, n);
+    if (p->to) memcpy(p->to + p->length, text, n);
     p->length += n;
 }
 
 static void put_times(page *p, char c, int times)
 {
-    for (int i = 0; i < times; i++)
-        put(p, &c, 1);
+    for (int i = 0; i < times; i++) put(p, &c, 1);
 }
 
 static void put_row(page *p, int64_t at)
@@ -296,8 +259,7 @@ static void put_row(page *p, int64_t at)
         char word[WORD] = "...";
         bool dots = i == EDGE && shortened(p, n);
         int  length = dots ? 3 : word_of(p, at + i, word), ink = length;
-        while (ink > 0 && word[ink - 1] == ' ')
-            ink--;
+        while (ink > 0 && word[ink - 1] == ' ') ink--;
         if (column > rank && column + length > width) {
             put_times(p, '\n', 1);
             column = spaces = rank;
@@ -306,8 +268,7 @@ static void put_row(page *p, int64_t at)
         put(p, word, (size_t)ink);
         column += length + 1;
         spaces = length - ink + 1;
-        if (dots)
-            i = n - EDGE - 1;
+        if (dots) i = n - EDGE - 1;
     }
     put_times(p, ' ', spaces - 1);
 }
@@ -317,8 +278,7 @@ static void put_block(page *p, int dim, int64_t at)
     int     left = p->t->shape.rank - dim; /* dimensions inside this one, and itself */
     int64_t n = p->t->shape.dim[dim];
     put_times(p, '[', 1);
-    if (left == 1)
-        put_row(p, at);
+    if (left == 1) put_row(p, at);
     for (int64_t i = 0; left > 1 && i < n; i++) {
         if (i > 0) {
             put_times(p, '\n', left - 1);
@@ -347,13 +307,11 @@ static void put_scalar(page *p)
         decimal d = shortest(x);
         if (x == 0 || (fabs(x) >= 1e-4 && fabs(x) < 1e16)) {
             n = put_fixed(text, &d);
-            if (places_after(&d) == 0)
-                text[n++] = '0';
+            if (places_after(&d) == 0) text[n++] = '0';
         } else {
             n = put_exponent(text, x, d.count - 1, 2);
             char *point = strchr(text, '.');
-            if (d.count == 1)
-                memmove(point, point + 1, (size_t)(n-- - (point - text)));
+            if (d.count == 1) memmove(point, point + 1, (size_t)(n-- - (point - text)));
         }
     }
     put(p, text, (size_t)n);
@@ -377,12 +335,10 @@ const char *gr_format(const gr_tensor *t)
     }
     page p = { .t = t, .summary = t->count > THRESHOLD };
     gr__strides(&t->shape, p.stride);
-    if (t->shape.rank > 0 && t->count > 0)
-        p.style = t->dtype == GR_INT32 ? style_of_ints(&p) : style_of_reals(&p);
+    if (t->shape.rank > 0 && t->count > 0) p.style = t->dtype == GR_INT32 ? style_of_ints(&p) : style_of_reals(&p);
     put_tensor(&p);
     p.to = gr__string(p.length + 1);
-    if (!p.to)
-        return NULL;
+    if (!p.to) return NULL;
     p.to[p.length] = 0;
     p.length = 0;
     put_tensor(&p);
@@ -392,6 +348,5 @@ const char *gr_format(const gr_tensor *t)
 void gr_print(const gr_tensor *t)
 {
     const char *text = gr_format(t);
-    if (text)
-        puts(text);
+    if (text) puts(text);
 }

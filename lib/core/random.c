@@ -20,15 +20,13 @@ static void philox(uint64_t key, uint64_t counter, uint32_t out[4])
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    for (int i = 0; i < 4; i++)
-        out[i] = x[i];
+    for (int i = 0; i < 4; i++) out[i] = x[i];
 }
 
 gr_rng gr_rng_of(uint64_t seed, const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a of the name */
-    for (const char *c = name ? name : ""; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    for (const char *c = name ? name : ""; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
     uint32_t mixed[4];
     philox(seed, hash, mixed);
     return (gr_rng){ .key = (uint64_t)mixed[0] << 32 | mixed[1] };
@@ -41,10 +39,7 @@ static uint64_t next(gr_rng *rng)
     return (uint64_t)w[0] << 32 | w[1];
 }
 
-double gr_rng_uniform(gr_rng *rng)
-{
-    return (double)(next(rng) >> 11) * 0x1p-53;
-}
+double gr_rng_uniform(gr_rng *rng) { return (double)(next(rng) >> 11) * 0x1p-53; }
 
 double gr_rng_normal(gr_rng *rng)
 {
@@ -56,20 +51,17 @@ double gr_rng_normal(gr_rng *rng)
 
 int64_t gr_rng_below(gr_rng *rng, int64_t n)
 {
-    if (n < 2)
-        return 0;
+    if (n < 2) return 0;
     /* Numbers under 2^64 mod n would be met once too often. */
     uint64_t m = (uint64_t)n, few = -m % m, x;
-    do
-        x = next(rng);
+    do x = next(rng);
     while (x < few);
     return (int64_t)(x % m);
 }
 
 static gr_tensor *unfilled(const gr_shape *shape, const gr_rng *rng, const char *what)
 {
-    if (rng)
-        return gr__tensor(GR_REAL, shape, what);
+    if (rng) return gr__tensor(GR_REAL, shape, what);
     gr__fail(GR_ERR_ARGUMENT, "%s: the stream is NULL", what);
     return NULL;
 }
@@ -87,7 +79,6 @@ gr_tensor *gr_uniform(gr_shape shape, gr_rng *rng, double low, double high)
 gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std)
 {
     gr_tensor *t = unfilled(&shape, rng, "normal");
-    for (int64_t i = 0; t && i < t->count; i++)
-        gr__reals(t)[i] = (gr_real)(mean + std * gr_rng_normal(rng));
+    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)(mean + std * gr_rng_normal(rng));
     return gr__own_leaf(t);
 }

@@ -11,13 +11,11 @@ static const int64_t most_elements = INT64_MAX / 32;
 
 int64_t gr__count(const gr_shape *s)
 {
-    if (s->rank < 0 || s->rank > GR_MAX_DIMS)
-        return -1;
+    if (s->rank < 0 || s->rank > GR_MAX_DIMS) return -1;
     int64_t count = 1;
-    bool empty = false;
+    bool    empty = false;
     for (int i = 0; i < s->rank; i++) {
-        if (s->dim[i] < 0)
-            return -1;
+        if (s->dim[i] < 0) return -1;
         if (s->dim[i] == 0)
             empty = true;
         else if (count > most_elements / s->dim[i])
@@ -30,23 +28,20 @@ int64_t gr__count(const gr_shape *s)
 
 bool gr__same_shape(const gr_shape *a, const gr_shape *b)
 {
-    if (a->rank != b->rank)
-        return false;
+    if (a->rank != b->rank) return false;
     for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i])
-            return false;
+        if (a->dim[i] != b->dim[i]) return false;
     return true;
 }
 
 bool gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out)
 {
     const gr_shape *wide = a->rank >= b->rank ? a : b, *thin = wide == a ? b : a;
-    gr_shape y = *wide;
-    int lead = wide->rank - thin->rank;
+    gr_shape        y = *wide;
+    int             lead = wide->rank - thin->rank;
     for (int i = 0; i < thin->rank; i++) {
         int64_t m = wide->dim[lead + i], n = thin->dim[i];
-        if (m != n && m != 1 && n != 1)
-            return false;
+        if (m != n && m != 1 && n != 1) return false;
         y.dim[lead + i] = m == 1 ? n : m;
     }
     *out = y;
@@ -56,8 +51,7 @@ bool gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out)
 bool gr__axis(int *axis, int rank)
 {
     int a = *axis < 0 ? *axis + rank : *axis;
-    if (a < 0 || a >= rank)
-        return false;
+    if (a < 0 || a >= rank) return false;
     *axis = a;
     return true;
 }

@@ -17,8 +17,8 @@ struct gr__string {
 };
 
 static _Thread_local gr__thread self;
-static pthread_key_t  at_end;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t            at_end;
+static pthread_once_t           once = PTHREAD_ONCE_INIT;
 
 static void empty(gr__thread *me, gr__step *step)
 {
@@ -41,8 +41,7 @@ static void end_until(gr__thread *me, int depth)
         gr__step *step = me->step;
         empty(me, step);
         me->step = step->outer;
-        if (step->depth > GR__READY_STEPS)
-            gr__release(step, sizeof *step);
+        if (step->depth > GR__READY_STEPS) gr__release(step, sizeof *step);
     }
 }
 
@@ -56,10 +55,7 @@ static void thread_end(void *arg)
     gr__memory_thread_end();
 }
 
-static void make_key(void)
-{
-    pthread_key_create(&at_end, thread_end);
-}
+static void make_key(void) { pthread_key_create(&at_end, thread_end); }
 
 static void thread_begin(gr__thread *me)
 {
@@ -70,16 +66,15 @@ static void thread_begin(gr__thread *me)
 
 gr__thread *gr__self(void)
 {
-    if (!self.step)
-        thread_begin(&self);
+    if (!self.step) thread_begin(&self);
     return &self;
 }
 
 gr_step gr_step_begin(void)
 {
     gr__thread *me = gr__self();
-    int depth = me->step->depth + 1;
-    gr__step *step = depth <= GR__READY_STEPS ? &me->ready[depth - 1] : gr__alloc(sizeof *step);
+    int         depth = me->step->depth + 1;
+    gr__step   *step = depth <= GR__READY_STEPS ? &me->ready[depth - 1] : gr__alloc(sizeof *step);
     if (!step) {
         gr__fail_memory("step_begin", sizeof *step);
         return (gr_step){ 0 };
@@ -91,15 +86,13 @@ gr_step gr_step_begin(void)
 
 void gr_step_end(gr_step *step)
 {
-    if (step && step->depth > 0)
-        end_until(gr__self(), step->depth);
+    if (step && step->depth > 0) end_until(gr__self(), step->depth);
 }
 
 bool gr_reset(void)
 {
     gr__thread *me = gr__self();
-    if (me->step != &me->base)
-        return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
+    if (me->step != &me->base) return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
     empty(me, &me->base);
     return true;
 }
@@ -109,33 +102,26 @@ static void own_by(gr__step *step, gr_tensor *t)
     t->owner = step;
     t->prev = NULL;
     t->next = step->tensors;
-    if (t->next)
-        t->next->prev = t;
+    if (t->next) t->next->prev = t;
     step->tensors = t;
 }
 
 gr_tensor *gr__own(gr_tensor *t)
 {
-    if (t)
-        own_by(gr__self()->step, t);
+    if (t) own_by(gr__self()->step, t);
     return t;
 }
 
-gr_tensor *gr__own_leaf(gr_tensor *t)
-{
-    return t && gr__self()->step->outer ? gr__own(t) : t;
-}
+gr_tensor *gr__own_leaf(gr_tensor *t) { return t && gr__self()->step->outer ? gr__own(t) : t; }
 
 void gr__disown(gr_tensor *t)
 {
-    if (!t->owner)
-        return;
+    if (!t->owner) return;
     if (t->prev)
         t->prev->next = t->next;
     else
         t->owner->tensors = t->next;
-    if (t->next)
-        t->next->prev = t->prev;
+    if (t->next) t->next->prev = t->prev;
     t->owner = NULL;
     t->prev = t->next = NULL;
 }
@@ -148,16 +134,14 @@ gr_tensor *gr_keep(gr_tensor *t)
     }
     gr__step *outer = t->owner ? t->owner->outer : NULL;
     gr__disown(t);
-    if (outer && outer->outer)
-        own_by(outer, t);
+    if (outer && outer->outer) own_by(outer, t);
     t->node = NULL;
     return t;
 }
 
 void gr_free(gr_tensor *t)
 {
-    if (!t)
-        return;
+    if (!t) return;
     gr__disown(t);
     gr__unref(t);
 }
@@ -181,10 +165,9 @@ const char *gr_name(const char *format, ...)
     va_list ap, again;
     va_start(ap, format);
     va_copy(again, ap);
-    int length = vsnprintf(NULL, 0, format, ap);
+    int   length = vsnprintf(NULL, 0, format, ap);
     char *s = length < 0 ? NULL : gr__string((size_t)length + 1);
-    if (s)
-        vsnprintf(s, (size_t)length + 1, format, again);
+    if (s) vsnprintf(s, (size_t)length + 1, format, again);
     va_end(again);
     va_end(ap);
     return s;

@@ -13,44 +13,37 @@
 static bool fits(const gr__op *op, int i, const gr_tensor *t)
 {
     gr_dtype wanted = gr__names(op->ints, i) ? GR_INT32 : GR_REAL;
-    if (op->moves || t->dtype == wanted)
-        return true;
-    return gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", op->name, i + 1, GR__TEXT(t), t->dtype == GR_INT32 ? "int32" : "real",
-                    wanted == GR_INT32 ? "int32" : "real");
+    if (op->moves || t->dtype == wanted) return true;
+    return gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", op->name, i + 1, GR__TEXT(t),
+        t->dtype == GR_INT32 ? "int32" : "real", wanted == GR_INT32 ? "int32" : "real");
 }
 
 bool gr__given(const char *name, int n, gr_tensor *const *in)
 {
     for (int i = 0; i < n; i++)
-        if (!in[i])
-            return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", name, i + 1);
+        if (!in[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", name, i + 1);
     return true;
 }
 
 static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
 {
-    if (!gr__k() || !gr__given(op->name, n, in))
-        return false;
+    if (!gr__k() || !gr__given(op->name, n, in)) return false;
     for (int i = 0; i < n; i++)
-        if (!fits(op, i, in[i]))
-            return false;
+        if (!fits(op, i, in[i])) return false;
     return true;
 }
 
 static bool wants_record(const gr__thread *me, const gr__op *op, int n, gr_tensor *const *in)
 {
-    if (me->no_grad || !op->vjp)
-        return false;
+    if (me->no_grad || !op->vjp) return false;
     for (int i = 0; i < n; i++)
-        if (!gr__names(op->constant, i) && gr__tracked(in[i]))
-            return true;
+        if (!gr__names(op->constant, i) && gr__tracked(in[i])) return true;
     return false;
 }
 
 static bool all_finite(const gr__op *op, const gr_tensor *y)
 {
-    if (y->dtype != GR_REAL)
-        return true;
+    if (y->dtype != GR_REAL) return true;
     const gr_real *v = gr__reals(y);
     for (int64_t i = 0; i < y->count; i++)
         if (!isfinite(v[i]))
@@ -63,8 +56,8 @@ static bool all_finite(const gr__op *op, const gr_tensor *y)
 /* The node's lasting copy: its arrays and arguments behind it in one block. */
 static gr__node *lasting(const gr__node *nd, size_t args_size)
 {
-    size_t n = (size_t)nd->n, pointers = n * sizeof *nd->in, versions = (n + 2) / 2 * 2 * sizeof *nd->version;
-    size_t bytes = sizeof *nd + pointers + versions + args_size;
+    size_t    n = (size_t)nd->n, pointers = n * sizeof *nd->in, versions = (n + 2) / 2 * 2 * sizeof *nd->version;
+    size_t    bytes = sizeof *nd + pointers + versions + args_size;
     gr__node *copy = gr__alloc(bytes);
     if (!copy) {
         gr__fail_memory(nd->op->name, bytes);
@@ -76,16 +69,14 @@ static gr__node *lasting(const gr__node *nd, size_t args_size)
     copy->version = (unsigned *)(copy->in + n);
     void *args = (char *)copy->version + versions;
     memcpy(copy->in, nd->in, pointers);
-    if (args_size)
-        copy->args = memcpy(args, nd->args, args_size);
+    if (args_size) copy->args = memcpy(args, nd->args, args_size);
     return copy;
 }
 
 static bool record(gr__thread *me, const gr__node *nd, gr_tensor *y, size_t args_size)
 {
     gr__node *kept = lasting(nd, args_size);
-    if (!kept)
-        return false;
+    if (!kept) return false;
     kept->index = kept->reach = gr__length(me->tape);
     if (!gr__push(&me->tape, &kept, sizeof kept)) {
         gr__release(kept, kept->bytes);
@@ -93,8 +84,7 @@ static bool record(gr__thread *me, const gr__node *nd, gr_tensor *y, size_t args
     }
     for (int i = 0; i < kept->n; i++) {
         const gr__node *from = gr__ref(kept->in[i])->node;
-        if (from && from->reach < kept->reach)
-            kept->reach = from->reach;
+        if (from && from->reach < kept->reach) kept->reach = from->reach;
         kept->version[i] = gr__version_of(kept->in[i]);
     }
     kept->out = gr__ref(y);
@@ -105,8 +95,7 @@ static bool record(gr__thread *me, const gr__node *nd, gr_tensor *y, size_t args
 
 static gr_tensor *result_of(gr__node *nd, const gr_shape *shape)
 {
-    if (nd->offset >= 0)
-        return gr__view(nd->in[0], shape, nd->offset, nd->op->name);
+    if (nd->offset >= 0) return gr__view(nd->in[0], shape, nd->offset, nd->op->name);
     gr_tensor *y = gr__tensor(nd->dtype, shape, nd->op->name);
     if (y && !nd->op->forward(nd, y)) {
         gr__unref(y);
@@ -117,11 +106,10 @@ static gr_tensor *result_of(gr__node *nd, const gr_shape *shape)
 
 static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 {
-    gr_shape shape = { .rank = 0 };
+    gr_shape   shape = { .rank = 0 };
     gr_tensor *y = nd->op->shape(nd, &shape) ? result_of(nd, &shape) : NULL;
-    bool good = y && (!me->anomaly || me->in_vjp || all_finite(nd->op, y)) && (!nd->record || record(me, nd, y, args_size));
-    if (good)
-        return gr__own(y);
+    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd->op, y)) && (!nd->record || record(me, nd, y, args_size));
+    if (good) return gr__own(y);
     gr__unref(y);
     gr__unref(nd->saved);
     return NULL;
@@ -129,17 +117,16 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
 {
-    if (!check_inputs(op, n, in))
-        return NULL;
+    if (!check_inputs(op, n, in)) return NULL;
     gr__thread *me = gr__self();
-    gr__node nd = {
-        .op = op,
-        .args = args,
-        .in = (gr_tensor **)in,
-        .n = n,
-        .offset = -1,
-        .dtype = op->moves ? in[0]->dtype : GR_REAL,
-        .record = wants_record(me, op, n, in),
+    gr__node    nd = {
+           .op = op,
+           .args = args,
+           .in = (gr_tensor **)in,
+           .n = n,
+           .offset = -1,
+           .dtype = op->moves ? in[0]->dtype : GR_REAL,
+           .record = wants_record(me, op, n, in),
     };
     return compute(me, &nd, args_size);
 }
@@ -148,8 +135,7 @@ gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *
 
 void gr__node_use_up(gr__node *nd)
 {
-    for (int i = 0; i < nd->n; i++)
-        gr__unref(nd->in[i]);
+    for (int i = 0; i < nd->n; i++) gr__unref(nd->in[i]);
     gr__unref(nd->saved);
     nd->saved = NULL;
     nd->n = 0;
@@ -161,8 +147,7 @@ void gr__tape_cut(gr__thread *me, size_t length)
     size_t n = gr__length(me->tape);
     while (n > length) {
         gr__node *nd = me->tape[--n];
-        if (nd->out->node == nd)
-            nd->out->node = NULL;
+        if (nd->out->node == nd) nd->out->node = NULL;
         gr__unref(nd->out);
         gr__node_use_up(nd);
         gr__release(nd, nd->bytes);

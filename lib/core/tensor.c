@@ -8,14 +8,11 @@
 
 /* ---- life ---- */
 
-static size_t element_size(gr_dtype dtype)
-{
-    return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
-}
+static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
 
 static gr__storage *new_storage(size_t data_bytes)
 {
-    size_t bytes = sizeof(gr__storage) + data_bytes;
+    size_t       bytes = sizeof(gr__storage) + data_bytes;
     gr__storage *s = gr__alloc(bytes);
     if (s) {
         atomic_init(&s->refs, 1);
@@ -33,15 +30,13 @@ static bool last_reference(atomic_int *refs)
 
 static void storage_unref(gr__storage *s)
 {
-    if (last_reference(&s->refs))
-        gr__release(s, s->bytes);
+    if (last_reference(&s->refs)) gr__release(s, s->bytes);
 }
 
 static gr_tensor *new_tensor(gr_dtype dtype, const gr_shape *shape, int64_t count)
 {
     gr_tensor *t = gr__alloc(sizeof *t);
-    if (!t)
-        return NULL;
+    if (!t) return NULL;
     memset(t, 0, sizeof *t);
     atomic_init(&t->refs, 1);
     t->dtype = dtype;
@@ -57,8 +52,8 @@ gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
         gr__fail(GR_ERR_ARGUMENT, "%s: shape %s: sizes must not be negative, nor their product too large", what, gr__shape_text(shape).s);
         return NULL;
     }
-    size_t bytes = (size_t)count * element_size(dtype);
-    gr_tensor *t = new_tensor(dtype, shape, count);
+    size_t       bytes = (size_t)count * element_size(dtype);
+    gr_tensor   *t = new_tensor(dtype, shape, count);
     gr__storage *s = t ? new_storage(bytes) : NULL;
     if (!s) {
         gr__release(t, sizeof *t);
@@ -102,73 +97,43 @@ void gr__unref(gr_tensor *t)
 
 /* ---- inside ---- */
 
-gr_real *gr__reals(const gr_tensor *t)
-{
-    return t->data;
-}
+gr_real *gr__reals(const gr_tensor *t) { return t->data; }
 
-int32_t *gr__ints(const gr_tensor *t)
-{
-    return t->data;
-}
+int32_t *gr__ints(const gr_tensor *t) { return t->data; }
 
-unsigned gr__version_of(const gr_tensor *t)
-{
-    return atomic_load_explicit(&t->storage->version, memory_order_relaxed);
-}
+unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
 
-void gr__touch(gr_tensor *t)
-{
-    atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed);
-}
+void gr__touch(gr_tensor *t) { atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed); }
 
-bool gr__sole(const gr_tensor *t)
-{
-    return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1;
-}
+bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
 
-bool gr__tracked(const gr_tensor *t)
-{
-    return t->param || t->node;
-}
+bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
 
 /* ---- making ---- */
 
 static void fill(gr_tensor *t, double value)
 {
     gr_real *y = gr__reals(t);
-    for (int64_t i = 0; i < t->count; i++)
-        y[i] = (gr_real)value;
+    for (int64_t i = 0; i < t->count; i++) y[i] = (gr_real)value;
 }
 
 gr_tensor *gr_full(gr_shape shape, double value)
 {
     gr_tensor *t = gr__tensor(GR_REAL, &shape, "full");
-    if (t)
-        fill(t, value);
+    if (t) fill(t, value);
     return gr__own_leaf(t);
 }
 
-gr_tensor *gr_zeros(gr_shape shape)
-{
-    return gr_full(shape, 0);
-}
+gr_tensor *gr_zeros(gr_shape shape) { return gr_full(shape, 0); }
 
-gr_tensor *gr_ones(gr_shape shape)
-{
-    return gr_full(shape, 1);
-}
+gr_tensor *gr_ones(gr_shape shape) { return gr_full(shape, 1); }
 
-gr_tensor *gr_scalar(double value)
-{
-    return gr_full((gr_shape){ .rank = 0 }, value);
-}
+gr_tensor *gr_scalar(double value) { return gr_full((gr_shape){ .rank = 0 }, value); }
 
 gr_tensor *gr_arange(int64_t n)
 {
     gr_tensor *t = gr__tensor(GR_REAL, &gr_shape(n), "arange");
-    for (int64_t i = 0; t && i < n; i++)
-        gr__reals(t)[i] = (gr_real)i;
+    for (int64_t i = 0; t && i < n; i++) gr__reals(t)[i] = (gr_real)i;
     return gr__own_leaf(t);
 }
 
@@ -179,41 +144,24 @@ static gr_tensor *from(gr_dtype dtype, const gr_shape *shape, const void *values
         return NULL;
     }
     gr_tensor *t = gr__tensor(dtype, shape, what);
-    if (t && t->count)
-        memcpy(t->data, values, (size_t)t->count * element_size(dtype));
+    if (t && t->count) memcpy(t->data, values, (size_t)t->count * element_size(dtype));
     return gr__own_leaf(t);
 }
 
-gr_tensor *gr_from(gr_shape shape, const gr_real *values)
-{
-    return from(GR_REAL, &shape, values, "from");
-}
+gr_tensor *gr_from(gr_shape shape, const gr_real *values) { return from(GR_REAL, &shape, values, "from"); }
 
-gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values)
-{
-    return from(GR_INT32, &shape, values, "from_ints");
-}
+gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values) { return from(GR_INT32, &shape, values, "from_ints"); }
 
 /* NULL given to a reader: the failure that made it NULL is pending already, or this is the failure. */
-static bool given(const gr_tensor *t, const char *what)
-{
-    return t || gr__fail(GR_ERR_ARGUMENT, "%s: the tensor is NULL", what);
-}
+static bool given(const gr_tensor *t, const char *what) { return t || gr__fail(GR_ERR_ARGUMENT, "%s: the tensor is NULL", what); }
 
-gr_tensor *gr_copy(const gr_tensor *t)
-{
-    return given(t, "copy") ? from(t->dtype, &t->shape, t->data, "copy") : NULL;
-}
+gr_tensor *gr_copy(const gr_tensor *t) { return given(t, "copy") ? from(t->dtype, &t->shape, t->data, "copy") : NULL; }
 
-gr_tensor *gr_detach(gr_tensor *t)
-{
-    return given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL;
-}
+gr_tensor *gr_detach(gr_tensor *t) { return given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL; }
 
 gr_tensor *gr_param(gr_tensor *t)
 {
-    if (!given(t, "param"))
-        return NULL;
+    if (!given(t, "param")) return NULL;
     if (t->dtype != GR_REAL || t->node) {
         gr__fail(GR_ERR_ARGUMENT, "param: %s is %s, a leaf of reals wanted", GR__TEXT(t), t->node ? "the result of an operation" : "int32");
         return NULL;
@@ -224,15 +172,11 @@ gr_tensor *gr_param(gr_tensor *t)
 
 /* ---- reading ---- */
 
-gr_shape gr_shape_of(const gr_tensor *t)
-{
-    return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 };
-}
+gr_shape gr_shape_of(const gr_tensor *t) { return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 }; }
 
 int64_t gr_size(const gr_tensor *t, int dim)
 {
-    if (!given(t, "size"))
-        return -1;
+    if (!given(t, "size")) return -1;
     if (!gr__axis(&dim, t->shape.rank)) {
         gr__fail(GR_ERR_ARGUMENT, "size: %s has no dimension %d", GR__TEXT(t), dim);
         return -1;
@@ -240,63 +184,39 @@ int64_t gr_size(const gr_tensor *t, int dim)
     return t->shape.dim[dim];
 }
 
-int64_t gr_count(const gr_tensor *t)
-{
-    return given(t, "count") ? t->count : -1;
-}
+int64_t gr_count(const gr_tensor *t) { return given(t, "count") ? t->count : -1; }
 
-gr_dtype gr_dtype_of(const gr_tensor *t)
-{
-    return given(t, "dtype_of") ? t->dtype : GR_REAL;
-}
+gr_dtype gr_dtype_of(const gr_tensor *t) { return given(t, "dtype_of") ? t->dtype : GR_REAL; }
 
-bool gr_requires_grad(const gr_tensor *t)
-{
-    return given(t, "requires_grad") && gr__tracked(t);
-}
+bool gr_requires_grad(const gr_tensor *t) { return given(t, "requires_grad") && gr__tracked(t); }
 
 static void *elements(const gr_tensor *t, gr_dtype dtype, const char *what)
 {
-    if (!given(t, what))
-        return NULL;
-    if (t->dtype == dtype)
-        return t->data;
-    gr__fail(GR_ERR_ARGUMENT, "%s: the tensor %s holds %s", what, GR__TEXT(t), dtype == GR_REAL ? "int32, see gr_ints" : "reals, see gr_data");
+    if (!given(t, what)) return NULL;
+    if (t->dtype == dtype) return t->data;
+    gr__fail(
+        GR_ERR_ARGUMENT, "%s: the tensor %s holds %s", what, GR__TEXT(t), dtype == GR_REAL ? "int32, see gr_ints" : "reals, see gr_data");
     return NULL;
 }
 
 static void *elements_mut(gr_tensor *t, gr_dtype dtype, const char *what)
 {
     void *p = elements(t, dtype, what);
-    if (p)
-        gr__touch(t);
+    if (p) gr__touch(t);
     return p;
 }
 
-const gr_real *gr_data(const gr_tensor *t)
-{
-    return elements(t, GR_REAL, "data");
-}
+const gr_real *gr_data(const gr_tensor *t) { return elements(t, GR_REAL, "data"); }
 
-gr_real *gr_data_mut(gr_tensor *t)
-{
-    return elements_mut(t, GR_REAL, "data_mut");
-}
+gr_real *gr_data_mut(gr_tensor *t) { return elements_mut(t, GR_REAL, "data_mut"); }
 
-const int32_t *gr_ints(const gr_tensor *t)
-{
-    return elements(t, GR_INT32, "ints");
-}
+const int32_t *gr_ints(const gr_tensor *t) { return elements(t, GR_INT32, "ints"); }
 
-int32_t *gr_ints_mut(gr_tensor *t)
-{
-    return elements_mut(t, GR_INT32, "ints_mut");
-}
+int32_t *gr_ints_mut(gr_tensor *t) { return elements_mut(t, GR_INT32, "ints_mut"); }
 
 double gr_item(const gr_tensor *t)
 {
-    if (!given(t, "item"))
-        return NAN;
+    if (!given(t, "item")) return NAN;
     if (t->count != 1) {
         gr__fail(GR_ERR_ARGUMENT, "item: %s has %lld elements, one wanted", GR__TEXT(t), (long long)t->count);
         return NAN;

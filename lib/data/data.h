@@ -8,11 +8,11 @@
 struct gr_dataset {
     gr_shape             shape; /* of one image */
     int64_t              count;
-    size_t               size;  /* bytes of one image */
+    size_t               size; /* bytes of one image */
     int                  classes;
     const unsigned char *images;
     unsigned char       *labels;
-    unsigned char       *own;   /* images, unless they are idx's */
+    unsigned char       *own; /* images, unless they are idx's */
     gr_idx              *idx;
 };
 

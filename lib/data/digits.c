@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#if defined __clang__
+#if defined              __clang__
 #pragma STDC FP_CONTRACT OFF
 #else
 #pragma GCC optimize("fp-contract=off")
@@ -23,7 +23,10 @@ typedef struct point {
     signed char x, y;
 } point;
 
-#define UP { -100, -100 }
+#define UP         \
+    {              \
+        -100, -100 \
+    }
 
 typedef struct glyph {
     int   digit, count;
@@ -38,49 +41,42 @@ static const glyph glyphs[] = {
     { 1, 9, { { 28, 22 }, { 52, 0 }, UP, { 52, 0 }, { 51, 50 }, { 51, 100 }, UP, { 24, 100 }, { 78, 99 } } },
     { 2, 10, { { 16, 24 }, { 28, 5 }, { 55, 0 }, { 80, 14 }, { 78, 40 }, { 50, 70 }, { 14, 99 }, UP, { 14, 99 }, { 88, 97 } } },
     { 2, 10, { { 18, 18 }, { 45, 0 }, { 76, 12 }, { 74, 42 }, { 48, 76 }, { 22, 97 }, { 10, 86 }, { 24, 77 }, { 52, 90 }, { 92, 92 } } },
-    { 3, 11, { { 18, 12 }, { 46, 0 }, { 77, 12 }, { 72, 36 }, { 40, 47 }, UP, { 40, 47 }, { 78, 56 }, { 84, 80 },
-        { 52, 100 }, { 14, 88 } } },
-    { 3, 12, { { 18, 2 }, { 82, 2 }, UP, { 82, 2 }, { 44, 40 }, UP, { 44, 40 }, { 78, 50 }, { 86, 76 }, { 64, 98 },
-        { 34, 99 }, { 12, 88 } } },
+    { 3, 11,
+        { { 18, 12 }, { 46, 0 }, { 77, 12 }, { 72, 36 }, { 40, 47 }, UP, { 40, 47 }, { 78, 56 }, { 84, 80 }, { 52, 100 }, { 14, 88 } } },
+    { 3, 12,
+        { { 18, 2 }, { 82, 2 }, UP, { 82, 2 }, { 44, 40 }, UP, { 44, 40 }, { 78, 50 }, { 86, 76 }, { 64, 98 }, { 34, 99 }, { 12, 88 } } },
     { 4, 9, { { 56, 0 }, { 34, 34 }, { 8, 64 }, UP, { 8, 64 }, { 92, 61 }, UP, { 68, 34 }, { 65, 100 } } },
     { 4, 8, { { 67, 0 }, { 8, 66 }, UP, { 8, 66 }, { 94, 66 }, UP, { 67, 0 }, { 67, 100 } } },
     { 4, 9, { { 20, 2 }, { 15, 34 }, { 28, 54 }, { 56, 53 }, { 78, 42 }, UP, { 82, 0 }, { 76, 50 }, { 72, 100 } } },
-    { 5, 12, { { 82, 2 }, { 26, 3 }, UP, { 26, 3 }, { 20, 46 }, UP, { 20, 46 }, { 52, 38 }, { 82, 56 }, { 80, 84 },
-        { 50, 100 }, { 14, 90 } } },
+    { 5, 12,
+        { { 82, 2 }, { 26, 3 }, UP, { 26, 3 }, { 20, 46 }, UP, { 20, 46 }, { 52, 38 }, { 82, 56 }, { 80, 84 }, { 50, 100 }, { 14, 90 } } },
     { 5, 10, { { 84, 4 }, { 50, 2 }, { 30, 8 }, { 22, 38 }, { 44, 46 }, { 74, 54 }, { 78, 76 }, { 60, 96 }, { 34, 99 }, { 12, 90 } } },
     { 6, 10, { { 70, 0 }, { 38, 20 }, { 17, 56 }, { 20, 86 }, { 48, 100 }, { 78, 88 }, { 80, 64 }, { 56, 52 }, { 30, 62 }, { 18, 80 } } },
     { 6, 9, { { 46, 0 }, { 26, 36 }, { 14, 74 }, { 34, 99 }, { 66, 96 }, { 80, 74 }, { 62, 56 }, { 36, 62 }, { 18, 78 } } },
     { 7, 6, { { 12, 4 }, { 86, 3 }, UP, { 86, 3 }, { 58, 48 }, { 42, 100 } } },
     { 7, 9, { { 12, 5 }, { 86, 3 }, UP, { 86, 3 }, { 60, 44 }, { 46, 100 }, UP, { 28, 50 }, { 78, 47 } } },
     { 7, 8, { { 12, 18 }, { 16, 4 }, UP, { 16, 4 }, { 84, 5 }, UP, { 84, 5 }, { 50, 100 } } },
-    { 8, 12, { { 74, 14 }, { 48, 0 }, { 22, 16 }, { 34, 40 }, { 66, 58 }, { 80, 80 }, { 52, 100 }, { 20, 82 }, { 34, 58 }, { 64, 40 },
-                 { 78, 18 }, { 60, 2 } } },
-    { 8, 15, { { 50, 0 }, { 26, 8 }, { 26, 34 }, { 50, 46 }, { 74, 34 }, { 74, 8 }, { 50, 0 }, UP, { 50, 46 }, { 20, 62 }, { 22, 92 },
-                 { 50, 100 }, { 80, 90 }, { 80, 60 }, { 50, 46 } } },
-    { 9, 11, { { 80, 20 }, { 56, 0 }, { 24, 10 }, { 20, 38 }, { 46, 52 }, { 72, 40 }, { 80, 20 }, UP, { 80, 20 }, { 78, 60 },
-        { 70, 100 } } },
+    { 8, 12,
+        { { 74, 14 }, { 48, 0 }, { 22, 16 }, { 34, 40 }, { 66, 58 }, { 80, 80 }, { 52, 100 }, { 20, 82 }, { 34, 58 }, { 64, 40 },
+            { 78, 18 }, { 60, 2 } } },
+    { 8, 15,
+        { { 50, 0 }, { 26, 8 }, { 26, 34 }, { 50, 46 }, { 74, 34 }, { 74, 8 }, { 50, 0 }, UP, { 50, 46 }, { 20, 62 }, { 22, 92 },
+            { 50, 100 }, { 80, 90 }, { 80, 60 }, { 50, 46 } } },
+    { 9, 11,
+        { { 80, 20 }, { 56, 0 }, { 24, 10 }, { 20, 38 }, { 46, 52 }, { 72, 40 }, { 80, 20 }, UP, { 80, 20 }, { 78, 60 }, { 70, 100 } } },
     { 9, 10, { { 78, 12 }, { 46, 0 }, { 20, 20 }, { 32, 48 }, { 64, 46 }, { 80, 16 }, { 82, 50 }, { 72, 84 }, { 46, 100 }, { 20, 92 } } },
 };
 
 enum { GLYPHS = sizeof glyphs / sizeof glyphs[0] };
 
-static bool is_up(point p)
-{
-    return p.x == -100;
-}
+static bool is_up(point p) { return p.x == -100; }
 
 /* ---- chance ---- */
 
-static float between(gr_rng *rng, float low, float high)
-{
-    return low + (high - low) * (float)gr_rng_uniform(rng);
-}
+static float between(gr_rng *rng, float low, float high) { return low + (high - low) * (float)gr_rng_uniform(rng); }
 
 /* Near the middle more often than at the ends: the mean of two. */
-static float about(gr_rng *rng, float middle, float reach)
-{
-    return middle + reach * (float)(gr_rng_uniform(rng) - gr_rng_uniform(rng));
-}
+static float about(gr_rng *rng, float middle, float reach) { return middle + reach * (float)(gr_rng_uniform(rng) - gr_rng_uniform(rng)); }
 
 /* Near enough to sin(2 pi t): a parabola, squeezed once. */
 static float wave(float t)
@@ -107,14 +103,14 @@ typedef struct spot {
 } spot;
 
 typedef struct warp {
-    float xx, xy, yx, yy;   /* the affine map about the middle of the box */
-    float x0, y0;           /* and where the middle goes, in pixels */
+    float xx, xy, yx, yy;    /* the affine map about the middle of the box */
+    float x0, y0;            /* and where the middle goes, in pixels */
     float bend[4], phase[4]; /* of waves that bend the box before it is mapped; phases in turns */
 } warp;
 
 static warp some_warp(gr_rng *rng)
 {
-    warp w;
+    warp  w;
     float turn = about(rng, 0, 0.38f), slant = about(rng, 0.08f, 0.38f);
     float height = about(rng, 18.5f, 4.5f), width = about(rng, 14.5f, 5.0f);
     float h = turn / 2, c = (1 - h * h) / (1 + h * h), s = 2 * h / (1 + h * h); /* h is nearly the tangent of half the angle */
@@ -148,20 +144,11 @@ typedef struct canvas {
     int   drawn;              /* pieces so far */
 } canvas;
 
-static int clamp(float x)
-{
-    return x < 0 ? 0 : x > SIDE - 1 ? SIDE - 1 : (int)x;
-}
+static int clamp(float x) { return x < 0 ? 0 : x > SIDE - 1 ? SIDE - 1 : (int)x; }
 
-static float smaller(float a, float b)
-{
-    return a < b ? a : b;
-}
+static float smaller(float a, float b) { return a < b ? a : b; }
 
-static float larger(float a, float b)
-{
-    return a > b ? a : b;
-}
+static float larger(float a, float b) { return a > b ? a : b; }
 
 static void draw_piece(canvas *c, spot a, spot b)
 {
@@ -171,9 +158,9 @@ static void draw_piece(canvas *c, spot a, spot b)
     float dx = b.x - a.x, dy = b.y - a.y, length2 = dx * dx + dy * dy + 1e-12f, per = 1 / length2;
     for (int y = y0; y <= y1; y++)
         for (int x = x0; x <= x1; x++) {
-            float px = (float)x - a.x, py = (float)y - a.y;
-            float t = smaller(1, larger(0, (px * dx + py * dy) * per)); /* the nearest point of the piece */
-            float ex = px - t * dx, ey = py - t * dy, d = (ex * ex + ey * ey) * scale;
+            float  px = (float)x - a.x, py = (float)y - a.y;
+            float  t = smaller(1, larger(0, (px * dx + py * dy) * per)); /* the nearest point of the piece */
+            float  ex = px - t * dx, ey = py - t * dy, d = (ex * ex + ey * ey) * scale;
             float *near = &c->near[y * SIDE + x];
             *near = smaller(*near, d);
         }
@@ -204,8 +191,7 @@ static void draw_glyph(canvas *c, const glyph *g, const warp *w)
     spot stroke[MOST_POINTS];
     int  n = 0;
     for (int i = 0; i < g->count; i++) {
-        if (!is_up(g->at[i]))
-            stroke[n++] = place(w, g->at[i]);
+        if (!is_up(g->at[i])) stroke[n++] = place(w, g->at[i]);
         if (is_up(g->at[i]) || i == g->count - 1) {
             draw_stroke(c, stroke, n);
             n = 0;
@@ -238,14 +224,13 @@ static void develop(const canvas *c, float soft, float ink, float noise, uint64_
 
 static unsigned char draw(gr_rng rng, unsigned char *image)
 {
-    int digit = (int)gr_rng_below(&rng, CLASSES);
+    int          digit = (int)gr_rng_below(&rng, CLASSES);
     const glyph *g = some_glyph(&rng, digit);
-    warp w = some_warp(&rng);
-    canvas c = { .half = about(&rng, 1.3f, 0.65f), .swell = between(&rng, 0, 0.25f), .phase = between(&rng, 0, 1) };
-    float soft = between(&rng, 0.8f, 2.2f), ink = between(&rng, 190, 270), noise = between(&rng, 0, 40);
+    warp         w = some_warp(&rng);
+    canvas       c = { .half = about(&rng, 1.3f, 0.65f), .swell = between(&rng, 0, 0.25f), .phase = between(&rng, 0, 1) };
+    float        soft = between(&rng, 0.8f, 2.2f), ink = between(&rng, 190, 270), noise = between(&rng, 0, 40);
     c.reach = 1.25f * (c.half + soft / 2);
-    for (int i = 0; i < PIXELS; i++)
-        c.near[i] = 1e6f;
+    for (int i = 0; i < PIXELS; i++) c.near[i] = 1e6f;
     draw_glyph(&c, g, &w);
     develop(&c, soft, ink, noise, rng.key ^ rng.counter * 0xd6e8feb86659fd93u, image);
     return (unsigned char)digit;
@@ -275,8 +260,7 @@ gr_dataset *gr_digits(int64_t count, uint64_t seed)
         return NULL;
     }
     gr_dataset *d = gr__dataset_new(gr_shape(1, SIDE, SIDE), count, CLASSES, true, "digits");
-    if (!d)
-        return NULL;
+    if (!d) return NULL;
     task t = { .set = d, .rng = gr_rng_of(seed, "digits") };
     gr__parallel(count, 64, draw_some, &t);
     return d;

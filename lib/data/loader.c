@@ -34,7 +34,7 @@ static bool make_tensors(gr_loader *l, bool drop_last)
     int64_t full = l->data->count / l->batch, rest = l->data->count % l->batch;
     l->batches = full + (rest > 0 && !drop_last);
     gr_tensor *images, *labels;
-    bool good = make_pair(l, full ? l->batch : rest, &images, &labels);
+    bool       good = make_pair(l, full ? l->batch : rest, &images, &labels);
     l->images = images;
     l->labels = labels;
     return good && (rest == 0 || full == 0 || make_pair(l, rest, &l->last_images, &l->last_labels));
@@ -42,10 +42,8 @@ static bool make_tensors(gr_loader *l, bool drop_last)
 
 static bool check_options(const gr_dataset *data, const gr_loader_options *o)
 {
-    if (!data)
-        return gr__fail(GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
-    if (o->batch < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "loader_open: a batch of %lld images, at least 1 wanted", (long long)o->batch);
+    if (!data) return gr__fail(GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
+    if (o->batch < 1) return gr__fail(GR_ERR_ARGUMENT, "loader_open: a batch of %lld images, at least 1 wanted", (long long)o->batch);
     return !o->drop_last || o->batch <= data->count ||
            gr__fail(GR_ERR_ARGUMENT, "loader_open: .drop_last leaves no batch: %lld images, %lld a batch", (long long)data->count,
                (long long)o->batch);
@@ -55,15 +53,13 @@ static bool set_up(gr_loader *l, const gr_loader_options *o)
 {
     size_t order_size = sizeof *l->order * (size_t)l->data->count;
     l->order = malloc(order_size);
-    if (!l->order)
-        return gr__fail_memory("loader_open", order_size);
+    if (!l->order) return gr__fail_memory("loader_open", order_size);
     return gr__byte_table(l->table, o->mean, o->std, "loader_open") && make_tensors(l, o->drop_last);
 }
 
 gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
 {
-    if (!check_options(data, &o))
-        return NULL;
+    if (!check_options(data, &o)) return NULL;
     gr_loader *l = calloc(1, sizeof *l);
     if (!l) {
         gr__fail_memory("loader_open", sizeof *l);
@@ -73,8 +69,7 @@ gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
     l->batch = o.batch;
     l->seed = o.seed;
     l->in_order = o.in_order;
-    if (set_up(l, &o))
-        return l;
+    if (set_up(l, &o)) return l;
     gr_loader_free(l);
     return NULL;
 }
@@ -84,8 +79,7 @@ static void begin_epoch(gr_loader *l)
     char name[40];
     snprintf(name, sizeof name, "epoch %lld", (long long)l->epoch);
     gr_rng rng = gr_rng_of(l->seed, name);
-    for (int64_t i = 0; i < l->data->count; i++)
-        l->order[i] = i;
+    for (int64_t i = 0; i < l->data->count; i++) l->order[i] = i;
     for (int64_t i = l->data->count - 1; i > 0 && !l->in_order; i--) {
         int64_t j = gr_rng_below(&rng, i + 1), swap = l->order[i];
         l->order[i] = l->order[j];
@@ -96,8 +90,8 @@ static void begin_epoch(gr_loader *l)
 static void fill(const gr_loader *l, const int64_t *order, const gr_batch *b)
 {
     const gr_dataset *d = l->data;
-    gr_real *x = gr_data_mut(b->images);
-    int32_t *y = gr_ints_mut(b->labels);
+    gr_real          *x = gr_data_mut(b->images);
+    int32_t          *y = gr_ints_mut(b->labels);
     for (int64_t i = 0; i < b->count; i++) {
         gr__numbers_of(x + d->size * (size_t)i, d->images + d->size * (size_t)order[i], d->size, l->table);
         y[i] = d->labels[order[i]];
@@ -106,19 +100,16 @@ static void fill(const gr_loader *l, const int64_t *order, const gr_batch *b)
 
 bool gr_next_batch(gr_loader *l, gr_batch *batch)
 {
-    if (!l || !batch)
-        return gr__fail(GR_ERR_ARGUMENT, "next_batch: the %s is NULL", l ? "batch" : "loader");
-    if (gr__failed())
-        return false;
+    if (!l || !batch) return gr__fail(GR_ERR_ARGUMENT, "next_batch: the %s is NULL", l ? "batch" : "loader");
+    if (gr__failed()) return false;
     if (l->next == l->batches) {
         l->next = 0;
         l->epoch++;
         return false;
     }
-    if (l->next == 0)
-        begin_epoch(l);
+    if (l->next == 0) begin_epoch(l);
     int64_t first = l->next++ * l->batch, left = l->data->count - first;
-    bool whole = !l->last_images || left >= l->batch;
+    bool    whole = !l->last_images || left >= l->batch;
     *batch = (gr_batch){ whole ? l->images : l->last_images, whole ? l->labels : l->last_labels, left < l->batch ? left : l->batch };
     fill(l, l->order + first, batch);
     return true;
@@ -126,24 +117,21 @@ bool gr_next_batch(gr_loader *l, gr_batch *batch)
 
 int64_t gr_loader_epoch(const gr_loader *l)
 {
-    if (l)
-        return l->epoch;
+    if (l) return l->epoch;
     gr__fail(GR_ERR_ARGUMENT, "loader_epoch: the loader is NULL");
     return -1;
 }
 
 int64_t gr_loader_batches(const gr_loader *l)
 {
-    if (l)
-        return l->batches;
+    if (l) return l->batches;
     gr__fail(GR_ERR_ARGUMENT, "loader_batches: the loader is NULL");
     return -1;
 }
 
 void gr_loader_free(gr_loader *l)
 {
-    if (!l)
-        return;
+    if (!l) return;
     gr__unref(l->last_images);
     gr__unref(l->last_labels);
     gr__unref(l->images);

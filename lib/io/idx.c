@@ -28,12 +28,10 @@ typedef struct source {
 static int read_some(source *s, void *to, size_t size)
 {
     int n = gzread(s->gz, to, (unsigned)size), why;
-    if (n == (int)size)
-        return n;
+    if (n == (int)size) return n;
     errno = 0;
     const char *text = gzerror(s->gz, &why);
-    if (n >= 0 && why == Z_OK)
-        return n;
+    if (n >= 0 && why == Z_OK) return n;
     if (why == Z_MEM_ERROR)
         gr__fail_memory("idx_read", ZLIB_BUFFER);
     else if (why == Z_ERRNO)
@@ -49,17 +47,14 @@ static int read_some(source *s, void *to, size_t size)
 static bool read_magic(source *s, gr_shape *shape)
 {
     unsigned char m[4];
-    int n = read_some(s, m, sizeof m);
-    if (n < 0)
-        return false;
-    if (n < 4)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d bytes", s->path, n);
+    int           n = read_some(s, m, sizeof m);
+    if (n < 0) return false;
+    if (n < 4) return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d bytes", s->path, n);
     if (m[0] || m[1])
         return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it begins with %02x %02x, not with 00 00", s->path, m[0], m[1]);
     if (m[2] != UNSIGNED_BYTES)
         return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of IDX type %02x, not unsigned bytes (08)", s->path, m[2]);
-    if (m[3] < 1 || m[3] > GR_MAX_DIMS)
-        return gr__fail(GR_ERR_FORMAT, "'%s' has %d dimensions, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
+    if (m[3] < 1 || m[3] > GR_MAX_DIMS) return gr__fail(GR_ERR_FORMAT, "'%s' has %d dimensions, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
     shape->rank = m[3];
     return true;
 }
@@ -67,18 +62,14 @@ static bool read_magic(source *s, gr_shape *shape)
 static bool read_sizes(source *s, gr_idx *idx)
 {
     unsigned char b[4 * GR_MAX_DIMS];
-    if (!read_magic(s, &idx->shape))
-        return false;
+    if (!read_magic(s, &idx->shape)) return false;
     int want = 4 * idx->shape.rank, n = read_some(s, b, (size_t)want);
-    if (n < 0)
-        return false;
-    if (n < want)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is cut off among its sizes", s->path);
+    if (n < 0) return false;
+    if (n < want) return gr__fail(GR_ERR_FORMAT, "'%s' is cut off among its sizes", s->path);
     for (int i = 0; i < idx->shape.rank; i++)
         idx->shape.dim[i] = (int64_t)b[4 * i] << 24 | b[4 * i + 1] << 16 | b[4 * i + 2] << 8 | b[4 * i + 3];
     int64_t count = gr__count(&idx->shape);
-    if (count < 0)
-        return gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", s->path, gr__shape_text(&idx->shape).s);
+    if (count < 0) return gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", s->path, gr__shape_text(&idx->shape).s);
     idx->count = (size_t)count;
     idx->item = idx->shape.dim[0] ? idx->count / (size_t)idx->shape.dim[0] : 0;
     return true;
@@ -92,34 +83,30 @@ static bool read_bytes(source *s, gr_idx *idx)
             room = room ? 2 * room : PIECE;
             room = room < idx->count ? room : idx->count;
             unsigned char *more = realloc(idx->bytes, room);
-            if (!more)
-                return gr__fail_memory("idx_read", room);
+            if (!more) return gr__fail_memory("idx_read", room);
             idx->bytes = more;
         }
         int n = read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
-        if (n < 0)
-            return false;
+        if (n < 0) return false;
         if (n == 0)
-            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu bytes, it holds %zu", s->path,
-                gr__shape_text(&idx->shape).s, idx->count, got);
+            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu bytes, it holds %zu", s->path, gr__shape_text(&idx->shape).s,
+                idx->count, got);
         got += (size_t)n;
     }
     unsigned char extra;
-    int n = read_some(s, &extra, 1); /* also has zlib compare the checksum */
+    int           n = read_some(s, &extra, 1); /* also has zlib compare the checksum */
     if (n > 0)
-        gr__fail(GR_ERR_FORMAT, "'%s' goes on after the %zu bytes that its sizes %s take", s->path, idx->count,
-            gr__shape_text(&idx->shape).s);
+        gr__fail(
+            GR_ERR_FORMAT, "'%s' goes on after the %zu bytes that its sizes %s take", s->path, idx->count, gr__shape_text(&idx->shape).s);
     return n == 0;
 }
 
 static bool open_source(source *s, const char *path)
 {
     gr__file file;
-    if (!gr__file_open(&file, path))
-        return false;
+    if (!gr__file_open(&file, path)) return false;
     *s = (source){ .path = path, .gz = gzdopen(file.fd, "rb") };
-    if (s->gz)
-        return true;
+    if (s->gz) return true;
     gr__file_close(&file);
     return gr__fail_memory("idx_read", ZLIB_BUFFER);
 }
@@ -127,15 +114,12 @@ static bool open_source(source *s, const char *path)
 gr_idx *gr_idx_read(const char *path)
 {
     source s;
-    if (!open_source(&s, path))
-        return NULL;
+    if (!open_source(&s, path)) return NULL;
     gr_idx *idx = calloc(1, sizeof *idx);
-    if (!idx)
-        gr__fail_memory("idx_read", sizeof *idx);
+    if (!idx) gr__fail_memory("idx_read", sizeof *idx);
     bool good = idx && read_sizes(&s, idx) && read_bytes(&s, idx);
     gzclose(s.gz);
-    if (good)
-        return idx;
+    if (good) return idx;
     gr_idx_free(idx);
     return NULL;
 }
@@ -162,8 +146,7 @@ const unsigned char *gr_idx_bytes(const gr_idx *idx, int64_t item)
 
 void gr_idx_free(gr_idx *idx)
 {
-    if (!idx)
-        return;
+    if (!idx) return;
     free(idx->bytes);
     free(idx);
 }

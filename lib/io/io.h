@@ -14,8 +14,8 @@ typedef struct gr__file {
     uint64_t    size; /* when it was opened */
 } gr__file;
 
-bool gr__file_open(gr__file *f, const char *path);         /* false: "cannot open 'PATH': ..." */
-bool gr__file_get(gr__file *f, void *to, size_t size);     /* the next bytes, exactly so many */
+bool gr__file_open(gr__file *f, const char *path);     /* false: "cannot open 'PATH': ..." */
+bool gr__file_get(gr__file *f, void *to, size_t size); /* the next bytes, exactly so many */
 void gr__file_close(gr__file *f);
 
 /* A file being written under a temporary name beside its own. */
@@ -26,9 +26,9 @@ typedef struct gr__writer {
     bool        good; /* nothing has failed yet */
 } gr__writer;
 
-bool gr__writer_open(gr__writer *w, const char *path);     /* false: nothing to close */
+bool gr__writer_open(gr__writer *w, const char *path); /* false: nothing to close */
 bool gr__writer_put(gr__writer *w, const void *from, size_t size);
-bool gr__writer_close(gr__writer *w);                      /* if all went well, puts the file in its place; else removes it */
+bool gr__writer_close(gr__writer *w); /* if all went well, puts the file in its place; else removes it */
 
 /* Text from a file, fit to be quoted in a message: short, and on one line. */
 typedef struct gr__quote {
@@ -51,9 +51,9 @@ bool gr__safetensors_write(const char *path, const gr__entry *e, int n);
 
 /* A file whose every length, offset, name and type has been checked. */
 typedef struct gr__safetensors gr__safetensors;
-gr__safetensors *gr__safetensors_read(const char *path);
-int              gr__safetensors_count(const gr__safetensors *f);
-const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i); /* in the order of the data; NULL: no such entry */
-void             gr__safetensors_free(gr__safetensors *f);
+gr__safetensors               *gr__safetensors_read(const char *path);
+int                            gr__safetensors_count(const gr__safetensors *f);
+const gr__entry               *gr__safetensors_entry(const gr__safetensors *f, int i); /* in the order of the data; NULL: no such entry */
+void                           gr__safetensors_free(gr__safetensors *f);
 
 #endif

@@ -22,31 +22,23 @@
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8, MOST_HEADER = 100000000 /* the format's own limit */ };
 
-static size_t element_size(gr_dtype dtype)
-{
-    return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
-}
+static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
 
 /* ---- writing ---- */
 
-static bool add_number(json_t *list, int64_t n)
-{
-    return json_array_append_new(list, json_integer(n)) == 0;
-}
+static bool add_number(json_t *list, int64_t n) { return json_array_append_new(list, json_integer(n)) == 0; }
 
 /* The header's item for one tensor; NULL: no memory. */
 static json_t *item_of(const gr__entry *e, int64_t begin, int64_t end)
 {
     json_t *item = json_object(), *shape = json_array(), *offsets = json_array();
     bool good = item && shape && offsets && json_object_set_new(item, "dtype", json_string(e->dtype == GR_INT32 ? "I32" : REAL_NAME)) == 0;
-    for (int i = 0; good && i < e->shape.rank; i++)
-        good = add_number(shape, e->shape.dim[i]);
+    for (int i = 0; good && i < e->shape.rank; i++) good = add_number(shape, e->shape.dim[i]);
     good = good && add_number(offsets, begin) && add_number(offsets, end) && json_object_set(item, "shape", shape) == 0 &&
            json_object_set(item, "data_offsets", offsets) == 0;
     json_decref(shape);
     json_decref(offsets);
-    if (good)
-        return item;
+    if (good) return item;
     json_decref(item);
     return NULL;
 }
@@ -57,12 +49,10 @@ static bool is_utf8(const char *s)
     const unsigned char *p = (const unsigned char *)s;
     while (*p) {
         int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
-        if (more < 0)
-            return false;
+        if (more < 0) return false;
         unsigned code = more ? *p & (0x3fu >> more) : *p;
         for (int i = 0; i < more; i++) {
-            if ((p[i + 1] & 0xc0) != 0x80)
-                return false;
+            if ((p[i + 1] & 0xc0) != 0x80) return false;
             code = code << 6 | (p[i + 1] & 0x3fu);
         }
         if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) || (more == 3 && (code < 0x10000 || code > 0x10ffff)))
@@ -85,25 +75,20 @@ static bool check_entry(const json_t *header, const gr__entry *e, const char *pa
     return true;
 }
 
-static size_t bytes_of(const gr__entry *e)
-{
-    return (size_t)gr__count(&e->shape) * element_size(e->dtype);
-}
+static size_t bytes_of(const gr__entry *e) { return (size_t)gr__count(&e->shape) * element_size(e->dtype); }
 
 static json_t *header_of(const gr__entry *e, int n, const char *path)
 {
     json_t *header = json_object();
-    bool good = header || gr__fail_memory("save", sizeof(gr__entry));
+    bool    good = header || gr__fail_memory("save", sizeof(gr__entry));
     int64_t at = 0;
     for (int i = 0; good && i < n; i++) {
         good = check_entry(header, &e[i], path);
         int64_t end = good ? at + (int64_t)bytes_of(&e[i]) : at;
-        if (good && json_object_set_new(header, e[i].name, item_of(&e[i], at, end)))
-            good = gr__fail_memory("save", sizeof(gr__entry));
+        if (good && json_object_set_new(header, e[i].name, item_of(&e[i], at, end))) good = gr__fail_memory("save", sizeof(gr__entry));
         at = end;
     }
-    if (good)
-        return header;
+    if (good) return header;
     json_decref(header);
     return NULL;
 }
@@ -118,9 +103,8 @@ static int append(const char *from, size_t size, void *arg)
     text *t = arg;
     if (t->room - t->length < size) {
         size_t room = 2 * t->room + size + 256;
-        char *more = realloc(t->s, room);
-        if (!more)
-            return -1;
+        char  *more = realloc(t->s, room);
+        if (!more) return -1;
         t->s = more;
         t->room = room;
     }
@@ -133,33 +117,28 @@ static int append(const char *from, size_t size, void *arg)
 static bool header_text(const json_t *header, text *t)
 {
     bool good = json_dump_callback(header, append, t, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0;
-    while (good && t->length % ALIGNMENT)
-        good = append(" ", 1, t) == 0;
+    while (good && t->length % ALIGNMENT) good = append(" ", 1, t) == 0;
     return good || gr__fail_memory("save", t->room);
 }
 
 static bool write_file(const char *path, const text *header, const gr__entry *e, int n)
 {
     gr__writer w;
-    if (!gr__writer_open(&w, path))
-        return false;
+    if (!gr__writer_open(&w, path)) return false;
     unsigned char length[LENGTH_BYTES];
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        length[i] = (unsigned char)(header->length >> 8 * i);
+    for (int i = 0; i < LENGTH_BYTES; i++) length[i] = (unsigned char)(header->length >> 8 * i);
     gr__writer_put(&w, length, sizeof length);
     gr__writer_put(&w, header->s, header->length);
-    for (int i = 0; i < n; i++)
-        gr__writer_put(&w, e[i].data, bytes_of(&e[i]));
+    for (int i = 0; i < n; i++) gr__writer_put(&w, e[i].data, bytes_of(&e[i]));
     return gr__writer_close(&w);
 }
 
 bool gr__safetensors_write(const char *path, const gr__entry *e, int n)
 {
-    if (!path)
-        return gr__fail(GR_ERR_ARGUMENT, "the path of the file to write is NULL");
+    if (!path) return gr__fail(GR_ERR_ARGUMENT, "the path of the file to write is NULL");
     json_t *header = header_of(e, n, path);
-    text t = { .s = NULL };
-    bool good = header && header_text(header, &t) && write_file(path, &t, e, n);
+    text    t = { .s = NULL };
+    bool    good = header && header_text(header, &t) && write_file(path, &t, e, n);
     json_decref(header);
     free(t.s);
     return good;
@@ -168,7 +147,7 @@ bool gr__safetensors_write(const char *path, const gr__entry *e, int n)
 /* ---- reading: the header as JSON ---- */
 
 struct gr__safetensors {
-    json_t        *json;   /* holds the names */
+    json_t        *json; /* holds the names */
     int            count;
     gr__entry     *entry;
     unsigned char *data;
@@ -187,16 +166,13 @@ typedef struct header {
 static bool begin_with_long_word(text *t, size_t longest)
 {
     size_t size = 16;
-    while (size < longest + 2)
-        size *= 2;
+    while (size < longest + 2) size *= 2;
     t->s = malloc(size + longest + 32);
-    if (!t->s)
-        return gr__fail_memory("load", size + longest + 32);
+    if (!t->s) return gr__fail_memory("load", size + longest + 32);
     t->room = size + longest + 32;
     char *word = t->s + 1; /* after the bracket of the list that holds both */
     memset(word, 'x', size + 3);
-    for (size_t k = 16; k <= size; k *= 2)
-        memcpy(word + k - 3, "\\u0041", 6);
+    for (size_t k = 16; k <= size; k *= 2) memcpy(word + k - 3, "\\u0041", 6);
     t->s[0] = '[';
     word[0] = '"';
     t->length = 1 + size + 3;
@@ -207,9 +183,8 @@ static bool begin_with_long_word(text *t, size_t longest)
 static json_t *parse(const header *h)
 {
     json_error_t first, second;
-    json_t *json = json_loadb(h->text.s, h->text.length, JSON_REJECT_DUPLICATES, &first);
-    if (json)
-        return json;
+    json_t      *json = json_loadb(h->text.s, h->text.length, JSON_REJECT_DUPLICATES, &first);
+    if (json) return json;
     json = json_loadb(h->text.s, h->text.length, JSON_REJECT_DUPLICATES, &second);
     if (!json && first.text[0] && first.position == second.position && strcmp(first.text, second.text) == 0)
         gr__fail(GR_ERR_FORMAT, "'%s': the header is not valid JSON: %s", h->path, gr__quoted(first.text).s);
@@ -223,8 +198,7 @@ static json_t *parse(const header *h)
 static json_t *header_object(const header *h)
 {
     json_t *list = parse(h);
-    if (!list)
-        return NULL;
+    if (!list) return NULL;
     json_t *object = json_array_get(list, 1);
     if (json_array_size(list) == 2 && json_is_object(object))
         json_incref(object);
@@ -241,19 +215,16 @@ static bool read_header(gr__file *f, header *h)
     unsigned char b[LENGTH_BYTES];
     if (f->size < LENGTH_BYTES)
         return gr__fail(GR_ERR_FORMAT, "'%s' is not a safetensors file: it has %llu bytes", f->path, (unsigned long long)f->size);
-    if (!gr__file_get(f, b, sizeof b))
-        return false;
+    if (!gr__file_get(f, b, sizeof b)) return false;
     uint64_t length = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        length |= (uint64_t)b[i] << 8 * i;
+    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)b[i] << 8 * i;
     if (length > f->size - LENGTH_BYTES)
         return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu bytes does not fit into the file's %llu", f->path,
             (unsigned long long)length, (unsigned long long)f->size);
     if (length > MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path, (unsigned long long)length, MOST_HEADER);
     h->data_size = f->size - LENGTH_BYTES - length;
-    if (!begin_with_long_word(&h->text, (size_t)length) || !gr__file_get(f, h->text.s + h->text.length, (size_t)length))
-        return false;
+    if (!begin_with_long_word(&h->text, (size_t)length) || !gr__file_get(f, h->text.s + h->text.length, (size_t)length)) return false;
     h->text.length += (size_t)length;
     return append("]", 1, &h->text) == 0;
 }
@@ -269,29 +240,26 @@ typedef struct claim {
 static bool claim_dtype(const header *h, const json_t *item, gr__entry *e)
 {
     const char *s = json_string_value(json_object_get(item, "dtype"));
-    if (!s)
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no dtype", h->path, gr__quoted(e->name).s);
+    if (!s) return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no dtype", h->path, gr__quoted(e->name).s);
     e->dtype = strcmp(s, "I32") == 0 ? GR_INT32 : GR_REAL;
     return e->dtype == GR_INT32 || strcmp(s, REAL_NAME) == 0 ||
-           gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not " REAL_NAME " or I32", h->path, gr__quoted(e->name).s,
-               gr__quoted(s).s);
+           gr__fail(
+               GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not " REAL_NAME " or I32", h->path, gr__quoted(e->name).s, gr__quoted(s).s);
 }
 
 static bool claim_shape(const header *h, const json_t *item, gr__entry *e)
 {
     const json_t *list = json_object_get(item, "shape");
-    size_t rank = json_array_size(list);
-    bool good = json_is_array(list);
+    size_t        rank = json_array_size(list);
+    bool          good = json_is_array(list);
     for (size_t i = 0; good && i < rank; i++)
         good = json_is_integer(json_array_get(list, i)) && json_integer_value(json_array_get(list, i)) >= 0;
-    if (!good)
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no shape that is a list of sizes", h->path, gr__quoted(e->name).s);
+    if (!good) return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no shape that is a list of sizes", h->path, gr__quoted(e->name).s);
     if (rank > GR_MAX_DIMS)
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has %zu dimensions, more than %d", h->path, gr__quoted(e->name).s, rank,
-            GR_MAX_DIMS);
+        return gr__fail(
+            GR_ERR_FORMAT, "'%s': tensor '%s' has %zu dimensions, more than %d", h->path, gr__quoted(e->name).s, rank, GR_MAX_DIMS);
     e->shape.rank = (int)rank;
-    for (size_t i = 0; i < rank; i++)
-        e->shape.dim[i] = json_integer_value(json_array_get(list, i));
+    for (size_t i = 0; i < rank; i++) e->shape.dim[i] = json_integer_value(json_array_get(list, i));
     return gr__count(&e->shape) >= 0 || gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s': the product of its sizes %s overflows", h->path,
                                             gr__quoted(e->name).s, gr__shape_text(&e->shape).s);
 }
@@ -315,10 +283,8 @@ static bool claim_offsets(const header *h, const json_t *item, claim *c)
 static int by_place(const void *a, const void *b)
 {
     const claim *x = a, *y = b;
-    if (x->begin != y->begin)
-        return x->begin < y->begin ? -1 : 1;
-    if (x->end != y->end)
-        return x->end < y->end ? -1 : 1;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->end != y->end) return x->end < y->end ? -1 : 1;
     return strcmp(x->e.name, y->e.name);
 }
 
@@ -326,8 +292,7 @@ static int by_place(const void *a, const void *b)
 static bool check_places(const header *h, claim *c, int n)
 {
     int64_t at = 0;
-    if (n > 0)
-        qsort(c, (size_t)n, sizeof *c, by_place);
+    if (n > 0) qsort(c, (size_t)n, sizeof *c, by_place);
     for (int i = 0; i < n; i++) {
         if (c[i].begin != at)
             return gr__fail(GR_ERR_FORMAT, "'%s': the data of tensor '%s' begin at %lld, %s %lld", h->path, gr__quoted(c[i].e.name).s,
@@ -341,16 +306,15 @@ static bool check_places(const header *h, claim *c, int n)
 static bool read_claims(const header *h, json_t *json, claim *c, int *n)
 {
     const char *name;
-    json_t *item;
-    json_object_foreach(json, name, item) {
-        if (strcmp(name, "__metadata__") == 0)
-            continue;
+    json_t     *item;
+    json_object_foreach(json, name, item)
+    {
+        if (strcmp(name, "__metadata__") == 0) continue;
         claim *one = &c[(*n)++];
         one->e.name = name;
         if (!json_is_object(item))
             return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' is not described by an object", h->path, gr__quoted(name).s);
-        if (!claim_dtype(h, item, &one->e) || !claim_shape(h, item, &one->e) || !claim_offsets(h, item, one))
-            return false;
+        if (!claim_dtype(h, item, &one->e) || !claim_shape(h, item, &one->e) || !claim_offsets(h, item, one)) return false;
     }
     return check_places(h, c, *n);
 }
@@ -377,35 +341,26 @@ static bool read_entries(gr__safetensors *f, const header *h)
 gr__safetensors *gr__safetensors_read(const char *path)
 {
     gr__file file;
-    if (!gr__file_open(&file, path))
-        return NULL;
-    header h = { .path = path };
+    if (!gr__file_open(&file, path)) return NULL;
+    header           h = { .path = path };
     gr__safetensors *f = calloc(1, sizeof *f);
-    bool good = f || gr__fail_memory("load", sizeof *f);
+    bool             good = f || gr__fail_memory("load", sizeof *f);
     good = good && read_header(&file, &h) && (f->json = header_object(&h)) != NULL && read_entries(f, &h) &&
            gr__file_get(&file, f->data, (size_t)h.data_size);
     gr__file_close(&file);
     free(h.text.s);
-    if (good)
-        return f;
+    if (good) return f;
     gr__safetensors_free(f);
     return NULL;
 }
 
-int gr__safetensors_count(const gr__safetensors *f)
-{
-    return f ? f->count : 0;
-}
+int gr__safetensors_count(const gr__safetensors *f) { return f ? f->count : 0; }
 
-const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i)
-{
-    return f && i >= 0 && i < f->count ? &f->entry[i] : NULL;
-}
+const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i) { return f && i >= 0 && i < f->count ? &f->entry[i] : NULL; }
 
 void gr__safetensors_free(gr__safetensors *f)
 {
-    if (!f)
-        return;
+    if (!f) return;
     json_decref(f->json);
     free(f->entry);
     free(f->data);

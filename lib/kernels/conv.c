@@ -86,10 +86,7 @@ static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const 
         GR__NAME(panels_run)(&s, &group, begin, end, scratch);
 }
 
-void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan)
-{
-    plan_of(c, GR__FORWARD, plan);
-}
+void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, plan); }
 
 void GR__NAME(conv_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
@@ -98,10 +95,7 @@ void GR__NAME(conv_run)(
     run(c, GR__FORWARD, plan, o, task, scratch);
 }
 
-void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan)
-{
-    plan_of(c, GR__INPUT_GRAD, plan);
-}
+void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, plan); }
 
 void GR__NAME(conv_input_grad_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)

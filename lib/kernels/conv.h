@@ -27,9 +27,6 @@ GR__INLINE int64_t place_of(const gr__correlation *s, int64_t j)
 }
 
 /* Do the outs stand side by side in memory? */
-GR__INLINE bool is_dense(const gr__correlation *s)
-{
-    return s->h.out_step == 1 && s->w.out_step == 1;
-}
+GR__INLINE bool is_dense(const gr__correlation *s) { return s->h.out_step == 1 && s->w.out_step == 1; }
 
 #endif

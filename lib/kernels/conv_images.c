@@ -12,10 +12,7 @@ typedef struct workspace {
     gr__border border;
 } workspace;
 
-static size_t steps_bytes(int64_t K)
-{
-    return padded_bytes(K * (int64_t)sizeof(gr__step));
-}
+static size_t steps_bytes(int64_t K) { return padded_bytes(K * (int64_t)sizeof(gr__step)); }
 
 static size_t input_bytes(const gr__correlation *s, const gr__border *b)
 {

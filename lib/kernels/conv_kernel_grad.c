@@ -27,10 +27,7 @@ static shape shape_of(const gr__conv *c, int variant)
     return s;
 }
 
-static int64_t band_rows(const gr__conv *c)
-{
-    return at_most(c->OH, at_least(1, VECTORS / c->OW));
-}
+static int64_t band_rows(const gr__conv *c) { return at_most(c->OH, at_least(1, VECTORS / c->OW)); }
 
 /* The channels c..c+together of one group, as the correlation that reads their windows. */
 static gr__correlation windows(const gr__conv *c, int64_t channels)

@@ -10,15 +10,9 @@ typedef struct workspace {
     gr_real  *panel, *tile;
 } workspace;
 
-static size_t steps_bytes(int64_t K)
-{
-    return padded_bytes(K * (int64_t)sizeof(gr__step));
-}
+static size_t steps_bytes(int64_t K) { return padded_bytes(K * (int64_t)sizeof(gr__step)); }
 
-static size_t panel_bytes(int64_t K)
-{
-    return padded_bytes((at_most(K, GR__TERMS) * GR__PANEL + LANES) * (int64_t)sizeof(gr_real));
-}
+static size_t panel_bytes(int64_t K) { return padded_bytes((at_most(K, GR__TERMS) * GR__PANEL + LANES) * (int64_t)sizeof(gr_real)); }
 
 size_t GR__NAME(panels_scratch)(const gr__correlation *s, int64_t K)
 {
@@ -35,10 +29,7 @@ static workspace lay_out(const gr__correlation *s, void *scratch)
     return w;
 }
 
-gr_real GR__NAME(least_of)(gr_act act)
-{
-    return act == GR_RELU ? 0 : -(gr_real)INFINITY;
-}
+gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
 
 void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
 {

@@ -35,10 +35,7 @@ static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P
     return x;
 }
 
-int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d)
-{
-    return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W);
-}
+int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
 
 gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase)
 {

@@ -60,14 +60,8 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
     int64_t channels, int64_t H, int64_t W);
 
 /* Even parts: part i of n in parts begins here. */
-GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i)
-{
-    return n / parts * i + at_most(i, n % parts);
-}
+GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
 
-GR__INLINE size_t padded_bytes(int64_t bytes)
-{
-    return ((size_t)bytes + 63) / 64 * 64;
-}
+GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
 
 #endif

@@ -61,20 +61,11 @@ enum { LANES = GR__VECTOR_BYTES / (int)sizeof(gr_real) };
 #define GR__UNROLL _Pragma("GCC unroll 16")
 #endif
 
-GR__INLINE vec vec_all(gr_real x)
-{
-    return x - (vec){ 0 };
-}
+GR__INLINE vec vec_all(gr_real x) { return x - (vec){ 0 }; }
 
-GR__INLINE vec vec_load(const gr_real *p)
-{
-    return *(const vec_anywhere *)p;
-}
+GR__INLINE vec vec_load(const gr_real *p) { return *(const vec_anywhere *)p; }
 
-GR__INLINE void vec_store(gr_real *p, vec v)
-{
-    *(vec_anywhere *)p = v;
-}
+GR__INLINE void vec_store(gr_real *p, vec v) { *(vec_anywhere *)p = v; }
 
 /* The first n lanes; the others are zero, and memory past them is not touched. */
 GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
@@ -84,29 +75,14 @@ GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
     return v;
 }
 
-GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n)
-{
-    memcpy(p, &v, (size_t)n * sizeof *p);
-}
+GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof *p); }
 
-GR__INLINE vec vec_choose(ivec mask, vec yes, vec no)
-{
-    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
-}
+GR__INLINE vec vec_choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 
-GR__INLINE int64_t at_least(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
+GR__INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
-GR__INLINE int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+GR__INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-GR__INLINE int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
+GR__INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #endif

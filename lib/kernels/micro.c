@@ -5,15 +5,9 @@
 /* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
    happens once. clang loads once by itself, and would spill. */
 #ifdef __clang__
-GR__INLINE vec load_once(const gr_real *p)
-{
-    return vec_load(p);
-}
+GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
 #else
-GR__INLINE vec load_once(const gr_real *p)
-{
-    return *(const volatile vec_anywhere *)p;
-}
+GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
 #endif
 
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
@@ -63,17 +57,14 @@ GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
 }
 
 #define LEAST(a, b) ((a) < (b) ? (a) : (b))
-#define OUTER(r, c)                                     \
-    static void outer_##r##_##c(const gr__outer *s)     \
-    {                                                   \
-        outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); \
-    }
+#define OUTER(r, c) \
+    static void outer_##r##_##c(const gr__outer *s) { outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); }
 #define OUTER_ROW(r) OUTER(r, 1) OUTER(r, 2) OUTER(r, 3) OUTER(r, 4)
 /* clang-format off */
 OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
-/* clang-format on */
+    /* clang-format on */
 
-void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
+    void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
 {
 #define OUTERS(r)                                                  \
     {                                                              \
@@ -153,17 +144,14 @@ GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
     dots_end(s, acc, rows, cols);
 }
 
-#define DOTS(r, c)                                             \
-    static void dots_##r##_##c(const gr__dots *s)              \
-    {                                                          \
-        dots_block(s, LEAST(r, DOT_ROWS), LEAST(c, DOT_COLS)); \
-    }
+#define DOTS(r, c) \
+    static void dots_##r##_##c(const gr__dots *s) { dots_block(s, LEAST(r, DOT_ROWS), LEAST(c, DOT_COLS)); }
 #define DOTS_ROW(r) DOTS(r, 1) DOTS(r, 2) DOTS(r, 3) DOTS(r, 4) DOTS(r, 5) DOTS(r, 6)
 /* clang-format off */
 DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
-/* clang-format on */
+    /* clang-format on */
 
-void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
+    void GR__NAME(dots)(const gr__dots *s, int rows, int cols)
 {
 #define DOTSES(r)                                                                          \
     {                                                                                      \

@@ -66,25 +66,13 @@ void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS,
 #endif
 
 #ifdef __clang__
-GR__INLINE vec vec_lower(vec a, vec b)
-{
-    return __builtin_shufflevector(a, b, GR__LOWER);
-}
+GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shufflevector(a, b, GR__LOWER); }
 
-GR__INLINE vec vec_upper(vec a, vec b)
-{
-    return __builtin_shufflevector(a, b, GR__UPPER);
-}
+GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shufflevector(a, b, GR__UPPER); }
 #else
-GR__INLINE vec vec_lower(vec a, vec b)
-{
-    return __builtin_shuffle(a, b, (ivec){ GR__LOWER });
-}
+GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__LOWER }); }
 
-GR__INLINE vec vec_upper(vec a, vec b)
-{
-    return __builtin_shuffle(a, b, (ivec){ GR__UPPER });
-}
+GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__UPPER }); }
 #endif
 
 /* Transposes a square of LANES vectors: each round deals the two halves of the pack in turn, as one shuffles cards. */

@@ -10,10 +10,7 @@ typedef struct span {
 } span;
 
 /* The part of a window of K from s on that lies inside 0..H-1. */
-static span inside(int64_t s, int64_t K, int64_t H)
-{
-    return (span){ at_least(s, 0), at_most(s + K, H) };
-}
+static span inside(int64_t s, int64_t K, int64_t H) { return (span){ at_least(s, 0), at_most(s + K, H) }; }
 
 static int32_t winner(const gr_real *x, int64_t W, span h, span w)
 {

@@ -7,10 +7,7 @@
 
 #include <math.h>
 
-static void plan_one_phase(gr__plan *plan, int64_t tasks)
-{
-    *plan = (gr__plan){ .phases = 1, .tasks = { tasks } };
-}
+static void plan_one_phase(gr__plan *plan, int64_t tasks) { *plan = (gr__plan){ .phases = 1, .tasks = { tasks } }; }
 
 static double activate(gr_act act, double x)
 {
@@ -35,10 +32,7 @@ static double slice(const gr_real *x, int64_t H, int64_t W, int64_t h, int64_t w
 
 /* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
 
-static void conv_plan(const gr__conv *c, gr__plan *plan)
-{
-    plan_one_phase(plan, c->N * c->F);
-}
+static void conv_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->F); }
 
 static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
@@ -68,10 +62,7 @@ static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands
 /* Equation (34): dL/dX_nc = sum over f of K_fc *full dL/dY_nf. With stride S, padding P and dilation D, tap p carries x[h]
    to the output i for which S i + D p - P = h, if there is one. */
 
-static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan)
-{
-    plan_one_phase(plan, c->N * c->C);
-}
+static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->C); }
 
 /* The output that tap p joins to the input h, or -1. */
 static int64_t output_of(int64_t h, int64_t p, int64_t stride, int64_t padding, int64_t dilation)
@@ -111,10 +102,7 @@ static void conv_input_grad_run(
 
 /* Equation (35): dL/dK_fc = sum over n of X_nc *filt dL/dY_nf. */
 
-static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan)
-{
-    plan_one_phase(plan, c->F * (c->C / c->G));
-}
+static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->F * (c->C / c->G)); }
 
 static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
 {
@@ -143,10 +131,7 @@ static void conv_kernel_grad_run(
 
 /* y[m,n] = sum over k of a[m,k] b[k,n]. */
 
-static void matmul_plan(const gr__matmul *m, gr__plan *plan)
-{
-    plan_one_phase(plan, m->batch * m->M);
-}
+static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_phase(plan, m->batch * m->M); }
 
 static void matmul_run(
     const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)

@@ -38,10 +38,7 @@ GR__INLINE vec vec_tanh(vec x)
 typedef uint32_t bits __attribute__((vector_size(GR__VECTOR_BYTES)));
 
 /* 2^exponent, exponent in -126..127. */
-GR__INLINE vec vec_power_of_2(bits exponent)
-{
-    return (vec)((exponent + 127) << 23);
-}
+GR__INLINE vec vec_power_of_2(bits exponent) { return (vec)((exponent + 127) << 23); }
 
 /* exp(x) = 2^n exp(r), where n is the whole number nearest to x / log 2 and so |r| <= log(2) / 2. log 2 is taken off in two
    parts, the first of few enough digits that n times it is exact; exp(r) = 1 + r + r^2 q(r), q interpolated at Chebyshev's points.
@@ -71,9 +68,6 @@ GR__INLINE vec vec_tanh(vec x)
 
 #endif
 
-GR__INLINE vec vec_sigmoid(vec x)
-{
-    return (gr_real)1 / ((gr_real)1 + vec_exp(-x));
-}
+GR__INLINE vec vec_sigmoid(vec x) { return (gr_real)1 / ((gr_real)1 + vec_exp(-x)); }
 
 #endif

@@ -10,10 +10,9 @@ enum { NAME_MOST = 256 };
 
 gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
 {
-    bool made = m && name && !gr__map_get(m->by_name, name);
+    bool      made = m && name && !gr__map_get(m->by_name, name);
     gr__slot *s = gr__model_slot(m, name, &o.shape, o.shared);
-    if (!s || !made)
-        return s ? s->t : NULL;
+    if (!s || !made) return s ? s->t : NULL;
     gr_rng rng = gr_rng_of(m->seed, name);
     for (int64_t i = 0; i < s->t->count; i++)
         gr__reals(s->t)[i] = (gr_real)(o.value + (o.uniform > 0 ? o.uniform * (2 * gr_rng_uniform(&rng) - 1) : 0));
@@ -25,7 +24,7 @@ gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
 static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shape shape, double bound, bool shared)
 {
     char name[NAME_MOST];
-    int length = snprintf(name, sizeof name, "%s.%s", layer ? layer : "", what);
+    int  length = snprintf(name, sizeof name, "%s.%s", layer ? layer : "", what);
     if (!layer || !*layer || length >= NAME_MOST) {
         gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", layer && *layer ? "too long" : "NULL or empty");
         return NULL;
@@ -34,22 +33,19 @@ static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shap
 }
 
 /* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so are biases. */
-static double bound(int64_t fan_in)
-{
-    return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0;
-}
+static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
 
 /* ---- linear and conv2d -------------------------------------------------------------------------------------------------------- */
 
 gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o)
 {
-    if (!x)
-        return gr_linear(x, NULL);
+    if (!x) return gr_linear(x, NULL);
     if (x->shape.rank < 1 || o.units < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted", name ? name : "", GR__TEXT(x), (long long)o.units);
+        gr__fail(GR_ERR_ARGUMENT, "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted", name ? name : "",
+            GR__TEXT(x), (long long)o.units);
         return NULL;
     }
-    int64_t in = x->shape.dim[x->shape.rank - 1];
+    int64_t    in = x->shape.dim[x->shape.rank - 1];
     gr_tensor *w = part(m, name, "weight", gr_shape(o.units, in), bound(in), o.shared);
     gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", gr_shape(o.units), bound(in), o.shared) : NULL;
     return w && (b || o.no_bias) ? gr_linear(x, w, .bias = b, .act = o.act) : NULL;
@@ -57,22 +53,22 @@ gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_line
 
 gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o)
 {
-    if (!x)
-        return gr_conv2d(x, NULL);
+    if (!x) return gr_conv2d(x, NULL);
     int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
     if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0) {
-        gr__fail(GR_ERR_ARGUMENT, "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups that divide C",
-                 name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+        gr__fail(GR_ERR_ARGUMENT,
+            "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups "
+            "that divide C",
+            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
         return NULL;
     }
-    int64_t per_group = x->shape.dim[1] / groups;
-    double b = bound(per_group * kh * kw);
+    int64_t    per_group = x->shape.dim[1] / groups;
+    double     b = bound(per_group * kh * kw);
     gr_tensor *k = part(m, name, "weight", gr_shape(filters, per_group, kh, kw), b, o.shared);
     gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", gr_shape(filters), b, o.shared) : NULL;
-    if (!k || !(bias || o.no_bias))
-        return NULL;
-    return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups, .stride_hw = o.stride_hw,
-                     .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
+    if (!k || !(bias || o.no_bias)) return NULL;
+    return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
+        .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
 }
 
 /* ---- dropout -------------------------------------------------------------------------------------------------------------------- */
@@ -80,24 +76,22 @@ gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t fi
 static gr_tensor *mask(const gr_shape *shape, gr_rng rng, double p)
 {
     gr_tensor *t = gr__tensor(GR_REAL, shape, "dropout");
-    for (int64_t i = 0; t && i < t->count; i++)
-        gr__reals(t)[i] = (gr_real)(gr_rng_uniform(&rng) < p ? 0 : 1 / (1 - p));
+    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)(gr_rng_uniform(&rng) < p ? 0 : 1 / (1 - p));
     return gr__own(t);
 }
 
 gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
 {
     if (!x || !(p >= 0 && p < 1)) {
-        gr__fail(GR_ERR_ARGUMENT, x ? "dropout '%s': p = %g: 0 or more and under 1 wanted" : "dropout '%s': the input is NULL", name ? name : "", p);
+        gr__fail(GR_ERR_ARGUMENT, x ? "dropout '%s': p = %g: 0 or more and under 1 wanted" : "dropout '%s': the input is NULL",
+            name ? name : "", p);
         return NULL;
     }
     gr__slot *s = gr__model_slot(m, name, NULL, false);
-    if (!s || m->eval)
-        return s ? x : NULL;
+    if (!s || m->eval) return s ? x : NULL;
     char stream[NAME_MOST];
     snprintf(stream, sizeof stream, "%.*s run %llu", NAME_MOST - 32, s->name, (unsigned long long)s->runs);
     gr_tensor *kept = mask(&x->shape, gr_rng_of(m->seed, stream), p);
-    if (kept)
-        s->runs++;
+    if (kept) s->runs++;
     return gr_mul(x, kept);
 }

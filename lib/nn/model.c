@@ -32,10 +32,8 @@ static void slot_free(gr__slot *s)
 
 void gr_model_free(gr_model *m)
 {
-    if (!m)
-        return;
-    for (size_t i = 0; i < gr__length(m->slots); i++)
-        slot_free(m->slots[i]);
+    if (!m) return;
+    for (size_t i = 0; i < gr__length(m->slots); i++) slot_free(m->slots[i]);
     gr__drop(&m->slots);
     gr__drop(&m->params);
     gr__map_free(m->by_name);
@@ -44,10 +42,8 @@ void gr_model_free(gr_model *m)
 
 bool gr_model_seal(gr_model *m)
 {
-    if (!m)
-        return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is NULL");
-    if (m->sealed)
-        return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is sealed already");
+    if (!m) return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is NULL");
+    if (m->sealed) return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is sealed already");
     m->sealed = true;
     return true;
 }
@@ -59,18 +55,16 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
         return NULL;
     }
     gr_model *m = gr_model_open(o.seed);
-    if (!m)
-        return NULL;
-    bool recorded = gr_set_recording(false);
+    if (!m) return NULL;
+    bool    recorded = gr_set_recording(false);
     gr_step step = gr_step_begin();
     m->eval = true; /* the run is for the parameters: layers that count their runs begin with the first real one */
     gr_tensor *x = step.depth > 0 ? gr_zeros(o.input) : NULL;
-    bool good = x && forward(m, x);
+    bool       good = x && forward(m, x);
     m->eval = false;
     gr_step_end(&step);
     gr_set_recording(recorded);
-    if (good && gr_model_seal(m))
-        return m;
+    if (good && gr_model_seal(m)) return m;
     gr__fail(GR_ERR_ARGUMENT, "model_build: the forward function gave NULL");
     gr_model_free(m);
     return NULL;
@@ -78,8 +72,7 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
 
 bool gr__model_built(const gr_model *m, const char *what)
 {
-    if (!m)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
+    if (!m) return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
     return m->sealed || gr__fail(GR_ERR_ARGUMENT, "%s: the model is still being built; gr_model_seal ends that", what);
 }
 
@@ -88,7 +81,7 @@ bool gr__model_built(const gr_model *m, const char *what)
 static gr__slot *new_slot(const char *name, const gr_shape *shape)
 {
     gr__slot *s = calloc(1, sizeof *s);
-    size_t size = strlen(name) + 1;
+    size_t    size = strlen(name) + 1;
     if (!s || !(s->name = malloc(size))) {
         free(s);
         gr__fail_memory("model", size);
@@ -106,11 +99,9 @@ static gr__slot *new_slot(const char *name, const gr_shape *shape)
 static gr__slot *add_slot(gr_model *m, const char *name, const gr_shape *shape)
 {
     gr__slot *s = new_slot(name, shape);
-    if (!s)
-        return NULL;
+    if (!s) return NULL;
     size_t slots = gr__length(m->slots), params = gr__length(m->params);
-    if (gr__push(&m->slots, &s, sizeof s) && (!shape || gr__push(&m->params, &s, sizeof s)) && gr__map_put(m->by_name, name, s))
-        return s;
+    if (gr__push(&m->slots, &s, sizeof s) && (!shape || gr__push(&m->params, &s, sizeof s)) && gr__map_put(m->by_name, name, s)) return s;
     gr__cut(m->slots, slots);
     gr__cut(m->params, params);
     slot_free(s);
@@ -120,8 +111,7 @@ static gr__slot *add_slot(gr_model *m, const char *name, const gr_shape *shape)
 
 static bool same_kind(const gr__slot *s, const gr_shape *shape)
 {
-    if (!shape != !s->t)
-        return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s", s->name, s->t ? "a parameter" : "a layer");
+    if (!shape != !s->t) return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s", s->name, s->t ? "a parameter" : "a layer");
     if (shape && !gr__same_shape(&s->t->shape, shape))
         return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, %s wanted", s->name, GR__TEXT(s->t), gr__shape_text(shape).s);
     return true;
@@ -142,28 +132,22 @@ gr__slot *gr__model_slot(gr_model *m, const char *name, const gr_shape *shape, b
         gr__fail(GR_ERR_ARGUMENT, "model: there is no '%s', and the model is sealed", name);
         return NULL;
     }
-    if (!s)
-        return add_slot(m, name, shape);
+    if (!s) return add_slot(m, name, shape);
     return same_kind(s, shape) ? s : NULL;
 }
 
 /* ---- modes and parameters ------------------------------------------------------------------------------------------------------------ */
 
-static bool given(const gr_model *m, const char *what)
-{
-    return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
-}
+static bool given(const gr_model *m, const char *what) { return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what); }
 
 void gr_model_train(gr_model *m)
 {
-    if (given(m, "model_train"))
-        m->eval = false;
+    if (given(m, "model_train")) m->eval = false;
 }
 
 void gr_model_eval(gr_model *m)
 {
-    if (given(m, "model_eval"))
-        m->eval = true;
+    if (given(m, "model_eval")) m->eval = true;
 }
 
 static bool below(const char *name, const char *prefix)
@@ -174,41 +158,27 @@ static bool below(const char *name, const char *prefix)
 
 static bool set_frozen(gr_model *m, const char *name, bool frozen, const char *what)
 {
-    if (!given(m, what) || !name)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
+    if (!given(m, what) || !name) return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
     bool found = false;
     for (size_t i = 0; i < gr__length(m->params); i++) {
-        if (!below(m->params[i]->name, name))
-            continue;
+        if (!below(m->params[i]->name, name)) continue;
         found = true;
         m->params[i]->t->param = !frozen;
-        if (frozen)
-            gr_clear_grad(m->params[i]->t);
+        if (frozen) gr_clear_grad(m->params[i]->t);
     }
     return found || gr__fail(GR_ERR_ARGUMENT, "%s: there is no parameter '%s'", what, name);
 }
 
-bool gr_model_freeze(gr_model *m, const char *name)
-{
-    return set_frozen(m, name, true, "model_freeze");
-}
+bool gr_model_freeze(gr_model *m, const char *name) { return set_frozen(m, name, true, "model_freeze"); }
 
-bool gr_model_unfreeze(gr_model *m, const char *name)
-{
-    return set_frozen(m, name, false, "model_unfreeze");
-}
+bool gr_model_unfreeze(gr_model *m, const char *name) { return set_frozen(m, name, false, "model_unfreeze"); }
 
-int gr_model_count(const gr_model *m)
-{
-    return given(m, "model_count") ? (int)gr__length(m->params) : -1;
-}
+int gr_model_count(const gr_model *m) { return given(m, "model_count") ? (int)gr__length(m->params) : -1; }
 
 static gr__slot *param_at(const gr_model *m, int i, const char *what)
 {
-    if (!given(m, what))
-        return NULL;
-    if (i >= 0 && (size_t)i < gr__length(m->params))
-        return m->params[i];
+    if (!given(m, what)) return NULL;
+    if (i >= 0 && (size_t)i < gr__length(m->params)) return m->params[i];
     gr__fail(GR_ERR_ARGUMENT, "%s: parameter %d of %zu", what, i, gr__length(m->params));
     return NULL;
 }
@@ -227,11 +197,9 @@ gr_tensor *gr_model_at(const gr_model *m, int i)
 
 gr_tensor *gr_model_get(const gr_model *m, const char *name)
 {
-    if (!given(m, "model_get"))
-        return NULL;
+    if (!given(m, "model_get")) return NULL;
     gr__slot *s = name ? gr__map_get(m->by_name, name) : NULL;
-    if (s && s->t)
-        return s->t;
+    if (s && s->t) return s->t;
     gr__fail(GR_ERR_ARGUMENT, "model_get: there is no parameter '%s'", name ? name : "(NULL)");
     return NULL;
 }

@@ -16,7 +16,7 @@ struct gr_model {
     uint64_t   seed;
     bool       sealed, eval;
     gr__map   *by_name;
-    gr__slot **slots; /* stb_ds array, in the order they were made */
+    gr__slot **slots;  /* stb_ds array, in the order they were made */
     gr__slot **params; /* those that are parameters */
 };
 

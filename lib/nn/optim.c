@@ -39,31 +39,28 @@ typedef struct update {
     const gr_real  *g;
 } update;
 
-static gr_real *from(const gr_tensor *t, int64_t begin)
-{
-    return t ? gr__reals(t) + begin : NULL;
-}
+static gr_real *from(const gr_tensor *t, int64_t begin) { return t ? gr__reals(t) + begin : NULL; }
 
 static void sgd_update(const void *arg, int64_t begin, int64_t end)
 {
-    const update *u = arg;
+    const update         *u = arg;
     const gr_sgd_options *s = &u->o->sgd;
-    gr__k()->sgd(from(u->m->p, begin), u->g + begin, from(u->m->first, begin), u->o->lr, s->momentum, s->dampening, s->weight_decay, s->nesterov,
-                 u->m->steps == 1, end - begin);
+    gr__k()->sgd(from(u->m->p, begin), u->g + begin, from(u->m->first, begin), u->o->lr, s->momentum, s->dampening, s->weight_decay,
+        s->nesterov, u->m->steps == 1, end - begin);
 }
 
 static void adam_update(const void *arg, int64_t begin, int64_t end)
 {
-    const update *u = arg;
+    const update          *u = arg;
     const gr_adam_options *s = &u->o->adam;
-    gr__adam a = {
-        .lr = u->o->lr,
-        .beta1 = s->beta1,
-        .beta2 = s->beta2,
-        .eps = s->eps,
-        .weight_decay = s->weight_decay,
-        .correction1 = 1 - pow(s->beta1, (double)u->m->steps),
-        .correction2 = 1 - pow(s->beta2, (double)u->m->steps),
+    gr__adam               a = {
+                      .lr = u->o->lr,
+                      .beta1 = s->beta1,
+                      .beta2 = s->beta2,
+                      .eps = s->eps,
+                      .weight_decay = s->weight_decay,
+                      .correction1 = 1 - pow(s->beta1, (double)u->m->steps),
+                      .correction2 = 1 - pow(s->beta2, (double)u->m->steps),
     };
     gr__k()->adam(from(u->m->p, begin), u->g + begin, from(u->m->first, begin), from(u->m->second, begin), &a, end - begin);
 }
@@ -76,8 +73,7 @@ static const rule adam_rule = { "adam", 2, adam_update };
 
 void gr_optim_free(gr_optim *o)
 {
-    if (!o)
-        return;
+    if (!o) return;
     for (size_t i = 0; i < o->count; i++) {
         gr__unref(o->memories[i].p);
         gr__unref(o->memories[i].first);
@@ -90,24 +86,21 @@ void gr_optim_free(gr_optim *o)
 static gr_tensor *zeros_like(const gr_tensor *p, const char *what)
 {
     gr_tensor *t = gr__tensor(GR_REAL, &p->shape, what);
-    if (t)
-        memset(t->data, 0, (size_t)t->count * sizeof(gr_real));
+    if (t) memset(t->data, 0, (size_t)t->count * sizeof(gr_real));
     return t;
 }
 
 static bool remember(memory *m, gr_tensor *p, const rule *r)
 {
     m->p = gr__ref(p);
-    if (r->moments > 0 && !(m->first = zeros_like(p, r->name)))
-        return false;
+    if (r->moments > 0 && !(m->first = zeros_like(p, r->name))) return false;
     return r->moments < 2 || (m->second = zeros_like(p, r->name));
 }
 
 static gr_optim *optim_open(gr_model *model, const rule *r, double lr)
 {
-    if (!gr__model_built(model, r->name))
-        return NULL;
-    size_t n = gr__length(model->params);
+    if (!gr__model_built(model, r->name)) return NULL;
+    size_t    n = gr__length(model->params);
     gr_optim *o = calloc(1, sizeof *o);
     if (!o || !(o->memories = calloc(n + 1, sizeof *o->memories))) {
         free(o);
@@ -138,8 +131,7 @@ gr_optim *gr_sgd_(gr_sgd_options s)
         return NULL;
     }
     gr_optim *o = optim_open(s.model, s.momentum > 0 ? &momentum_rule : &plain_rule, lr);
-    if (o)
-        o->sgd = s;
+    if (o) o->sgd = s;
     return o;
 }
 
@@ -150,13 +142,12 @@ gr_optim *gr_adam_(gr_adam_options s)
     s.beta2 = s.beta2 != 0 ? s.beta2 : 0.999;
     s.eps = s.eps != 0 ? s.eps : 1e-8;
     if (!(lr >= 0 && s.beta1 >= 0 && s.beta1 < 1 && s.beta2 >= 0 && s.beta2 < 1 && s.eps >= 0 && s.weight_decay >= 0)) {
-        gr__fail(GR_ERR_ARGUMENT, "adam: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are under 1", lr, s.beta1, s.beta2, s.eps,
-                 s.weight_decay);
+        gr__fail(GR_ERR_ARGUMENT, "adam: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are under 1", lr,
+            s.beta1, s.beta2, s.eps, s.weight_decay);
         return NULL;
     }
     gr_optim *o = optim_open(s.model, &adam_rule, lr);
-    if (o)
-        o->adam = s;
+    if (o) o->adam = s;
     return o;
 }
 
@@ -164,24 +155,19 @@ gr_optim *gr_adam_(gr_adam_options s)
 
 static bool may_step(const gr_optim *o)
 {
-    if (!o)
-        return gr__fail(GR_ERR_ARGUMENT, "optim_step: the optimiser is NULL");
-    if (gr__failed() || !gr__k())
-        return false;
+    if (!o) return gr__fail(GR_ERR_ARGUMENT, "optim_step: the optimiser is NULL");
+    if (gr__failed() || !gr__k()) return false;
     for (size_t i = 0; i < o->count; i++)
-        if (o->memories[i].p->grad)
-            return true;
+        if (o->memories[i].p->grad) return true;
     return gr__fail(GR_ERR_GRAPH, "optim_step: no parameter has a gradient; gr_backward comes first");
 }
 
 bool gr_optim_step(gr_optim *o)
 {
-    if (!may_step(o))
-        return false;
+    if (!may_step(o)) return false;
     for (size_t i = 0; i < o->count; i++) {
         memory *m = &o->memories[i];
-        if (!m->p->grad || !m->p->param)
-            continue;
+        if (!m->p->grad || !m->p->param) continue;
         m->steps++;
         gr__touch(m->p);
         gr__parallel(m->p->count, GRAIN, o->rule->update, &(update){ o, m, gr__reals(m->p->grad) });
@@ -191,23 +177,18 @@ bool gr_optim_step(gr_optim *o)
 
 void gr_zero_grad(gr_optim *o)
 {
-    for (size_t i = 0; o && i < o->count; i++)
-        gr_clear_grad(o->memories[i].p);
+    for (size_t i = 0; o && i < o->count; i++) gr_clear_grad(o->memories[i].p);
 }
 
 double gr_minimize(gr_optim *o, gr_tensor *loss)
 {
     bool good = o && gr_backward(loss) && gr_optim_step(o);
-    if (!o)
-        gr__fail(GR_ERR_ARGUMENT, "minimize: the optimiser is NULL");
+    if (!o) gr__fail(GR_ERR_ARGUMENT, "minimize: the optimiser is NULL");
     gr_zero_grad(o);
     return good ? gr_item(loss) : NAN;
 }
 
-double gr_optim_lr(const gr_optim *o)
-{
-    return o ? o->lr : NAN;
-}
+double gr_optim_lr(const gr_optim *o) { return o ? o->lr : NAN; }
 
 bool gr_optim_set_lr(gr_optim *o, double lr)
 {

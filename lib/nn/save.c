@@ -9,14 +9,11 @@
 
 bool gr_save(const gr_model *m, const char *path)
 {
-    if (!gr__model_built(m, "save"))
-        return false;
-    if (!path)
-        return gr__fail(GR_ERR_ARGUMENT, "save: the path is NULL");
-    size_t n = gr__length(m->params);
+    if (!gr__model_built(m, "save")) return false;
+    if (!path) return gr__fail(GR_ERR_ARGUMENT, "save: the path is NULL");
+    size_t     n = gr__length(m->params);
     gr__entry *e = calloc(n + 1, sizeof *e);
-    if (!e)
-        return gr__fail_memory("save", n * sizeof *e);
+    if (!e) return gr__fail_memory("save", n * sizeof *e);
     for (size_t i = 0; i < n; i++) {
         const gr_tensor *t = m->params[i]->t;
         e[i] = (gr__entry){ m->params[i]->name, t->dtype, t->shape, t->data };
@@ -29,12 +26,11 @@ bool gr_save(const gr_model *m, const char *path)
 static bool fits(const gr_model *m, const gr__entry *e, const char *path)
 {
     const gr__slot *s = gr__map_get(m->by_name, e->name);
-    const char *name = s ? s->name : gr__quoted(e->name).s;
-    if (!s || !s->t)
-        return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
+    const char     *name = s ? s->name : gr__quoted(e->name).s;
+    if (!s || !s->t) return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
     if (e->dtype != s->t->dtype)
-        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path, name, e->dtype == GR_INT32 ? "int32" : "reals",
-                        s->t->dtype == GR_INT32 ? "int32" : "reals");
+        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path, name,
+            e->dtype == GR_INT32 ? "int32" : "reals", s->t->dtype == GR_INT32 ? "int32" : "reals");
     return gr__same_shape(&e->shape, &s->t->shape) ||
            gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %s, the model's is %s", path, name, gr__shape_text(&e->shape).s, GR__TEXT(s->t));
 }
@@ -43,32 +39,26 @@ static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *pat
 {
     int n = gr__safetensors_count(f);
     for (int i = 0; i < n; i++)
-        if (!fits(m, gr__safetensors_entry(f, i), path))
-            return false;
+        if (!fits(m, gr__safetensors_entry(f, i), path)) return false;
     for (size_t p = 0; p < gr__length(m->params); p++) {
         bool found = false;
-        for (int i = 0; i < n && !found; i++)
-            found = strcmp(gr__safetensors_entry(f, i)->name, m->params[p]->name) == 0;
-        if (!found)
-            return gr__fail(GR_ERR_FORMAT, "load: '%s' lacks '%s' %s", path, m->params[p]->name, GR__TEXT(m->params[p]->t));
+        for (int i = 0; i < n && !found; i++) found = strcmp(gr__safetensors_entry(f, i)->name, m->params[p]->name) == 0;
+        if (!found) return gr__fail(GR_ERR_FORMAT, "load: '%s' lacks '%s' %s", path, m->params[p]->name, GR__TEXT(m->params[p]->t));
     }
     return true;
 }
 
 bool gr_load(gr_model *m, const char *path)
 {
-    if (!gr__model_built(m, "load"))
-        return false;
-    if (!path)
-        return gr__fail(GR_ERR_ARGUMENT, "load: the path is NULL");
+    if (!gr__model_built(m, "load")) return false;
+    if (!path) return gr__fail(GR_ERR_ARGUMENT, "load: the path is NULL");
     gr__safetensors *f = gr__safetensors_read(path);
-    bool good = f && all_fit(m, f, path);
+    bool             good = f && all_fit(m, f, path);
     for (int i = 0; good && i < gr__safetensors_count(f); i++) {
         const gr__entry *e = gr__safetensors_entry(f, i);
-        const gr__slot *s = gr__map_get(m->by_name, e->name);
+        const gr__slot  *s = gr__map_get(m->by_name, e->name);
         gr__touch(s->t);
-        if (s->t->count)
-            memcpy(s->t->data, e->data, (size_t)s->t->count * sizeof(gr_real));
+        if (s->t->count) memcpy(s->t->data, e->data, (size_t)s->t->count * sizeof(gr_real));
     }
     gr__safetensors_free(f);
     return good;

@@ -18,8 +18,8 @@
 /* ---- geometry --------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct window {
-    int    stride, padding, dilation, groups;
-    gr_hw  stride_hw, padding_hw, dilation_hw;
+    int   stride, padding, dilation, groups;
+    gr_hw stride_hw, padding_hw, dilation_hw;
 } window;
 
 #define WINDOW(o) (&(window){ (o).stride, (o).padding, (o).dilation, (o).groups, (o).stride_hw, (o).padding_hw, (o).dilation_hw })
@@ -32,10 +32,8 @@ void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w)
     bool apart = hw.h || hw.w;
     *h = apart ? hw.h : both;
     *w = apart ? hw.w : both;
-    if (*h == 0)
-        *h = otherwise;
-    if (*w == 0)
-        *w = otherwise;
+    if (*h == 0) *h = otherwise;
+    if (*w == 0) *w = otherwise;
 }
 
 static bool read_window(const window *o, gr__conv *c, const char *name)
@@ -45,8 +43,9 @@ static bool read_window(const window *o, gr__conv *c, const char *name)
     gr__pair(o->dilation, o->dilation_hw, 1, &c->DH, &c->DW);
     c->G = o->groups ? o->groups : 1;
     if (c->SH < 1 || c->SW < 1 || c->DH < 1 || c->DW < 1 || c->PH < 0 || c->PW < 0 || c->G < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: stride (%lld,%lld), padding (%lld,%lld), dilation (%lld,%lld), groups %lld: negative ones make no sense", name,
-                        (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW, (long long)c->DH, (long long)c->DW, (long long)c->G);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: stride (%lld,%lld), padding (%lld,%lld), dilation (%lld,%lld), groups %lld: negative ones make no sense", name,
+            (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW, (long long)c->DH, (long long)c->DW, (long long)c->G);
     return (c->SH <= most && c->SW <= most && c->DH <= most && c->DW <= most && c->PH <= most && c->PW <= most) ||
            gr__fail(GR_ERR_ARGUMENT, "%s: an option over %lld", name, (long long)most);
 }
@@ -78,20 +77,23 @@ static bool find_output(gr__conv *c, const char *name)
     c->OH = reach(c->H, c->KH, c->SH, c->PH, c->DH);
     c->OW = reach(c->W, c->KW, c->SW, c->PW, c->DW);
     return (c->OH > 0 && c->OW > 0) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: input %lldx%lld, padded by (%lld,%lld), is smaller than the kernel %lldx%lld, dilated by (%lld,%lld)", name,
-                    (long long)c->H, (long long)c->W, (long long)c->PH, (long long)c->PW, (long long)c->KH, (long long)c->KW, (long long)c->DH,
-                    (long long)c->DW);
+           gr__fail(GR_ERR_ARGUMENT,
+               "%s: input %lldx%lld, padded by (%lld,%lld), is smaller than the kernel %lldx%lld, dilated by (%lld,%lld)", name,
+               (long long)c->H, (long long)c->W, (long long)c->PH, (long long)c->PW, (long long)c->KH, (long long)c->KW, (long long)c->DH,
+               (long long)c->DW);
 }
 
 static bool groups_divide(const gr__conv *c, const char *name)
 {
     return (c->C % c->G == 0 && c->F % c->G == 0) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: %lld groups do not divide %lld channels and %lld filters", name, (long long)c->G, (long long)c->C, (long long)c->F);
+           gr__fail(GR_ERR_ARGUMENT, "%s: %lld groups do not divide %lld channels and %lld filters", name, (long long)c->G, (long long)c->C,
+               (long long)c->F);
 }
 
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role)
 {
-    return t->shape.rank == rank || gr__fail(GR_ERR_ARGUMENT, "%s: %s %s has rank %d, %d wanted", op, role, GR__TEXT(t), t->shape.rank, rank);
+    return t->shape.rank == rank ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s %s has rank %d, %d wanted", op, role, GR__TEXT(t), t->shape.rank, rank);
 }
 
 /* ---- running a plan -------------------------------------------------------------------------------------------------------------------- */
@@ -160,7 +162,7 @@ static gr__operands operands(const gr__node *nd, gr_tensor *y)
 static bool conv_forward(gr__node *nd, gr_tensor *y)
 {
     const conv_args *args = nd->args;
-    gr__operands o = operands(nd, y);
+    gr__operands     o = operands(nd, y);
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
     return convolve(&args->c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
@@ -181,8 +183,7 @@ static bool kernel_grad_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *conv_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const conv_args *args = nd->args;
-    if (!nd->left && !(nd->left = gr__act_grad(args->act, nd->out, g)))
-        return NULL;
+    if (!nd->left && !(nd->left = gr__act_grad(args->act, nd->out, g))) return NULL;
     gr_tensor *x = nd->in[0], *k = nd->in[1], *gz = nd->left;
     return i == 0 ? A(&args->c, gz, k) : i == 1 ? B(&args->c, x, gz) : gr_sum(gz, .axes = GR_DIMS(0, 2, 3));
 }
@@ -201,7 +202,8 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__op conv_op = {
     .name = "conv2d",
-    .equation = "Y_nf = act(sum_c X_nc *filt K_fc + b_f) (33); with G = g act': gX_nc = sum_f K_fc *full G_nf (34), gK_fc = sum_n X_nc *filt G_nf (35)",
+    .equation = "Y_nf = act(sum_c X_nc *filt K_fc + b_f) (33); with G = g act': gX_nc = sum_f K_fc *full G_nf (34), gK_fc = sum_n X_nc "
+                "*filt G_nf (35)",
     .shape = conv_shape,
     .forward = conv_forward,
     .vjp = conv_vjp,
@@ -243,25 +245,23 @@ static gr_tensor *B(const gr__conv *c, gr_tensor *x, gr_tensor *u)
 static bool conv_geometry(gr__conv *c, const gr_tensor *x, const gr_tensor *k, const gr_tensor *bias)
 {
     int64_t per_group;
-    if (!gr__want_rank(x, 4, "conv2d", "input") || !gr__want_rank(k, 4, "conv2d", "kernel"))
-        return false;
+    if (!gr__want_rank(x, 4, "conv2d", "input") || !gr__want_rank(k, 4, "conv2d", "kernel")) return false;
     take(x, &c->N, &c->C, &c->H, &c->W);
     take(k, &c->F, &per_group, &c->KH, &c->KW);
-    if (!groups_divide(c, "conv2d"))
-        return false;
+    if (!groups_divide(c, "conv2d")) return false;
     if (per_group * c->G != c->C)
-        return gr__fail(GR_ERR_ARGUMENT, "conv2d: input %s has %lld channels, kernel %s takes %lld", GR__TEXT(x), (long long)c->C, GR__TEXT(k),
-                        (long long)(per_group * c->G));
+        return gr__fail(GR_ERR_ARGUMENT, "conv2d: input %s has %lld channels, kernel %s takes %lld", GR__TEXT(x), (long long)c->C,
+            GR__TEXT(k), (long long)(per_group * c->G));
     if (bias && (bias->shape.rank != 1 || bias->count != c->F))
-        return gr__fail(GR_ERR_ARGUMENT, "conv2d: kernel %s has %lld filters, bias %s has not as many numbers", GR__TEXT(k), (long long)c->F, GR__TEXT(bias));
+        return gr__fail(GR_ERR_ARGUMENT, "conv2d: kernel %s has %lld filters, bias %s has not as many numbers", GR__TEXT(k),
+            (long long)c->F, GR__TEXT(bias));
     return find_output(c, "conv2d");
 }
 
 gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o)
 {
     conv_args args = { .act = o.act };
-    if (!gr__given("conv2d", 2, (gr_tensor *[]){ x, o.kernel }))
-        return NULL;
+    if (!gr__given("conv2d", 2, (gr_tensor *[]){ x, o.kernel })) return NULL;
     if (!o.bias && gr__failed()) /* no bias, or one that could not be made? */
         return NULL;
     if (!gr__want_act(o.act, "conv2d") || !read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, x, o.kernel, o.bias))
@@ -274,22 +274,20 @@ static bool output_is(gr__conv *c, const gr_tensor *g, const char *name)
 {
     int64_t N, F, OH, OW;
     take(g, &N, &F, &OH, &OW);
-    if (!find_output(c, name))
-        return false;
+    if (!find_output(c, name)) return false;
     return (N == c->N && F == c->F && OH == c->OH && OW == c->OW) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: gradient %s, but convolving %lldx%lld by %lldx%lld gives (%lld,%lld,%lld,%lld)", name, GR__TEXT(g), (long long)c->H,
-                    (long long)c->W, (long long)c->KH, (long long)c->KW, (long long)c->N, (long long)c->F, (long long)c->OH, (long long)c->OW);
+           gr__fail(GR_ERR_ARGUMENT, "%s: gradient %s, but convolving %lldx%lld by %lldx%lld gives (%lld,%lld,%lld,%lld)", name,
+               GR__TEXT(g), (long long)c->H, (long long)c->W, (long long)c->KH, (long long)c->KW, (long long)c->N, (long long)c->F,
+               (long long)c->OH, (long long)c->OW);
 }
 
 gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_conv2d_input_grad_options o)
 {
     static const char *const name = "conv2d_input_grad";
-    gr__conv c = { .H = height, .W = o.width };
-    int64_t per_group;
-    if (!gr__given(name, 2, (gr_tensor *[]){ g, k }))
-        return NULL;
-    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(g, 4, name, "gradient") || !gr__want_rank(k, 4, name, "kernel"))
-        return NULL;
+    gr__conv                 c = { .H = height, .W = o.width };
+    int64_t                  per_group;
+    if (!gr__given(name, 2, (gr_tensor *[]){ g, k })) return NULL;
+    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(g, 4, name, "gradient") || !gr__want_rank(k, 4, name, "kernel")) return NULL;
     take(k, &c.F, &per_group, &c.KH, &c.KW);
     c.N = g->shape.dim[0];
     c.C = per_group * c.G;
@@ -299,11 +297,9 @@ gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_
 gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr_conv2d_kernel_grad_options o)
 {
     static const char *const name = "conv2d_kernel_grad";
-    gr__conv c = { .KH = height, .KW = o.width };
-    if (!gr__given(name, 2, (gr_tensor *[]){ x, g }))
-        return NULL;
-    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(g, 4, name, "gradient"))
-        return NULL;
+    gr__conv                 c = { .KH = height, .KW = o.width };
+    if (!gr__given(name, 2, (gr_tensor *[]){ x, g })) return NULL;
+    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(g, 4, name, "gradient")) return NULL;
     take(x, &c.N, &c.C, &c.H, &c.W);
     c.F = g->shape.dim[1];
     return groups_divide(&c, name) && output_is(&c, g, name) ? B(&c, x, g) : NULL;
@@ -311,30 +307,28 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr
 
 /* ---- transposed: A under its other name ------------------------------------------------------------------------------------------------------------ */
 
-static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias)
-{
-    return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y;
-}
+static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias) { return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y; }
 
 /* The geometry whose A takes (C = the layer's output channels) x to y. */
 static bool transpose_geometry(gr__conv *c, const gr_tensor *x, const gr_conv_transpose2d_options *o)
 {
     static const char *const name = "conv_transpose2d";
-    const gr_tensor *k = o->kernel;
-    int64_t per_group, filters, extra_h, extra_w;
-    if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(k, 4, name, "kernel"))
-        return false;
+    const gr_tensor         *k = o->kernel;
+    int64_t                  per_group, filters, extra_h, extra_w;
+    if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(k, 4, name, "kernel")) return false;
     take(x, &c->N, &c->F, &c->OH, &c->OW);
     take(k, &filters, &per_group, &c->KH, &c->KW);
     c->C = per_group * c->G;
     if (filters != c->F)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channels, kernel %s takes %lld", name, GR__TEXT(x), (long long)c->F, GR__TEXT(k), (long long)filters);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channels, kernel %s takes %lld", name, GR__TEXT(x), (long long)c->F,
+            GR__TEXT(k), (long long)filters);
     if (o->bias && (o->bias->shape.rank != 1 || o->bias->count != c->C))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: %lld channels come out, bias %s has not as many numbers", name, (long long)c->C, GR__TEXT(o->bias));
+        return gr__fail(
+            GR_ERR_ARGUMENT, "%s: %lld channels come out, bias %s has not as many numbers", name, (long long)c->C, GR__TEXT(o->bias));
     gr__pair(o->output_padding, o->output_padding_hw, 0, &extra_h, &extra_w);
     if (extra_h < 0 || extra_w < 0 || extra_h >= c->SH || extra_w >= c->SW)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: output_padding (%lld,%lld) must be under the stride (%lld,%lld)", name, (long long)extra_h, (long long)extra_w,
-                        (long long)c->SH, (long long)c->SW);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: output_padding (%lld,%lld) must be under the stride (%lld,%lld)", name, (long long)extra_h,
+            (long long)extra_w, (long long)c->SH, (long long)c->SW);
     if (c->OH > most || c->OW > most || c->KH > most || c->KW > most)
         return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
     c->H = (c->OH - 1) * c->SH - 2 * c->PH + c->DH * (c->KH - 1) + extra_h + 1;
@@ -345,10 +339,8 @@ static bool transpose_geometry(gr__conv *c, const gr_tensor *x, const gr_conv_tr
 gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o)
 {
     gr__conv c = { 0 };
-    if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ x, o.kernel }))
-        return NULL;
-    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, x, &o))
-        return NULL;
+    if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ x, o.kernel })) return NULL;
+    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, x, &o)) return NULL;
     return add_bias(A(&c, x, o.kernel), o.bias);
 }
 
@@ -357,24 +349,37 @@ gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o)
 
 static gr__conv single(int64_t H, int64_t W, int64_t KH, int64_t KW)
 {
-    return (gr__conv){ .N = 1, .C = 1, .F = 1, .H = H, .W = W, .KH = KH, .KW = KW, .OH = H - KH + 1, .OW = W - KW + 1, .SH = 1, .SW = 1, .DH = 1, .DW = 1, .G = 1 };
+    return (gr__conv){ .N = 1,
+        .C = 1,
+        .F = 1,
+        .H = H,
+        .W = W,
+        .KH = KH,
+        .KW = KW,
+        .OH = H - KH + 1,
+        .OW = W - KW + 1,
+        .SH = 1,
+        .SW = 1,
+        .DH = 1,
+        .DW = 1,
+        .G = 1 };
 }
 
 static bool filt_shape(gr__node *nd, gr_shape *y)
 {
     const gr_tensor *a = nd->in[0], *b = nd->in[1];
-    if (!gr__want_rank(a, 2, nd->op->name, "first operand") || !gr__want_rank(b, 2, nd->op->name, "second operand"))
-        return false;
+    if (!gr__want_rank(a, 2, nd->op->name, "first operand") || !gr__want_rank(b, 2, nd->op->name, "second operand")) return false;
     *y = gr_shape(a->shape.dim[0] - b->shape.dim[0] + 1, a->shape.dim[1] - b->shape.dim[1] + 1);
     return (b->count > 0 && y->dim[0] > 0 && y->dim[1] > 0) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: %s by %s: the second must not be empty nor larger than the first", nd->op->name, GR__TEXT(a), GR__TEXT(b));
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s by %s: the second must not be empty nor larger than the first", nd->op->name, GR__TEXT(a),
+               GR__TEXT(b));
 }
 
 static bool filt_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_shape *a = &nd->in[0]->shape, *b = &nd->in[1]->shape;
-    gr__conv c = single(a->dim[0], a->dim[1], b->dim[0], b->dim[1]);
-    gr__operands o = operands(nd, y);
+    gr__conv        c = single(a->dim[0], a->dim[1], b->dim[0], b->dim[1]);
+    gr__operands    o = operands(nd, y);
     return convolve(&c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
 }
 
@@ -387,42 +392,33 @@ static gr_tensor *filt_vjp(gr__node *nd, int i, gr_tensor *g)
 static bool full_shape(gr__node *nd, gr_shape *y)
 {
     const gr_tensor *a = nd->in[0], *b = nd->in[1];
-    if (!gr__want_rank(a, 2, nd->op->name, "first operand") || !gr__want_rank(b, 2, nd->op->name, "second operand"))
-        return false;
+    if (!gr__want_rank(a, 2, nd->op->name, "first operand") || !gr__want_rank(b, 2, nd->op->name, "second operand")) return false;
     *y = gr_shape(a->shape.dim[0] + b->shape.dim[0] - 1, a->shape.dim[1] + b->shape.dim[1] - 1);
-    return (a->count > 0 && b->count > 0) || gr__fail(GR_ERR_ARGUMENT, "%s: %s by %s: neither must be empty", nd->op->name, GR__TEXT(a), GR__TEXT(b));
+    return (a->count > 0 && b->count > 0) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s by %s: neither must be empty", nd->op->name, GR__TEXT(a), GR__TEXT(b));
 }
 
 /* K *full G is what (34) sums, for one filter and one channel. */
 static bool full_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_shape *k = &nd->in[0]->shape;
-    gr__conv c = single(y->shape.dim[0], y->shape.dim[1], k->dim[0], k->dim[1]);
-    gr__operands o = { .a = gr__reals(nd->in[1]), .b = gr__reals(nd->in[0]), .y = gr__reals(y) };
+    gr__conv        c = single(y->shape.dim[0], y->shape.dim[1], k->dim[0], k->dim[1]);
+    gr__operands    o = { .a = gr__reals(nd->in[1]), .b = gr__reals(nd->in[0]), .y = gr__reals(y) };
     return convolve(&c, gr__k()->conv_input_grad_plan, gr__k()->conv_input_grad_run, &o, nd->op->name);
 }
 
-static gr_tensor *full_vjp(gr__node *nd, int i, gr_tensor *g)
-{
-    return gr_conv_filt(g, nd->in[1 - i]);
-}
+static gr_tensor *full_vjp(gr__node *nd, int i, gr_tensor *g) { return gr_conv_filt(g, nd->in[1 - i]); }
 
-static const gr__op filt_op = { "conv_filt", "c = a *filt b; ga = b *full g (18), gb = a *filt g (26)", filt_shape, filt_forward, .vjp = filt_vjp };
+static const gr__op filt_op = { "conv_filt", "c = a *filt b; ga = b *full g (18), gb = a *filt g (26)", filt_shape, filt_forward,
+    .vjp = filt_vjp };
 static const gr__op full_op = { "conv_full", "c = a *full b; ga = g *filt b, gb = g *filt a", full_shape, full_forward, .vjp = full_vjp };
 
-gr_tensor *gr_conv_filt(gr_tensor *a, gr_tensor *b)
-{
-    return gr__apply(&filt_op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
-}
+gr_tensor *gr_conv_filt(gr_tensor *a, gr_tensor *b) { return gr__apply(&filt_op, 2, (gr_tensor *[]){ a, b }, NULL, 0); }
 
-gr_tensor *gr_conv_full(gr_tensor *a, gr_tensor *b)
-{
-    return gr__apply(&full_op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
-}
+gr_tensor *gr_conv_full(gr_tensor *a, gr_tensor *b) { return gr__apply(&full_op, 2, (gr_tensor *[]){ a, b }, NULL, 0); }
 
 gr_tensor *gr_conv_valid(gr_tensor *a, gr_tensor *b)
 {
-    if (!gr__given("conv_valid", 2, (gr_tensor *[]){ a, b }))
-        return NULL;
+    if (!gr__given("conv_valid", 2, (gr_tensor *[]){ a, b })) return NULL;
     return gr__want_rank(b, 2, "conv_valid", "second operand") ? gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1))) : NULL;
 }

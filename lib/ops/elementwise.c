@@ -13,13 +13,13 @@
 
 /* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits over dim. */
 typedef struct walk {
-    int          rank;
-    int64_t      dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
-    int64_t      inner;
-    int          a_step, b_step;
-    gr__binary  *fn;
+    int            rank;
+    int64_t        dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
+    int64_t        inner;
+    int            a_step, b_step;
+    gr__binary    *fn;
     const gr_real *a, *b;
-    gr_real     *y;
+    gr_real       *y;
 } walk;
 
 static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stride)
@@ -27,22 +27,17 @@ static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stri
     int64_t own[GR_MAX_DIMS];
     gr__strides(&t->shape, own);
     int lead = y->rank - t->shape.rank;
-    for (int i = 0; i < y->rank; i++)
-        stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
+    for (int i = 0; i < y->rank; i++) stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
 }
 
 /* Whether dimension i continues the one kept before it, for this operand. */
-static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size)
-{
-    return kept[at] == stride[i] * size;
-}
+static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size) { return kept[at] == stride[i] * size; }
 
 static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
 {
     w->rank = 0;
     for (int i = 0; i < y->rank; i++) {
-        if (y->dim[i] == 1)
-            continue;
+        if (y->dim[i] == 1) continue;
         int last = w->rank - 1;
         if (last >= 0 && continues(w->a_stride, last, a, i, y->dim[i]) && continues(w->b_stride, last, b, i, y->dim[i]))
             w->dim[last] *= y->dim[i];
@@ -84,14 +79,13 @@ static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
 static bool binary_forward(gr__node *nd, gr_tensor *y)
 {
     gr_tensor *a = nd->in[0], *b = nd->in[1];
-    walk w = { .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
+    walk       w = { .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
     memcpy(&w.fn, (const char *)gr__k() + nd->op->kernel, sizeof w.fn);
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
     operand_strides(a, &y->shape, a_stride);
     operand_strides(b, &y->shape, b_stride);
     merge(&w, &y->shape, a_stride, b_stride);
-    if (y->count == 0)
-        return true;
+    if (y->count == 0) return true;
     if (w.rank == 0)
         gr__parallel(w.inner, GR__GRAIN, walk_row_parts, &w);
     else
@@ -106,10 +100,7 @@ static bool broadcast_shape(gr__node *nd, gr_shape *y)
            gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s do not broadcast", nd->op->name, GR__TEXT(a), GR__TEXT(b));
 }
 
-static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b)
-{
-    return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
-}
+static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b) { return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0); }
 
 /* ---- arithmetic of two -------------------------------------------------------------------------------------------------------- */
 
@@ -125,10 +116,7 @@ static gr_tensor *sub_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? g : gr_neg(g);
 }
 
-static gr_tensor *mul_vjp(gr__node *nd, int i, gr_tensor *g)
-{
-    return gr_mul(g, nd->in[1 - i]);
-}
+static gr_tensor *mul_vjp(gr__node *nd, int i, gr_tensor *g) { return gr_mul(g, nd->in[1 - i]); }
 
 static gr_tensor *div_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -139,7 +127,8 @@ static gr_tensor *div_vjp(gr__node *nd, int i, gr_tensor *g)
 /* What is not chosen is replaced before it is used, so that no infinity times zero comes in at any order. */
 static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0), *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0),
+              *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
     if (i == 0) {
         gr_tensor *flat = gr_eq(b, zero);
         gr_tensor *power = gr_pow(a, gr_where(flat, one, gr_sub(b, one)));
@@ -155,12 +144,18 @@ static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_mul(g, gr_add(gr_gt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
 }
 
-static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true, .kernel = LOOP(add) };
-static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true, .kernel = LOOP(sub) };
-static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, binary_forward, .vjp = mul_vjp, .broadcasts = true, .kernel = LOOP(mul) };
-static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, binary_forward, .vjp = div_vjp, .broadcasts = true, .kernel = LOOP(div) };
-static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, binary_forward, .vjp = pow_vjp, .broadcasts = true, .kernel = LOOP(pow) };
-static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, binary_forward, .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum) };
+static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true,
+    .kernel = LOOP(add) };
+static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true,
+    .kernel = LOOP(sub) };
+static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, binary_forward, .vjp = mul_vjp, .broadcasts = true,
+    .kernel = LOOP(mul) };
+static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, binary_forward, .vjp = div_vjp,
+    .broadcasts = true, .kernel = LOOP(div) };
+static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, binary_forward, .vjp = pow_vjp,
+    .broadcasts = true, .kernel = LOOP(pow) };
+static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, binary_forward,
+    .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum) };
 
 gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
 gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
@@ -171,12 +166,24 @@ gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b) { return apply2(&maximum_op, a
 
 /* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
 
-static const gr__op eq_op = { .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq) };
-static const gr__op ne_op = { .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne) };
-static const gr__op lt_op = { .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt) };
-static const gr__op le_op = { .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le) };
-static const gr__op gt_op = { .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt) };
-static const gr__op ge_op = { .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge) };
+static const gr__op eq_op = {
+    .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq)
+};
+static const gr__op ne_op = {
+    .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne)
+};
+static const gr__op lt_op = {
+    .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt)
+};
+static const gr__op le_op = {
+    .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le)
+};
+static const gr__op gt_op = {
+    .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt)
+};
+static const gr__op ge_op = {
+    .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge)
+};
 
 gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
 gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b) { return apply2(&ne_op, a, b); }
@@ -243,15 +250,15 @@ static const gr__op exp_op = { "exp", "y = e^x; gx = g y", same_shape, unary_for
 static const gr__op log_op = { "log", "y = log x; gx = g / x", same_shape, unary_forward, .vjp = log_vjp, .kernel = LOOP(log) };
 static const gr__op sqrt_op = { "sqrt", "y = sqrt x; gx = g / (2 y)", same_shape, unary_forward, .vjp = sqrt_vjp, .kernel = LOOP(sqrt) };
 static const gr__op abs_op = { "abs", "y = |x|; gx = g sign x", same_shape, unary_forward, .vjp = abs_vjp, .kernel = LOOP(abs) };
-static const gr__op sign_op = { .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = unary_forward, .kernel = LOOP(sign) };
+static const gr__op sign_op = {
+    .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = unary_forward, .kernel = LOOP(sign)
+};
 static const gr__op relu_op = { "relu", "y = max(x, 0); gx = g [y > 0]", same_shape, unary_forward, .vjp = relu_vjp, .kernel = LOOP(relu) };
-static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, unary_forward, .vjp = sigmoid_vjp, .kernel = LOOP(sigmoid) };
+static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, unary_forward, .vjp = sigmoid_vjp,
+    .kernel = LOOP(sigmoid) };
 static const gr__op tanh_op = { "tanh", "y = tanh x; gx = g (1 - y^2)", same_shape, unary_forward, .vjp = tanh_vjp, .kernel = LOOP(tanh) };
 
-static gr_tensor *apply1(const gr__op *op, gr_tensor *x)
-{
-    return gr__apply(op, 1, &x, NULL, 0);
-}
+static gr_tensor *apply1(const gr__op *op, gr_tensor *x) { return gr__apply(op, 1, &x, NULL, 0); }
 
 gr_tensor *gr_neg(gr_tensor *x) { return apply1(&neg_op, x); }
 gr_tensor *gr_exp(gr_tensor *x) { return apply1(&exp_op, x); }
@@ -263,10 +270,7 @@ gr_tensor *gr_relu(gr_tensor *x) { return apply1(&relu_op, x); }
 gr_tensor *gr_sigmoid(gr_tensor *x) { return apply1(&sigmoid_op, x); }
 gr_tensor *gr_tanh(gr_tensor *x) { return apply1(&tanh_op, x); }
 
-gr_tensor *gr_scale(gr_tensor *x, double factor)
-{
-    return gr__apply(&scale_op, 1, &x, &factor, sizeof factor);
-}
+gr_tensor *gr_scale(gr_tensor *x, double factor) { return gr__apply(&scale_op, 1, &x, &factor, sizeof factor); }
 
 /* ---- activations backwards: h(y, g) = g act'(x), with act' written in y ------------------------------------------------------------------- */
 
@@ -279,8 +283,7 @@ static gr_tensor *relu_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 static gr_tensor *sigmoid_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     gr_tensor *y = nd->in[0], *g = nd->in[1];
-    if (i == 1)
-        return gr__act_grad(GR_SIGMOID, y, u);
+    if (i == 1) return gr__act_grad(GR_SIGMOID, y, u);
     gr_tensor *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
     return gr_mul(gr_mul(u, g), gr_sub(one, gr_scale(y, 2)));
 }
@@ -291,9 +294,12 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, binary_forward, .vjp = relu_grad_vjp, .constant = 1, .kernel = LOOP(relu_grad) };
-static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
-static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, binary_forward, .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, binary_forward, .vjp = relu_grad_vjp,
+    .constant = 1, .kernel = LOOP(relu_grad) };
+static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, binary_forward,
+    .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
+static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, binary_forward,
+    .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
 
 bool gr__want_act(gr_act act, const char *op)
 {
@@ -332,7 +338,8 @@ static gr_tensor *where_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 1 ? gr_where(nd->in[0], g, zero) : gr_where(nd->in[0], zero, g);
 }
 
-static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", same_shape, where_forward, .vjp = where_vjp, .constant = 1 };
+static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", same_shape, where_forward, .vjp = where_vjp,
+    .constant = 1 };
 
 gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
 {
@@ -344,8 +351,7 @@ gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
             return NULL;
         }
         for (int i = 0; i < 3; i++)
-            if (!gr__same_shape(&in[i]->shape, &y))
-                in[i] = gr_expand(in[i], y);
+            if (!gr__same_shape(&in[i]->shape, &y)) in[i] = gr_expand(in[i], y);
     }
     return gr__apply(&where_op, 3, in, NULL, 0);
 }

@@ -24,8 +24,7 @@ static void rows_part(const void *arg, int64_t begin, int64_t end)
 static bool by_rows(gr__node *nd, gr_tensor *y, void (*fn)(gr_real *, const gr_real *, int64_t, int64_t, int64_t))
 {
     int64_t n = y->shape.dim[y->shape.rank - 1];
-    if (y->count > 0)
-        gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part, &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
+    if (y->count > 0) gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part, &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
     return true;
 }
 
@@ -52,22 +51,20 @@ static gr_tensor *log_softmax_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)", same_shape, softmax_forward, .vjp = softmax_vjp };
-static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", same_shape, log_softmax_forward, .vjp = log_softmax_vjp };
+static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", same_shape, log_softmax_forward,
+    .vjp = log_softmax_vjp };
 
 static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 {
-    if (!x)
-        return gr__apply(op, 1, &x, NULL, 0);
+    if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
     if (!gr__axis(&axis, x->shape.rank)) {
         gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", op->name, GR__TEXT(x), axis);
         return NULL;
     }
-    if (axis == last)
-        return gr__apply(op, 1, &x, NULL, 0);
+    if (axis == last) return gr__apply(op, 1, &x, NULL, 0);
     gr_dims swap = { .count = x->shape.rank };
-    for (int i = 0; i < swap.count; i++)
-        swap.at[i] = i == axis ? last : i == last ? axis : i;
+    for (int i = 0; i < swap.count; i++) swap.at[i] = i == axis ? last : i == last ? axis : i;
     gr_tensor *turned = gr_permute(x, swap);
     return gr_permute(gr__apply(op, 1, &turned, NULL, 0), swap);
 }
@@ -85,8 +82,8 @@ static bool labels_fit(const gr_tensor *x, const gr_tensor *labels)
         return gr__fail(GR_ERR_ARGUMENT, "cross_entropy: logits %s want labels (N), labels %s given", GR__TEXT(x), GR__TEXT(labels));
     for (int64_t n = 0; n < labels->count; n++)
         if (gr__ints(labels)[n] < 0 || gr__ints(labels)[n] >= x->shape.dim[1])
-            return gr__fail(GR_ERR_ARGUMENT, "cross_entropy: label %d at %lld is outside the %lld classes of logits %s", gr__ints(labels)[n], (long long)n,
-                            (long long)x->shape.dim[1], GR__TEXT(x));
+            return gr__fail(GR_ERR_ARGUMENT, "cross_entropy: label %d at %lld is outside the %lld classes of logits %s",
+                gr__ints(labels)[n], (long long)n, (long long)x->shape.dim[1], GR__TEXT(x));
     return true;
 }
 
@@ -100,20 +97,17 @@ static bool cross_entropy_shape(gr__node *nd, gr_shape *y)
 static double row_loss(const gr_real *x, int64_t C, int32_t label)
 {
     double top = (double)x[0], sum = 0;
-    for (int64_t c = 1; c < C; c++)
-        top = x[c] > top ? (double)x[c] : top;
-    for (int64_t c = 0; c < C; c++)
-        sum += exp((double)x[c] - top);
+    for (int64_t c = 1; c < C; c++) top = x[c] > top ? (double)x[c] : top;
+    for (int64_t c = 0; c < C; c++) sum += exp((double)x[c] - top);
     return log(sum) + top - (double)x[label];
 }
 
 static bool cross_entropy_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0];
-    int64_t N = x->shape.dim[0], C = x->shape.dim[1];
-    double total = 0;
-    for (int64_t n = 0; n < N; n++)
-        total += row_loss(gr__reals(x) + n * C, C, gr__ints(nd->in[1])[n]);
+    int64_t          N = x->shape.dim[0], C = x->shape.dim[1];
+    double           total = 0;
+    for (int64_t n = 0; n < N; n++) total += row_loss(gr__reals(x) + n * C, C, gr__ints(nd->in[1])[n]);
     gr__reals(y)[0] = (gr_real)(total / (double)N);
     return true;
 }
@@ -128,15 +122,14 @@ static gr_tensor *cross_entropy_vjp(gr__node *nd, int i, gr_tensor *g)
 static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
 {
     const gr_tensor *x = nd->in[0];
-    const int32_t *labels = gr__ints(nd->in[1]);
-    int64_t N = x->shape.dim[0], C = x->shape.dim[1];
-    gr_real share = gr__reals(nd->in[2])[0] / (gr_real)N;
+    const int32_t   *labels = gr__ints(nd->in[1]);
+    int64_t          N = x->shape.dim[0], C = x->shape.dim[1];
+    gr_real          share = gr__reals(nd->in[2])[0] / (gr_real)N;
     gr__k()->softmax(gr__reals(z), gr__reals(x), C, 0, N);
     for (int64_t n = 0; n < N; n++) {
         gr_real *row = gr__reals(z) + n * C;
         row[labels[n]] -= 1;
-        for (int64_t c = 0; c < C; c++)
-            row[c] *= share;
+        for (int64_t c = 0; c < C; c++) row[c] *= share;
     }
     return true;
 }
@@ -144,8 +137,7 @@ static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
 static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     gr_tensor *x = nd->in[0], *labels = nd->in[1], *g = nd->in[2];
-    if (i == 2)
-        return gr_reshape(gr_sum(gr_mul(u, cross_entropy_grad(x, labels, gr__constant(&(gr_shape){ .rank = 0 }, 1)))), g->shape);
+    if (i == 2) return gr_reshape(gr_sum(gr_mul(u, cross_entropy_grad(x, labels, gr__constant(&(gr_shape){ .rank = 0 }, 1)))), g->shape);
     gr_tensor *s = gr_softmax(x, -1);
     gr_tensor *inner = gr_sub(u, gr_sum(gr_mul(u, s), .axes = GR_DIMS(-1), .keepdim = true));
     return gr_mul(gr_scale(g, 1 / (double)x->shape.dim[0]), gr_mul(s, inner));
@@ -185,8 +177,7 @@ gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *labels)
 
 gr_tensor *gr_mse(gr_tensor *x, gr_tensor *target)
 {
-    if (!gr__given("mse", 2, (gr_tensor *[]){ x, target }))
-        return NULL;
+    if (!gr__given("mse", 2, (gr_tensor *[]){ x, target })) return NULL;
     if (!gr__same_shape(&x->shape, &target->shape)) {
         gr__fail(GR_ERR_ARGUMENT, "mse: %s and %s differ in shape", GR__TEXT(x), GR__TEXT(target));
         return NULL;

@@ -27,8 +27,8 @@ static gr_shape batch_of(const gr_tensor *t)
 static bool matmul_shape(gr__node *nd, gr_shape *y)
 {
     const product *p = nd->args;
-    gr_shape a = batch_of(nd->in[0]), b = batch_of(nd->in[1]);
-    gr__matmul m;
+    gr_shape       a = batch_of(nd->in[0]), b = batch_of(nd->in[1]);
+    gr__matmul     m;
     sizes(nd->in[0], nd->in[1], p->ta, p->tb, &m);
     *y = gr__count(&a) == 1 && a.rank <= b.rank ? b : a;
     y->dim[y->rank++] = m.M;
@@ -59,7 +59,7 @@ static bool multiply(const gr__matmul *m, const gr__operands *o, const char *wha
 static bool matmul_forward(gr__node *nd, gr_tensor *y)
 {
     const product *p = nd->args;
-    gr__matmul m;
+    gr__matmul     m;
     sizes(nd->in[0], nd->in[1], p->ta, p->tb, &m);
     int64_t a = m.M * m.K, b = m.K * m.N;
     m.batch = m.M * m.N > 0 ? y->count / (m.M * m.N) : 0;
@@ -71,20 +71,19 @@ static bool matmul_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const product *p = nd->args;
-    gr_tensor *a = nd->in[0], *b = nd->in[1];
-    if (i == 0)
-        return p->ta ? gr_matmul(b, g, .transpose_a = p->tb, .transpose_b = true) : gr_matmul(g, b, .transpose_b = !p->tb);
+    gr_tensor     *a = nd->in[0], *b = nd->in[1];
+    if (i == 0) return p->ta ? gr_matmul(b, g, .transpose_a = p->tb, .transpose_b = true) : gr_matmul(g, b, .transpose_b = !p->tb);
     return p->tb ? gr_matmul(g, a, .transpose_a = true, .transpose_b = p->ta) : gr_matmul(a, g, .transpose_a = !p->ta);
 }
 
-static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape, matmul_forward, .vjp = matmul_vjp, .broadcasts = true };
+static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape, matmul_forward, .vjp = matmul_vjp,
+    .broadcasts = true };
 
 /* Batches that are neither equal nor single are repeated until they are equal. */
 static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
 {
     gr_shape own = batch_of(t), to = *batch;
-    if (gr__count(&own) == 1 || gr__same_shape(&own, batch))
-        return t;
+    if (gr__count(&own) == 1 || gr__same_shape(&own, batch)) return t;
     to.dim[to.rank++] = t->shape.dim[t->shape.rank - 2];
     to.dim[to.rank++] = t->shape.dim[t->shape.rank - 1];
     return gr_expand(t, to);
@@ -93,10 +92,10 @@ static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
 static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
 {
     gr__matmul m;
-    gr_shape ba = batch_of(a), bb = batch_of(b), batch;
+    gr_shape   ba = batch_of(a), bb = batch_of(b), batch;
     if (!sizes(a, b, ta, tb, &m) || !gr__broadcast(&ba, &bb, &batch)) {
-        gr__fail(GR_ERR_ARGUMENT, "matmul: %s%s and %s%s: inner sizes must be equal and leading ones broadcast", GR__TEXT(a), ta ? "^T" : "",
-                 GR__TEXT(b), tb ? "^T" : "");
+        gr__fail(GR_ERR_ARGUMENT, "matmul: %s%s and %s%s: inner sizes must be equal and leading ones broadcast", GR__TEXT(a),
+            ta ? "^T" : "", GR__TEXT(b), tb ? "^T" : "");
         return NULL;
     }
     if (ba.rank > 0 && bb.rank == 0 && !ta) { /* many rows by one matrix: one product */
@@ -113,25 +112,20 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
 gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o)
 {
     gr_tensor *b = o.b;
-    if (!gr__given("matmul", 2, (gr_tensor *[]){ a, b }))
-        return NULL;
+    if (!gr__given("matmul", 2, (gr_tensor *[]){ a, b })) return NULL;
     if (a->shape.rank == 0 || b->shape.rank == 0) {
         gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(a), GR__TEXT(b));
         return NULL;
     }
-    bool row = a->shape.rank == 1, column = b->shape.rank == 1;
+    bool       row = a->shape.rank == 1, column = b->shape.rank == 1;
     gr_tensor *left = row ? gr_reshape(a, gr_shape(1, a->count)) : a, *right = column ? gr_reshape(b, gr_shape(b->count, 1)) : b;
-    if (!left || !right)
-        return NULL;
+    if (!left || !right) return NULL;
     gr_tensor *y = product_of_matrices(left, right, !row && o.transpose_a, !column && o.transpose_b);
-    if (!y || !(row || column))
-        return y;
+    if (!y || !(row || column)) return y;
     gr_shape s = y->shape;
-    if (column)
-        s.rank--;
+    if (column) s.rank--;
     if (row) {
-        if (!column)
-            s.dim[s.rank - 2] = s.dim[s.rank - 1];
+        if (!column) s.dim[s.rank - 2] = s.dim[s.rank - 1];
         s.rank--;
     }
     return gr_reshape(y, s);
@@ -145,7 +139,8 @@ static bool linear_shape(gr__node *nd, gr_shape *y)
     if (w->shape.rank != 2 || x->shape.rank < 1 || x->shape.dim[x->shape.rank - 1] != w->shape.dim[1])
         return gr__fail(GR_ERR_ARGUMENT, "linear: input %s and weight %s: weight (O,I) wants input (...,I)", GR__TEXT(x), GR__TEXT(w));
     if (b && (b->shape.rank != 1 || b->count != w->shape.dim[0]))
-        return gr__fail(GR_ERR_ARGUMENT, "linear: weight %s gives %lld numbers, bias %s has others", GR__TEXT(w), (long long)w->shape.dim[0], GR__TEXT(b));
+        return gr__fail(GR_ERR_ARGUMENT, "linear: weight %s gives %lld numbers, bias %s has others", GR__TEXT(w),
+            (long long)w->shape.dim[0], GR__TEXT(b));
     *y = x->shape;
     y->dim[y->rank - 1] = w->shape.dim[0];
     return true;
@@ -154,7 +149,7 @@ static bool linear_shape(gr__node *nd, gr_shape *y)
 static bool linear_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0], *w = nd->in[1];
-    gr__matmul m = { .N = w->shape.dim[0], .K = w->shape.dim[1], .batch = 1, .transpose_b = true };
+    gr__matmul       m = { .N = w->shape.dim[0], .K = w->shape.dim[1], .batch = 1, .transpose_b = true };
     m.M = m.N > 0 ? y->count / m.N : 0;
     gr__operands o = { gr__reals(x), gr__reals(w), nd->n > 2 ? gr__reals(nd->in[2]) : NULL, gr__reals(y), *(const gr_act *)nd->args };
     return multiply(&m, &o, "linear");
@@ -163,30 +158,25 @@ static bool linear_forward(gr__node *nd, gr_tensor *y)
 /* (..., I) as (rows, I). */
 static gr_tensor *rows(gr_tensor *t)
 {
-    if (!t || t->shape.rank == 2)
-        return t;
+    if (!t || t->shape.rank == 2) return t;
     int64_t many = 1;
-    for (int i = 0; i < t->shape.rank - 1; i++)
-        many *= t->shape.dim[i];
+    for (int i = 0; i < t->shape.rank - 1; i++) many *= t->shape.dim[i];
     return gr_reshape(t, gr_shape(many, t->shape.dim[t->shape.rank - 1]));
 }
 
 static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    if (!nd->left && !(nd->left = gr__act_grad(*(const gr_act *)nd->args, nd->out, g)))
-        return NULL;
-    if (i == 0)
-        return gr_matmul(nd->left, nd->in[1]);
-    if (i == 1)
-        return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
+    if (!nd->left && !(nd->left = gr__act_grad(*(const gr_act *)nd->args, nd->out, g))) return NULL;
+    if (i == 0) return gr_matmul(nd->left, nd->in[1]);
+    if (i == 1) return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
     return gr_sum(rows(nd->left), .axes = GR_DIMS(0));
 }
 
-static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape, linear_forward, .vjp = linear_vjp };
+static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,
+    linear_forward, .vjp = linear_vjp };
 
 gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o)
 {
-    if ((!o.bias && gr__failed()) || !gr__want_act(o.act, "linear"))
-        return NULL;
+    if ((!o.bias && gr__failed()) || !gr__want_act(o.act, "linear")) return NULL;
     return gr__apply(&linear_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.weight, o.bias }, &o.act, sizeof o.act);
 }

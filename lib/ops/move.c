@@ -6,13 +6,11 @@
 
 #include <string.h>
 
-static size_t element(const gr_tensor *t)
-{
-    return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
-}
+static size_t element(const gr_tensor *t) { return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
 
 /* Copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
-static void copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x, int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
+static void copy_box(
+    gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x, int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
 {
     gr__box box = { .rank = dim->rank };
     memcpy(box.dim, dim->dim, sizeof box.dim);
@@ -28,8 +26,7 @@ static void copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const 
 gr_tensor *gr__constant(const gr_shape *shape, double value)
 {
     gr_tensor *t = gr__tensor(GR_REAL, shape, "constant");
-    for (int64_t i = 0; t && i < t->count; i++)
-        gr__reals(t)[i] = (gr_real)value;
+    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)value;
     return gr__own(t);
 }
 
@@ -38,7 +35,7 @@ gr_tensor *gr__constant(const gr_shape *shape, double value)
 /* The size that stands for -1. */
 static bool fill_in(gr_shape *y, int64_t count)
 {
-    int open = -1;
+    int     open = -1;
     int64_t known = 1;
     for (int i = 0; i < y->rank; i++) {
         if (y->dim[i] == -1 && open < 0)
@@ -48,8 +45,7 @@ static bool fill_in(gr_shape *y, int64_t count)
         else
             known *= y->dim[i];
     }
-    if (open >= 0 && known > 0)
-        y->dim[open] = count / known;
+    if (open >= 0 && known > 0) y->dim[open] = count / known;
     return open < 0 || known > 0;
 }
 
@@ -59,7 +55,7 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
         return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld elements, shape %s wanted", GR__TEXT(x), (long long)x->count,
-                        gr__shape_text(nd->args).s);
+            gr__shape_text(nd->args).s);
     nd->offset = 0;
     return true;
 }
@@ -70,24 +66,20 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_reshape(g, nd->in[0]->shape);
 }
 
-static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's", reshape_shape, NULL, .vjp = reshape_vjp, .moves = true };
+static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's", reshape_shape, NULL, .vjp = reshape_vjp,
+    .moves = true };
 
-gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape)
-{
-    return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape);
-}
+gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape) { return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape); }
 
 gr_tensor *gr_flatten(gr_tensor *x)
 {
-    if (!gr__given("flatten", 1, &x))
-        return NULL;
+    if (!gr__given("flatten", 1, &x)) return NULL;
     if (x->shape.rank == 0) {
         gr__fail(GR_ERR_ARGUMENT, "flatten: () has no dimension to keep");
         return NULL;
     }
     int64_t rest = 1;
-    for (int i = 1; i < x->shape.rank; i++)
-        rest *= x->shape.dim[i];
+    for (int i = 1; i < x->shape.rank; i++) rest *= x->shape.dim[i];
     return gr_reshape(x, gr_shape(x->shape.dim[0], rest));
 }
 
@@ -95,9 +87,9 @@ gr_tensor *gr_flatten(gr_tensor *x)
 
 static bool permute_shape(gr__node *nd, gr_shape *y)
 {
-    const gr_dims *order = nd->args;
+    const gr_dims  *order = nd->args;
     const gr_shape *x = &nd->in[0]->shape;
-    bool seen[GR_MAX_DIMS] = { false }, good = order->count == x->rank;
+    bool            seen[GR_MAX_DIMS] = { false }, good = order->count == x->rank;
     y->rank = x->rank;
     for (int i = 0; good && i < x->rank; i++) {
         int from = order->at[i];
@@ -113,11 +105,10 @@ static bool permute_shape(gr__node *nd, gr_shape *y)
 static bool permute_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_dims *order = nd->args;
-    int64_t x_stride[GR_MAX_DIMS], stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    int64_t        x_stride[GR_MAX_DIMS], stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
-    for (int i = 0; i < y->shape.rank; i++)
-        stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
+    for (int i = 0; i < y->shape.rank; i++) stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
     copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
     return true;
 }
@@ -125,19 +116,16 @@ static bool permute_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const gr_dims *order = nd->args;
-    gr_dims back = { .count = order->count };
+    gr_dims        back = { .count = order->count };
     (void)i;
-    for (int d = 0; d < order->count; d++)
-        back.at[order->at[d] < 0 ? order->at[d] + order->count : order->at[d]] = d;
+    for (int d = 0; d < order->count; d++) back.at[order->at[d] < 0 ? order->at[d] + order->count : order->at[d]] = d;
     return gr_permute(g, back);
 }
 
-static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back", permute_shape, permute_forward, .vjp = permute_vjp, .moves = true };
+static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back", permute_shape, permute_forward,
+    .vjp = permute_vjp, .moves = true };
 
-gr_tensor *gr_permute(gr_tensor *x, gr_dims order)
-{
-    return gr__apply(&permute_op, 1, &x, &order, sizeof order);
-}
+gr_tensor *gr_permute(gr_tensor *x, gr_dims order) { return gr__apply(&permute_op, 1, &x, &order, sizeof order); }
 
 /* ---- expand ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -152,12 +140,11 @@ static bool expand_shape(gr__node *nd, gr_shape *y)
 static bool expand_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0];
-    int64_t own[GR_MAX_DIMS], x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    int64_t          own[GR_MAX_DIMS], x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&x->shape, own);
     gr__strides(&y->shape, y_stride);
     int lead = y->shape.rank - x->shape.rank;
-    for (int i = 0; i < y->shape.rank; i++)
-        x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
+    for (int i = 0; i < y->shape.rank; i++) x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
     copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
     return true;
 }
@@ -168,12 +155,10 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr__sum_to(g, &nd->in[0]->shape);
 }
 
-static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats", expand_shape, expand_forward, .vjp = expand_vjp, .moves = true };
+static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats", expand_shape, expand_forward,
+    .vjp = expand_vjp, .moves = true };
 
-gr_tensor *gr_expand(gr_tensor *x, gr_shape shape)
-{
-    return gr__apply(&expand_op, 1, &x, &shape, sizeof shape);
-}
+gr_tensor *gr_expand(gr_tensor *x, gr_shape shape) { return gr__apply(&expand_op, 1, &x, &shape, sizeof shape); }
 
 /* ---- flip ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -183,8 +168,7 @@ static bool flip_shape(gr__node *nd, gr_shape *y)
     *y = nd->in[0]->shape;
     for (int i = 0; i < dims->count && i < GR_MAX_DIMS; i++) {
         int axis = dims->at[i];
-        if (!gr__axis(&axis, y->rank))
-            return gr__fail(GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
+        if (!gr__axis(&axis, y->rank)) return gr__fail(GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
     }
     return true;
 }
@@ -192,7 +176,7 @@ static bool flip_shape(gr__node *nd, gr_shape *y)
 static bool flip_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_dims *dims = nd->args;
-    int64_t x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], start = 0;
+    int64_t        x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], start = 0;
     gr__strides(&y->shape, y_stride);
     memcpy(x_stride, y_stride, sizeof x_stride);
     for (int i = 0; i < dims->count && i < GR_MAX_DIMS; i++) {
@@ -214,10 +198,7 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape, flip_forward, .vjp = flip_vjp, .moves = true };
 
-gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
-{
-    return gr__apply(&flip_op, 1, &x, &dims, sizeof dims);
-}
+gr_tensor *gr_flip(gr_tensor *x, gr_dims dims) { return gr__apply(&flip_op, 1, &x, &dims, sizeof dims); }
 
 /* ---- slice, and its inverse, spread ---------------------------------------------------------------------------------------------------------- */
 
@@ -232,22 +213,20 @@ static gr_tensor *spread_range(gr_tensor *x, const range *r);
 
 static bool slice_shape(gr__node *nd, gr_shape *y)
 {
-    const range *r = nd->args;
+    const range     *r = nd->args;
     const gr_tensor *x = nd->in[0];
     *y = x->shape;
     y->dim[r->axis] = r->count;
     int64_t outer = 1, inner = 1;
-    for (int i = 0; i < x->shape.rank; i++)
-        *(i < r->axis ? &outer : &inner) *= i == r->axis ? 1 : x->shape.dim[i];
-    if (r->step == 1 && outer == 1)
-        nd->offset = r->start * inner; /* one run of memory: a view */
+    for (int i = 0; i < x->shape.rank; i++) *(i < r->axis ? &outer : &inner) *= i == r->axis ? 1 : x->shape.dim[i];
+    if (r->step == 1 && outer == 1) nd->offset = r->start * inner; /* one run of memory: a view */
     return true;
 }
 
 static bool slice_forward(gr__node *nd, gr_tensor *y)
 {
     const range *r = nd->args;
-    int64_t x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * x_stride[r->axis];
@@ -273,7 +252,7 @@ static bool spread_shape(gr__node *nd, gr_shape *y)
 static bool spread_forward(gr__node *nd, gr_tensor *y)
 {
     const range *r = nd->args;
-    int64_t x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * y_stride[r->axis];
@@ -289,31 +268,25 @@ static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
     return slice_range(g, nd->args);
 }
 
-static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0", slice_shape, slice_forward, .vjp = slice_vjp, .moves = true };
-static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there", spread_shape, spread_forward, .vjp = spread_vjp, .moves = true };
+static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0", slice_shape, slice_forward, .vjp = slice_vjp,
+    .moves = true };
+static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there", spread_shape, spread_forward, .vjp = spread_vjp,
+    .moves = true };
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r)
-{
-    return gr__apply(&slice_op, 1, &x, r, sizeof *r);
-}
+static gr_tensor *slice_range(gr_tensor *x, const range *r) { return gr__apply(&slice_op, 1, &x, r, sizeof *r); }
 
-static gr_tensor *spread_range(gr_tensor *x, const range *r)
-{
-    return gr__apply(&spread_op, 1, &x, r, sizeof *r);
-}
+static gr_tensor *spread_range(gr_tensor *x, const range *r) { return gr__apply(&spread_op, 1, &x, r, sizeof *r); }
 
 /* Python's rule: negative from the end, then held within 0 .. size. */
 static int64_t hold(int64_t index, int64_t size)
 {
-    if (index < 0)
-        index += size;
+    if (index < 0) index += size;
     return index < 0 ? 0 : index > size ? size : index;
 }
 
 gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o)
 {
-    if (!x)
-        return slice_range(NULL, &(range){ 0 });
+    if (!x) return slice_range(NULL, &(range){ 0 });
     range r = { .step = o.step == 0 ? 1 : o.step };
     if (r.step < 1 || !gr__axis(&axis, x->shape.rank)) {
         if (r.step < 1)
@@ -347,8 +320,8 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
         int64_t size = y->dim[i] + b->before[i] + b->after[i];
         /* Taking away at one end what was added at the other would leave nothing of x, and a gradient that cannot be a pad. */
         if (size < 0 || y->dim[i] + b->before[i] < 0 || y->dim[i] + b->after[i] < 0)
-            return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i, GR__TEXT(nd->in[0]), (long long)-b->before[i],
-                            (long long)-b->after[i]);
+            return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i, GR__TEXT(nd->in[0]),
+                (long long)-b->before[i], (long long)-b->after[i]);
         y->dim[i] = size;
     }
     return true;
@@ -357,18 +330,16 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
 static void fill(gr_tensor *y, double value)
 {
     if (y->dtype == GR_INT32)
-        for (int64_t i = 0; i < y->count; i++)
-            gr__ints(y)[i] = (int32_t)value;
+        for (int64_t i = 0; i < y->count; i++) gr__ints(y)[i] = (int32_t)value;
     else
-        for (int64_t i = 0; i < y->count; i++)
-            gr__reals(y)[i] = (gr_real)value;
+        for (int64_t i = 0; i < y->count; i++) gr__reals(y)[i] = (gr_real)value;
 }
 
 static bool pad_forward(gr__node *nd, gr_tensor *y)
 {
-    const border *b = nd->args;
+    const border    *b = nd->args;
     const gr_tensor *x = nd->in[0];
-    int64_t x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], x_at = 0, y_at = 0;
+    int64_t          x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], x_at = 0, y_at = 0;
     gr__strides(&x->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     gr_shape both = x->shape;
@@ -378,8 +349,7 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
         x_at += lost * x_stride[i];
         y_at += (b->before[i] > 0 ? b->before[i] : 0) * y_stride[i];
     }
-    if (y->count != gr__count(&both))
-        fill(y, b->value);
+    if (y->count != gr__count(&both)) fill(y, b->value);
     copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
     return true;
 }
@@ -396,19 +366,18 @@ static gr_tensor *pad_vjp(gr__node *nd, int i, gr_tensor *g)
     return pad_border(g, &back);
 }
 
-static const gr__op pad_op = { "pad", "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward, .vjp = pad_vjp, .moves = true };
+static const gr__op pad_op = { "pad", "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
+    .vjp = pad_vjp, .moves = true };
 
-static gr_tensor *pad_border(gr_tensor *x, const border *b)
-{
-    return gr__apply(&pad_op, 1, &x, b, sizeof *b);
-}
+static gr_tensor *pad_border(gr_tensor *x, const border *b) { return gr__apply(&pad_op, 1, &x, b, sizeof *b); }
 
 gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o)
 {
-    border b = { .value = o.value };
+    border  b = { .value = o.value };
     gr_dims after = o.after.count > 0 ? o.after : o.before;
     if (x && (o.before.count != x->shape.rank || after.count != x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given", GR__TEXT(x), x->shape.rank, o.before.count, after.count);
+        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given", GR__TEXT(x), x->shape.rank, o.before.count,
+            after.count);
         return NULL;
     }
     for (int i = 0; x && i < x->shape.rank; i++) {
@@ -422,17 +391,17 @@ gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o)
 
 static bool concat_shape(gr__node *nd, gr_shape *y)
 {
-    const int *axis = nd->args;
+    const int       *axis = nd->args;
     const gr_tensor *first = nd->in[0];
     *y = first->shape;
     y->dim[*axis] = 0;
     for (int i = 0; i < nd->n; i++) {
         const gr_tensor *x = nd->in[i];
-        gr_shape like = x->shape;
-        if (like.rank == first->shape.rank)
-            like.dim[*axis] = first->shape.dim[*axis];
+        gr_shape         like = x->shape;
+        if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
         if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
-            return gr__fail(GR_ERR_ARGUMENT, "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x), GR__TEXT(first), *axis);
+            return gr__fail(
+                GR_ERR_ARGUMENT, "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x), GR__TEXT(first), *axis);
         y->dim[*axis] += x->shape.dim[*axis];
     }
     return true;
@@ -441,7 +410,7 @@ static bool concat_shape(gr__node *nd, gr_shape *y)
 static bool concat_forward(gr__node *nd, gr_tensor *y)
 {
     const int *axis = nd->args;
-    int64_t x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
+    int64_t    x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
     gr__strides(&y->shape, y_stride);
     for (int i = 0; i < nd->n; i++) {
         gr__strides(&nd->in[i]->shape, x_stride);
@@ -454,13 +423,13 @@ static bool concat_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const int *axis = nd->args;
-    range r = { .axis = *axis, .step = 1, .count = nd->in[i]->shape.dim[*axis], .size = g->shape.dim[*axis] };
-    for (int before = 0; before < i; before++)
-        r.start += nd->in[before]->shape.dim[*axis];
+    range      r = { .axis = *axis, .step = 1, .count = nd->in[i]->shape.dim[*axis], .size = g->shape.dim[*axis] };
+    for (int before = 0; before < i; before++) r.start += nd->in[before]->shape.dim[*axis];
     return slice_range(g, &r);
 }
 
-static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape, concat_forward, .vjp = concat_vjp, .moves = true };
+static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape, concat_forward, .vjp = concat_vjp,
+    .moves = true };
 
 gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
 {

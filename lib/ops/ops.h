@@ -15,7 +15,7 @@ gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape);
 /* A reduced dimension put back with size 1, so that g broadcasts against what was reduced. */
 gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes);
 /* Whether act is one of the activations, or the error. */
-bool gr__want_act(gr_act act, const char *op);
+bool       gr__want_act(gr_act act, const char *op);
 /* g act'(x), from the result y = act(x). */
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 

@@ -14,10 +14,7 @@ typedef struct call {
     int32_t        *at;
 } call;
 
-static int64_t grain(const gr__pool *p)
-{
-    return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1);
-}
+static int64_t grain(const gr__pool *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
@@ -51,9 +48,8 @@ static bool pool_shape(gr__node *nd, gr_shape *y)
 static bool pool_forward(gr__node *nd, gr_tensor *y)
 {
     const gr__pool *p = nd->args;
-    gr_tensor *at = gr__tensor(GR_INT32, &y->shape, nd->op->name);
-    if (!at)
-        return false;
+    gr_tensor      *at = gr__tensor(GR_INT32, &y->shape, nd->op->name);
+    if (!at) return false;
     gr__parallel(p->planes, grain(p), pool_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(at) });
     if (nd->record)
         nd->saved = at;
@@ -103,9 +99,12 @@ static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *u)
     return scatter(nd->args, u, nd->in[1]);
 }
 
-static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest", pool_shape, pool_forward, .vjp = pool_vjp };
-static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]", scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2 };
-static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape, gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2 };
+static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest", pool_shape, pool_forward,
+    .vjp = pool_vjp };
+static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]", scatter_shape, scatter_forward, .vjp = scatter_vjp,
+    .constant = 2, .ints = 2 };
+static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape, gather_forward, .vjp = gather_vjp,
+    .constant = 2, .ints = 2 };
 
 static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at)
 {
@@ -121,8 +120,7 @@ static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
 
 static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
 {
-    if (!gr__want_rank(x, 4, "max_pool2d", "input"))
-        return false;
+    if (!gr__want_rank(x, 4, "max_pool2d", "input")) return false;
     p->planes = x->shape.dim[0] * x->shape.dim[1];
     p->H = x->shape.dim[2];
     p->W = x->shape.dim[3];
@@ -132,11 +130,12 @@ static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
     p->SH = p->SH ? p->SH : p->KH;
     p->SW = p->SW ? p->SW : p->KW;
     if (p->KH < 1 || p->KW < 1 || p->SH < 1 || p->SW < 1 || p->PH < 0 || p->PW < 0 || 2 * p->PH > p->KH || 2 * p->PW > p->KW)
-        return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size", (long long)p->KH,
-                        (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "max_pool2d: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size", (long long)p->KH,
+            (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
     if (p->H < 1 || p->W < 1 || p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW || x->count > INT32_MAX * (int64_t)p->planes)
-        return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)", (long long)p->KH, (long long)p->KW,
-                        GR__TEXT(x), (long long)p->PH, (long long)p->PW);
+        return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)",
+            (long long)p->KH, (long long)p->KW, GR__TEXT(x), (long long)p->PH, (long long)p->PW);
     p->OH = (p->H + 2 * p->PH - p->KH) / p->SH + 1;
     p->OW = (p->W + 2 * p->PW - p->KW) / p->SW + 1;
     return true;
@@ -145,7 +144,6 @@ static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
 gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o)
 {
     gr__pool p = { 0 };
-    if (x && !geometry(x, &o, &p))
-        return NULL;
+    if (x && !geometry(x, &o, &p)) return NULL;
     return gr__apply(&pool_op, 1, &x, &p, sizeof p);
 }

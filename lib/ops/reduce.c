@@ -19,14 +19,11 @@ static bool mark_axes(reduction *r, int rank, const gr_tensor *x, const char *na
     memset(r->over, 0, sizeof r->over);
     if (r->axes.count < 0 || r->axes.count > GR_MAX_DIMS)
         return gr__fail(GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", name, r->axes.count, GR_MAX_DIMS);
-    for (int i = 0; i < rank; i++)
-        r->over[i] = r->axes.count == 0;
+    for (int i = 0; i < rank; i++) r->over[i] = r->axes.count == 0;
     for (int i = 0; i < r->axes.count; i++) {
         int axis = r->axes.at[i];
-        if (!gr__axis(&axis, rank))
-            return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", name, GR__TEXT(x), axis);
-        if (r->over[axis])
-            return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", name, axis);
+        if (!gr__axis(&axis, rank)) return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", name, GR__TEXT(x), axis);
+        if (r->over[axis]) return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", name, axis);
         r->over[axis] = true;
     }
     return true;
@@ -35,23 +32,20 @@ static bool mark_axes(reduction *r, int rank, const gr_tensor *x, const char *na
 static bool reduce_shape(gr__node *nd, gr_shape *y)
 {
     const reduction *r = nd->args;
-    const gr_shape *x = &nd->in[0]->shape;
+    const gr_shape  *x = &nd->in[0]->shape;
     y->rank = 0;
     for (int i = 0; i < x->rank; i++)
-        if (!r->over[i] || r->keepdim)
-            y->dim[y->rank++] = r->over[i] ? 1 : x->dim[i];
+        if (!r->over[i] || r->keepdim) y->dim[y->rank++] = r->over[i] ? 1 : x->dim[i];
     return true;
 }
 
 gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes)
 {
     reduction r = { .axes = *axes };
-    if (!g || !mark_axes(&r, shape->rank, g, "keepdim"))
-        return NULL;
+    if (!g || !mark_axes(&r, shape->rank, g, "keepdim")) return NULL;
     gr_shape kept = *shape;
     for (int i = 0; i < shape->rank; i++)
-        if (r.over[i])
-            kept.dim[i] = 1;
+        if (r.over[i]) kept.dim[i] = 1;
     return gr_reshape(g, kept);
 }
 
@@ -81,44 +75,38 @@ static void max_part(const void *arg, int64_t begin, int64_t end)
 static bool next_run(gr_shape *s, bool *over, int64_t *outer, int64_t *reduced, int64_t *inner)
 {
     int last = s->rank - 1;
-    while (last >= 0 && !over[last])
-        last--;
-    if (last < 0)
-        return false;
+    while (last >= 0 && !over[last]) last--;
+    if (last < 0) return false;
     *outer = *reduced = *inner = 1;
-    for (int i = last + 1; i < s->rank; i++)
-        *inner *= s->dim[i];
+    for (int i = last + 1; i < s->rank; i++) *inner *= s->dim[i];
     int i = last;
     for (; i >= 0 && over[i]; i--) {
         *reduced *= s->dim[i];
         s->dim[i] = 1;
         over[i] = false;
     }
-    for (; i >= 0; i--)
-        *outer *= s->dim[i];
+    for (; i >= 0; i--) *outer *= s->dim[i];
     return true;
 }
 
 static bool reduce(const gr__node *nd, gr_tensor *y, void (*part)(const void *, int64_t, int64_t), double factor)
 {
     const reduction *r = nd->args;
-    bool over[GR_MAX_DIMS];
+    bool             over[GR_MAX_DIMS];
     memcpy(over, r->over, sizeof over);
-    gr_shape s = nd->in[0]->shape;
+    gr_shape   s = nd->in[0]->shape;
     gr_tensor *from = nd->in[0], *held = NULL;
-    int64_t outer, reduced, inner;
+    int64_t    outer, reduced, inner;
     while (next_run(&s, over, &outer, &reduced, &inner)) {
-        bool last = outer * inner == y->count;
+        bool       last = outer * inner == y->count;
         gr_tensor *to = last ? y : gr__tensor(GR_REAL, &s, nd->op->name);
         if (to) {
             pass p = { gr__reals(from), gr__reals(to), reduced, inner, last ? factor : 1 };
             gr__parallel(outer * inner, GR__GRAIN / (reduced > 0 ? reduced : 1), part, &p);
         }
         gr__unref(held);
-        if (!to)
-            return false;
-        if (last)
-            return true;
+        if (!to) return false;
+        if (last) return true;
         from = held = to;
     }
     /* Nothing to reduce: a scalar. */
@@ -129,27 +117,17 @@ static bool reduce(const gr__node *nd, gr_tensor *y, void (*part)(const void *, 
 static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
 {
     reduction r = { .axes = o->axes, .keepdim = o->keepdim };
-    if (o->x && !mark_axes(&r, o->x->shape.rank, o->x, op->name))
-        return NULL;
+    if (o->x && !mark_axes(&r, o->x->shape.rank, o->x, op->name)) return NULL;
     return gr__apply(op, 1, (gr_tensor *[]){ o->x }, &r, sizeof r);
 }
 
 /* ---- sum and mean ---------------------------------------------------------------------------------------------------------------------------- */
 
-static bool sum_forward(gr__node *nd, gr_tensor *y)
-{
-    return reduce(nd, y, sum_part, 1);
-}
+static bool sum_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_part, 1); }
 
-static double share(const gr__node *nd)
-{
-    return (double)nd->out->count / (double)nd->in[0]->count;
-}
+static double share(const gr__node *nd) { return (double)nd->out->count / (double)nd->in[0]->count; }
 
-static bool mean_forward(gr__node *nd, gr_tensor *y)
-{
-    return reduce(nd, y, sum_part, (double)y->count / (double)nd->in[0]->count);
-}
+static bool mean_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_part, (double)y->count / (double)nd->in[0]->count); }
 
 static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -158,10 +136,7 @@ static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_expand(gr__keepdim(g, &nd->in[0]->shape, &r->axes), nd->in[0]->shape);
 }
 
-static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
-{
-    return sum_vjp(nd, i, gr_scale(g, share(nd)));
-}
+static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g) { return sum_vjp(nd, i, gr_scale(g, share(nd))); }
 
 static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward, .vjp = sum_vjp };
 static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape, mean_forward, .vjp = mean_vjp };
@@ -172,12 +147,10 @@ gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
 gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape)
 {
     gr_dims axes = { .count = 0 };
-    int lead = g->shape.rank - shape->rank;
+    int     lead = g->shape.rank - shape->rank;
     for (int i = 0; i < g->shape.rank; i++)
-        if (i < lead || shape->dim[i - lead] != g->shape.dim[i])
-            axes.at[axes.count++] = i;
-    if (axes.count > 0)
-        g = gr_sum(g, .axes = axes, .keepdim = true);
+        if (i < lead || shape->dim[i - lead] != g->shape.dim[i]) axes.at[axes.count++] = i;
+    if (axes.count > 0) g = gr_sum(g, .axes = axes, .keepdim = true);
     return lead > 0 ? gr_reshape(g, *shape) : g;
 }
 
@@ -193,15 +166,12 @@ static bool max_shape(gr__node *nd, gr_shape *y)
     return reduce_shape(nd, y);
 }
 
-static bool max_forward(gr__node *nd, gr_tensor *y)
-{
-    return reduce(nd, y, max_part, 1);
-}
+static bool max_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, max_part, 1); }
 
 static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const reduction *r = nd->args;
-    gr_tensor *x = nd->in[0];
+    gr_tensor       *x = nd->in[0];
     (void)i;
     gr_tensor *largest = gr_eq(x, gr__keepdim(gr_detach(nd->out), &x->shape, &r->axes));
     gr_tensor *ties = gr_sum(largest, .axes = r->axes, .keepdim = true);
@@ -216,30 +186,29 @@ gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
 
 static bool argmax_shape(gr__node *nd, gr_shape *y)
 {
-    const int *axis = nd->args;
+    const int       *axis = nd->args;
     const gr_tensor *x = nd->in[0];
-    if (x->shape.dim[*axis] == 0)
-        return gr__fail(GR_ERR_ARGUMENT, "argmax: %s has nothing along axis %d", GR__TEXT(x), *axis);
+    if (x->shape.dim[*axis] == 0) return gr__fail(GR_ERR_ARGUMENT, "argmax: %s has nothing along axis %d", GR__TEXT(x), *axis);
     y->rank = 0;
     for (int i = 0; i < x->shape.rank; i++)
-        if (i != *axis)
-            y->dim[y->rank++] = x->shape.dim[i];
+        if (i != *axis) y->dim[y->rank++] = x->shape.dim[i];
     nd->dtype = GR_INT32;
     return true;
 }
 
 static bool argmax_forward(gr__node *nd, gr_tensor *y)
 {
-    const int *axis = nd->args;
+    const int      *axis = nd->args;
     const gr_shape *s = &nd->in[0]->shape;
-    int64_t inner = 1;
-    for (int i = *axis + 1; i < s->rank; i++)
-        inner *= s->dim[i];
+    int64_t         inner = 1;
+    for (int i = *axis + 1; i < s->rank; i++) inner *= s->dim[i];
     gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), s->dim[*axis], inner, 0, y->count);
     return true;
 }
 
-static const gr__op argmax_op = { .name = "argmax", .equation = "y = the first i with x_i = max of x", .shape = argmax_shape, .forward = argmax_forward };
+static const gr__op argmax_op = {
+    .name = "argmax", .equation = "y = the first i with x_i = max of x", .shape = argmax_shape, .forward = argmax_forward
+};
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
 {
