@@ -83,6 +83,20 @@ F(absolute, gr_abs(x[0]))
 F(sign_used, gr_mul(x[0], gr_sign(x[0])))
 F(relu, gr_relu(x[0]))
 F(sigmoid, gr_sigmoid(x[0]))
+F(minimum, gr_minimum(x[0], x[1]))
+F(minimum_self, gr_minimum(x[0], x[0]))
+F(sine, gr_sin(x[0]))
+F(cosine, gr_cos(x[0]))
+F(log_of_one_and, gr_log1p(x[0]))
+F(exp_minus_one, gr_expm1(x[0]))
+F(error_function, gr_erf(x[0]))
+F(clamp, gr_clamp(x[0], -0.5, 0.5))
+F(clamp_wide, gr_clamp(x[0], -9, 9))
+F(softplus, gr_softplus(x[0]))
+F(leaky_relu, gr_leaky_relu(x[0], 0.1))
+F(elu, gr_elu(x[0], 0.7))
+F(silu, gr_silu(x[0]))
+F(gelu, gr_gelu(x[0]))
 F(hyperbolic, gr_tanh(x[0]))
 F(deep, gr_tanh(gr_exp(gr_sigmoid(gr_mul(x[0], gr_relu(x[0]))))))
 
@@ -312,6 +326,8 @@ static const row table[] = {
     { "mul self", mul_self, IN(1, S(2, 2)) },
     { "div self", div_self, IN(1, S(3)), .flat = "x / x is 1" },
     { "pow self", power_self, IN(1, S(3)), .domain = POSITIVE },
+    SPREADS("minimum", minimum, .linear = picks),
+    { "minimum self", minimum_self, IN(1, S(3)), .linear = picks },
     { "maximum self", maximum_self, IN(1, S(3)), .linear = picks },
     { "mul chain", mul_chain, IN(2, S(2, 3), S(3)) },
     { "pow 2, 3", power_up, IN(1, S(2, 2)), OPTS(1) },
@@ -332,6 +348,19 @@ static const row table[] = {
     { "relu nothing", relu, IN(1, S(2, 0)), .flat = "there is no element" },
     UNARY("sigmoid", sigmoid, .linear = NULL),
     UNARY("tanh", hyperbolic, .linear = NULL),
+    UNARY("sin", sine, .linear = NULL),
+    UNARY("cos", cosine, .linear = NULL),
+    UNARY("log1p", log_of_one_and, .domain = POSITIVE),
+    UNARY("expm1", exp_minus_one, .linear = NULL),
+    UNARY("erf", error_function, .linear = NULL),
+    { "clamp", clamp, IN(1, S(5, 5)), .linear = picks },
+    { "clamp within", clamp_wide, IN(1, S(5)), .linear = picks },
+    UNARY("softplus", softplus, .linear = NULL),
+    UNARY("leaky_relu", leaky_relu, .linear = picks),
+    { "elu", elu, IN(1, S(5, 3)) },
+    { "elu nothing", elu, IN(1, S(2, 0)), .flat = "there is no element" },
+    UNARY("silu", silu, .linear = NULL),
+    UNARY("gelu", gelu, .linear = NULL),
     { "sign used", sign_used, IN(1, S(5)), .linear = picks },
     { "a chain of four", deep, IN(1, S(7)) },
     { "comparisons used", compared, IN(2, S(2, 3), S(3)), OPTS(5) },

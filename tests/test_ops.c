@@ -85,6 +85,33 @@ START_TEST(functions)
 }
 END_TEST
 
+/* Values and gradients as PyTorch 1.13 gives them in double, at kinks too. */
+START_TEST(functions_by_pytorch)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(V(-2, -0.5, 0, 1, 3)), *clamped = gr_clamp(x, -2, 3);
+    NEAR(gr_leaky_relu(x, 0.1), gr_shape(5), 1e-6, -0.2, -0.05, 0, 1, 3);
+    NEAR(gr_grad(gr_sum(gr_leaky_relu(x, 0.1)), x), gr_shape(5), 1e-6, 0.1, 0.1, 0.1, 1, 1);
+    NEAR(gr_elu(x, 0.7), gr_shape(5), 1e-6, -0.605265302, -0.275428538, 0, 1, 3);
+    NEAR(gr_grad(gr_sum(gr_elu(x, 0.7)), x), gr_shape(5), 1e-6, 0.0947346983, 0.424571462, 0.7, 1, 1);
+    NEAR(gr_silu(x), gr_shape(5), 1e-6, -0.238405844, -0.188770334, 0, 0.731058579, 2.85772238);
+    NEAR(gr_gelu(x), gr_shape(5), 1e-6, -0.0455002639, -0.154268769, 0, 0.841344746, 2.99595031);
+    NEAR(gr_softplus(x), gr_shape(5), 1e-6, 0.126928011, 0.474076984, 0.693147181, 1.31326169, 3.04858735);
+    HOLDS(gr_softplus(V(-2000, 2000, nan_)), gr_shape(3), 0, 2000, nan_);
+    NEAR(gr_erf(x), gr_shape(5), 1e-6, -0.995322265, -0.520499878, 0, 0.842700793, 0.99997791);
+    NEAR(gr_expm1(x), gr_shape(5), 1e-6, -0.864664717, -0.39346934, 0, 1.71828183, 19.0855369);
+    NEAR(gr_log1p(gr_abs(x)), gr_shape(5), 1e-6, 1.09861229, 0.405465108, 0, 0.693147181, 1.38629436);
+    NEAR(gr_sin(x), gr_shape(5), 1e-6, sin(-2), sin(-0.5), 0, sin(1), sin(3));
+    NEAR(gr_cos(x), gr_shape(5), 1e-6, cos(2), cos(0.5), 1, cos(1), cos(3));
+    HOLDS(gr_clamp(x, -1, 2), gr_shape(5), -1, -0.5, 0, 1, 2);
+    HOLDS(gr_grad(gr_sum(gr_clamp(x, -1, 2)), x), gr_shape(5), 0, 1, 1, 1, 0);
+    HOLDS(gr_grad(gr_sum(clamped), x), gr_shape(5), 1, 1, 1, 1, 1);
+    HOLDS(gr_elu(V(2000), 1), gr_shape(1), 2000);
+    HOLDS(gr_minimum(V(1, 5, nan_, 0), V(2, 5, 0, nan_)), gr_shape(4), 1, 5, nan_, nan_);
+    nothing_failed();
+}
+END_TEST
+
 /* The vectors' tails, and what lies far out: against the C library over many lengths and magnitudes. */
 START_TEST(functions_by_the_library)
 {
@@ -450,12 +477,12 @@ START_TEST(refused_elementwise)
         const char *name;
         gr_tensor *(*fn)(gr_tensor *, gr_tensor *);
     } two[] = { { "add", gr_add }, { "sub", gr_sub }, { "mul", gr_mul }, { "div", gr_div }, { "pow", gr_pow }, { "maximum", gr_maximum },
-        { "eq", gr_eq }, { "ne", gr_ne }, { "lt", gr_lt }, { "le", gr_le }, { "gt", gr_gt }, { "ge", gr_ge }, { "conv_filt", gr_conv_filt },
-        { "conv_full", gr_conv_full } };
+        { "minimum", gr_minimum }, { "eq", gr_eq }, { "ne", gr_ne }, { "lt", gr_lt }, { "le", gr_le }, { "gt", gr_gt }, { "ge", gr_ge },
+        { "conv_filt", gr_conv_filt }, { "conv_full", gr_conv_full } };
     for (size_t k = 0; k < sizeof two / sizeof *two; k++) {
         char text[100];
         snprintf(text, sizeof text, "%s: (2,3) and (2) do not broadcast", two[k].name);
-        if (k < 12) REFUSED(two[k].fn(a, b), text);
+        if (k < 13) REFUSED(two[k].fn(a, b), text);
         snprintf(text, sizeof text, "%s: input 1 is NULL", two[k].name);
         REFUSED(two[k].fn(NULL, b), text);
         snprintf(text, sizeof text, "%s: input 2 is NULL", two[k].name);
@@ -477,7 +504,8 @@ START_TEST(refused_of_one)
         const char *name;
         gr_tensor *(*fn)(gr_tensor *);
     } one[] = { { "neg", gr_neg }, { "exp", gr_exp }, { "log", gr_log }, { "sqrt", gr_sqrt }, { "abs", gr_abs }, { "sign", gr_sign },
-        { "relu", gr_relu }, { "sigmoid", gr_sigmoid }, { "tanh", gr_tanh } };
+        { "relu", gr_relu }, { "sigmoid", gr_sigmoid }, { "tanh", gr_tanh }, { "sin", gr_sin }, { "cos", gr_cos }, { "log1p", gr_log1p },
+        { "expm1", gr_expm1 }, { "erf", gr_erf }, { "softplus", gr_softplus }, { "silu", gr_silu }, { "gelu", gr_gelu } };
     for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
         char text[100];
         snprintf(text, sizeof text, "%s: input 1 is NULL", one[k].name);
@@ -485,6 +513,10 @@ START_TEST(refused_of_one)
         snprintf(text, sizeof text, "%s: input 1 (3) is int32, real wanted", one[k].name);
         REFUSED(one[k].fn(i), text);
     }
+    REFUSED(gr_clamp(NULL, 0, 1), "clamp: input 1 is NULL");
+    REFUSED(gr_clamp(gr_scalar(1), 2, 1), "clamp: from 2 to 1 is no range");
+    REFUSED(gr_leaky_relu(i, 0.1), "leaky_relu: input 1 (3) is int32, real wanted");
+    REFUSED(gr_elu(NULL, 1), "elu: input 1 is NULL");
     REFUSED(gr_scale(NULL, 2), "scale: input 1 is NULL");
     REFUSED(gr_scale(i, 2), "scale: input 1 (3) is int32, real wanted");
 }
@@ -747,6 +779,7 @@ int main(void)
     tcase_add_test(t, arithmetic);
     tcase_add_test(t, broadcasting);
     tcase_add_test(t, functions);
+    tcase_add_test(t, functions_by_pytorch);
     tcase_add_test(t, functions_by_the_library);
     tcase_add_test(t, comparisons);
     tcase_add_test(t, gradients_at_kinks);

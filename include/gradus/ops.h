@@ -31,6 +31,8 @@ GR_API gr_tensor *gr_div(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b);
 /** y = max(a, b); NaN if either is. Gradient: g to the larger, half to each of equals. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b);
+/** y = min(a, b); NaN if either is. Gradient: g to the smaller, half to each of equals. Errors: shapes that do not broadcast. */
+GR_API gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b);
 
 /** y = -x. Gradient: -g. */
 GR_API gr_tensor *gr_neg(gr_tensor *x);
@@ -46,12 +48,36 @@ GR_API gr_tensor *gr_sqrt(gr_tensor *x);
 GR_API gr_tensor *gr_abs(gr_tensor *x);
 /** y = -1, 0 or 1: the sign of x. No gradient: it is zero wherever it is defined. */
 GR_API gr_tensor *gr_sign(gr_tensor *x);
+/** y = sin x, x in radians. Gradient: g cos x. */
+GR_API gr_tensor *gr_sin(gr_tensor *x);
+/** y = cos x, x in radians. Gradient: -g sin x. */
+GR_API gr_tensor *gr_cos(gr_tensor *x);
+/** y = log(1 + x), exact near 0. Gradient: g / (1 + x). */
+GR_API gr_tensor *gr_log1p(gr_tensor *x);
+/** y = e^x - 1, exact near 0. Gradient: g (y + 1). */
+GR_API gr_tensor *gr_expm1(gr_tensor *x);
+/** y = erf x = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Gradient: 2 g e^(-x^2) / sqrt(pi). */
+GR_API gr_tensor *gr_erf(gr_tensor *x);
+/** y = x held within low .. high. Gradient: g where low <= x <= high, else 0. Errors: low over high. */
+GR_API gr_tensor *gr_clamp(gr_tensor *x, double low, double high);
+
 /** y = max(x, 0). Gradient: g where y > 0, else 0. */
 GR_API gr_tensor *gr_relu(gr_tensor *x);
 /** y = 1 / (1 + e^-x). Gradient: g y (1 - y). */
 GR_API gr_tensor *gr_sigmoid(gr_tensor *x);
 /** y = tanh x. Gradient: g (1 - y^2). */
 GR_API gr_tensor *gr_tanh(gr_tensor *x);
+
+/** y = log(1 + e^x), without overflow. Gradient: g / (1 + e^-x). */
+GR_API gr_tensor *gr_softplus(gr_tensor *x);
+/** y = x where x > 0, else slope x (PyTorch's usual slope is 0.01). Gradient: g, or slope g. */
+GR_API gr_tensor *gr_leaky_relu(gr_tensor *x, double slope);
+/** y = x where x > 0, else alpha (e^x - 1) (PyTorch's usual alpha is 1). Gradient: g, or g alpha e^x. */
+GR_API gr_tensor *gr_elu(gr_tensor *x, double alpha);
+/** y = x / (1 + e^-x), also called swish. Gradient: g s (1 + x (1 - s)) with s = 1 / (1 + e^-x). */
+GR_API gr_tensor *gr_silu(gr_tensor *x);
+/** y = x (1 + erf(x / sqrt 2)) / 2, the exact form. Gradient: g (y / x + x e^(-x^2 / 2) / sqrt(2 pi)). */
+GR_API gr_tensor *gr_gelu(gr_tensor *x);
 
 /** y = 1 where a = b, else 0. Broadcasts; no gradient. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b);

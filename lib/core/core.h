@@ -158,7 +158,8 @@ struct gr__node {
 
 /* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
-bool       gr__given(const char *name, int n, gr_tensor *const *in); /* for a check that needs the inputs before the call */
+bool       gr__given(const char *name, int n, gr_tensor *const *in); /* for what looks at its inputs before it applies an op */
+bool       gr__given_reals(const char *name, int n, gr_tensor *const *in);
 void       gr__node_use_up(gr__node *nd);                            /* backward is through with it */
 void       gr__tape_cut(gr__thread *me, size_t length);
 

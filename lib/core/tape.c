@@ -10,12 +10,11 @@
 
 /* ---- guards ---- */
 
-static bool fits(const gr__op *op, int i, const gr_tensor *t)
+static bool is(gr_dtype wanted, const char *name, int i, const gr_tensor *t)
 {
-    gr_dtype wanted = gr__names(op->ints, i) ? GR_INT32 : GR_REAL;
-    if (op->moves || t->dtype == wanted) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", op->name, i + 1, GR__TEXT(t),
-        t->dtype == GR_INT32 ? "int32" : "real", wanted == GR_INT32 ? "int32" : "real");
+    static const char *const names[] = { [GR_REAL] = "real", [GR_INT32] = "int32" };
+    return t->dtype == wanted ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", name, i + 1, GR__TEXT(t), names[t->dtype], names[wanted]);
 }
 
 bool gr__given(const char *name, int n, gr_tensor *const *in)
@@ -25,11 +24,18 @@ bool gr__given(const char *name, int n, gr_tensor *const *in)
     return true;
 }
 
+bool gr__given_reals(const char *name, int n, gr_tensor *const *in)
+{
+    bool good = gr__given(name, n, in);
+    for (int i = 0; good && i < n; i++) good = is(GR_REAL, name, i, in[i]);
+    return good;
+}
+
 static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
 {
     if (!gr__k() || !gr__given(op->name, n, in)) return false;
     for (int i = 0; i < n; i++)
-        if (!fits(op, i, in[i])) return false;
+        if (!op->moves && !is(gr__names(op->ints, i) ? GR_INT32 : GR_REAL, op->name, i, in[i])) return false;
     return true;
 }
 

@@ -90,8 +90,8 @@ typedef struct gr__kernels {
     void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end); /* y = x[at] */
 
     /* element by element; y may be one of the operands */
-    gr__unary  *neg, *exp, *log, *sqrt, *abs, *sign, *relu, *sigmoid, *tanh;
-    gr__binary *add, *sub, *mul, *div, *pow, *maximum, *eq, *ne, *lt, *le, *gt, *ge;
+    gr__unary  *neg, *exp, *log, *sqrt, *abs, *sign, *relu, *sigmoid, *tanh, *sin, *cos, *log1p, *expm1, *erf, *softplus;
+    gr__binary *add, *sub, *mul, *div, *pow, *maximum, *minimum, *eq, *ne, *lt, *le, *gt, *ge;
     gr__binary *relu_grad, *sigmoid_grad, *tanh_grad; /* (y, g) -> g act'(y), from the activation's output y */
     void (*scale)(gr_real *y, const gr_real *x, double factor, int64_t n);
     void (*where)(gr_real *y, const gr_real *c, const gr_real *a, const gr_real *b, int64_t n); /* c != 0 ? a : b */

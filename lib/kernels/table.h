@@ -20,8 +20,8 @@ void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32
 void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);
 
 gr__unary GR__NAME(neg), GR__NAME(exp), GR__NAME(log), GR__NAME(sqrt), GR__NAME(abs), GR__NAME(sign), GR__NAME(relu), GR__NAME(sigmoid),
-    GR__NAME(tanh);
-gr__binary GR__NAME(add), GR__NAME(sub), GR__NAME(mul), GR__NAME(div), GR__NAME(pow), GR__NAME(maximum);
+    GR__NAME(tanh), GR__NAME(sin), GR__NAME(cos), GR__NAME(log1p), GR__NAME(expm1), GR__NAME(erf), GR__NAME(softplus);
+gr__binary GR__NAME(add), GR__NAME(sub), GR__NAME(mul), GR__NAME(div), GR__NAME(pow), GR__NAME(maximum), GR__NAME(minimum);
 gr__binary GR__NAME(eq), GR__NAME(ne), GR__NAME(lt), GR__NAME(le), GR__NAME(gt), GR__NAME(ge);
 gr__binary GR__NAME(relu_grad), GR__NAME(sigmoid_grad), GR__NAME(tanh_grad);
 void       GR__NAME(scale)(gr_real *y, const gr_real *x, double factor, int64_t n);
@@ -40,14 +40,15 @@ void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, d
     bool nesterov, bool first, int64_t n);
 void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n);
 
-#define GR__SHARED_ENTRIES                                                                                                                \
-    .neg = GR__NAME(neg), .exp = GR__NAME(exp), .log = GR__NAME(log), .sqrt = GR__NAME(sqrt), .abs = GR__NAME(abs),                       \
-    .sign = GR__NAME(sign), .relu = GR__NAME(relu), .sigmoid = GR__NAME(sigmoid), .tanh = GR__NAME(tanh), .add = GR__NAME(add),           \
-    .sub = GR__NAME(sub), .mul = GR__NAME(mul), .div = GR__NAME(div), .pow = GR__NAME(pow), .maximum = GR__NAME(maximum),                 \
-    .eq = GR__NAME(eq), .ne = GR__NAME(ne), .lt = GR__NAME(lt), .le = GR__NAME(le), .gt = GR__NAME(gt), .ge = GR__NAME(ge),               \
-    .relu_grad = GR__NAME(relu_grad), .sigmoid_grad = GR__NAME(sigmoid_grad), .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), \
-    .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max), .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax),       \
-    .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box), .bytes_to_real = GR__NAME(bytes_to_real), .sgd = GR__NAME(sgd), \
-    .adam = GR__NAME(adam)
+#define GR__SHARED_ENTRIES                                                                                                              \
+    .neg = GR__NAME(neg), .exp = GR__NAME(exp), .log = GR__NAME(log), .sqrt = GR__NAME(sqrt), .abs = GR__NAME(abs),                     \
+    .sign = GR__NAME(sign), .relu = GR__NAME(relu), .sigmoid = GR__NAME(sigmoid), .tanh = GR__NAME(tanh), .sin = GR__NAME(sin),         \
+    .cos = GR__NAME(cos), .log1p = GR__NAME(log1p), .expm1 = GR__NAME(expm1), .erf = GR__NAME(erf), .softplus = GR__NAME(softplus),     \
+    .minimum = GR__NAME(minimum), .add = GR__NAME(add), .sub = GR__NAME(sub), .mul = GR__NAME(mul), .div = GR__NAME(div),               \
+    .pow = GR__NAME(pow), .maximum = GR__NAME(maximum), .eq = GR__NAME(eq), .ne = GR__NAME(ne), .lt = GR__NAME(lt), .le = GR__NAME(le), \
+    .gt = GR__NAME(gt), .ge = GR__NAME(ge), .relu_grad = GR__NAME(relu_grad), .sigmoid_grad = GR__NAME(sigmoid_grad),                   \
+    .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max),   \
+    .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax), .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box),     \
+    .bytes_to_real = GR__NAME(bytes_to_real), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam)
 
 #endif

@@ -144,6 +144,12 @@ static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_mul(g, gr_add(gr_gt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
 }
 
+static gr_tensor *minimum_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i];
+    return gr_mul(g, gr_add(gr_lt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
+}
+
 static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true,
     .kernel = LOOP(add) };
 static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true,
@@ -156,6 +162,8 @@ static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a
     .broadcasts = true, .kernel = LOOP(pow) };
 static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, binary_forward,
     .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum) };
+static const gr__op minimum_op = { "minimum", "y = min(a, b); ga = g [a < b] + g/2 [a = b]", broadcast_shape, binary_forward,
+    .vjp = minimum_vjp, .broadcasts = true, .kernel = LOOP(minimum) };
 
 gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
 gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
@@ -163,6 +171,7 @@ gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b) { return apply2(&mul_op, a, b); }
 gr_tensor *gr_div(gr_tensor *a, gr_tensor *b) { return apply2(&div_op, a, b); }
 gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b) { return apply2(&pow_op, a, b); }
 gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b) { return apply2(&maximum_op, a, b); }
+gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b) { return apply2(&minimum_op, a, b); }
 
 /* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
 
@@ -244,19 +253,41 @@ static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, 
 static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_SIGMOID, nd->out, g); }
 static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_TANH, nd->out, g); }
 
-static const gr__op neg_op = { "neg", "y = -x; gx = -g", same_shape, unary_forward, .vjp = neg_vjp, .kernel = LOOP(neg) };
+static gr_tensor *sin_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_cos(nd->in[0])); }
+static gr_tensor *cos_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_neg(gr_mul(g, gr_sin(nd->in[0]))); }
+static gr_tensor *softplus_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sigmoid(nd->in[0])); }
+
+static gr_tensor *plus_one(gr_tensor *x) { return gr_add(x, gr__constant(&(gr_shape){ .rank = 0 }, 1)); }
+static gr_tensor *log1p_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, plus_one(nd->in[0])); }
+static gr_tensor *expm1_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, plus_one(nd->out)); }
+
+static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    gr_tensor *x = nd->in[0];
+    (void)i;
+    return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390); /* 2 / sqrt(pi) */
+}
+
+#define UNARY_OP(f, equation) static const gr__op f##_op = { #f, equation, same_shape, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f) }
+UNARY_OP(neg, "y = -x; gx = -g");
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", same_shape, scale_forward, .vjp = scale_vjp };
-static const gr__op exp_op = { "exp", "y = e^x; gx = g y", same_shape, unary_forward, .vjp = exp_vjp, .kernel = LOOP(exp) };
-static const gr__op log_op = { "log", "y = log x; gx = g / x", same_shape, unary_forward, .vjp = log_vjp, .kernel = LOOP(log) };
-static const gr__op sqrt_op = { "sqrt", "y = sqrt x; gx = g / (2 y)", same_shape, unary_forward, .vjp = sqrt_vjp, .kernel = LOOP(sqrt) };
-static const gr__op abs_op = { "abs", "y = |x|; gx = g sign x", same_shape, unary_forward, .vjp = abs_vjp, .kernel = LOOP(abs) };
+UNARY_OP(exp, "y = e^x; gx = g y");
+UNARY_OP(log, "y = log x; gx = g / x");
+UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)");
+UNARY_OP(abs, "y = |x|; gx = g sign x");
 static const gr__op sign_op = {
     .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = unary_forward, .kernel = LOOP(sign)
 };
-static const gr__op relu_op = { "relu", "y = max(x, 0); gx = g [y > 0]", same_shape, unary_forward, .vjp = relu_vjp, .kernel = LOOP(relu) };
-static const gr__op sigmoid_op = { "sigmoid", "y = 1 / (1 + e^-x); gx = g y (1 - y)", same_shape, unary_forward, .vjp = sigmoid_vjp,
-    .kernel = LOOP(sigmoid) };
-static const gr__op tanh_op = { "tanh", "y = tanh x; gx = g (1 - y^2)", same_shape, unary_forward, .vjp = tanh_vjp, .kernel = LOOP(tanh) };
+UNARY_OP(relu, "y = max(x, 0); gx = g [y > 0]");
+UNARY_OP(sigmoid, "y = 1 / (1 + e^-x); gx = g y (1 - y)");
+UNARY_OP(tanh, "y = tanh x; gx = g (1 - y^2)");
+
+UNARY_OP(sin, "y = sin x; gx = g cos x");
+UNARY_OP(cos, "y = cos x; gx = -g sin x");
+UNARY_OP(log1p, "y = log(1 + x); gx = g / (1 + x)");
+UNARY_OP(expm1, "y = e^x - 1; gx = g (y + 1)");
+UNARY_OP(erf, "y = erf x; gx = 2 g e^(-x^2) / sqrt pi");
+UNARY_OP(softplus, "y = log(1 + e^x); gx = g sigmoid x");
 
 static gr_tensor *apply1(const gr__op *op, gr_tensor *x) { return gr__apply(op, 1, &x, NULL, 0); }
 
@@ -269,6 +300,12 @@ gr_tensor *gr_sign(gr_tensor *x) { return apply1(&sign_op, x); }
 gr_tensor *gr_relu(gr_tensor *x) { return apply1(&relu_op, x); }
 gr_tensor *gr_sigmoid(gr_tensor *x) { return apply1(&sigmoid_op, x); }
 gr_tensor *gr_tanh(gr_tensor *x) { return apply1(&tanh_op, x); }
+gr_tensor *gr_sin(gr_tensor *x) { return apply1(&sin_op, x); }
+gr_tensor *gr_cos(gr_tensor *x) { return apply1(&cos_op, x); }
+gr_tensor *gr_log1p(gr_tensor *x) { return apply1(&log1p_op, x); }
+gr_tensor *gr_expm1(gr_tensor *x) { return apply1(&expm1_op, x); }
+gr_tensor *gr_erf(gr_tensor *x) { return apply1(&erf_op, x); }
+gr_tensor *gr_softplus(gr_tensor *x) { return apply1(&softplus_op, x); }
 
 gr_tensor *gr_scale(gr_tensor *x, double factor) { return gr__apply(&scale_op, 1, &x, &factor, sizeof factor); }
 

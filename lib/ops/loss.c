@@ -177,7 +177,7 @@ gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *labels)
 
 gr_tensor *gr_mse(gr_tensor *x, gr_tensor *target)
 {
-    if (!gr__given("mse", 2, (gr_tensor *[]){ x, target })) return NULL;
+    if (!gr__given_reals("mse", 2, (gr_tensor *[]){ x, target })) return NULL;
     if (!gr__same_shape(&x->shape, &target->shape)) {
         gr__fail(GR_ERR_ARGUMENT, "mse: %s and %s differ in shape", GR__TEXT(x), GR__TEXT(target));
         return NULL;
