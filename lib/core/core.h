@@ -95,6 +95,11 @@ void       gr__touch(gr_tensor *t);      /* its values are about to change */
 bool       gr__sole(const gr_tensor *t); /* one reference, and storage that nobody shares: free to be changed */
 bool       gr__tracked(const gr_tensor *t);
 
+/* Guards: the errors of an input (number i + 1 of name) that is NULL, or of the wrong type. */
+bool gr__is(gr_dtype wanted, const char *name, int i, const gr_tensor *t);
+bool gr__given(const char *name, int n, gr_tensor *const *in);
+bool gr__given_reals(const char *name, int n, gr_tensor *const *in);
+
 /* ---- step.c: what a thread has ------------------------------------------------------------------------------------------------ */
 
 struct gr__step {
@@ -158,9 +163,7 @@ struct gr__node {
 
 /* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
-bool       gr__given(const char *name, int n, gr_tensor *const *in); /* for what looks at its inputs before it applies an op */
-bool       gr__given_reals(const char *name, int n, gr_tensor *const *in);
-void       gr__node_use_up(gr__node *nd);                            /* backward is through with it */
+void       gr__node_use_up(gr__node *nd); /* backward is through with it */
 void       gr__tape_cut(gr__thread *me, size_t length);
 
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */

@@ -10,32 +10,11 @@
 
 /* ---- guards ---- */
 
-static bool is(gr_dtype wanted, const char *name, int i, const gr_tensor *t)
-{
-    static const char *const names[] = { [GR_REAL] = "real", [GR_INT32] = "int32" };
-    return t->dtype == wanted ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", name, i + 1, GR__TEXT(t), names[t->dtype], names[wanted]);
-}
-
-bool gr__given(const char *name, int n, gr_tensor *const *in)
-{
-    for (int i = 0; i < n; i++)
-        if (!in[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", name, i + 1);
-    return true;
-}
-
-bool gr__given_reals(const char *name, int n, gr_tensor *const *in)
-{
-    bool good = gr__given(name, n, in);
-    for (int i = 0; good && i < n; i++) good = is(GR_REAL, name, i, in[i]);
-    return good;
-}
-
 static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
 {
     if (!gr__k() || !gr__given(op->name, n, in)) return false;
     for (int i = 0; i < n; i++)
-        if (!op->moves && !is(gr__names(op->ints, i) ? GR_INT32 : GR_REAL, op->name, i, in[i])) return false;
+        if (!op->moves && !gr__is(gr__names(op->ints, i) ? GR_INT32 : GR_REAL, op->name, i, in[i])) return false;
     return true;
 }
 

@@ -109,6 +109,29 @@ bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_
 
 bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
 
+/* ---- guards ---- */
+
+bool gr__is(gr_dtype wanted, const char *name, int i, const gr_tensor *t)
+{
+    static const char *const names[] = { [GR_REAL] = "real", [GR_INT32] = "int32" };
+    return t->dtype == wanted ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", name, i + 1, GR__TEXT(t), names[t->dtype], names[wanted]);
+}
+
+bool gr__given(const char *name, int n, gr_tensor *const *in)
+{
+    for (int i = 0; i < n; i++)
+        if (!in[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: input %d is NULL", name, i + 1);
+    return true;
+}
+
+bool gr__given_reals(const char *name, int n, gr_tensor *const *in)
+{
+    bool good = gr__given(name, n, in);
+    for (int i = 0; good && i < n; i++) good = gr__is(GR_REAL, name, i, in[i]);
+    return good;
+}
+
 /* ---- making ---- */
 
 static void fill(gr_tensor *t, double value)
