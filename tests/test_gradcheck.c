@@ -145,6 +145,18 @@ static gr_tensor *reshape(gr_tensor *const *x, const int *o)
 }
 
 F(flatten, gr_flatten(x[0]))
+F(transpose, gr_transpose(x[0], 0, -1))
+F(unsqueeze, gr_unsqueeze(x[0], o[0]))
+F(squeeze, gr_squeeze(x[0]))
+F(stack, gr_stack(x, 3, o[0]))
+F(roll, gr_roll(x[0], o[0] - 2, o[1]))
+
+static gr_tensor *split(gr_tensor *const *x, const int *o)
+{
+    gr_tensor *part[3];
+    (void)o;
+    return gr_split(x[0], 2, 1, part, 3) ? gr_add(part[0], gr_mul(part[1], part[2])) : NULL;
+}
 
 static gr_tensor *permute(gr_tensor *const *x, const int *o)
 {
@@ -370,6 +382,13 @@ static const row table[] = {
     { "where wide condition", where_wide, IN(2, S(4, 1), S(3)), .linear = picks },
     { "where scalar condition", where_scalar, IN(1, S(2, 2)), OPTS(1) },
     { "where self", where_self, IN(1, S(4)) },
+
+    { "transpose", transpose, IN(1, S(2, 3, 4)), .linear = sums },
+    { "unsqueeze", unsqueeze, IN(1, S(2, 3)), OPTS(2), .linear = sums },
+    { "squeeze", squeeze, IN(1, S(1, 2, 1, 3)), .linear = sums },
+    { "stack", stack, IN(3, S(2, 3), S(2, 3), S(2, 3)), OPTS(2), .linear = sums },
+    { "split", split, IN(1, S(2, 5)) },
+    { "roll", roll, IN(1, S(3, 4)), OPTS(5, 1), .linear = sums },
 
     { "sum", sum, IN(1, S(2, 3, 2)), OPTS(7, 1), .linear = sums },
     { "sum of 4", sum, IN(1, S(2, 1, 3, 2)), OPTS(15, 1), .linear = sums },

@@ -281,6 +281,20 @@ START_TEST(movement)
     HOLDS(gr_expand(V(1), gr_shape(0)), gr_shape(0), 0);
     HOLDS(gr_flip(x, GR_DIMS(1)), gr_shape(2, 3), 3, 2, 1, 6, 5, 4);
     HOLDS(gr_flip(x, GR_DIMS(0, -1)), gr_shape(2, 3), 6, 5, 4, 3, 2, 1);
+    HOLDS(gr_transpose(x, 0, -1), gr_shape(3, 2), 1, 4, 2, 5, 3, 6);
+    HOLDS(gr_unsqueeze(x, -1), gr_shape(2, 3, 1), 1, 2, 3, 4, 5, 6);
+    HOLDS(gr_unsqueeze(gr_scalar(7), 0), gr_shape(1), 7);
+    HOLDS(gr_squeeze(gr_reshape(x, gr_shape(1, 2, 1, 3))), gr_shape(2, 3), 1, 2, 3, 4, 5, 6);
+    HOLDS(gr_squeeze(gr_reshape(x, gr_shape(1, 2, 1, 3)), .axes = GR_DIMS(-2, 3)), gr_shape(1, 2, 3), 1, 2, 3, 4, 5, 6);
+    HOLDS(gr_stack(GR_TENSORS(V(1, 2), V(3, 4)), 1), gr_shape(2, 2), 1, 3, 2, 4);
+    HOLDS(gr_stack(GR_TENSORS(V(1, 2), V(3, 4)), 0), gr_shape(2, 2), 1, 2, 3, 4);
+    HOLDS(gr_roll(x, 1, 1), gr_shape(2, 3), 3, 1, 2, 6, 4, 5);
+    HOLDS(gr_roll(x, -4, 1), gr_shape(2, 3), 2, 3, 1, 5, 6, 4);
+    HOLDS(gr_roll(x, 3, 1), gr_shape(2, 3), 1, 2, 3, 4, 5, 6);
+    gr_tensor *part[2];
+    ck_assert(gr_split(x, 2, 1, part, 2));
+    HOLDS(part[0], gr_shape(2, 2), 1, 2, 4, 5);
+    HOLDS(part[1], gr_shape(2, 1), 3, 6);
     nothing_failed();
 }
 END_TEST
@@ -556,6 +570,19 @@ START_TEST(refused_movement)
     REFUSED(gr_reshape(x, gr_shape(-2, -3)), "reshape: (2,3) has 6 elements, shape (-2,-3) wanted");
     REFUSED(gr_reshape(gr_zeros(gr_shape(0)), gr_shape(-1, 0)), "reshape: (0) has 0 elements, shape (-1,0) wanted");
     REFUSED(gr_reshape(x, (gr_shape){ .rank = 9 }), "reshape: (2,3) has 6 elements, shape (0,0,0,0,0,0,0,0) wanted");
+    REFUSED(gr_transpose(NULL, 0, 1), "transpose: input 1 is NULL");
+    REFUSED(gr_transpose(gr_zeros(gr_shape(2, 3)), 0, 2), "transpose: (2,3) has no axis 2");
+    REFUSED(gr_unsqueeze(NULL, 0), "unsqueeze: input 1 is NULL");
+    REFUSED(gr_unsqueeze(gr_zeros(gr_shape(2, 3)), 3), "unsqueeze: (2,3) has no room for an axis 3");
+    REFUSED(gr_squeeze(NULL), "squeeze: input 1 is NULL");
+    REFUSED(gr_squeeze(gr_zeros(gr_shape(2, 3)), .axes = GR_DIMS(-3)), "squeeze: (2,3) has no axis -3");
+    REFUSED(gr_stack(NULL, 2, 0), "stack: 0 tensors, 1 or more wanted");
+    REFUSED(gr_stack(GR_TENSORS(gr_scalar(1), NULL), 0), "stack: input 2 is NULL");
+    REFUSED(gr_stack(GR_TENSORS(gr_scalar(1), gr_zeros(gr_shape(2))), 0), "stack: input 2 (2) differs from ()");
+    REFUSED(gr_roll(NULL, 1, 0), "roll: input 1 is NULL");
+    REFUSED(gr_roll(gr_zeros(gr_shape(2, 3)), 1, -3), "roll: (2,3) has no axis -3");
+    ck_assert(!gr_split(gr_zeros(gr_shape(2, 3)), 2, 1, (gr_tensor *[3]){ NULL }, 3));
+    REFUSED(NULL, "split: (2,3) along axis 1 in parts of 2 does not give 3");
     REFUSED(gr_flatten(NULL), "flatten: input 1 is NULL");
     REFUSED(gr_flatten(gr_scalar(1)), "flatten: () has no dimension to keep");
     REFUSED(gr_permute(NULL, GR_DIMS(0)), "permute: input 1 is NULL");

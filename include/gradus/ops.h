@@ -143,6 +143,32 @@ GR_API gr_tensor *gr_flip(gr_tensor *x, gr_dims dims);
 /** n tensors one behind the other along axis. Shapes: equal except along axis. Errors: unequal shapes or types, n < 1. */
 GR_API gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis);
 
+/** x with two dimensions exchanged. Errors: an axis that x lacks. */
+GR_API gr_tensor *gr_transpose(gr_tensor *x, int a, int b);
+/** x with a dimension of size 1 more, which becomes number axis (negative: counted from the end of the result). Storage shared.
+ *  Errors: no such place, too many dimensions. */
+GR_API gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
+
+/** Options of gr_squeeze. */
+typedef struct gr_squeeze_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    gr_dims axes GR__OR({}); /* which to take out if their size is 1; none: all */
+} gr_squeeze_options;
+
+/** gr_squeeze(x, .axes): x without its dimensions of size 1, or without those of .axes that have it. Storage shared. Errors: an axis that x lacks. */
+#define gr_squeeze(...) gr_squeeze_(GR__LITERAL(gr_squeeze_options) { .x = __VA_ARGS__ })
+/** gr_squeeze as a function, for callers without macros. */
+GR_API gr_tensor *gr_squeeze_(gr_squeeze_options o);
+
+/** n tensors of one shape along a new dimension, number axis. Errors: unequal shapes or types, no such place, n < 1. */
+GR_API gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis);
+/** x in parts of size along axis, the last one shorter if it does not come out even; parts[0 .. n-1] are set. Errors: an axis that x
+ *  lacks, an n that is not the number of parts; then no part is of use. */
+GR_API bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n);
+/** x with its elements moved up by shift places along axis; what leaves at the end comes in at the start. Errors: an axis that x lacks. */
+GR_API gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis);
+
 /** To the end, as a stop of gr_slice. */
 #define GR_END INT64_MAX
 
