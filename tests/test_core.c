@@ -276,6 +276,27 @@ START_TEST(recycled_across_threads)
 }
 END_TEST
 
+static void *release(void *arg)
+{
+    gr_free(arg);
+    return NULL;
+}
+
+/* 16 KB: small enough to wait in the thread, large enough to come from the system each time if it is lost there. */
+START_TEST(recycled_from_a_thread_that_only_releases)
+{
+    setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
+    pthread_t thread;
+    size_t    calls_before = 0;
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, release, gr_ones(gr_shape(4000))), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        if (i > 0) ck_assert_uint_eq(gr_memory().system_calls, calls_before);
+        calls_before = gr_memory().system_calls;
+    }
+}
+END_TEST
+
 static void *leave_open(void *arg)
 {
     gr_step_begin();
@@ -674,6 +695,7 @@ int main(void)
     t = cases(s, "memory");
     tcase_add_test(t, third_step_asks_for_nothing);
     tcase_add_test(t, recycled_across_threads);
+    tcase_add_test(t, recycled_from_a_thread_that_only_releases);
     tcase_add_test(t, thread_ends_with_open_steps);
     tcase_add_test(t, blocks);
     t = cases(s, "tensors");

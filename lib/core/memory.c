@@ -70,6 +70,12 @@ static void *from_system(size_t size)
     return p;
 }
 
+/* A child process begins with the lock free, whatever the parent's other threads were doing. */
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
+static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
+
 /* Decided once: blocks of one kind cannot be released as the other. */
 static bool recycling(void)
 {
@@ -160,6 +166,7 @@ void gr__release(void *p, size_t bytes)
     }
     block *b = p;
     if (class < LOCAL_CLASSES) {
+        if (!local[class].head) gr__self(); /* a thread that only releases, too, hands over what it has when it ends */
         b->next = local[class].head;
         local[class].head = b;
         int most = (int)(LOCAL_MOST / size);

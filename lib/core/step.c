@@ -53,6 +53,13 @@ static void thread_end(void *arg)
     gr__drop(&me->tape);
     gr__drop(&me->spare);
     gr__memory_thread_end();
+    me->step = NULL; /* what runs after this, such as another key's destructor, begins anew */
+}
+
+/* The thread that ends the process ends without its key's destructor. */
+__attribute__((destructor)) static void process_end(void)
+{
+    if (self.step) thread_end(&self);
 }
 
 static void make_key(void) { pthread_key_create(&at_end, thread_end); }
