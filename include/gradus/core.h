@@ -62,7 +62,9 @@ GR_API void gr_step_end(gr_step *step);
 #define GR_STEP __attribute__((cleanup(gr_step_end), unused)) gr_step GR__PASTE(gr__step_, __LINE__) = gr_step_begin()
 
 /** Moves a tensor, same pointer, out of the step it was made in to the enclosing lifetime, and ends its history. Outside any step that
- *  is the caller's: it then lives until gr_free. Errors: NULL. Returns t. */
+ *  is the caller's: it then lives until gr_free. No gradient flows through it from then on, so keep it after backward. A parameter, what
+ *  gr_grad_of gives and a batch's tensors belong to somebody already, and are not to be freed: gr_keep(gr_copy(t)). Errors: NULL.
+ *  Returns t. */
 GR_API gr_tensor *gr_keep(gr_tensor *t);
 
 /** Releases a tensor that the caller owns (made from values outside any step, or kept). What the tape still needs of it stays until the

@@ -107,6 +107,7 @@ typedef struct gr_nn_conv2d_options {
 } gr_nn_conv2d_options;
 
 /** gr_nn_conv2d(m, name, x, filters, kernel, .padding, .stride, .act, ...): gr_conv2d by name.weight (filters,C/groups,kernel,kernel) and name.bias (filters).
+ *  A kernel that is not square is 0, .kernel_hw = {3, 5}: an option's name cannot stand in the place of kernel itself.
  *  Shapes: x (N,C,H,W), y (N,filters,OH,OW). Defaults: as gr_conv2d; first values uniform in +-1/sqrt(C/groups kernel^2), as PyTorch's. */
 #define gr_nn_conv2d(m, name, x, filters, ...) gr_nn_conv2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv2d_options) { .kernel = __VA_ARGS__ })
 /** gr_nn_conv2d as a function, for callers without macros. */

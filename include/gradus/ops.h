@@ -330,8 +330,8 @@ typedef struct gr_pool_options {
     gr_hw padding_hw GR__OR({});
 } gr_pool_options;
 
-/** gr_max_pool2d(x, size, .stride, .padding): y = the largest of each window. Shapes: x (N,C,H,W), y (N,C,OH,OW) with
- *  OH = (H + 2 P - size) / S + 1 rounded down. Gradient: g to the first largest of its window. Defaults: stride the size,
+/** gr_max_pool2d(x, size, .stride, .padding): y = the largest of each window; size is 0, .size_hw = {2, 3} if that is not square.
+ *  Shapes: x (N,C,H,W), y (N,C,OH,OW) with OH = (H + 2 P - size) / S + 1 rounded down. Gradient: g to the first largest of its window. Defaults: stride the size,
  *  padding 0 (padded places never win). Errors: a window larger than the padded input, a padding over half the window. */
 #define gr_max_pool2d(x, ...) gr_max_pool2d_((x), GR__LITERAL(gr_pool_options) { .size = __VA_ARGS__ })
 /** gr_max_pool2d as a function, for callers without macros. */
