@@ -483,6 +483,43 @@ END_TEST
 
 #define REFUSED(expression, text) FAILS((expression), GR_ERR_ARGUMENT, text)
 
+/* Windows of 2 x 2 have kernels of their own, by groups of windows: every width, with ties, NaN and infinities. */
+static int first_of_pairs(const gr_real *x, int64_t width, int64_t i, int64_t j)
+{
+    const int64_t place[4] = { 2 * i * width + 2 * j, 2 * i * width + 2 * j + 1, (2 * i + 1) * width + 2 * j,
+        (2 * i + 1) * width + 2 * j + 1 };
+    int           best = 0;
+    for (int k = 1; k < 4; k++) {
+        gr_real new = x[place[k]], old = x[place[best]];
+        if (new > old || (isnan(new) && !isnan(old))) best = k;
+    }
+    return (int)place[best];
+}
+
+START_TEST(pooled_pairs_of_every_width)
+{
+    gr_rng rng = gr_rng_of(1, "pairs");
+    for (int64_t width = 2; width < 72; width++) {
+        GR_STEP;
+        gr_tensor *x = gr_param(gr_zeros(gr_shape(1, 1, 6, width)));
+        gr_real   *v = gr_data_mut(x);
+        for (int64_t i = 0; i < 6 * width; i++) {
+            int64_t draw = gr_rng_below(&rng, 40);
+            v[i] = draw == 0 ? (gr_real)NAN : draw == 1 ? -(gr_real)INFINITY : (gr_real)(draw % 4);
+        }
+        gr_tensor *y = gr_max_pool2d(x, 2), *g = gr_grad(gr_sum(y), x);
+        for (int64_t i = 0; i < 3; i++)
+            for (int64_t j = 0; j < width / 2; j++) {
+                int at = first_of_pairs(v, width, i, j);
+                ck_assert(gr_data(y)[i * (width / 2) + j] == v[at] || isnan(v[at]));
+                ck_assert(gr_data(g)[at] == 1);
+            }
+        ck_assert_double_eq((double)gr_item(gr_sum(g)), (double)(3 * (width / 2)));
+    }
+    nothing_failed();
+}
+END_TEST
+
 START_TEST(refused_elementwise)
 {
     GR_STEP;
@@ -807,6 +844,7 @@ int main(void)
     tcase_add_test(t, broadcasting);
     tcase_add_test(t, functions);
     tcase_add_test(t, functions_by_pytorch);
+    tcase_add_test(t, pooled_pairs_of_every_width);
     tcase_add_test(t, functions_by_the_library);
     tcase_add_test(t, comparisons);
     tcase_add_test(t, gradients_at_kinks);

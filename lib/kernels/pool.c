@@ -34,30 +34,103 @@ static void any_plane(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *
     }
 }
 
-/* 2 x 2, stride 2, no padding: no branch, so that the compiler makes vectors of it. */
+/* ---- 2 x 2, stride 2, no padding ---- */
+
+/* Where a row of windows is: y and at, one of each a window, from two rows of x; first is upper's place in its plane. */
+typedef struct pairs {
+    const gr_real *upper, *lower;
+    gr_real       *y;
+    int32_t       *at;
+    int32_t        first, below;
+} pairs;
+
+static void window_of_pairs(const pairs *p, int64_t j)
+{
+    gr_real a = p->upper[2 * j], b = p->upper[2 * j + 1], c = p->lower[2 * j], d = p->lower[2 * j + 1];
+    bool    right = b > a || (b != b && a == a), right_below = d > c || (d != d && c == c);
+    gr_real up = right ? b : a, down = right_below ? d : c;
+    bool    low = down > up || (down != down && up == up);
+    p->y[j] = low ? down : up;
+    p->at[j] = p->first + 2 * (int32_t)j + (low ? p->below + right_below : right);
+}
+
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(mask, a, b, ...) __builtin_shuffle(a, b, (mask){ __VA_ARGS__ })
+#endif
+#define EVEN_4 0, 2, 4, 6
+#define EVEN_8 EVEN_4, 8, 10, 12, 14
+#define EVEN_16 EVEN_8, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_4 1, 3, 5, 7
+#define ODD_8 ODD_4, 9, 11, 13, 15
+#define ODD_16 ODD_8, 17, 19, 21, 23, 25, 27, 29, 31
+#define GREATER(new, old) ((new > old) | ((new != new) & (old == old)))
+
+/* The same, of n windows side by side from j on: columns are dealt to even and odd vectors; a mask is 0 or -1 a lane. */
+#define WINDOWS_OF_PAIRS(n)                                                                                        \
+    static void windows_of_pairs_##n(const pairs *p, int64_t j)                                                    \
+    {                                                                                                              \
+        typedef gr_real  real_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
+        typedef gr__lane lane_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
+        typedef int32_t  place_n __attribute__((vector_size(n * sizeof(int32_t))));                                \
+        real_n           u[2], l[2];                                                                               \
+        memcpy(u, p->upper + 2 * j, sizeof u);                                                                     \
+        memcpy(l, p->lower + 2 * j, sizeof l);                                                                     \
+        real_n  a = SHUFFLE(lane_n, u[0], u[1], EVEN_##n), b = SHUFFLE(lane_n, u[0], u[1], ODD_##n);               \
+        real_n  c = SHUFFLE(lane_n, l[0], l[1], EVEN_##n), d = SHUFFLE(lane_n, l[0], l[1], ODD_##n);               \
+        lane_n  right = GREATER(b, a), right_below = GREATER(d, c);                                                \
+        real_n  up = (real_n)((right & (lane_n)b) | (~right & (lane_n)a));                                         \
+        real_n  down = (real_n)((right_below & (lane_n)d) | (~right_below & (lane_n)c));                           \
+        lane_n  low = GREATER(down, up);                                                                           \
+        real_n  y = (real_n)((low & (lane_n)down) | (~low & (lane_n)up));                                          \
+        lane_n  step = (low & (p->below - right_below)) | (~low & -right);                                         \
+        place_n at = __builtin_convertvector(step, place_n) + (place_n){ EVEN_##n } + (p->first + 2 * (int32_t)j); \
+        memcpy(p->y + j, &y, sizeof y);                                                                            \
+        memcpy(p->at + j, &at, sizeof at);                                                                         \
+    }
+
+typedef void windows(const pairs *p, int64_t j);
+
+/* Whole groups of windows; the last group is shifted back to end at the edge, and makes some windows again. */
+GR__INLINE void row_of_pairs(const pairs *p, int64_t n, int64_t group, windows *fn)
+{
+    for (int64_t j = 0; j < n; j += group) fn(p, at_most(j, n - group));
+}
+
+WINDOWS_OF_PAIRS(4)
+#if GR__VECTOR_BYTES >= 32
+WINDOWS_OF_PAIRS(8)
+#endif
+#if GR__VECTOR_BYTES >= 64
+WINDOWS_OF_PAIRS(16)
+#endif
+
 static void plane_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at)
 {
     for (int64_t i = 0; i < p->OH; i++) {
-        const gr_real *upper = x + 2 * i * p->W, *lower = upper + p->W;
-        int32_t        first = (int32_t)(2 * i * p->W), below = (int32_t)p->W;
-        GR__INDEPENDENT
-        for (int32_t j = 0; j < (int32_t)p->OW; j++) {
-            gr_real a = upper[2 * j], b = upper[2 * j + 1], c = lower[2 * j], d = lower[2 * j + 1];
-            int32_t right = (b > a) | ((b != b) & (a == a)), right_below = (d > c) | ((d != d) & (c == c));
-            gr_real up = right ? b : a, down = right_below ? d : c;
-            int32_t low = (down > up) | ((down != down) & (up == up));
-            y[i * p->OW + j] = low ? down : up;
-            at[i * p->OW + j] = first + 2 * j + (low ? below + right_below : right);
-        }
+        const gr_real *upper = x + 2 * i * p->W;
+        pairs          row = { upper, upper + p->W, y + i * p->OW, at + i * p->OW, (int32_t)(2 * i * p->W), (int32_t)p->W };
+        if (p->OW < 4) row_of_pairs(&row, p->OW, 1, window_of_pairs);
+#if GR__VECTOR_BYTES >= 64
+        else if (p->OW >= 16)
+            row_of_pairs(&row, p->OW, 16, windows_of_pairs_16);
+#endif
+#if GR__VECTOR_BYTES >= 32
+        else if (p->OW >= 8)
+            row_of_pairs(&row, p->OW, 8, windows_of_pairs_8);
+#endif
+        else
+            row_of_pairs(&row, p->OW, 4, windows_of_pairs_4);
     }
 }
 
 void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
-    bool    pairs = p->KH == 2 && p->KW == 2 && p->SH == 2 && p->SW == 2 && !p->PH && !p->PW && 2 * p->OH <= p->H && 2 * p->OW <= p->W;
+    bool    in_pairs = p->KH == 2 && p->KW == 2 && p->SH == 2 && p->SW == 2 && !p->PH && !p->PW && 2 * p->OH <= p->H && 2 * p->OW <= p->W;
     int64_t in = p->H * p->W, out = p->OH * p->OW;
     for (int64_t plane = begin; plane < end; plane++)
-        (pairs ? plane_of_pairs : any_plane)(p, x + plane * in, y + plane * out, at + plane * out);
+        (in_pairs ? plane_of_pairs : any_plane)(p, x + plane * in, y + plane * out, at + plane * out);
 }
 
 void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
