@@ -673,8 +673,8 @@ START_TEST(wrong_kernels)
 {
     GR_STEP;
     setenv("GRADUS_KERNELS", "fastest", 1);
-    FAILS(gr_kernels(), GR_ERR_SYSTEM, "kernels: the only kernels to ask for by name are reference");
-    FAILS(gr_exp(gr_scalar(1)), GR_ERR_SYSTEM, "kernels: the only kernels to ask for by name are reference");
+    FAILS(gr_kernels(), GR_ERR_SYSTEM, "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
+    FAILS(gr_exp(gr_scalar(1)), GR_ERR_SYSTEM, "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
 }
 END_TEST
 

@@ -47,10 +47,10 @@ static const gr__kernels *by_isa(const char *isa, const char **why)
     else if (!strcmp(isa, "avx512"))
         k = avx512();
     else {
-        *why = "the instruction sets are baseline, avx2 and avx512";
+        *why = "GRADUS_ISA: the instruction sets are baseline, avx2 and avx512";
         return NULL;
     }
-    if (!k) *why = "this processor, or this build, does not have the instruction set";
+    if (!k) *why = "GRADUS_ISA: this processor, or this build, does not have the instruction set";
     return k;
 }
 
@@ -61,6 +61,6 @@ const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const 
     const gr__kernels *k = isa && *isa ? by_isa(isa, why) : best();
     if (!k || !kernels || !*kernels) return k;
     if (!strcmp(kernels, "reference")) return &gr__kernels_reference;
-    *why = "the only kernels to ask for by name are reference";
+    *why = "GRADUS_KERNELS: the only kernels to ask for by name are reference";
     return NULL;
 }
