@@ -56,13 +56,15 @@ static void thread_end(void *arg)
     me->step = NULL; /* what runs after this, such as another key's destructor, begins anew */
 }
 
-/* The thread that ends the process ends without its key's destructor. */
-__attribute__((destructor)) static void process_end(void)
+static void make_key(void) { pthread_key_create(&at_end, thread_end); }
+
+/* The thread that ends the process ends without its key's destructor; one that outlives the library, after dlclose, must not call it. */
+__attribute__((destructor)) static void library_end(void)
 {
     if (self.step) thread_end(&self);
+    pthread_once(&once, make_key);
+    pthread_key_delete(at_end);
 }
-
-static void make_key(void) { pthread_key_create(&at_end, thread_end); }
 
 static void thread_begin(gr__thread *me)
 {
