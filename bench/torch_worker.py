@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""The worker that runs PyTorch, eager. It speaks as worker.h says. Its argument is how: "default", which is what one gets by writing the
+obvious program, or "best": for each thing, the fastest of {NCHW, channels_last} x {plain, foreach optimiser}, found by trying them."""
+
+import os
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class LeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 6, 5, padding=2), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(torch.flatten(x, 1))))))
+
+
+def vgg():
+    layers, channels = [], 3
+    for stage in range(3):
+        for _ in range(2):
+            layers += [nn.Conv2d(channels, 32 << stage, 3, padding=1), nn.ReLU()]
+            channels = 32 << stage
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
+
+
+def training(name, last, foreach):
+    """A step; the loss is read, as gr_minimize returns it. The rates are as small as in gradus.c, and for the same reason."""
+    if name == "mlp":
+        net, x, target, loss_of = mlp(), torch.randn(4, 2), torch.randn(4, 1), F.mse_loss
+        optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, foreach=foreach)
+    else:
+        net = LeNet() if name == "lenet" else vgg()
+        x = torch.randn(64, 1, 28, 28) if name == "lenet" else torch.randn(64, 3, 32, 32)
+        target, loss_of = torch.arange(64) * 7 % 10, F.cross_entropy
+        if last:
+            net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+        if name == "lenet":
+            optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, foreach=foreach)
+        else:
+            optimiser = torch.optim.Adam(net.parameters(), lr=1e-6, foreach=foreach)
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(net(x), target)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def inference(batch, last):
+    net, x = LeNet().eval(), torch.randn(batch, 1, 28, 28)
+    if last:
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+
+    def step():
+        with torch.inference_mode():
+            return net(x)
+
+    return step
+
+
+def chain(kind):
+    x, other = torch.randn(4, requires_grad=True), torch.randn(4)
+
+    def additions():
+        y = x
+        for _ in range(1000):
+            y = y + other
+        return y
+
+    def unrecorded():
+        with torch.inference_mode():
+            additions()
+
+    def back():
+        additions().sum().backward()
+        x.grad = None
+
+    return {"unrecorded": unrecorded, "recorded": additions, "backward": back}[kind]
+
+
+def variants(name, how):
+    kind, *rest = name.split(":")
+    settings = [False, True] if how == "best" else [False]
+    if kind == "train":
+        return [training(rest[0], last, foreach) for last in settings for foreach in settings]
+    if kind == "infer":
+        return [inference(int(rest[1]), last) for last in settings]
+    if kind == "nodes":
+        return [chain(rest[0])]
+    raise ValueError(f"no such thing: {name}")
+
+
+def seconds_of(run, runs):
+    begin = time.perf_counter()
+    for _ in range(runs):
+        run()
+    return (time.perf_counter() - begin) / runs
+
+
+def measure(run, seconds):
+    once, runs, times = seconds_of(run, 1), 1, []
+    while once * runs < 100e-6:
+        runs *= 2
+        once = seconds_of(run, runs)
+    begin = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - begin < seconds:
+        times.append(seconds_of(run, runs))
+    return statistics.median(times)
+
+
+def prepare(name, how):
+    candidates = variants(name, how)
+    if len(candidates) == 1:
+        return candidates[0]
+    times = [[] for _ in candidates]
+    for _ in range(5):
+        for run, t in zip(candidates, times):
+            t.append(measure(run, 0.03))
+    return candidates[min(range(len(candidates)), key=lambda i: statistics.median(times[i]))]
+
+
+def memory():
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def main():
+    how = sys.argv[1]
+    torch.manual_seed(1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    prepared, run = None, None
+    for line in sys.stdin:
+        words = line.split()
+        if words == ["memory"]:
+            print(memory(), flush=True)
+            continue
+        try:
+            if words[0] != prepared:
+                prepared, run = words[0], None
+                run = prepare(words[0], how)
+            print(f"{measure(run, float(words[1])):.9e} 0 0", flush=True)
+        except (RuntimeError, ValueError, KeyError) as e:
+            prepared = None
+            print("none", str(e).split("\n", 1)[0], flush=True)
+
+
+if __name__ == "__main__":
+    main()
