@@ -134,6 +134,11 @@ static gr_dims axes_of(int mask, int rank)
 F(sum, gr_sum(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(mean, gr_mean(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(largest, gr_max(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
+F(smallest, gr_min(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
+F(spread, gr_var(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
+F(deviation, gr_std(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
+F(norm, gr_norm(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
+F(logsumexp, gr_logsumexp(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(variance, gr_mean(gr_mul(gr_sub(x[0], gr_mean(x[0])), gr_sub(x[0], gr_mean(x[0])))))
 
 /* ---- movement ---------------------------------------------------------------------------------------------------------------------- */
@@ -398,6 +403,11 @@ static const row table[] = {
     { "mean of one", mean, IN(1, S(1, 1)), OPTS(3, 1), .linear = sums },
     { "mean of a number", mean, IN(1, NUMBER), OPTS(0, 1), .linear = sums },
     { "max", largest, IN(1, S(2, 3, 2)), OPTS(7, 1), .linear = picks },
+    { "min", smallest, IN(1, S(2, 3, 2)), OPTS(7, 1), .linear = picks },
+    { "var", spread, IN(1, S(2, 3, 2)), OPTS(7, 1, 1) },
+    { "std", deviation, IN(1, S(3, 4, 3)), OPTS(7, 1, 1) },
+    { "norm", norm, IN(1, S(2, 3, 2)), OPTS(7, 1) },
+    { "logsumexp", logsumexp, IN(1, S(2, 3, 2)), OPTS(7, 1) },
     { "max of 4", largest, IN(1, S(2, 1, 3, 2)), OPTS(15, 1), .linear = picks },
     { "max of a number", largest, IN(1, NUMBER), OPTS(0, 1), .linear = picks },
     { "variance", variance, IN(1, S(2, 3)) },

@@ -244,6 +244,34 @@ START_TEST(reductions_by_loops)
 }
 END_TEST
 
+/* As PyTorch 1.13 gives them in double. */
+START_TEST(statistics)
+{
+    GR_STEP;
+    gr_tensor *x = T(gr_shape(2, 3), 1, 2, 4, -1, 0, 1), *zero = gr_param(gr_zeros(gr_shape(3)));
+    HOLDS(gr_min(x), SCALAR, -1);
+    HOLDS(gr_min(x, .axes = GR_DIMS(1), .keepdim = true), gr_shape(2, 1), 1, -1);
+    HOLDS(gr_min(V(1, nan_)), SCALAR, nan_);
+    NEAR(gr_var(x), SCALAR, 1e-6, 2.96666667);
+    NEAR(gr_var(x, .axes = GR_DIMS(-1)), gr_shape(2), 1e-6, 2.33333333, 1);
+    NEAR(gr_var(x, .axes = GR_DIMS(1), .biased = true), gr_shape(2), 1e-6, 1.55555556, 2.0 / 3);
+    NEAR(gr_std(x, .axes = GR_DIMS(0), .keepdim = true), gr_shape(1, 3), 1e-6, 1.41421356, 1.41421356, 2.12132034);
+    HOLDS(gr_var(V(1)), SCALAR, nan_);
+    HOLDS(gr_var(V(1), .biased = true), SCALAR, 0);
+    NEAR(gr_norm(x), SCALAR, 1e-6, 4.79583152);
+    NEAR(gr_norm(x, .axes = GR_DIMS(1)), gr_shape(2), 1e-6, 4.58257569, 1.41421356);
+    HOLDS(gr_norm(gr_zeros(gr_shape(0))), SCALAR, 0);
+    HOLDS(gr_grad(gr_norm(zero), zero), gr_shape(3), 0, 0, 0);
+    HOLDS(gr_grad(gr_std(zero), zero), gr_shape(3), 0, 0, 0);
+    NEAR(gr_logsumexp(x), SCALAR, 1e-6, 4.23108236);
+    NEAR(gr_logsumexp(x, .axes = GR_DIMS(1), .keepdim = true), gr_shape(2, 1), 1e-6, 4.16984602, 1.40760596);
+    HOLDS(gr_logsumexp(V(-inf, -inf)), SCALAR, -inf);
+    HOLDS(gr_logsumexp(V(inf, 1)), SCALAR, inf);
+    HOLDS(gr_logsumexp(V(2000, 0)), SCALAR, 2000);
+    nothing_failed();
+}
+END_TEST
+
 /* The error of a long sum does not grow with its length. */
 START_TEST(long_sums)
 {
@@ -578,6 +606,13 @@ START_TEST(refused_reductions)
     GR_STEP;
     gr_tensor *x = gr_zeros(gr_shape(2, 3)), *i = INTS(1, 2, 3);
     REFUSED(gr_sum(NULL), "sum: input 1 is NULL");
+    REFUSED(gr_min(NULL), "min: input 1 is NULL");
+    REFUSED(gr_min(gr_zeros(gr_shape(2, 0))), "min: (2,0) has nothing along its axes");
+    REFUSED(gr_var(i), "var: input 1 (3) is int32, real wanted");
+    REFUSED(gr_std(x, .axes = GR_DIMS(2)), "std: (2,3) has no axis 2, or it is named twice");
+    REFUSED(gr_norm(x, .axes = GR_DIMS(0, -2)), "norm: (2,3) has no axis 0, or it is named twice");
+    REFUSED(gr_logsumexp(NULL), "logsumexp: input 1 is NULL");
+    REFUSED(gr_logsumexp(gr_zeros(gr_shape(2, 0)), .axes = GR_DIMS(1)), "logsumexp: (2,0) has nothing along its axes");
     REFUSED(gr_mean(NULL, .axes = GR_DIMS(0)), "mean: input 1 is NULL");
     REFUSED(gr_max(NULL), "max: input 1 is NULL");
     REFUSED(gr_argmax(NULL, 0), "argmax: input 1 is NULL");
@@ -844,6 +879,7 @@ int main(void)
     tcase_add_test(t, broadcasting);
     tcase_add_test(t, functions);
     tcase_add_test(t, functions_by_pytorch);
+    tcase_add_test(t, statistics);
     tcase_add_test(t, pooled_pairs_of_every_width);
     tcase_add_test(t, functions_by_the_library);
     tcase_add_test(t, comparisons);

@@ -98,7 +98,7 @@ GR_API gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b);
 
 /* ---- reductions ----------------------------------------------------------------------------------------------------------- */
 
-/** Options of gr_sum, gr_mean and gr_max. */
+/** Options of gr_sum, gr_mean, gr_max, gr_min, gr_norm and gr_logsumexp. */
 typedef struct gr_reduce_options {
     gr_tensor *x GR__OR(nullptr);
     GR__NAMED
@@ -122,6 +122,41 @@ GR_API gr_tensor *gr_mean_(gr_reduce_options o);
 #define gr_max(...) gr_max_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
 /** gr_max as a function, for callers without macros. */
 GR_API gr_tensor *gr_max_(gr_reduce_options o);
+
+/** y = the smallest of x over .axes, shapes as gr_sum; NaN if one is. Gradient: g, shared evenly by equal smallest (PyTorch's amin).
+ *  Errors: as gr_sum; nothing to take the smallest of. */
+#define gr_min(...) gr_min_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_min as a function, for callers without macros. */
+GR_API gr_tensor *gr_min_(gr_reduce_options o);
+
+/** y = sqrt of the sum of x^2 over .axes, the 2-norm, shapes as gr_sum. Gradient: g x / y, and 0 where y = 0. Errors: as gr_sum. */
+#define gr_norm(...) gr_norm_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_norm as a function, for callers without macros. */
+GR_API gr_tensor *gr_norm_(gr_reduce_options o);
+
+/** y = log of the sum of e^x over .axes, without overflow, shapes as gr_sum. Gradient: g e^(x - y). Errors: as gr_sum; nothing to sum. */
+#define gr_logsumexp(...) gr_logsumexp_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
+/** gr_logsumexp as a function, for callers without macros. */
+GR_API gr_tensor *gr_logsumexp_(gr_reduce_options o);
+
+/** Options of gr_var and gr_std. */
+typedef struct gr_var_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    gr_dims axes GR__OR({}); /* which dimensions to reduce; none: all */
+    bool keepdim GR__OR(false); /* keep them with size 1 */
+    bool biased GR__OR(false); /* divide by n, not by n - 1 */
+} gr_var_options;
+
+/** y = sum of (x - mean)^2 / (n - 1) over .axes, shapes as gr_sum. Gradient: 2 g (x - mean) / (n - 1). Defaults: n - 1 (.biased: n); NaN if
+ *  that is 0. Errors: as gr_sum. */
+#define gr_var(...) gr_var_(GR__LITERAL(gr_var_options) { .x = __VA_ARGS__ })
+/** gr_var as a function, for callers without macros. */
+GR_API gr_tensor *gr_var_(gr_var_options o);
+/** y = sqrt of gr_var. Gradient: through the square root, and 0 where y = 0. Errors: as gr_sum. */
+#define gr_std(...) gr_std_(GR__LITERAL(gr_var_options) { .x = __VA_ARGS__ })
+/** gr_std as a function, for callers without macros. */
+GR_API gr_tensor *gr_std_(gr_var_options o);
 
 /** y = the index along axis of the largest of x, the first of equals, int32; the axis is dropped. No gradient.
  *  Errors: an axis that x lacks or that is empty. */

@@ -1,0 +1,78 @@
+/* statistics.c: min, var, std, norm and logsumexp over dimensions, made of the reductions and element-wise ops, which have the rules. */
+#include "ops/ops.h"
+
+#include <math.h>
+
+static gr_tensor *number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
+
+/* The axes are good, in the name of the call; how many elements go into one result. */
+static bool look(const char *name, const gr_reduce_options *o, int64_t *reduced)
+{
+    bool seen[GR_MAX_DIMS] = { false };
+    if (!gr__given_reals(name, 1, &o->x)) return false;
+    const gr_shape *x = &o->x->shape;
+    *reduced = o->axes.count == 0 ? o->x->count : 1;
+    for (int i = 0; i < o->axes.count; i++) {
+        int axis = i < GR_MAX_DIMS ? o->axes.at[i] : GR_MAX_DIMS;
+        if (!gr__axis(&axis, x->rank) || seen[axis])
+            return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d, or it is named twice", name, GR__TEXT(o->x), axis);
+        seen[axis] = true;
+        *reduced *= x->dim[axis];
+    }
+    return true;
+}
+
+static bool look_for_some(const char *name, const gr_reduce_options *o)
+{
+    int64_t reduced;
+    if (!look(name, o, &reduced)) return false;
+    return reduced > 0 || gr__fail(GR_ERR_ARGUMENT, "%s: %s has nothing along its axes", name, GR__TEXT(o->x));
+}
+
+gr_tensor *gr_min_(gr_reduce_options o)
+{
+    if (!look_for_some("min", &o)) return NULL;
+    return gr_neg(gr_max(gr_neg(o.x), .axes = o.axes, .keepdim = o.keepdim));
+}
+
+/* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes in. */
+static gr_tensor *root(gr_tensor *s)
+{
+    gr_tensor *flat = s ? gr_eq(s, number(0)) : NULL;
+    return gr_where(flat, number(0), gr_sqrt(gr_where(flat, number(1), s)));
+}
+
+static gr_tensor *variance(const char *name, const gr_var_options *o)
+{
+    int64_t n;
+    if (!look(name, &(gr_reduce_options){ .x = o->x, .axes = o->axes }, &n)) return NULL;
+    gr_tensor *d = gr_sub(o->x, gr_mean(o->x, .axes = o->axes, .keepdim = true));
+    gr_tensor *squares = gr_sum(gr_mul(d, d), .axes = o->axes, .keepdim = o->keepdim);
+    double     freedom = (double)(o->biased ? n : n - 1);
+    return gr_scale(squares, freedom > 0 ? 1 / freedom : NAN);
+}
+
+gr_tensor *gr_var_(gr_var_options o) { return variance("var", &o); }
+
+gr_tensor *gr_std_(gr_var_options o)
+{
+    gr_tensor *v = variance("std", &o);
+    return v ? root(v) : NULL;
+}
+
+gr_tensor *gr_norm_(gr_reduce_options o)
+{
+    int64_t reduced;
+    if (!look("norm", &o, &reduced)) return NULL;
+    return root(gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim));
+}
+
+/* The largest is taken out, as a constant: it cancels. An infinite one is left in, for infinity less itself is no number. */
+gr_tensor *gr_logsumexp_(gr_reduce_options o)
+{
+    if (!look_for_some("logsumexp", &o)) return NULL;
+    gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
+    most = most ? gr_where(gr_eq(gr_abs(most), number(INFINITY)), number(0), most) : NULL;
+    gr_tensor *sum = gr_sum(gr_exp(gr_sub(o.x, most)), .axes = o.axes, .keepdim = o.keepdim);
+    return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
+}
