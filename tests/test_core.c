@@ -6,9 +6,12 @@
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/core.h"
 
@@ -294,6 +297,39 @@ START_TEST(recycled_from_a_thread_that_only_releases)
         if (i > 0) ck_assert_uint_eq(gr_memory().system_calls, calls_before);
         calls_before = gr_memory().system_calls;
     }
+}
+END_TEST
+
+static atomic_bool enough;
+
+static void *allocate(void *arg)
+{
+    while (!atomic_load(&enough)) gr_free(gr_zeros(gr_shape(10000)));
+    return arg;
+}
+
+/* A child that is forked while another thread asks for memory gets some, too. */
+START_TEST(a_forked_child_is_not_locked_out)
+{
+    setenv("GRADUS_MEMORY", "recycle", 1); /* a sanitizer's own allocator does lock a child out, so it is not asked after this: */
+    gr_tensor *one = gr_zeros(gr_shape(10000)), *other = gr_zeros(gr_shape(10000));
+    pthread_t  t;
+    gr_free(one), gr_free(other);
+    ck_assert_int_eq(pthread_create(&t, NULL, allocate, NULL), 0);
+    int locked_out = 0;
+    for (int i = 0; i < 200 && !locked_out; i++) {
+        int   status = 1;
+        pid_t child = fork();
+        if (child == 0) {
+            signal(SIGALRM, SIG_DFL); /* not the handler that Check has put there */
+            alarm(10);
+            _exit(gr_zeros(gr_shape(10000)) ? 0 : 1);
+        }
+        locked_out = waitpid(child, &status, 0) != child || status != 0;
+    }
+    atomic_store(&enough, true);
+    pthread_join(t, NULL);
+    ck_assert_int_eq(locked_out, 0);
 }
 END_TEST
 
@@ -696,6 +732,7 @@ int main(void)
     tcase_add_test(t, third_step_asks_for_nothing);
     tcase_add_test(t, recycled_across_threads);
     tcase_add_test(t, recycled_from_a_thread_that_only_releases);
+    tcase_add_test(t, a_forked_child_is_not_locked_out);
     tcase_add_test(t, thread_ends_with_open_steps);
     tcase_add_test(t, blocks);
     t = cases(s, "tensors");

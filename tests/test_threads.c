@@ -2,11 +2,7 @@
    an operation does not show in its result. With the thread sanitizer, it is the test of our own locking. */
 #include <check.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lenet.h"
 
@@ -147,37 +143,6 @@ START_TEST(a_thread_that_ends_leaves_nothing_live)
 }
 END_TEST
 
-static atomic_bool enough;
-
-static void *allocate(void *arg)
-{
-    while (!atomic_load(&enough)) gr_free(gr_zeros(gr_shape(10000)));
-    return arg;
-}
-
-/* A child that is forked while another thread asks for memory gets some, too. */
-START_TEST(a_forked_child_is_not_locked_out)
-{
-    pthread_t t;
-    atomic_store(&enough, false);
-    ck_assert_int_eq(pthread_create(&t, NULL, allocate, NULL), 0);
-    int locked_out = 0;
-    for (int i = 0; i < 500 && !locked_out; i++) {
-        int   status = 1;
-        pid_t child = fork();
-        if (child == 0) {
-            signal(SIGALRM, SIG_DFL); /* not the handler that Check has put there */
-            alarm(10);
-            _exit(gr_zeros(gr_shape(10000)) ? 0 : 1);
-        }
-        locked_out = waitpid(child, &status, 0) != child || status != 0;
-    }
-    atomic_store(&enough, true);
-    pthread_join(t, NULL);
-    ck_assert_int_eq(locked_out, 0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("threads");
@@ -188,7 +153,6 @@ int main(void)
     tcase_add_test(c, threads_do_not_show_in_the_bits);
     tcase_add_test(c, errors_and_steps_belong_to_a_thread);
     tcase_add_test(c, a_thread_that_ends_leaves_nothing_live);
-    tcase_add_test(c, a_forked_child_is_not_locked_out);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_set_fork_status(r, CK_NOFORK); /* threads and a sanitizer in one process */
