@@ -177,7 +177,7 @@ GR_API gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std
 
 /* ---- threads ----------------------------------------------------------------------------------------------------------- */
 
-/** How many threads one operation may use, from 1; 0 for the default: OMP_NUM_THREADS, or the processors there are. Results do not depend on it.
+/** How many threads one operation may use, from 1 to 256 (more count as 256); 0 for the default: OMP_NUM_THREADS, or the processors there are. Results do not depend on it.
  *  Built without threads it is always 1. Errors: negative. */
 GR_API bool gr_set_threads(int threads);
 /** How many threads one operation may use. */

@@ -168,6 +168,8 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
 
+enum { GR__MOST_THREADS = 256 };
+
 typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
 void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
 int          gr__processors(void);

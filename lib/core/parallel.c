@@ -35,7 +35,8 @@ int gr_threads(void)
 {
     int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
     pthread_once(&count_once, count_threads);
-    return n > 0 ? n : usual_threads;
+    if (n <= 0) n = usual_threads;
+    return n < GR__MOST_THREADS ? n : GR__MOST_THREADS;
 }
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MOST_WORKERS = 255, SPINS = 4000 };
+enum { MOST_WORKERS = GR__MOST_THREADS - 1, SPINS = 4000 };
 
 static struct {
     /* the door: the number of workers inside, SHUT, and above it how often it was opened */
@@ -138,7 +138,6 @@ static void alone(gr__task *fn, const void *arg, int64_t tasks)
 
 void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
 {
-    if (threads > MOST_WORKERS + 1) threads = MOST_WORKERS + 1;
     if (threads < 2 || tasks < 2 || pthread_mutex_trylock(&pool.busy) != 0) {
         alone(fn, arg, tasks);
         return;
