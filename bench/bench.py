@@ -6,11 +6,13 @@ this goes on for many rounds. A ratio is the median of their times over the medi
 ratio is half the distance between the quartiles of the ratios of the single rounds. See README.md beside this file."""
 
 import argparse
+import atexit
 import collections
 import datetime
 import math
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -50,7 +52,8 @@ Row = collections.namedtuple("Row", "work threads ours limit others")
 
 
 class Worker:
-    """A process that measures on request; see worker.h."""
+    """A process that measures on request; see worker.h. It is stopped between its turns: the threads of OpenMP and of OpenBLAS go on spinning
+    for 15 to 25 ms after their work, and would take a processor from whoever comes next."""
 
     def __init__(self, command, threads, environment=None):
         env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), OMP_PROC_BIND="true")
@@ -58,17 +61,21 @@ class Worker:
         cores = sorted(os.sched_getaffinity(0))[:threads]
         self.process = subprocess.Popen(
             command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        atexit.register(self.process.kill)  # a stopped process would not notice our end
 
     def ask(self, line):
         """The words of the answer; None where the worker has none to give."""
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         words = self.process.stdout.readline().split()
+        self.process.send_signal(signal.SIGSTOP)
         if not words:
             sys.exit(f"bench: {self.process.args[0]} ended at: {line}")
         return None if words[0] == "none" else [float(w) for w in words]
 
     def close(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 

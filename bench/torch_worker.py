@@ -121,7 +121,7 @@ def measure(run, seconds):
         runs *= 2
         once = seconds_of(run, runs)
     begin = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begin < seconds:
+    while not times or time.perf_counter() - begin < seconds:
         times.append(seconds_of(run, runs))
     return statistics.median(times)
 
