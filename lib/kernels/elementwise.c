@@ -14,17 +14,17 @@
     }
 
 UNARY(neg, -v)
-UNARY(sqrt, real_sqrt(v))
-UNARY(abs, real_abs(v))
+UNARY(sqrt, real_(sqrt)(v))
+UNARY(abs, real_(fabs)(v))
 UNARY(sign, (gr_real)((v > 0) - (v < 0))) /* 0 for a NaN, as in PyTorch */
 UNARY(relu, v < 0 ? 0 : v)                /* so written, a NaN passes */
-UNARY(log, real_log(v))
+UNARY(log, real_(log)(v))
 UNARY(sin, real_(sin)(v))
 UNARY(cos, real_(cos)(v))
 UNARY(log1p, real_(log1p)(v))
 UNARY(expm1, real_(expm1)(v))
 UNARY(erf, real_(erf)(v))
-UNARY(softplus, (v > 0 ? v : 0) + real_(log1p)(real_(exp)(-real_abs(v)))) /* log(1 + e^x) without overflow */
+UNARY(softplus, (v > 0 ? v : 0) + real_(log1p)(real_(exp)(-real_(fabs)(v)))) /* log(1 + e^x) without overflow */
 
 /* Whole vectors throughout: the last one is filled up with zeros, so that every element goes through the same code. */
 #define UNARY_VECTOR(name, function)                                                    \
@@ -71,7 +71,7 @@ BINARY(add, u + v)
 BINARY(sub, u - v)
 BINARY(mul, u *v)
 BINARY(div, u / v)
-BINARY(pow, real_pow(u, v))
+BINARY(pow, real_(pow)(u, v))
 BINARY(maximum, u > v || u != u ? u : v) /* NaN if either is: the second is taken where no comparison holds */
 BINARY(minimum, u < v || u != u ? u : v)
 BINARY(eq, u == v)

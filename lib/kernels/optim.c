@@ -42,7 +42,7 @@ typedef struct adam_step {
 
 GR__INLINE vec vec_sqrt(vec x)
 {
-    for (int l = 0; l < LANES; l++) x[l] = real_sqrt(x[l]);
+    for (int l = 0; l < LANES; l++) x[l] = real_(sqrt)(x[l]);
     return x;
 }
 

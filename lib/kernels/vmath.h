@@ -9,16 +9,8 @@
 
 #ifdef GRADUS_DOUBLE
 #define real_(name) name /* libm's function for this type */
-#define real_sqrt(x) sqrt(x)
-#define real_abs(x) fabs(x)
-#define real_log(x) log(x)
-#define real_pow(x, y) pow(x, y)
 #else
 #define real_(name) name##f
-#define real_sqrt(x) sqrtf(x)
-#define real_abs(x) fabsf(x)
-#define real_log(x) logf(x)
-#define real_pow(x, y) powf(x, y)
 #endif
 
 #ifdef GRADUS_DOUBLE
