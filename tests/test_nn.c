@@ -142,6 +142,39 @@ END_TEST
 
 /* ---- layers --------------------------------------------------------------------------------------------------------------------- */
 
+static gr_tensor *growing(gr_model *m, gr_tensor *x)
+{
+    x = gr_nn_conv_transpose2d(m, "up1", x, 6, 3, .stride = 2, .padding = 1, .output_padding = 1, .groups = 2, .act = GR_RELU);
+    return gr_nn_conv_transpose2d(m, "up2", x, 2, 0, .kernel_hw = { 2, 3 }, .dilation = 2, .no_bias = true);
+}
+
+START_TEST(a_transposed_convolution_is_a_layer)
+{
+    gr_model  *m = gr_model_build(growing, gr_shape(1, 4, 3, 2), .seed = 1);
+    gr_tensor *x = gr_ones(gr_shape(2, 4, 3, 2)), *w = gr_model_get(m, "up1.weight"), *b = gr_model_get(m, "up1.bias");
+    ck_assert_int_eq(gr_model_count(m), 3);
+    ck_assert_str_eq(gr_model_name(m, 2), "up2.weight");
+    ck_assert(gr_size(w, 0) == 4 && gr_size(w, 1) == 3 && gr_size(w, 2) == 3 && gr_size(w, 3) == 3);
+    double most = 0, bound = 1 / sqrt(27); /* fan_in is PyTorch's: filters/groups kernel^2 */
+    for (int64_t i = 0; i < gr_count(w); i++) most = fmax(most, fabs((double)gr_data(w)[i]));
+    ck_assert(most <= bound && most > 0.9 * bound);
+    gr_tensor *y = growing(m, x);
+    ck_assert(gr_size(y, 0) == 2 && gr_size(y, 1) == 2 && gr_size(y, 2) == 8 && gr_size(y, 3) == 8);
+    gr_tensor *one = gr_conv_transpose2d(x, w, .bias = b, .stride = 2, .padding = 1, .output_padding = 1, .groups = 2);
+    gr_tensor *two = gr_conv_transpose2d(gr_relu(one), gr_model_get(m, "up2.weight"), .dilation = 2);
+    for (int64_t i = 0; i < gr_count(y); i++) near((double)gr_data(y)[i], (double)gr_data(two)[i]);
+    ck_assert_ptr_null(gr_nn_conv_transpose2d(m, "up1", x, 5, 3, .groups = 2));
+    fails("conv_transpose2d 'up1': input (2,4,3,2), 5 filters, kernel 3x3, 2 groups: an input (N,C,H,W) and sizes of 1 or more wanted, "
+          "groups that divide C and the filters",
+        GR_ERR_ARGUMENT);
+    ck_assert_ptr_null(gr_nn_conv_transpose2d(m, "up1", x, 6, 3, .act = (gr_act)9));
+    fails("conv_transpose2d: there is no activation 9", GR_ERR_ARGUMENT);
+    gr_reset();
+    gr_model_free(m);
+    gr_free(x);
+}
+END_TEST
+
 static gr_tensor *dropping(gr_model *m, gr_tensor *x) { return gr_nn_dropout(m, "drop", x, 0.25); }
 
 START_TEST(dropout_drops_in_train_mode_alone)
@@ -420,6 +453,7 @@ int main(void)
     tcase_add_test(c, first_values_depend_on_seed_and_name_alone);
     tcase_add_test(c, names_are_given_out_once);
     tcase_add_test(c, misuse_of_a_model_is_said);
+    tcase_add_test(c, a_transposed_convolution_is_a_layer);
     tcase_add_test(c, dropout_drops_in_train_mode_alone);
     tcase_add_test(c, frozen_parameters_stay);
     tcase_add_test(c, sgd_follows_its_formula);

@@ -113,6 +113,26 @@ typedef struct gr_nn_conv2d_options {
 /** gr_nn_conv2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o);
 
+/** Options of gr_nn_conv_transpose2d. */
+typedef struct gr_nn_conv_transpose2d_options {
+    int kernel GR__OR(0);
+    GR__NAMED
+    gr_hw kernel_hw GR__OR({});
+    GR__CONV_OPTIONS
+    int output_padding GR__OR(0);
+    gr_hw output_padding_hw GR__OR({});
+    gr_act act GR__OR(GR_NO_ACT);
+    bool no_bias GR__OR(false);
+    bool shared GR__OR(false);
+} gr_nn_conv_transpose2d_options;
+
+/** gr_nn_conv_transpose2d(m, name, x, filters, kernel, .stride, .padding, .output_padding, .act, ...): gr_conv_transpose2d by name.weight
+ *  (C,filters/groups,kernel,kernel) and name.bias (filters). Shapes: x (N,C,H,W), y (N,filters,OH,OW). Defaults: as gr_conv_transpose2d;
+ *  first values uniform in +-1/sqrt(filters/groups kernel^2), as PyTorch's. */
+#define gr_nn_conv_transpose2d(m, name, x, filters, ...) gr_nn_conv_transpose2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
+/** gr_nn_conv_transpose2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o);
+
 /** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);

@@ -2,6 +2,7 @@
 
    Invariant: what a parameter starts as depends on (the model's seed, its full name) alone. */
 #include "nn/nn.h"
+#include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shap
 /* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so are biases. */
 static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
 
-/* ---- linear and conv2d -------------------------------------------------------------------------------------------------------- */
+/* ---- linear and convolutions -------------------------------------------------------------------------------------------------------- */
 
 gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o)
 {
@@ -69,6 +70,30 @@ gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t fi
     if (!k || !(bias || o.no_bias)) return NULL;
     return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
         .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
+}
+
+/* PyTorch counts the second dimension of a weight as what comes in, also here, where it is what goes out. */
+gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o)
+{
+    if (!x) return gr_conv_transpose2d(x, NULL);
+    if (!gr__want_act(o.act, "conv_transpose2d")) return NULL;
+    int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
+    if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0 || filters % groups != 0) {
+        gr__fail(GR_ERR_ARGUMENT,
+            "conv_transpose2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more "
+            "wanted, groups that divide C and the filters",
+            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+        return NULL;
+    }
+    int64_t    per_group = filters / groups;
+    double     b = bound(per_group * kh * kw);
+    gr_tensor *k = part(m, name, "weight", gr_shape(x->shape.dim[1], per_group, kh, kw), b, o.shared);
+    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", gr_shape(filters), b, o.shared) : NULL;
+    if (!k || !(bias || o.no_bias)) return NULL;
+    gr_tensor *y = gr_conv_transpose2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation,
+        .groups = o.groups, .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
+        .output_padding = o.output_padding, .output_padding_hw = o.output_padding_hw);
+    return gr__act(o.act, y);
 }
 
 /* ---- dropout -------------------------------------------------------------------------------------------------------------------- */

@@ -343,6 +343,12 @@ bool gr__want_act(gr_act act, const char *op)
     return (unsigned)act <= GR_TANH || gr__fail(GR_ERR_ARGUMENT, "%s: there is no activation %d", op, (int)act);
 }
 
+gr_tensor *gr__act(gr_act act, gr_tensor *x)
+{
+    static const gr__op *const ops[] = { [GR_RELU] = &relu_op, [GR_SIGMOID] = &sigmoid_op, [GR_TANH] = &tanh_op };
+    return act == GR_NO_ACT ? x : apply1(ops[act], x);
+}
+
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
 {
     static const gr__op *const ops[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };

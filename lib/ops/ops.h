@@ -16,6 +16,8 @@ gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape);
 gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes);
 /* Whether act is one of the activations, or the error. */
 bool       gr__want_act(gr_act act, const char *op);
+/* act(x), for an op in which it does not ride along. */
+gr_tensor *gr__act(gr_act act, gr_tensor *x);
 /* g act'(x), from the result y = act(x). */
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 
