@@ -38,10 +38,23 @@ gr__quote gr__quoted(const char *text);
 
 /* ---- safetensors.c -------------------------------------------------------------------------------------------------------- */
 
+/* What the elements of a tensor in a file are. */
+typedef enum gr__type { GR__F32, GR__F64, GR__I32, GR__I64, GR__U8 } gr__type;
+
+#ifdef GRADUS_DOUBLE
+#define GR__REALS GR__F64
+#else
+#define GR__REALS GR__F32
+#endif
+
+gr__type    gr__type_of(const gr_tensor *t);
+const char *gr__type_name(gr__type type); /* "F32" */
+size_t      gr__type_size(gr__type type);
+
 /* A named tensor in a file, or on its way into one. */
 typedef struct gr__entry {
     const char *name;
-    gr_dtype    dtype;
+    gr__type    type;
     gr_shape    shape;
     const void *data; /* row-major, little-endian; when read, not necessarily aligned: memcpy */
 } gr__entry;

@@ -14,15 +14,25 @@
 #error "safetensors.c copies numbers as they lie in memory, and the files want the lowest byte first"
 #endif
 
-#ifdef GRADUS_DOUBLE
-#define REAL_NAME "F64"
-#else
-#define REAL_NAME "F32"
-#endif
-
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8, MOST_HEADER = 100000000 /* the format's own limit */ };
 
-static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
+static const struct {
+    const char *name;
+    size_t      size;
+} types[] = {
+    [GR__F32] = { "F32", 4 },
+    [GR__F64] = { "F64", 8 },
+    [GR__I32] = { "I32", 4 },
+    [GR__I64] = { "I64", 8 },
+    [GR__U8] = { "U8", 1 },
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+gr__type gr__type_of(const gr_tensor *t) { return t->dtype == GR_INT32 ? GR__I32 : GR__REALS; }
+
+const char *gr__type_name(gr__type type) { return types[type].name; }
+
+size_t gr__type_size(gr__type type) { return types[type].size; }
 
 /* ---- writing ---- */
 
@@ -32,7 +42,7 @@ static bool add_number(json_t *list, int64_t n) { return json_array_append_new(l
 static json_t *item_of(const gr__entry *e, int64_t begin, int64_t end)
 {
     json_t *item = json_object(), *shape = json_array(), *offsets = json_array();
-    bool good = item && shape && offsets && json_object_set_new(item, "dtype", json_string(e->dtype == GR_INT32 ? "I32" : REAL_NAME)) == 0;
+    bool    good = item && shape && offsets && json_object_set_new(item, "dtype", json_string(gr__type_name(e->type))) == 0;
     for (int i = 0; good && i < e->shape.rank; i++) good = add_number(shape, e->shape.dim[i]);
     good = good && add_number(offsets, begin) && add_number(offsets, end) && json_object_set(item, "shape", shape) == 0 &&
            json_object_set(item, "data_offsets", offsets) == 0;
@@ -75,7 +85,7 @@ static bool check_entry(const json_t *header, const gr__entry *e, const char *pa
     return true;
 }
 
-static size_t bytes_of(const gr__entry *e) { return (size_t)gr__count(&e->shape) * element_size(e->dtype); }
+static size_t bytes_of(const gr__entry *e) { return (size_t)gr__count(&e->shape) * gr__type_size(e->type); }
 
 static json_t *header_of(const gr__entry *e, int n, const char *path)
 {
@@ -237,14 +247,17 @@ typedef struct claim {
     int64_t   begin, end;
 } claim;
 
-static bool claim_dtype(const header *h, const json_t *item, gr__entry *e)
+static bool claim_type(const header *h, const json_t *item, gr__entry *e)
 {
     const char *s = json_string_value(json_object_get(item, "dtype"));
     if (!s) return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no dtype", h->path, gr__quoted(e->name).s);
-    e->dtype = strcmp(s, "I32") == 0 ? GR_INT32 : GR_REAL;
-    return e->dtype == GR_INT32 || strcmp(s, REAL_NAME) == 0 ||
-           gr__fail(
-               GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not " REAL_NAME " or I32", h->path, gr__quoted(e->name).s, gr__quoted(s).s);
+    for (int i = 0; i < TYPES; i++)
+        if (strcmp(s, types[i].name) == 0) {
+            e->type = (gr__type)i;
+            return true;
+        }
+    return gr__fail(
+        GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not F32, F64, I32, I64 or U8", h->path, gr__quoted(e->name).s, gr__quoted(s).s);
 }
 
 static bool claim_shape(const header *h, const json_t *item, gr__entry *e)
@@ -314,7 +327,7 @@ static bool read_claims(const header *h, json_t *json, claim *c, int *n)
         one->e.name = name;
         if (!json_is_object(item))
             return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' is not described by an object", h->path, gr__quoted(name).s);
-        if (!claim_dtype(h, item, &one->e) || !claim_shape(h, item, &one->e) || !claim_offsets(h, item, one)) return false;
+        if (!claim_type(h, item, &one->e) || !claim_shape(h, item, &one->e) || !claim_offsets(h, item, one)) return false;
     }
     return check_places(h, c, *n);
 }

@@ -16,7 +16,7 @@ bool gr_save(const gr_model *m, const char *path)
     if (!e) return gr__fail_memory("save", n * sizeof *e);
     for (size_t i = 0; i < n; i++) {
         const gr_tensor *t = m->params[i]->t;
-        e[i] = (gr__entry){ m->params[i]->name, t->dtype, t->shape, t->data };
+        e[i] = (gr__entry){ m->params[i]->name, gr__type_of(t), t->shape, t->data };
     }
     bool good = gr__safetensors_write(path, e, (int)n);
     free(e);
@@ -28,9 +28,9 @@ static bool fits(const gr_model *m, const gr__entry *e, const char *path)
     const gr__slot *s = gr__map_get(m->by_name, e->name);
     const char     *name = s ? s->name : gr__quoted(e->name).s;
     if (!s || !s->t) return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
-    if (e->dtype != s->t->dtype)
-        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path, name,
-            e->dtype == GR_INT32 ? "int32" : "reals", s->t->dtype == GR_INT32 ? "int32" : "reals");
+    if (e->type != gr__type_of(s->t))
+        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path, name, gr__type_name(e->type),
+            gr__type_name(gr__type_of(s->t)));
     return gr__same_shape(&e->shape, &s->t->shape) ||
            gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %s, the model's is %s", path, name, gr__shape_text(&e->shape).s, GR__TEXT(s->t));
 }
