@@ -62,12 +62,16 @@ typedef struct gr_loader_options {
     bool     drop_last GR__OR(false); /* leave out the last batch of an epoch if it is not full */
     double   mean GR__OR(0);         /* subtracted from byte / 255 */
     double   std GR__OR(0);          /* and then divided by: 1 */
+    double   channel_mean[4] GR__OR({}); /* instead of .mean, of each channel: {0.49, 0.48, 0.45} */
+    double   channel_std[4] GR__OR({});  /* instead of .std: 1 for all */
 } gr_loader_options;
 
-/** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std): a loader of batches of that many images, whose numbers are
- *  (byte / 255 - mean) / std. Each epoch takes every image once, in an order that depends on seed and epoch alone.
+/** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std, .channel_mean, .channel_std): a loader of batches of that
+ *  many images, whose numbers are (byte / 255 - mean) / std, with one mean and std or with those of each channel. Each epoch takes every
+ *  image once, in an order that depends on seed and epoch alone. Shape: .channel_mean and .channel_std want images (C, H, W), C up to 4.
  *  Defaults: shuffled from seed 0, the partial last batch included, mean 0, std 1 (numbers from 0 to 1). Errors: NULL, a batch under 1,
- *  .drop_last with a batch larger than the set, a std under 0, no memory. Lifetime: until gr_loader_free; data must live as long. */
+ *  .drop_last with a batch larger than the set, a std under 0, means or stds of other channels than there are, no memory.
+ *  Lifetime: until gr_loader_free; data must live as long. */
 #define gr_loader_open(data, ...) gr_loader_open_((data), GR__LITERAL(gr_loader_options) { .batch = __VA_ARGS__ })
 /** gr_loader_open as a function, for callers without macros. */
 GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
@@ -78,8 +82,16 @@ GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
  *  through a graph over the old numbers is refused. */
 GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
 
+/** Goes to a place: what comes next is batch number batch, counted from 0, of that epoch, and all that comes after it, just as if every batch
+ *  before it had been taken. gr_loader_seek(l, epoch, index), with what gr_loader_epoch and gr_loader_batch_index said of another loader
+ *  with the same data and options, goes on where that one stood. With batch = gr_loader_batches the epoch's end comes next.
+ *  Errors: NULL, a negative epoch, no such batch. */
+GR_API bool gr_loader_seek(gr_loader *loader, int64_t epoch, int64_t batch);
+
 /** How many epochs have ended; -1 for NULL. Errors: NULL. */
 GR_API int64_t gr_loader_epoch(const gr_loader *loader);
+/** How many batches of this epoch have been taken: the number of the next one; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_loader_batch_index(const gr_loader *loader);
 /** How many batches an epoch has; -1 for NULL. Errors: NULL. */
 GR_API int64_t gr_loader_batches(const gr_loader *loader);
 /** Releases a loader and its batches' tensors. NULL is allowed. */

@@ -15,8 +15,10 @@ struct gr_loader {
     gr_tensor        *images, *labels;           /* of a full batch */
     gr_tensor        *last_images, *last_labels; /* of a partial one: the beginning of the same storage */
     int64_t          *order;
-    int64_t           epoch, next; /* next: the batch that comes now */
-    gr_real           table[256];
+    int64_t           epoch, next;   /* next: the batch that comes now */
+    int64_t           ordered;       /* the epoch that order is of; -1: none */
+    int64_t           channels;      /* that have numbers of their own; 1: all bytes have the same */
+    gr_real           table[4][256]; /* of each channel */
 };
 
 /* Two tensors for batches of count images; views of images and labels if there are any already. */
@@ -49,12 +51,54 @@ static bool check_options(const gr_dataset *data, const gr_loader_options *o)
                (long long)o->batch);
 }
 
+/* ---- the numbers of the bytes ---- */
+
+enum { MOST_CHANNELS = 4 };
+
+/* How many of four numbers are there, up to the last that is not 0. */
+static int given(const double v[MOST_CHANNELS])
+{
+    int n = MOST_CHANNELS;
+    while (n > 0 && v[n - 1] == 0) n--;
+    return n;
+}
+
+static bool check_channels(const gr_shape *image, const gr_loader_options *o)
+{
+    int means = given(o->channel_mean), stds = given(o->channel_std);
+    if (o->mean != 0 || o->std != 0)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "loader_open: .mean and .std are of all channels, .channel_mean and .channel_std of each: not both");
+    if (image->rank != 3 || image->dim[0] > MOST_CHANNELS)
+        return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s: .channel_mean and .channel_std want (C,H,W) with up to %d channels",
+            gr__shape_text(image).s, MOST_CHANNELS);
+    if (means <= image->dim[0] && (stds == 0 || stds == image->dim[0])) return true;
+    return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s have %lld channels, .channel_%s is given for %d", gr__shape_text(image).s,
+        (long long)image->dim[0], means > image->dim[0] ? "mean" : "std", means > image->dim[0] ? means : stds);
+}
+
+static bool make_tables(gr_loader *l, const gr_loader_options *o)
+{
+    l->channels = 1;
+    if (given(o->channel_mean) == 0 && given(o->channel_std) == 0) return gr__byte_table(l->table[0], o->mean, o->std, "loader_open");
+    if (!check_channels(&l->data->shape, o)) return false;
+    l->channels = l->data->shape.dim[0];
+    for (int c = 0; c < l->channels; c++) {
+        bool hole = o->channel_std[c] == 0 && given(o->channel_std) > 0;
+        if (hole) return gr__fail(GR_ERR_ARGUMENT, "loader_open: .channel_std of channel %d is 0", c);
+        if (!gr__byte_table(l->table[c], o->channel_mean[c], o->channel_std[c], "loader_open")) return false;
+    }
+    return true;
+}
+
+/* ---- opening ---- */
+
 static bool set_up(gr_loader *l, const gr_loader_options *o)
 {
     size_t order_size = sizeof *l->order * (size_t)l->data->count;
     l->order = malloc(order_size);
     if (!l->order) return gr__fail_memory("loader_open", order_size);
-    return gr__byte_table(l->table, o->mean, o->std, "loader_open") && make_tensors(l, o->drop_last);
+    return make_tables(l, o) && make_tensors(l, o->drop_last);
 }
 
 gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
@@ -69,14 +113,18 @@ gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
     l->batch = o.batch;
     l->seed = o.seed;
     l->in_order = o.in_order;
+    l->ordered = -1;
     if (set_up(l, &o)) return l;
     gr_loader_free(l);
     return NULL;
 }
 
-static void begin_epoch(gr_loader *l)
+/* ---- an epoch ---- */
+
+static void put_in_order(gr_loader *l)
 {
     char name[40];
+    if (l->ordered == l->epoch) return;
     snprintf(name, sizeof name, "epoch %lld", (long long)l->epoch);
     gr_rng rng = gr_rng_of(l->seed, name);
     for (int64_t i = 0; i < l->data->count; i++) l->order[i] = i;
@@ -85,15 +133,18 @@ static void begin_epoch(gr_loader *l)
         l->order[i] = l->order[j];
         l->order[j] = swap;
     }
+    l->ordered = l->epoch;
 }
 
 static void fill(const gr_loader *l, const int64_t *order, const gr_batch *b)
 {
     const gr_dataset *d = l->data;
+    size_t            plane = d->size / (size_t)l->channels;
     gr_real          *x = gr_data_mut(b->images);
     int32_t          *y = gr_ints_mut(b->labels);
     for (int64_t i = 0; i < b->count; i++) {
-        gr__numbers_of(x + d->size * (size_t)i, d->images + d->size * (size_t)order[i], d->size, l->table);
+        const unsigned char *image = d->images + d->size * (size_t)order[i];
+        for (int64_t c = 0; c < l->channels; c++, x += plane, image += plane) gr__numbers_of(x, image, plane, l->table[c]);
         y[i] = d->labels[order[i]];
     }
 }
@@ -107,7 +158,7 @@ bool gr_next_batch(gr_loader *l, gr_batch *batch)
         l->epoch++;
         return false;
     }
-    if (l->next == 0) begin_epoch(l);
+    put_in_order(l);
     int64_t first = l->next++ * l->batch, left = l->data->count - first;
     bool    whole = !l->last_images || left >= l->batch;
     *batch = (gr_batch){ whole ? l->images : l->last_images, whole ? l->labels : l->last_labels, left < l->batch ? left : l->batch };
@@ -115,10 +166,28 @@ bool gr_next_batch(gr_loader *l, gr_batch *batch)
     return true;
 }
 
+bool gr_loader_seek(gr_loader *l, int64_t epoch, int64_t batch)
+{
+    if (!l) return gr__fail(GR_ERR_ARGUMENT, "loader_seek: the loader is NULL");
+    if (epoch < 0 || batch < 0 || batch > l->batches)
+        return gr__fail(GR_ERR_ARGUMENT, "loader_seek: there is no batch %lld of epoch %lld: %lld batches an epoch", (long long)batch,
+            (long long)epoch, (long long)l->batches);
+    l->epoch = epoch;
+    l->next = batch;
+    return true;
+}
+
 int64_t gr_loader_epoch(const gr_loader *l)
 {
     if (l) return l->epoch;
     gr__fail(GR_ERR_ARGUMENT, "loader_epoch: the loader is NULL");
+    return -1;
+}
+
+int64_t gr_loader_batch_index(const gr_loader *l)
+{
+    if (l) return l->next;
+    gr__fail(GR_ERR_ARGUMENT, "loader_batch_index: the loader is NULL");
     return -1;
 }
 
