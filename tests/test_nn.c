@@ -92,7 +92,7 @@ START_TEST(names_are_given_out_once)
     ck_assert_ptr_null(unsure(m, x));
     fails("model: there is no 'late.weight', and the model is sealed", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_model_get(m, "nobody"));
-    fails("model_get: there is no parameter 'nobody'", GR_ERR_ARGUMENT);
+    fails("model_get: there is no parameter or buffer 'nobody'", GR_ERR_ARGUMENT);
     gr_model_free(m);
     gr_free(x);
     gr_free(wide);

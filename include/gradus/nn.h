@@ -59,8 +59,16 @@ GR_API int gr_model_count(const gr_model *m);
 GR_API const char *gr_model_name(const gr_model *m, int i);
 /** Parameter i itself; NULL out of range. Lifetime: the model's. */
 GR_API gr_tensor *gr_model_at(const gr_model *m, int i);
-/** The parameter of that name. Errors: there is none. Lifetime: the model's. */
+/** The parameter or buffer of that name. Errors: there is none. Lifetime: the model's. */
 GR_API gr_tensor *gr_model_get(const gr_model *m, const char *name);
+
+/** The number of buffers: tensors that belong to the model and are saved with it, but are not trained (batch norm's running statistics);
+ *  -1 for NULL. */
+GR_API int gr_model_buffer_count(const gr_model *m);
+/** The name of buffer i, in the order they were made; NULL out of range. Lifetime: the model's. */
+GR_API const char *gr_model_buffer_name(const gr_model *m, int i);
+/** Buffer i itself, a counter as an int32 scalar; NULL out of range. Lifetime: the model's. */
+GR_API gr_tensor *gr_model_buffer_at(const gr_model *m, int i);
 
 /* ---- layers ------------------------------------------------------------------------------------------------------------------ */
 /* Each fails as the operation it is made of does, and if its name is unknown to a sealed model, or made already while building
@@ -79,6 +87,20 @@ typedef struct gr_nn_param_options {
 #define gr_nn_param(m, name, ...) gr_nn_param_((m), (name), GR__LITERAL(gr_nn_param_options) { .shape = __VA_ARGS__ })
 /** gr_nn_param as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o);
+
+/** Options of gr_nn_buffer. */
+typedef struct gr_nn_buffer_options {
+    gr_shape shape GR__OR({});
+    GR__NAMED
+    double value GR__OR(0); /* the first value of every element */
+    bool shared GR__OR(false);
+} gr_nn_buffer_options;
+
+/** gr_nn_buffer(m, name, shape, .value, .shared): the buffer of that name, for layers of one's own; made if the model is being built. What
+ *  is in it changes by gr_data_mut. */
+#define gr_nn_buffer(m, name, ...) gr_nn_buffer_((m), (name), GR__LITERAL(gr_nn_buffer_options) { .shape = __VA_ARGS__ })
+/** gr_nn_buffer as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o);
 
 /** Options of gr_nn_linear. */
 typedef struct gr_nn_linear_options {
@@ -197,11 +219,11 @@ GR_API bool gr_optim_set_lr(gr_optim *o, double lr);
 
 /* ---- files of weights ----------------------------------------------------------------------------------------------------------------- */
 
-/** Writes a model's parameters to a safetensors file, in the order they were made. The file is replaced as a whole or not at all.
+/** Writes a model's parameters and buffers to a safetensors file, in the order they were made. The file is replaced as a whole or not at all.
  *  Errors: NULL, a model that is not sealed, a file that cannot be written. */
 GR_API bool gr_save(const gr_model *m, const char *path);
-/** Reads a model's parameters from a safetensors file: exactly the model's names, shapes and element type. If it fails, no parameter has
- *  changed. Errors: NULL, a model that is not sealed, a file that cannot be read, is malformed or does not fit the model. */
+/** Reads a model's parameters and buffers from a safetensors file: exactly the model's names, shapes and element types (a counter is an
+ *  int64 there, as in PyTorch). If it fails, nothing has changed. Errors: NULL, a model that is not sealed, a file that cannot be read, is malformed or does not fit the model. */
 GR_API bool gr_load(gr_model *m, const char *path);
 
 #ifdef __cplusplus

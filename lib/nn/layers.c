@@ -12,13 +12,21 @@ enum { NAME_MOST = 256 };
 gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
 {
     bool      made = m && name && !gr__map_get(m->by_name, name);
-    gr__slot *s = gr__model_slot(m, name, &o.shape, o.shared);
+    gr__slot *s = gr__model_slot(m, name, GR__PARAM, &o.shape, o.shared);
     if (!s || !made) return s ? s->t : NULL;
     gr_rng rng = gr_rng_of(m->seed, name);
     for (int64_t i = 0; i < s->t->count; i++)
         gr__reals(s->t)[i] = (gr_real)(o.value + (o.uniform > 0 ? o.uniform * (2 * gr_rng_uniform(&rng) - 1) : 0));
     s->t->param = true;
     return s->t;
+}
+
+gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
+{
+    bool      made = m && name && !gr__map_get(m->by_name, name);
+    gr__slot *s = gr__model_slot(m, name, GR__BUFFER, &o.shape, o.shared);
+    for (int64_t i = 0; s && made && i < s->t->count; i++) gr__reals(s->t)[i] = (gr_real)o.value;
+    return s ? s->t : NULL;
 }
 
 /* The parameter layer.what, uniform in +-bound when it is made. */
@@ -112,7 +120,7 @@ gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
             name ? name : "", p);
         return NULL;
     }
-    gr__slot *s = gr__model_slot(m, name, NULL, false);
+    gr__slot *s = gr__model_slot(m, name, GR__LAYER, NULL, false);
     if (!s || m->eval) return s ? x : NULL;
     char stream[NAME_MOST];
     snprintf(stream, sizeof stream, "%.*s run %llu", NAME_MOST - 32, s->name, (unsigned long long)s->runs);

@@ -36,6 +36,7 @@ void gr_model_free(gr_model *m)
     for (size_t i = 0; i < gr__length(m->slots); i++) slot_free(m->slots[i]);
     gr__drop(&m->slots);
     gr__drop(&m->params);
+    gr__drop(&m->buffers);
     gr__map_free(m->by_name);
     free(m);
 }
@@ -78,7 +79,7 @@ bool gr__model_built(const gr_model *m, const char *what)
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------------ */
 
-static gr__slot *new_slot(const char *name, const gr_shape *shape)
+static gr__slot *new_slot(const char *name, gr__kind kind, const gr_shape *shape)
 {
     gr__slot *s = calloc(1, sizeof *s);
     size_t    size = strlen(name) + 1;
@@ -88,7 +89,8 @@ static gr__slot *new_slot(const char *name, const gr_shape *shape)
         return NULL;
     }
     memcpy(s->name, name, size);
-    if (shape && !(s->t = gr__tensor(GR_REAL, shape, name))) {
+    s->kind = kind;
+    if (shape && !(s->t = gr__tensor(kind == GR__COUNTER ? GR_INT32 : GR_REAL, shape, name))) {
         slot_free(s);
         return NULL;
     }
@@ -96,28 +98,30 @@ static gr__slot *new_slot(const char *name, const gr_shape *shape)
 }
 
 /* The map comes last: it has no way back. */
-static gr__slot *add_slot(gr_model *m, const char *name, const gr_shape *shape)
+static gr__slot *add_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape)
 {
-    gr__slot *s = new_slot(name, shape);
+    gr__slot *s = new_slot(name, kind, shape);
     if (!s) return NULL;
-    size_t slots = gr__length(m->slots), params = gr__length(m->params);
-    if (gr__push(&m->slots, &s, sizeof s) && (!shape || gr__push(&m->params, &s, sizeof s)) && gr__map_put(m->by_name, name, s)) return s;
+    gr__slot ***of_kind = kind == GR__PARAM ? &m->params : kind == GR__LAYER ? NULL : &m->buffers;
+    size_t      slots = gr__length(m->slots), others = of_kind ? gr__length(*of_kind) : 0;
+    if (gr__push(&m->slots, &s, sizeof s) && (!of_kind || gr__push(of_kind, &s, sizeof s)) && gr__map_put(m->by_name, name, s)) return s;
     gr__cut(m->slots, slots);
-    gr__cut(m->params, params);
+    if (of_kind) gr__cut(*of_kind, others);
     slot_free(s);
     gr__fail_memory("model", sizeof *s);
     return NULL;
 }
 
-static bool same_kind(const gr__slot *s, const gr_shape *shape)
+static bool same_kind(const gr__slot *s, gr__kind kind, const gr_shape *shape)
 {
-    if (!shape != !s->t) return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s", s->name, s->t ? "a parameter" : "a layer");
+    static const char *const names[] = { "a parameter", "a buffer", "a counter", "a layer" };
+    if (s->kind != kind) return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, not %s", s->name, names[s->kind], names[kind]);
     if (shape && !gr__same_shape(&s->t->shape, shape))
         return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, %s wanted", s->name, GR__TEXT(s->t), gr__shape_text(shape).s);
     return true;
 }
 
-gr__slot *gr__model_slot(gr_model *m, const char *name, const gr_shape *shape, bool shared)
+gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared)
 {
     if (!m || !name || !*name) {
         gr__fail(GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
@@ -132,8 +136,8 @@ gr__slot *gr__model_slot(gr_model *m, const char *name, const gr_shape *shape, b
         gr__fail(GR_ERR_ARGUMENT, "model: there is no '%s', and the model is sealed", name);
         return NULL;
     }
-    if (!s) return add_slot(m, name, shape);
-    return same_kind(s, shape) ? s : NULL;
+    if (!s) return add_slot(m, name, kind, shape);
+    return same_kind(s, kind, shape) ? s : NULL;
 }
 
 /* ---- modes and parameters ------------------------------------------------------------------------------------------------------------ */
@@ -175,12 +179,21 @@ bool gr_model_unfreeze(gr_model *m, const char *name) { return set_frozen(m, nam
 
 int gr_model_count(const gr_model *m) { return given(m, "model_count") ? (int)gr__length(m->params) : -1; }
 
+static gr__slot *slot_at(gr__slot *const *slots, int i, const char *what, const char *kind)
+{
+    if (i >= 0 && (size_t)i < gr__length(slots)) return slots[i];
+    gr__fail(GR_ERR_ARGUMENT, "%s: %s %d of %zu", what, kind, i, gr__length(slots));
+    return NULL;
+}
+
 static gr__slot *param_at(const gr_model *m, int i, const char *what)
 {
-    if (!given(m, what)) return NULL;
-    if (i >= 0 && (size_t)i < gr__length(m->params)) return m->params[i];
-    gr__fail(GR_ERR_ARGUMENT, "%s: parameter %d of %zu", what, i, gr__length(m->params));
-    return NULL;
+    return given(m, what) ? slot_at(m->params, i, what, "parameter") : NULL;
+}
+
+static gr__slot *buffer_at(const gr_model *m, int i, const char *what)
+{
+    return given(m, what) ? slot_at(m->buffers, i, what, "buffer") : NULL;
 }
 
 const char *gr_model_name(const gr_model *m, int i)
@@ -195,11 +208,25 @@ gr_tensor *gr_model_at(const gr_model *m, int i)
     return s ? s->t : NULL;
 }
 
+int gr_model_buffer_count(const gr_model *m) { return given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1; }
+
+const char *gr_model_buffer_name(const gr_model *m, int i)
+{
+    gr__slot *s = buffer_at(m, i, "model_buffer_name");
+    return s ? s->name : NULL;
+}
+
+gr_tensor *gr_model_buffer_at(const gr_model *m, int i)
+{
+    gr__slot *s = buffer_at(m, i, "model_buffer_at");
+    return s ? s->t : NULL;
+}
+
 gr_tensor *gr_model_get(const gr_model *m, const char *name)
 {
     if (!given(m, "model_get")) return NULL;
     gr__slot *s = name ? gr__map_get(m->by_name, name) : NULL;
     if (s && s->t) return s->t;
-    gr__fail(GR_ERR_ARGUMENT, "model_get: there is no parameter '%s'", name ? name : "(NULL)");
+    gr__fail(GR_ERR_ARGUMENT, "model_get: there is no parameter or buffer '%s'", name ? name : "(NULL)");
     return NULL;
 }
