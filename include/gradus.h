@@ -1,7 +1,7 @@
 /* gradus.h: the only header a program includes.
 
-   Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients (autograd.h), models and optimisers (nn.h),
-   files (io.h) and data sets (data.h). */
+   Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients (autograd.h), models (nn.h) and what
+   trains them (optim.h), files (io.h) and data sets (data.h). */
 #ifndef GRADUS_H
 #define GRADUS_H
 
@@ -11,6 +11,7 @@
 #include "gradus/io.h"
 #include "gradus/nn.h"
 #include "gradus/ops.h"
+#include "gradus/optim.h"
 #include "gradus/types.h"
 
 #endif

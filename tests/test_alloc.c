@@ -95,11 +95,12 @@ static bool do_load(scene *s) { return gr_load(s->net, s->path); }
 static bool do_build(scene *s)
 {
     gr_model *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 9);
-    gr_optim *o = m ? gr_adam(m, .lr = 0.1) : NULL;
+    gr_optim *adam = m ? gr_adam(m, .lr = 0.1) : NULL, *rmsprop = adam ? gr_rmsprop(m, .momentum = 0.9, .centered = true) : NULL;
     (void)s;
-    gr_optim_free(o);
+    gr_optim_free(adam);
+    gr_optim_free(rmsprop);
     gr_model_free(m);
-    return o != NULL;
+    return rmsprop != NULL;
 }
 
 static bool do_data(scene *s)

@@ -1,4 +1,4 @@
-/* nn.h: models of named parameters, layers, optimisers, and files of weights.
+/* nn.h: models of named parameters, layers, and files of weights. What trains them is in optim.h.
 
    A model is its forward function. A layer makes its parameters, by name, the first time the model is run; after that the model is
    sealed. Names and layouts are PyTorch's ("conv1.weight"), so that a file of weights moves between the two unchanged. */
@@ -158,64 +158,6 @@ GR_API gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tens
 /** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
-
-/* ---- optimisers ------------------------------------------------------------------------------------------------------------------ */
-
-/** What turns gradients into better parameters. Belongs to one model; released by gr_optim_free. */
-typedef struct gr_optim gr_optim;
-
-/** Options of gr_sgd. */
-typedef struct gr_sgd_options {
-    gr_model *model GR__OR(nullptr);
-    GR__NAMED
-    double lr GR__OR(0); /* 0.001 */
-    double momentum GR__OR(0);
-    double dampening GR__OR(0);
-    double weight_decay GR__OR(0);
-    bool nesterov GR__OR(false);
-} gr_sgd_options;
-
-/** gr_sgd(model, .lr, .momentum, .dampening, .weight_decay, .nesterov): stochastic gradient descent, PyTorch's: d = g + weight_decay p;
- *  v = momentum v + (1 - dampening) d, at first v = d; p -= lr (nesterov ? d + momentum v : v). Defaults: lr 0.001, the others 0.
- *  Errors: a model that is not sealed, negative numbers, nesterov without momentum or with dampening. */
-#define gr_sgd(...) gr_sgd_(GR__LITERAL(gr_sgd_options) { .model = __VA_ARGS__ })
-/** gr_sgd as a function, for callers without macros. */
-GR_API gr_optim *gr_sgd_(gr_sgd_options o);
-
-/** Options of gr_adam. */
-typedef struct gr_adam_options {
-    gr_model *model GR__OR(nullptr);
-    GR__NAMED
-    double lr GR__OR(0);    /* 0.001 */
-    double beta1 GR__OR(0); /* 0.9 */
-    double beta2 GR__OR(0); /* 0.999 */
-    double eps GR__OR(0);   /* 1e-8 */
-    double weight_decay GR__OR(0);
-    bool no_beta1 GR__OR(false); /* beta1 = 0, which .beta1 cannot say */
-} gr_adam_options;
-
-/** gr_adam(model, .lr, .beta1, .beta2, .eps, .weight_decay): d = g + weight_decay p; m = beta1 m + (1 - beta1) d; v = beta2 v + (1 - beta2) d^2;
- *  p -= lr m' / (sqrt(v') + eps) with m' = m / (1 - beta1^t), v' = v / (1 - beta2^t). Defaults: 0.001, 0.9, 0.999, 1e-8, 0.
- *  Errors: a model that is not sealed, numbers out of range. Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1. */
-#define gr_adam(...) gr_adam_(GR__LITERAL(gr_adam_options) { .model = __VA_ARGS__ })
-/** gr_adam as a function, for callers without macros. */
-GR_API gr_optim *gr_adam_(gr_adam_options o);
-
-/** Releases an optimiser. NULL is allowed. */
-GR_API void gr_optim_free(gr_optim *o);
-
-/** Changes every parameter that has a gradient and is not frozen, by the optimiser's rule.
- *  Errors: a failure is pending (the gradients may not be whole), no parameter has a gradient; then nothing has changed. */
-GR_API bool gr_optim_step(gr_optim *o);
-/** Forgets the gradients of the optimiser's model. */
-GR_API void gr_zero_grad(gr_optim *o);
-/** gr_backward(loss), gr_optim_step, gr_zero_grad. Returns the loss; NaN when one of them failed. */
-GR_API double gr_minimize(gr_optim *o, gr_tensor *loss);
-
-/** The learning rate in use; NaN for NULL. */
-GR_API double gr_optim_lr(const gr_optim *o);
-/** Sets the learning rate, 0 included. Errors: NULL, a negative number. */
-GR_API bool gr_optim_set_lr(gr_optim *o, double lr);
 
 /* ---- files of weights ----------------------------------------------------------------------------------------------------------------- */
 

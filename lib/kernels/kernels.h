@@ -63,9 +63,19 @@ typedef void gr__unary(gr_real *y, const gr_real *x, int64_t n);
 /* a and b advance by their steps: 1, or 0 for an operand that is one number. */
 typedef void gr__binary(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n);
 
+typedef struct gr__sgd {
+    double lr, momentum, dampening, weight_decay;
+    bool   nesterov, first; /* first: the velocity begins with this gradient */
+} gr__sgd;
+
 typedef struct gr__adam {
     double lr, beta1, beta2, eps, weight_decay, correction1, correction2; /* correction: 1 - beta^t */
+    bool   decoupled;                                                     /* the decay shrinks p itself, not by way of the gradient */
 } gr__adam;
+
+typedef struct gr__rmsprop {
+    double lr, alpha, eps, momentum, weight_decay;
+} gr__rmsprop;
 
 typedef struct gr__kernels {
     const char *isa; /* "reference", "baseline", "avx2", "avx512" */
@@ -109,10 +119,10 @@ typedef struct gr__kernels {
     void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box);           /* element: 4 or 8 bytes */
     void (*bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n); /* scale x + shift */
 
-    /* optimisers, elements 0..n-1: p the parameter, g its gradient, never changed */
-    void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay,
-        bool nesterov, bool first, int64_t n);
+    /* optimisers, elements 0..n-1: p the parameter, g its gradient, never changed; velocity and mean may be NULL, for none */
+    void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, const gr__sgd *s, int64_t n);
     void (*adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n);
+    void (*rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const gr__rmsprop *r, int64_t n);
 } gr__kernels;
 
 /* The table to use: kernels "reference" or NULL, isa "baseline", "avx2", "avx512" or NULL for the best that the processor has.

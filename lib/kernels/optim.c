@@ -3,42 +3,16 @@
 #include "table.h"
 #include "vmath.h"
 
-typedef struct sgd_step {
-    gr_real lr, momentum, fresh, weight_decay; /* fresh: the gradient's share of the velocity, 1 - dampening */
-    bool    nesterov, first;
-} sgd_step;
+/* A vector of n elements; n is LANES, known when compiled, in all but the last. */
+GR__INLINE vec load(const gr_real *p, int64_t n) { return n == LANES ? vec_load(p) : vec_load_some(p, n); }
 
-GR__INLINE vec sgd_vector(vec p, vec g, vec *velocity, const sgd_step *s)
+GR__INLINE void store(gr_real *p, vec v, int64_t n)
 {
-    g += s->weight_decay * p;
-    if (s->momentum != 0) {
-        *velocity = s->first ? g : s->momentum * *velocity + s->fresh * g;
-        g = s->nesterov ? g + s->momentum * *velocity : *velocity;
-    }
-    return p - s->lr * g;
+    if (n == LANES)
+        vec_store(p, v);
+    else
+        vec_store_some(p, v, n);
 }
-
-void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, double lr, double momentum, double dampening, double weight_decay,
-    bool nesterov, bool first, int64_t n)
-{
-    sgd_step s = { (gr_real)lr, (gr_real)momentum, (gr_real)(1 - dampening), (gr_real)weight_decay, nesterov, first };
-    bool     old = momentum != 0 && !first, keep = momentum != 0; /* is velocity read, is it written */
-    vec      u = { 0 };
-    int64_t  i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        if (old) u = vec_load(velocity + i);
-        vec_store(p + i, sgd_vector(vec_load(p + i), vec_load(g + i), &u, &s));
-        if (keep) vec_store(velocity + i, u);
-    }
-    if (i == n) return;
-    if (old) u = vec_load_some(velocity + i, n - i);
-    vec_store_some(p + i, sgd_vector(vec_load_some(p + i, n - i), vec_load_some(g + i, n - i), &u, &s), n - i);
-    if (keep) vec_store_some(velocity + i, u, n - i);
-}
-
-typedef struct adam_step {
-    gr_real rate, beta1, rest1, beta2, rest2, eps, weight_decay, root2; /* rest: 1 - beta; root2: sqrt(correction2) */
-} adam_step;
 
 GR__INLINE vec vec_sqrt(vec x)
 {
@@ -46,31 +20,94 @@ GR__INLINE vec vec_sqrt(vec x)
     return x;
 }
 
-GR__INLINE vec adam_vector(vec p, vec g, vec *m, vec *v, const adam_step *s)
+/* ---- sgd ---- */
+
+typedef struct sgd_step {
+    gr_real lr, momentum, fresh, weight_decay; /* fresh: the gradient's share of the velocity, 1 - dampening */
+    bool    nesterov, first, keep;             /* keep: is there a velocity */
+} sgd_step;
+
+GR__INLINE void sgd_vector(gr_real *p, const gr_real *g, gr_real *velocity, const sgd_step *s, int64_t n)
 {
-    g += s->weight_decay * p;
-    *m = s->beta1 * *m + s->rest1 * g;
-    *v = s->beta2 * *v + s->rest2 * (g * g);
-    return p - s->rate * (*m / (vec_sqrt(*v) / s->root2 + s->eps));
+    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
+    if (s->keep) {
+        vec v = s->first ? d : s->momentum * load(velocity, n) + s->fresh * d;
+        store(velocity, v, n);
+        d = s->nesterov ? d + s->momentum * v : v;
+    }
+    store(p, x - s->lr * d, n);
+}
+
+void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, const gr__sgd *o, int64_t n)
+{
+    sgd_step s = { (gr_real)o->lr, (gr_real)o->momentum, (gr_real)(1 - o->dampening), (gr_real)o->weight_decay, o->nesterov, o->first,
+        velocity != NULL };
+    int64_t  i = 0;
+    for (; i + LANES <= n; i += LANES) sgd_vector(p + i, g + i, velocity ? velocity + i : NULL, &s, LANES);
+    if (i < n) sgd_vector(p + i, g + i, velocity ? velocity + i : NULL, &s, n - i);
+}
+
+/* ---- adam and adamw ---- */
+
+typedef struct adam_step {
+    gr_real rate, beta1, rest1, beta2, rest2, eps, weight_decay, keep, root2; /* rest: 1 - beta; root2: sqrt(correction2) */
+} adam_step;
+
+GR__INLINE void adam_vector(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const adam_step *s, int64_t n)
+{
+    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
+    vec first = s->beta1 * load(m, n) + s->rest1 * d, second = s->beta2 * load(v, n) + s->rest2 * (d * d);
+    store(m, first, n);
+    store(v, second, n);
+    store(p, s->keep * x - s->rate * (first / (vec_sqrt(second) / s->root2 + s->eps)), n);
 }
 
 void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n)
 {
     adam_step s = { (gr_real)(a->lr / a->correction1), (gr_real)a->beta1, (gr_real)(1 - a->beta1), (gr_real)a->beta2,
-        (gr_real)(1 - a->beta2), (gr_real)a->eps, (gr_real)a->weight_decay, (gr_real)sqrt(a->correction2) };
-    vec       mv, vv;
+        (gr_real)(1 - a->beta2), (gr_real)a->eps, (gr_real)(a->decoupled ? 0 : a->weight_decay),
+        (gr_real)(a->decoupled ? 1 - a->lr * a->weight_decay : 1), (gr_real)sqrt(a->correction2) };
     int64_t   i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        mv = vec_load(m + i);
-        vv = vec_load(v + i);
-        vec_store(p + i, adam_vector(vec_load(p + i), vec_load(g + i), &mv, &vv, &s));
-        vec_store(m + i, mv);
-        vec_store(v + i, vv);
+    for (; i + LANES <= n; i += LANES) adam_vector(p + i, g + i, m + i, v + i, &s, LANES);
+    if (i < n) adam_vector(p + i, g + i, m + i, v + i, &s, n - i);
+}
+
+/* ---- rmsprop ---- */
+
+typedef struct rmsprop_step {
+    gr_real lr, alpha, rest, eps, momentum, weight_decay; /* rest: 1 - alpha */
+} rmsprop_step;
+
+/* mean and velocity are NULL where they are not kept. */
+GR__INLINE void rmsprop_vector(
+    gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const rmsprop_step *s, int64_t n)
+{
+    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
+    vec v = s->alpha * load(square, n) + s->rest * (d * d);
+    store(square, v, n);
+    if (mean) {
+        vec m = s->alpha * load(mean, n) + s->rest * d;
+        store(mean, m, n);
+        v -= m * m;
+        v = vec_choose(v < vec_all(0), vec_all(0), v); /* a variance, but for rounding */
     }
-    if (i == n) return;
-    mv = vec_load_some(m + i, n - i);
-    vv = vec_load_some(v + i, n - i);
-    vec_store_some(p + i, adam_vector(vec_load_some(p + i, n - i), vec_load_some(g + i, n - i), &mv, &vv, &s), n - i);
-    vec_store_some(m + i, mv, n - i);
-    vec_store_some(v + i, vv, n - i);
+    d /= vec_sqrt(v) + s->eps;
+    if (velocity) {
+        d += s->momentum * load(velocity, n);
+        store(velocity, d, n);
+    }
+    store(p, x - s->lr * d, n);
+}
+
+void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const gr__rmsprop *r, int64_t n)
+{
+    rmsprop_step s = { (gr_real)r->lr, (gr_real)r->alpha, (gr_real)(1 - r->alpha), (gr_real)r->eps, (gr_real)r->momentum,
+        (gr_real)r->weight_decay };
+    for (int64_t i = 0; i < n; i += LANES) {
+        gr_real *u = velocity ? velocity + i : NULL, *m = mean ? mean + i : NULL;
+        if (i + LANES <= n)
+            rmsprop_vector(p + i, g + i, square + i, u, m, &s, LANES);
+        else
+            rmsprop_vector(p + i, g + i, square + i, u, m, &s, n - i);
+    }
 }

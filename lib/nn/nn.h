@@ -1,9 +1,10 @@
-/* nn.h (private): the model, as layers, optimisers and files of weights see it. */
+/* nn.h (private): the model and the optimiser, as layers, schedules and files see them. */
 #ifndef GR_NN_H
 #define GR_NN_H
 
 #include "core/core.h"
 #include "gradus/nn.h"
+#include "gradus/optim.h"
 
 /* What a name of a model stands for: a parameter; a buffer, which is saved with it but has no gradient; a counter, which is a buffer of
    one integer; a layer that keeps count of its runs (and has no tensor). */
@@ -27,5 +28,39 @@ struct gr_model {
 /* The slot of that name and kind, made while the model is being built. shape: the tensor's; NULL for a layer. */
 gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared);
 bool      gr__model_built(const gr_model *m, const char *what);
+
+/* ---- pattern.c ------------------------------------------------------------------------------------------------------------------- */
+
+bool gr__chosen(const char *pattern, const gr__slot *s);                         /* by a pattern that is good */
+bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what); /* else the error */
+
+/* ---- optim.c: plain data, all that a step depends on --------------------------------------------------------------------------------- */
+
+enum { GR__MOMENTS = 3 };
+
+/* How an optimiser updates, and PyTorch's names of the tensors that it keeps of a parameter. */
+typedef struct gr__rule {
+    const char *name;
+    const char *moment[GR__MOMENTS];
+    void (*update)(const void *arg, int64_t begin, int64_t end);
+} gr__rule;
+
+/* What an optimiser remembers of one parameter. */
+typedef struct gr__memory {
+    const char *name;                    /* the parameter's, and the model's to free */
+    gr_tensor  *p, *moment[GR__MOMENTS]; /* NULL where the options ask for none */
+    uint64_t    steps;
+    double      lr_factor, weight_decay; /* its group's */
+} gr__memory;
+
+struct gr_optim {
+    const gr__rule *rule;
+    gr_model       *model;
+    double          lr, momentum, beta2; /* momentum: or Adam's beta1; beta2: or RMSprop's alpha */
+    double          dampening, eps;
+    bool            nesterov, decoupled;
+    gr__memory     *memories; /* of the model's parameters, in its order */
+    size_t          count;
+};
 
 #endif

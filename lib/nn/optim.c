@@ -9,65 +9,57 @@
 
 enum { GRAIN = 32768 };
 
-/* What an optimiser remembers of one parameter. */
-typedef struct memory {
-    gr_tensor *p, *first, *second; /* momentum, and Adam's second moment; NULL where the rule has none */
-    uint64_t   steps;
-} memory;
-
-typedef struct rule {
-    const char *name;
-    int         moments; /* how many tensors it keeps of each parameter */
-    void (*update)(const void *arg, int64_t begin, int64_t end);
-} rule;
-
-struct gr_optim {
-    const rule     *rule;
-    gr_model       *model;
-    gr_sgd_options  sgd;
-    gr_adam_options adam;
-    double          lr;
-    memory         *memories;
-    size_t          count;
-};
-
 /* ---- rules ------------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct update {
-    const gr_optim *o;
-    const memory   *m;
-    const gr_real  *g;
+    const gr_optim   *o;
+    const gr__memory *m;
+    const gr_real    *g;
 } update;
 
 static gr_real *from(const gr_tensor *t, int64_t begin) { return t ? gr__reals(t) + begin : NULL; }
 
 static void sgd_update(const void *arg, int64_t begin, int64_t end)
 {
-    const update         *u = arg;
-    const gr_sgd_options *s = &u->o->sgd;
-    gr__k()->sgd(from(u->m->p, begin), u->g + begin, from(u->m->first, begin), u->o->lr, s->momentum, s->dampening, s->weight_decay,
-        s->nesterov, u->m->steps == 1, end - begin);
+    const update     *u = arg;
+    const gr_optim   *o = u->o;
+    const gr__memory *m = u->m;
+    gr__sgd           s = { o->lr * m->lr_factor, o->momentum, o->dampening, m->weight_decay, o->nesterov, m->steps == 1 };
+    gr__k()->sgd(from(m->p, begin), u->g + begin, from(m->moment[0], begin), &s, end - begin);
 }
 
 static void adam_update(const void *arg, int64_t begin, int64_t end)
 {
-    const update          *u = arg;
-    const gr_adam_options *s = &u->o->adam;
-    gr__adam               a = {
-                      .lr = u->o->lr,
-                      .beta1 = s->beta1,
-                      .beta2 = s->beta2,
-                      .eps = s->eps,
-                      .weight_decay = s->weight_decay,
-                      .correction1 = 1 - pow(s->beta1, (double)u->m->steps),
-                      .correction2 = 1 - pow(s->beta2, (double)u->m->steps),
+    const update     *u = arg;
+    const gr_optim   *o = u->o;
+    const gr__memory *m = u->m;
+    gr__adam          a = {
+                 .lr = o->lr * m->lr_factor,
+                 .beta1 = o->momentum,
+                 .beta2 = o->beta2,
+                 .eps = o->eps,
+                 .weight_decay = m->weight_decay,
+                 .correction1 = 1 - pow(o->momentum, (double)m->steps),
+                 .correction2 = 1 - pow(o->beta2, (double)m->steps),
+                 .decoupled = o->decoupled,
     };
-    gr__k()->adam(from(u->m->p, begin), u->g + begin, from(u->m->first, begin), from(u->m->second, begin), &a, end - begin);
+    gr__k()->adam(from(m->p, begin), u->g + begin, from(m->moment[0], begin), from(m->moment[1], begin), &a, end - begin);
 }
 
-static const rule plain_rule = { "sgd", 0, sgd_update };
-static const rule momentum_rule = { "sgd", 1, sgd_update };
-static const rule adam_rule = { "adam", 2, adam_update };
+static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
+{
+    const update     *u = arg;
+    const gr_optim   *o = u->o;
+    const gr__memory *m = u->m;
+    gr__rmsprop       r = { o->lr * m->lr_factor, o->beta2, o->eps, o->momentum, m->weight_decay };
+    gr__k()->rmsprop(
+        from(m->p, begin), u->g + begin, from(m->moment[0], begin), from(m->moment[1], begin), from(m->moment[2], begin), &r, end - begin);
+}
+
+static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update };
+static const gr__rule adam_rule = { "adam", { "exp_avg", "exp_avg_sq" }, adam_update };
+static const gr__rule adamw_rule = { "adamw", { "exp_avg", "exp_avg_sq" }, adam_update };
+static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buffer", "grad_avg" }, rmsprop_update };
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -76,8 +68,7 @@ void gr_optim_free(gr_optim *o)
     if (!o) return;
     for (size_t i = 0; i < o->count; i++) {
         gr__unref(o->memories[i].p);
-        gr__unref(o->memories[i].first);
-        gr__unref(o->memories[i].second);
+        for (int k = 0; k < GR__MOMENTS; k++) gr__unref(o->memories[i].moment[k]);
     }
     free(o->memories);
     free(o);
@@ -90,38 +81,47 @@ static gr_tensor *zeros_like(const gr_tensor *p, const char *what)
     return t;
 }
 
-static bool remember(memory *m, gr_tensor *p, const rule *r)
+static bool remember(gr__memory *m, const gr__slot *s, const bool *keep, const char *what)
 {
-    m->p = gr__ref(p);
-    if (r->moments > 0 && !(m->first = zeros_like(p, r->name))) return false;
-    return r->moments < 2 || (m->second = zeros_like(p, r->name));
+    m->name = s->name;
+    m->p = gr__ref(s->t);
+    for (int k = 0; k < GR__MOMENTS; k++)
+        if (keep[k] && !(m->moment[k] = zeros_like(m->p, what))) return false;
+    return true;
 }
 
-static gr_optim *optim_open(gr_model *model, const rule *r, double lr)
+/* The optimiser like this one, with its memories: of each parameter the decay, and the moments that are kept. */
+static gr_optim *optim_open(gr_optim like, double weight_decay, const bool keep[GR__MOMENTS])
 {
-    if (!gr__model_built(model, r->name)) return NULL;
-    size_t    n = gr__length(model->params);
-    gr_optim *o = calloc(1, sizeof *o);
-    if (!o || !(o->memories = calloc(n + 1, sizeof *o->memories))) {
+    if (!gr__model_built(like.model, like.rule->name)) return NULL;
+    size_t    n = gr__length(like.model->params);
+    gr_optim *o = malloc(sizeof *o);
+    like.memories = calloc(n + 1, sizeof *like.memories);
+    if (!o || !like.memories) {
         free(o);
-        gr__fail_memory(r->name, n * sizeof *o->memories);
+        free(like.memories);
+        gr__fail_memory(like.rule->name, n * sizeof *like.memories);
         return NULL;
     }
-    o->rule = r;
-    o->model = model;
-    o->lr = lr;
-    o->count = n;
-    for (size_t i = 0; i < n; i++)
-        if (!remember(&o->memories[i], model->params[i]->t, r)) {
+    *o = like;
+    for (o->count = 0; o->count < n; o->count++) {
+        gr__memory *m = &o->memories[o->count];
+        m->lr_factor = 1;
+        m->weight_decay = weight_decay;
+        if (!remember(m, o->model->params[o->count], keep, o->rule->name)) {
+            o->count++;
             gr_optim_free(o);
             return NULL;
         }
+    }
     return o;
 }
 
+static double or_else(double value, double otherwise) { return value != 0 ? value : otherwise; }
+
 gr_optim *gr_sgd_(gr_sgd_options s)
 {
-    double lr = s.lr != 0 ? s.lr : 0.001;
+    double lr = or_else(s.lr, 0.001);
     if (!(lr >= 0 && s.momentum >= 0 && s.weight_decay >= 0)) {
         gr__fail(GR_ERR_ARGUMENT, "sgd: lr %g, momentum %g, weight_decay %g: none may be negative", lr, s.momentum, s.weight_decay);
         return NULL;
@@ -130,25 +130,57 @@ gr_optim *gr_sgd_(gr_sgd_options s)
         gr__fail(GR_ERR_ARGUMENT, "sgd: nesterov wants a momentum and no dampening, %g and %g given", s.momentum, s.dampening);
         return NULL;
     }
-    gr_optim *o = optim_open(s.model, s.momentum > 0 ? &momentum_rule : &plain_rule, lr);
-    if (o) o->sgd = s;
-    return o;
+    gr_optim o = { &sgd_rule, s.model, lr, .momentum = s.momentum, .dampening = s.dampening, .nesterov = s.nesterov };
+    return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ s.momentum > 0 });
 }
 
-gr_optim *gr_adam_(gr_adam_options s)
+static gr_optim *adam(const gr__rule *rule, gr_adam_options s)
 {
-    double lr = s.lr != 0 ? s.lr : 0.001;
-    s.beta1 = s.no_beta1 ? 0 : s.beta1 != 0 ? s.beta1 : 0.9;
-    s.beta2 = s.beta2 != 0 ? s.beta2 : 0.999;
-    s.eps = s.eps != 0 ? s.eps : 1e-8;
-    if (!(lr >= 0 && s.beta1 >= 0 && s.beta1 < 1 && s.beta2 >= 0 && s.beta2 < 1 && s.eps >= 0 && s.weight_decay >= 0)) {
-        gr__fail(GR_ERR_ARGUMENT, "adam: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are under 1", lr,
-            s.beta1, s.beta2, s.eps, s.weight_decay);
-        return NULL;
+    gr_optim o = { rule, s.model, or_else(s.lr, 0.001), .momentum = s.no_beta1 ? 0 : or_else(s.beta1, 0.9),
+        .beta2 = or_else(s.beta2, 0.999), .eps = or_else(s.eps, 1e-8), .decoupled = rule == &adamw_rule };
+    if (o.lr >= 0 && o.momentum >= 0 && o.momentum < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && s.weight_decay >= 0)
+        return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ true, true });
+    gr__fail(GR_ERR_ARGUMENT, "%s: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are under 1", rule->name,
+        o.lr, o.momentum, o.beta2, o.eps, s.weight_decay);
+    return NULL;
+}
+
+gr_optim *gr_adam_(gr_adam_options s) { return adam(&adam_rule, s); }
+
+gr_optim *gr_adamw_(gr_adamw_options s)
+{
+    return adam(&adamw_rule,
+        (gr_adam_options){ s.model, NULL, s.lr, s.beta1, s.beta2, s.eps, s.no_decay ? 0 : or_else(s.weight_decay, 0.01), s.no_beta1 });
+}
+
+gr_optim *gr_rmsprop_(gr_rmsprop_options s)
+{
+    gr_optim o = { &rmsprop_rule, s.model, or_else(s.lr, 0.01), .momentum = s.momentum, .beta2 = s.no_alpha ? 0 : or_else(s.alpha, 0.99),
+        .eps = or_else(s.eps, 1e-8) };
+    if (o.lr >= 0 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && o.momentum >= 0 && s.weight_decay >= 0)
+        return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ true, s.momentum > 0, s.centered });
+    gr__fail(GR_ERR_ARGUMENT, "rmsprop: lr %g, alpha %g, eps %g, momentum %g, weight_decay %g: none may be negative, alpha is under 1",
+        o.lr, o.beta2, o.eps, o.momentum, s.weight_decay);
+    return NULL;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------------------------ */
+
+bool gr_optim_group_(gr_optim *o, gr_optim_group_options g)
+{
+    if (!o) return gr__fail(GR_ERR_ARGUMENT, "optim_group: the optimiser is NULL");
+    if (!(g.lr_factor >= 0 && g.weight_decay >= 0))
+        return gr__fail(GR_ERR_ARGUMENT, "optim_group: lr_factor %g, weight_decay %g: none may be negative", g.lr_factor, g.weight_decay);
+    if (g.no_decay && g.weight_decay != 0)
+        return gr__fail(GR_ERR_ARGUMENT, "optim_group: .no_decay and .weight_decay %g: one of them", g.weight_decay);
+    if (!gr__pattern_good(o->model, g.pattern, "optim_group")) return false;
+    for (size_t i = 0; i < o->count; i++) {
+        gr__memory *m = &o->memories[i];
+        if (!gr__chosen(g.pattern, o->model->params[i])) continue;
+        m->lr_factor = or_else(g.lr_factor, m->lr_factor);
+        m->weight_decay = g.no_decay ? 0 : or_else(g.weight_decay, m->weight_decay);
     }
-    gr_optim *o = optim_open(s.model, &adam_rule, lr);
-    if (o) o->adam = s;
-    return o;
+    return true;
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------------------- */
@@ -166,7 +198,7 @@ bool gr_optim_step(gr_optim *o)
 {
     if (!may_step(o)) return false;
     for (size_t i = 0; i < o->count; i++) {
-        memory *m = &o->memories[i];
+        gr__memory *m = &o->memories[i];
         if (!m->p->grad || !m->p->param) continue;
         m->steps++;
         gr__touch(m->p);
@@ -189,6 +221,8 @@ double gr_minimize(gr_optim *o, gr_tensor *loss)
 }
 
 double gr_optim_lr(const gr_optim *o) { return o ? o->lr : NAN; }
+
+double gr_optim_momentum(const gr_optim *o) { return o ? o->momentum : NAN; }
 
 bool gr_optim_set_lr(gr_optim *o, double lr)
 {

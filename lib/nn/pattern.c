@@ -1,0 +1,56 @@
+/* pattern.c: parameters chosen by name.
+
+   A pattern is one or more of the shell's, with spaces or commas between; GR_VECTORS among them chooses by rank instead.
+   Invariant: a pattern is good only if every part of it fits some parameter, so that a slip in a name is not passed over. */
+#include "nn/nn.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+enum { PART_MOST = 256 };
+
+typedef struct part {
+    char s[PART_MOST];
+} part;
+
+static const char *const separators = " ,";
+
+/* Takes the next part off *pattern; empty at its end. A longer one is cut, and fits nothing: no such name can be asked for. */
+static part next_part(const char **pattern)
+{
+    part   p;
+    size_t length, kept;
+    *pattern += strspn(*pattern, separators);
+    length = strcspn(*pattern, separators);
+    kept = length < PART_MOST ? length : PART_MOST - 1;
+    memcpy(p.s, *pattern, kept);
+    p.s[kept] = '\0';
+    *pattern += length;
+    return p;
+}
+
+static bool fits(const part *p, const gr__slot *s)
+{
+    return strcmp(p->s, GR_VECTORS) == 0 ? s->t->shape.rank <= 1 : fnmatch(p->s, s->name, 0) == 0;
+}
+
+bool gr__chosen(const char *pattern, const gr__slot *s)
+{
+    for (part p = next_part(&pattern); *p.s; p = next_part(&pattern))
+        if (fits(&p, s)) return true;
+    return false;
+}
+
+bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what)
+{
+    bool any = false;
+    if (!pattern) return gr__fail(GR_ERR_ARGUMENT, "%s: the pattern is NULL", what);
+    for (part p = next_part(&pattern); *p.s; p = next_part(&pattern)) {
+        bool found = false;
+        for (size_t i = 0; i < gr__length(m->params) && !found; i++) found = fits(&p, m->params[i]);
+        if (!found && strcmp(p.s, GR_VECTORS) == 0) return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter is a vector", what);
+        if (!found) return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter fits '%s'", what, p.s);
+        any = true;
+    }
+    return any || gr__fail(GR_ERR_ARGUMENT, "%s: the pattern is empty", what);
+}

@@ -1,0 +1,267 @@
+/* test_train.c: what trains a model. The numbers were made by PyTorch 1.13 in double; optimisers run on 37 weights, so that whole vectors
+   and the rest of one are both met. Compiled in float and in double. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradus.h"
+#include "support.h"
+
+static void close_to(double a, double b)
+{
+    double most = sizeof(gr_real) == 4 ? 4e-6 : 1e-13;
+    ck_assert_msg(fabs(a - b) <= most * (1 + fabs(b)), "%.15g, %.15g expected", a, b);
+}
+
+/* ---- optimisers ----------------------------------------------------------------------------------------------------------------- */
+
+enum { N = 37, STEPS = 5 };
+
+static gr_tensor *weigh(gr_model *m, gr_tensor *x) { return gr_mul(gr_nn_param(m, "p", gr_shape(N)), x); }
+
+/* Weights 0.5, -1, 2, 0.5, -1, 2, ... */
+static gr_model *weights(void)
+{
+    static const gr_real start[3] = { (gr_real)0.5, -1, 2 };
+    gr_model            *m = gr_model_build(weigh, gr_shape(N));
+    for (int i = 0; i < N; i++) gr_data_mut(gr_model_get(m, "p"))[i] = start[i % 3];
+    return m;
+}
+
+static gr_real slope(int step, int i) { return (gr_real)((7 * step + 3 * (i % 3)) % 11 - 5) / 4; }
+
+/* Three weights after each step must be those expected, and all others like them. */
+static void follows(gr_model *m, gr_optim *o, const double *expected)
+{
+    nothing_failed();
+    for (int step = 0; step < STEPS; step++) {
+        GR_STEP;
+        gr_real g[N];
+        for (int i = 0; i < N; i++) g[i] = slope(step, i);
+        ck_assert(!isnan(gr_minimize(o, gr_sum(weigh(m, gr_from(gr_shape(N), g))))));
+        for (int i = 0; i < N; i++) close_to((double)gr_data(gr_model_get(m, "p"))[i], expected[3 * step + i % 3]);
+    }
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+
+#define FOLLOWS(optim, ...) follows(m, (optim), (const double[]){ __VA_ARGS__ })
+
+START_TEST(sgd_steps_as_pytorchs_does)
+{
+    gr_model *m = weights();
+    FOLLOWS(gr_sgd(m, .lr = 0.1), 0.625, -0.95, 1.975, 0.575, -1.075, 2.05, 0.625, -1.1, 1.95, 0.5, -1.025, 1.95, 0.475, -1.125, 2.05);
+    m = weights();
+    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.9, .dampening = 0.2, .weight_decay = 0.05), 0.6225, -0.945, 1.965, 0.69026, -0.99172,
+        1.98564, 0.78848296, -1.04980112, 1.91627344, 0.77372969216, -1.03787492352, 1.84617844224, 0.73735683233536, -1.10298984699392,
+        1.85570823048704);
+    m = weights();
+    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.8, .weight_decay = 0.05, .nesterov = true), 0.7205, -0.901, 1.937, 0.7024155, -1.082691,
+        2.032167, 0.8145081605, -1.166903581, 1.857759097, 0.6346613774555, -1.073102277571, 1.789641610727, 0.543330031264801,
+        -1.23307092865366, 1.90647188360006);
+}
+END_TEST
+
+START_TEST(adam_steps_as_pytorchs_does)
+{
+    gr_model *m = weights();
+    FOLLOWS(gr_adam(m), 0.500999999992, -0.99900000002, 1.99900000004, 0.501345605836282, -0.999442215279139, 1.99949418986446,
+        0.501818606299491, -0.999894992125503, 1.99922978964607, 0.501728879617879, -0.999940812192427, 1.99901320907587, 0.501582583183615,
+        -1.00026789995606, 1.99920618067202);
+    m = weights();
+    FOLLOWS(gr_adam(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1), 0.549958368026644, -0.950083194675541,
+        1.95011086474501, 0.551589281366077, -0.980559320205745, 1.9717224363452, 0.568723887595569, -1.00266971035299, 1.93630546697986,
+        0.539018046484257, -0.983504749975022, 1.90961682625647, 0.513531603651829, -1.00326176787131, 1.92556219016712);
+    m = weights();
+    FOLLOWS(gr_adam(m, .lr = 0.05, .no_beta1 = true, .beta2 = 0.9), 0.5499999996, -0.950000001, 1.950000002, 0.523223496528895,
+        -1.01443677479015, 2.01571287491576, 0.554417566376706, -1.03035424122645, 1.94974571730863, 0.488895289321952, -0.98197973883299,
+        1.94974571730863, 0.473986328968684, -1.04181016351663, 2.01703491813825);
+}
+END_TEST
+
+START_TEST(adamw_steps_as_pytorchs_does)
+{
+    gr_model *m = weights();
+    FOLLOWS(gr_adamw(m), 0.500994999992, -0.99899000002, 1.99898000004, 0.501335595886282, -0.999422225379139, 1.99945420006446,
+        0.501803582993532, -0.99986500800325, 1.99916980530407, 0.501708838276091, -0.999900829420093, 1.99893323303581, 0.501557524753444,
+        -1.00021791817543, 1.99910621529963);
+    m = weights();
+    FOLLOWS(gr_adamw(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1), 0.547460031974421, -0.945099800399202,
+        1.94019920318725, 0.549180707614039, -0.974705186362402, 1.96694149827361, 0.566463144324539, -0.997084042986221, 1.93122526799069,
+        0.536576649559297, -0.979215374519466, 1.90723077931037, 0.511316786353774, -0.99937948880229, 1.92641667892602);
+    m = weights();
+    FOLLOWS(gr_adamw(m, .lr = 0.05, .no_beta1 = true, .no_decay = true), 0.5499999996, -0.950000001, 1.950000002, 0.523733955434605,
+        -1.01564132852844, 2.01706862103366, 0.553894690853363, -1.03145350963215, 1.94915159811016, 0.488241487010542, -0.983412287025771,
+        1.94915159811016, 0.473682592041974, -1.04371016677899, 2.01814090217312);
+}
+END_TEST
+
+START_TEST(rmsprop_steps_as_pytorchs_does)
+{
+    gr_model *m = weights();
+    FOLLOWS(gr_rmsprop(m), 0.599999992000001, -0.900000019999996, 1.90000003999998, 0.562699802452997, -0.992911781374815, 1.99491582756322,
+        0.597802378093412, -1.01127032675936, 1.91630305866871, 0.531655715173007, -0.962841448325495, 1.91630305866871, 0.51847572524092,
+        -1.01727961220964, 1.97848890565953);
+    m = weights();
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .eps = 1e-3, .momentum = 0.8, .weight_decay = 0.1), 0.657698311468915,
+        -0.842715081299395, 1.84298947449649, 0.713663394886382, -0.858622418558368, 1.84302913224313, 0.811255589599044,
+        -0.892197608835641, 1.70587835902767, 0.772719822798864, -0.82751015410959, 1.57551039260841, 0.712211638193293, -0.863466724492324,
+        1.56006494389765);
+    m = weights();
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .centered = true), 0.666666662222222, -0.833333344444444, 1.83333335555555,
+        0.604499676552095, -0.98388112697017, 1.9875632738313, 0.666464929994908, -1.01535658981485, 1.85969604932925, 0.554579757132246,
+        -0.932836547404672, 1.85969604932925, 0.531174136430203, -1.02841600656534, 1.96561809166599);
+    m = weights();
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .momentum = 0.8, .centered = true, .weight_decay = 0.1), 1.00251886554207, -0.497481176545464,
+        1.49748120460381, 1.17973458814018, -0.543604726562288, 1.49633381642417, 1.4599117920291, -0.653192825082633, 1.07471923797954,
+        1.32793744397107, -0.4811534549531, 0.698001454182733, 1.12599484099892, -0.604071761267045, 0.678845617347674);
+    m = weights();
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .no_alpha = true), 0.5499999996, -0.950000001, 1.950000002, 0.5000000006, -1.0000000006,
+        2.00000000133333, 0.5499999996, -1.0499999986, 1.95000000183333, 0.5, -0.999999999266667, 1.95000000183333, 0.450000002,
+        -1.04999999876667, 2.00000000133333);
+}
+END_TEST
+
+/* Where the gradient never changes, v - m^2 tends to 0, and rounding may make it negative. */
+START_TEST(a_centered_variance_is_never_negative)
+{
+    gr_model *m = weights();
+    gr_optim *o = gr_rmsprop(m, .lr = 1e-6, .alpha = 0.5, .centered = true);
+    for (int step = 0; step < 200; step++) {
+        GR_STEP;
+        gr_tensor *g = gr_full(gr_shape(N), 0.1 + 0.01 * (step % 2 ? 0 : 1e-6));
+        gr_minimize(o, gr_sum(weigh(m, g)));
+    }
+    nothing_failed();
+    for (int i = 0; i < N; i++) ck_assert(isfinite(gr_data(gr_model_get(m, "p"))[i]));
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(misuse_of_an_optimiser_is_said)
+{
+    gr_model *m = weights();
+    FAILS(gr_adamw(NULL), GR_ERR_ARGUMENT, "adamw: the model is NULL");
+    FAILS(gr_rmsprop(NULL), GR_ERR_ARGUMENT, "rmsprop: the model is NULL");
+    FAILS(gr_adamw(m, .beta2 = 1), GR_ERR_ARGUMENT,
+        "adamw: lr 0.001, beta1 0.9, beta2 1, eps 1e-08, weight_decay 0.01: none may be negative, betas are under 1");
+    FAILS(gr_rmsprop(m, .alpha = 1), GR_ERR_ARGUMENT,
+        "rmsprop: lr 0.01, alpha 1, eps 1e-08, momentum 0, weight_decay 0: none may be negative, alpha is under 1");
+    FAILS(gr_rmsprop(m, .momentum = NAN), GR_ERR_ARGUMENT,
+        "rmsprop: lr 0.01, alpha 0.99, eps 1e-08, momentum nan, weight_decay 0: none may be negative, alpha is under 1");
+    ck_assert(isnan(gr_optim_momentum(NULL)));
+    gr_model_free(m);
+}
+END_TEST
+
+/* ---- groups ------------------------------------------------------------------------------------------------------------------------ */
+
+static gr_tensor *layers(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "body.fc2", gr_nn_linear(m, "body.fc1", x, 2), 2); }
+
+static void put(gr_model *m, const char *name, int n, const gr_real *values, bool in_grad)
+{
+    gr_tensor *t = gr_model_get(m, name);
+    for (int i = 0; i < n; i++) gr_data_mut(in_grad ? gr_grad_of(t) : t)[i] = values[i];
+}
+
+/* Three steps of sgd on fc1, whose gradients are these times 1, 2, 3. */
+static void train_fc1(gr_model *m, gr_optim *o)
+{
+    put(m, "body.fc1.weight", 4, (const gr_real[]){ (gr_real)0.5, -1, 2, (gr_real)0.25 }, false);
+    put(m, "body.fc1.bias", 2, (const gr_real[]){ 1, (gr_real)-0.5 }, false);
+    for (int s = 1; s <= 3; s++) {
+        GR_STEP;
+        gr_real k = (gr_real)s;
+        ck_assert(gr_backward(gr_sum(layers(m, gr_ones(gr_shape(1, 2))))));
+        put(m, "body.fc1.weight", 4, (const gr_real[]){ k / 2, -k / 4, k, 3 * k / 4 }, true);
+        put(m, "body.fc1.bias", 2, (const gr_real[]){ -k / 2, k / 4 }, true);
+        ck_assert(gr_optim_step(o));
+        gr_zero_grad(o);
+    }
+}
+
+START_TEST(groups_have_rates_and_decays_of_their_own)
+{
+    static const double      expected[6] = { 0.0119836875, -0.73504425, 0.99603725, -0.46805940625, 1.951, -0.9755 };
+    static const char *const patterns[] = { GR_VECTORS, "*.bias", " body.fc[12].bias", "body.fc1.bias, body.fc2.b??s",
+        "*2.bias," GR_VECTORS };
+    for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
+        gr_model *m = gr_model_build(layers, gr_shape(1, 2));
+        gr_optim *o = gr_sgd(m, .lr = 0.1, .momentum = 0.9, .weight_decay = 0.05);
+        ck_assert(gr_optim_group(o, "*", .weight_decay = 1, .lr_factor = 3));
+        ck_assert(gr_optim_group(o, "*.weight", .weight_decay = 0.05, .lr_factor = 1));
+        ck_assert(gr_optim_group(o, patterns[p], .no_decay = true));
+        ck_assert(gr_optim_group(o, patterns[p], .lr_factor = 2));
+        train_fc1(m, o);
+        for (int i = 0; i < 6; i++)
+            close_to((double)gr_data(gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias"))[i % 4], expected[i]);
+        gr_optim_free(o);
+        gr_model_free(m);
+    }
+}
+END_TEST
+
+START_TEST(frozen_parameters_keep_out_of_groups_way)
+{
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2), .seed = 3);
+    gr_optim *o = gr_adamw(m, .lr = 0.1);
+    ck_assert(gr_optim_group(o, "body.fc1.*", .lr_factor = 10, .weight_decay = 0.5));
+    ck_assert(gr_model_freeze(m, "body.fc1"));
+    gr_tensor *fc1 = gr_copy(gr_model_get(m, "body.fc1.weight")), *fc2 = gr_copy(gr_model_get(m, "body.fc2.weight"));
+    gr_tensor *x = gr_ones(gr_shape(1, 2));
+    ck_assert(!isnan(gr_minimize(o, gr_sum(layers(m, x)))));
+    ck_assert_mem_eq(gr_data(fc1), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
+    ck_assert_mem_ne(gr_data(fc2), gr_data(gr_model_get(m, "body.fc2.weight")), 4 * sizeof(gr_real));
+    ck_assert(gr_model_unfreeze(m, "body.fc1"));
+    ck_assert(!isnan(gr_minimize(o, gr_sum(layers(m, x)))));
+    for (int i = 0; i < 4; i++) { /* its first step: of lr at once, and the decay by it */
+        double was = (double)gr_data(fc1)[i], now = (double)gr_data(gr_model_get(m, "body.fc1.weight"))[i];
+        ck_assert(fabs(fabs(now - was * (1 - 1 * 0.5)) - 1) < 1e-4);
+    }
+    gr_reset();
+    gr_free(x);
+    gr_free(fc1);
+    gr_free(fc2);
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
+static gr_tensor *matrices(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", x, 2, .no_bias = true); }
+
+START_TEST(misuse_of_a_group_is_said)
+{
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2)), *flat = gr_model_build(matrices, gr_shape(1, 2));
+    gr_optim *o = gr_sgd(m), *without = gr_sgd(flat);
+    FAILS(gr_optim_group(NULL, "*", .no_decay = true), GR_ERR_ARGUMENT, "optim_group: the optimiser is NULL");
+    FAILS(gr_optim_group(o, NULL), GR_ERR_ARGUMENT, "optim_group: the pattern is NULL");
+    FAILS(gr_optim_group(o, " , "), GR_ERR_ARGUMENT, "optim_group: the pattern is empty");
+    FAILS(gr_optim_group(o, "*.bias fc1.weight", .lr_factor = 2), GR_ERR_ARGUMENT, "optim_group: no parameter fits 'fc1.weight'");
+    FAILS(gr_optim_group(without, GR_VECTORS, .no_decay = true), GR_ERR_ARGUMENT, "optim_group: no parameter is a vector");
+    FAILS(gr_optim_group(o, "*", .lr_factor = -1), GR_ERR_ARGUMENT, "optim_group: lr_factor -1, weight_decay 0: none may be negative");
+    FAILS(gr_optim_group(o, "*", .no_decay = true, .weight_decay = 0.1), GR_ERR_ARGUMENT,
+        "optim_group: .no_decay and .weight_decay 0.1: one of them");
+    gr_optim_free(o);
+    gr_optim_free(without);
+    gr_model_free(m);
+    gr_model_free(flat);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("train");
+    TCase *c = cases(s, "optimisers");
+    tcase_add_test(c, sgd_steps_as_pytorchs_does);
+    tcase_add_test(c, adam_steps_as_pytorchs_does);
+    tcase_add_test(c, adamw_steps_as_pytorchs_does);
+    tcase_add_test(c, rmsprop_steps_as_pytorchs_does);
+    tcase_add_test(c, a_centered_variance_is_never_negative);
+    tcase_add_test(c, misuse_of_an_optimiser_is_said);
+    c = cases(s, "groups");
+    tcase_add_test(c, groups_have_rates_and_decays_of_their_own);
+    tcase_add_test(c, frozen_parameters_keep_out_of_groups_way);
+    tcase_add_test(c, misuse_of_a_group_is_said);
+    return run(s);
+}
