@@ -1,0 +1,455 @@
+/* test_parity_ops.c: every op beside PyTorch's, over its options and shapes; built in float and in double.
+
+   tests/parity/ops.py recorded in tests/parity/ops.txt what PyTorch makes of each case in double, outputs and gradients, and tells what the
+   file looks like. How far ours may be off is relative to the largest number of the tensor compared, as its elements are sums of numbers
+   of about that size: 1e-10 in double, and in float 1e-5, some eighty roundings, which PyTorch's own float results keep to as well. NaN
+   and Inf must stand where they stand there. Each case runs twice: on inputs of their own, and on inputs that lie at an odd place in the
+   storage of a larger tensor, and whose gradients pass through what took them out.
+
+   An op that the table below does not know is a failure; so are an option that its function does not ask for, a gradient that is zero
+   where the file does not say so, and an op that no case uses. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradus.h"
+
+enum { MOST = 12, FEWEST_CASES = 300 };
+
+static const double tolerance = sizeof(gr_real) == 4 ? 1e-5 : 1e-10;
+
+/* A tensor as the file has it. */
+typedef struct record {
+    char     tag;
+    gr_shape shape;
+    int64_t  count;
+    double  *v; /* NULL: zero throughout */
+} record;
+
+typedef struct option {
+    const char *key, *value;
+    bool        asked;
+} option;
+
+/* A case: what the file says, and what we make of it. */
+typedef struct parity {
+    char      *line;  /* its first line in the file */
+    char      *words; /* a copy of it, in pieces */
+    char      *op;
+    int        options, ins, outs, grads;
+    option     option[MOST];
+    record     in[MOST], out[MOST], upstream[MOST], grad[MOST];
+    gr_tensor *x[MOST], *y[MOST];
+} parity;
+
+/* ---- options --------------------------------------------------------------------------------------------------------------------- */
+
+/* The option's text; NULL if the case has its default. */
+static const char *text(parity *p, const char *key)
+{
+    for (int i = 0; i < p->options; i++)
+        if (strcmp(p->option[i].key, key) == 0) {
+            p->option[i].asked = true;
+            return p->option[i].value;
+        }
+    return NULL;
+}
+
+static gr_dims dims(parity *p, const char *key)
+{
+    gr_dims     d = { 0 };
+    const char *s = text(p, key);
+    while (s && d.count < GR_MAX_DIMS && strcmp(s, "-") != 0) {
+        d.at[d.count++] = atoi(s);
+        s = strchr(s, ',');
+        if (s) s++;
+    }
+    return d;
+}
+
+static gr_shape sizes(parity *p, const char *key)
+{
+    gr_dims  d = dims(p, key);
+    gr_shape s = { .rank = d.count };
+    for (int i = 0; i < d.count; i++) s.dim[i] = d.at[i];
+    return s;
+}
+
+/* An option is a number, or one for the height and one for the width. What is not there is 0: the default. */
+static bool   is_pair(parity *p, const char *key) { return text(p, key) && strchr(text(p, key), ','); }
+static double num(parity *p, const char *key) { return text(p, key) ? strtod(text(p, key), NULL) : 0; }
+static int    one(parity *p, const char *key) { return is_pair(p, key) ? 0 : (int)num(p, key); }
+static gr_hw  two(parity *p, const char *key)
+{
+    gr_dims d = dims(p, key);
+    return is_pair(p, key) ? (gr_hw){ d.at[0], d.at[1] } : (gr_hw){ 0 };
+}
+
+static gr_act act(parity *p)
+{
+    static const char *const name[] = { [GR_RELU] = "relu", [GR_SIGMOID] = "sigmoid", [GR_TANH] = "tanh" };
+    const char              *s = text(p, "act");
+    for (int i = 1; s && i < (int)(sizeof name / sizeof *name); i++)
+        if (strcmp(s, name[i]) == 0) return (gr_act)i;
+    return GR_NO_ACT;
+}
+
+#define AXIS ((int)num(p, "axis"))
+#define REDUCED .axes = dims(p, "axes"), .keepdim = num(p, "keepdim") != 0
+#define WINDOWED .stride = one(p, "stride"), .stride_hw = two(p, "stride"), .padding = one(p, "padding"), .padding_hw = two(p, "padding")
+#define CONVOLVED WINDOWED, .dilation = one(p, "dilation"), .dilation_hw = two(p, "dilation"), .groups = (int)num(p, "groups")
+
+/* ---- the ops ------------------------------------------------------------------------------------------------------------------------ */
+
+#define F(name, expression)                \
+    static gr_tensor *op_##name(parity *p) \
+    {                                      \
+        gr_tensor *const *x = p->x;        \
+        (void)x;                           \
+        return (expression);               \
+    }
+
+F(add, gr_add(x[0], x[1]))
+F(sub, gr_sub(x[0], x[1]))
+F(mul, gr_mul(x[0], x[1]))
+F(div, gr_div(x[0], x[1]))
+F(pow, gr_pow(x[0], x[1]))
+F(maximum, gr_maximum(x[0], x[1]))
+F(minimum, gr_minimum(x[0], x[1]))
+F(square, gr_mul(x[0], x[0]))
+F(eq, gr_eq(x[0], x[1]))
+F(ne, gr_ne(x[0], x[1]))
+F(lt, gr_lt(x[0], x[1]))
+F(le, gr_le(x[0], x[1]))
+F(gt, gr_gt(x[0], x[1]))
+F(ge, gr_ge(x[0], x[1]))
+F(where, gr_where(x[0], x[1], x[2]))
+
+F(neg, gr_neg(x[0]))
+F(scale, gr_scale(x[0], num(p, "factor")))
+F(exp, gr_exp(x[0]))
+F(log, gr_log(x[0]))
+F(sqrt, gr_sqrt(x[0]))
+F(abs, gr_abs(x[0]))
+F(sign, gr_sign(x[0]))
+F(sin, gr_sin(x[0]))
+F(cos, gr_cos(x[0]))
+F(log1p, gr_log1p(x[0]))
+F(expm1, gr_expm1(x[0]))
+F(erf, gr_erf(x[0]))
+F(clamp, gr_clamp(x[0], num(p, "low"), num(p, "high")))
+F(relu, gr_relu(x[0]))
+F(sigmoid, gr_sigmoid(x[0]))
+F(tanh, gr_tanh(x[0]))
+F(softplus, gr_softplus(x[0]))
+F(leaky_relu, gr_leaky_relu(x[0], num(p, "slope")))
+F(elu, gr_elu(x[0], num(p, "alpha")))
+F(silu, gr_silu(x[0]))
+F(gelu, gr_gelu(x[0]))
+
+F(sum, gr_sum(x[0], REDUCED))
+F(mean, gr_mean(x[0], REDUCED))
+F(max, gr_max(x[0], REDUCED))
+F(min, gr_min(x[0], REDUCED))
+F(norm, gr_norm(x[0], REDUCED))
+F(logsumexp, gr_logsumexp(x[0], REDUCED))
+F(var, gr_var(x[0], REDUCED, .biased = num(p, "biased") != 0))
+F(std, gr_std(x[0], REDUCED, .biased = num(p, "biased") != 0))
+F(argmax, gr_argmax(x[0], AXIS))
+
+F(reshape, gr_reshape(x[0], sizes(p, "shape")))
+F(flatten, gr_flatten(x[0]))
+F(permute, gr_permute(x[0], dims(p, "order")))
+F(expand, gr_expand(x[0], sizes(p, "shape")))
+F(flip, gr_flip(x[0], dims(p, "dims")))
+F(concat, gr_concat(x, p->ins, AXIS))
+F(transpose, gr_transpose(x[0], dims(p, "dims").at[0], dims(p, "dims").at[1]))
+F(unsqueeze, gr_unsqueeze(x[0], AXIS))
+F(squeeze, gr_squeeze(x[0], .axes = dims(p, "axes")))
+F(stack, gr_stack(x, p->ins, AXIS))
+F(split, gr_split(x[0], (int64_t)num(p, "size"), AXIS, p->y, p->outs) ? p->y[0] : NULL)
+F(roll, gr_roll(x[0], (int64_t)num(p, "shift"), AXIS))
+F(slice, gr_slice(x[0], AXIS, (int64_t)num(p, "start"), (int64_t)num(p, "stop"), .step = (int64_t)num(p, "step")))
+F(pad, gr_pad(x[0], dims(p, "before"), .after = dims(p, "after"), .value = num(p, "value")))
+
+F(matmul, gr_matmul(x[0], x[1], .transpose_a = num(p, "transpose_a") != 0, .transpose_b = num(p, "transpose_b") != 0))
+F(linear, gr_linear(x[0], x[1], .bias = x[2], .act = act(p)))
+
+F(conv2d, gr_conv2d(x[0], x[1], .bias = x[2], CONVOLVED, .act = act(p)))
+F(conv2d_input_grad, gr_conv2d_input_grad(x[0], x[1], dims(p, "size").at[0], dims(p, "size").at[1], CONVOLVED))
+F(conv2d_kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], dims(p, "size").at[0], dims(p, "size").at[1], CONVOLVED))
+F(conv_transpose2d, gr_conv_transpose2d(x[0], x[1], .bias = x[2], CONVOLVED, .output_padding = one(p, "output_padding"),
+                        .output_padding_hw = two(p, "output_padding")))
+F(conv_filt, gr_conv_filt(x[0], x[1]))
+F(conv_valid, gr_conv_valid(x[0], x[1]))
+F(conv_full, gr_conv_full(x[0], x[1]))
+F(max_pool2d, gr_max_pool2d(x[0], one(p, "size"), .size_hw = two(p, "size"), WINDOWED))
+
+F(softmax, gr_softmax(x[0], AXIS))
+F(log_softmax, gr_log_softmax(x[0], AXIS))
+F(cross_entropy, gr_cross_entropy(x[0], x[1]))
+F(mse, gr_mse(x[0], x[1]))
+
+#define OP(name)            \
+    {                       \
+#name, op_##name, 0 \
+    }
+
+static struct {
+    const char *name;
+    gr_tensor *(*f)(parity *p);
+    int cases;
+} table[] = { OP(add), OP(sub), OP(mul), OP(div), OP(pow), OP(maximum), OP(minimum), OP(square), OP(eq), OP(ne), OP(lt), OP(le), OP(gt),
+    OP(ge), OP(where), OP(neg), OP(scale), OP(exp), OP(log), OP(sqrt), OP(abs), OP(sign), OP(sin), OP(cos), OP(log1p), OP(expm1), OP(erf),
+    OP(clamp), OP(relu), OP(sigmoid), OP(tanh), OP(softplus), OP(leaky_relu), OP(elu), OP(silu), OP(gelu), OP(sum), OP(mean), OP(max),
+    OP(min), OP(norm), OP(logsumexp), OP(var), OP(std), OP(argmax), OP(reshape), OP(flatten), OP(permute), OP(expand), OP(flip), OP(concat),
+    OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(matmul), OP(linear), OP(conv2d),
+    OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid), OP(conv_full), OP(max_pool2d),
+    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse) };
+
+enum { OPS = (int)(sizeof table / sizeof *table) };
+
+/* ---- reading the file ---------------------------------------------------------------------------------------------------------------- */
+
+/* The next line, without its end, until free; NULL at the end of the file. */
+static char *next_line(FILE *f)
+{
+    char   *s = NULL;
+    size_t  room = 0;
+    ssize_t n = getline(&s, &room, f);
+    if (n > 0) {
+        s[n - (s[n - 1] == '\n')] = '\0';
+        return s;
+    }
+    free(s);
+    return NULL;
+}
+
+/* "x 2,3 1 2 3 4 5 6" */
+static void parse_record(record *r, const char *s)
+{
+    *r = (record){ .tag = s[0], .count = 1 };
+    char *at = (char *)s + 2;
+    while (*at && *at != ' ') {
+        if (*at == '-' || *at == ',')
+            at++;
+        else {
+            ck_assert_int_lt(r->shape.rank, GR_MAX_DIMS);
+            r->count *= r->shape.dim[r->shape.rank++] = strtol(at, &at, 10);
+        }
+    }
+    if (r->tag == 'z') return;
+    r->v = malloc((size_t)r->count * sizeof *r->v + 1);
+    for (int64_t i = 0; i < r->count; i++) {
+        char *from = at;
+        r->v[i] = strtod(from, &at);
+        ck_assert_msg(at > from, "a tensor of %lld numbers has %lld: %.60s", (long long)r->count, (long long)i, s);
+    }
+    ck_assert_msg(*at == '\0', "a tensor has more numbers than its shape: %.60s", s);
+}
+
+/* "op conv2d stride=2 padding=1" */
+static void parse_head(parity *p, char *line)
+{
+    *p = (parity){ .line = line, .words = strdup(line) };
+    strtok(p->words, " ");
+    p->op = strtok(NULL, " ");
+    for (char *word; (word = strtok(NULL, " ")) != NULL; p->options++) {
+        char *equals = strchr(word, '=');
+        ck_assert_msg(equals && p->options < MOST, "%s: options are key=value, at most %d", line, MOST);
+        *equals = '\0';
+        p->option[p->options] = (option){ .key = word, .value = equals + 1 };
+    }
+}
+
+static void parse_tensor(parity *p, const char *s)
+{
+    bool    in = strchr("xci", *s), out = strchr("yj", *s), up = *s == 'u', grad = strchr("gz", *s);
+    record *r = in ? &p->in[p->ins] : out ? &p->out[p->outs] : up && p->outs ? &p->upstream[p->outs - 1] : &p->grad[p->grads];
+    ck_assert_msg((in || out || (up && p->outs) || grad) && p->ins < MOST && p->outs < MOST, "%s: not a tensor's line: %.60s", p->line, s);
+    p->ins += in;
+    p->outs += out;
+    p->grads += grad;
+    parse_record(r, s);
+}
+
+/* The case that begins with the line *ahead, which becomes the first of the one after it; false at the end of the file. */
+static bool next_case(FILE *f, parity *p, char **ahead)
+{
+    if (!*ahead) return false;
+    ck_assert_msg(strncmp(*ahead, "op ", 3) == 0, "not the beginning of a case: %.60s", *ahead);
+    parse_head(p, *ahead);
+    while ((*ahead = next_line(f)) != NULL && strncmp(*ahead, "op ", 3) != 0) {
+        parse_tensor(p, *ahead);
+        free(*ahead);
+    }
+    return true;
+}
+
+static void free_case(parity *p)
+{
+    record *all[] = { p->in, p->out, p->upstream, p->grad };
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < MOST; i++) free(all[k][i].v);
+    free(p->words);
+    free(p->line);
+}
+
+/* ---- running a case ---------------------------------------------------------------------------------------------------------------------- */
+
+static struct {
+    int    cases, failures;
+    double worst;
+    char   where[160];
+} total;
+
+/* A failure does not keep the other cases from being run. */
+#define WRONG(...) (total.failures++, printf("%s: ", p->line), printf(__VA_ARGS__), putchar('\n'))
+
+/* A leaf of the numbers, after as many others. */
+static gr_tensor *leaf_of(const record *r, int others)
+{
+    gr_shape   shape = others ? gr_shape(others + r->count) : r->shape;
+    size_t     n = (size_t)(others + r->count);
+    gr_real   *reals = malloc(n * sizeof *reals + 1);
+    int32_t   *ints = malloc(n * sizeof *ints + 1);
+    gr_tensor *t;
+    for (int64_t i = 0; i < others + r->count; i++) {
+        reals[i] = i < others ? (gr_real)NAN : (gr_real)r->v[i - others];
+        ints[i] = i < others || r->tag != 'i' ? -1 : (int32_t)r->v[i - others];
+    }
+    t = r->tag == 'i' ? gr_from_ints(shape, ints) : gr_from(shape, reals);
+    free(reals);
+    free(ints);
+    return r->tag == 'x' ? gr_param(t) : t;
+}
+
+static gr_tensor *without(gr_tensor *leaf, int others, gr_shape shape)
+{
+    return others ? gr_reshape(gr_slice(leaf, 0, others, GR_END), shape) : leaf;
+}
+
+/* The sum of every output by its upstream gradient, whose gradients the recorded ones are; NULL: there is none. */
+static gr_tensor *root_of(const parity *p)
+{
+    gr_tensor *root = gr_scalar(0);
+    bool       any = false;
+    for (int i = 0; i < p->outs; i++) {
+        if (!p->upstream[i].tag) continue;
+        root = gr_add(root, gr_sum(gr_mul(p->y[i], leaf_of(&p->upstream[i], 0))));
+        any = true;
+    }
+    return any ? root : NULL;
+}
+
+/* The largest number that is one. */
+static double scale_of(const record *r)
+{
+    double most = 0;
+    for (int64_t i = 0; r->v && i < r->count; i++)
+        if (isfinite(r->v[i])) most = fmax(most, fabs(r->v[i]));
+    return most;
+}
+
+static void compare(const parity *p, const char *what, int number, const gr_tensor *t, const record *r)
+{
+    bool     ints = r->tag == 'j';
+    gr_shape shape = gr_shape_of(t);
+    double   scale = scale_of(r), worst = 0;
+    if (!t || !same_shape(shape, r->shape) || (gr_dtype_of(t) == GR_INT32) != ints) {
+        WRONG("%s %d: %s", what, number, !t ? gr_error() : "another shape or type than PyTorch's");
+        return;
+    }
+    if (r->tag == 'g' && r->count > 0 && scale == 0 && !isnan(r->v[0])) WRONG("%s %d is zero, and not said to be", what, number);
+    for (int64_t i = 0; i < r->count; i++) {
+        double ours = ints ? gr_ints(t)[i] : (double)gr_data(t)[i], theirs = r->v ? r->v[i] : 0;
+        if (ours == theirs || (isnan(ours) && isnan(theirs))) continue;
+        double off = isfinite(ours) && isfinite(theirs) && !ints ? fabs(ours - theirs) / scale : INFINITY;
+        if (!(off <= tolerance)) {
+            WRONG("%s %d: element %lld is %.17g, PyTorch's %.17g", what, number, (long long)i, ours, theirs);
+            return;
+        }
+        worst = fmax(worst, off);
+    }
+    if (worst > total.worst) {
+        total.worst = worst;
+        snprintf(total.where, sizeof total.where, "%s, %s %d", p->line, what, number);
+    }
+}
+
+/* The gradients of the x, which are leaves after as many other numbers. */
+static void compare_gradients(const parity *p, gr_tensor *const *leaf, int n, int others)
+{
+    gr_tensor *gx[MOST] = { NULL }, *root = root_of(p);
+    if (n != p->grads) WRONG("%d gradients are recorded, for %d inputs", p->grads, n);
+    if (n == 0 || n != p->grads) return;
+    if (!root || !gr_grads(root, leaf, n, gx, (gr_grad_options){ .allow_unused = true })) {
+        WRONG("no gradients: %s", root ? gr_error() : "no output has any");
+        return;
+    }
+    for (int i = 0; i < n; i++) compare(p, "gradient", i, without(gx[i], others, p->grad[i].shape), &p->grad[i]);
+}
+
+static void run_case(parity *p, gr_tensor *(*f)(parity *p), int others)
+{
+    GR_STEP;
+    gr_tensor *leaf[MOST];
+    int        n = 0;
+    for (int i = 0; i < p->ins; i++) {
+        gr_tensor *t = leaf_of(&p->in[i], others);
+        p->x[i] = without(t, others, p->in[i].shape);
+        if (p->in[i].tag == 'x') leaf[n++] = t;
+    }
+    p->y[0] = f(p);
+    for (int i = 0; i < p->outs; i++) compare(p, "output", i, p->y[i], &p->out[i]);
+    compare_gradients(p, leaf, n, others);
+    for (int i = 0; i < p->options; i++)
+        if (!p->option[i].asked) WRONG("nobody asks for %s", p->option[i].key);
+    gr_clear_error();
+}
+
+static void run_any(parity *p)
+{
+    int k = 0;
+    while (k < OPS && strcmp(table[k].name, p->op) != 0) k++;
+    total.cases++;
+    if (k == OPS) {
+        WRONG("no such op in the table");
+        return;
+    }
+    table[k].cases++;
+    run_case(p, table[k].f, 0);
+    run_case(p, table[k].f, 1);
+}
+
+START_TEST(every_case_agrees_with_pytorch)
+{
+    const char *srcdir = getenv("srcdir"), *path = gr_name("%s/tests/parity/ops.txt", srcdir ? srcdir : ".");
+    FILE       *f = fopen(path, "r");
+    ck_assert_msg(f != NULL, "no %s", path);
+    char *line = next_line(f);
+    int   promised = 0;
+    ck_assert(line && sscanf(line, "cases %d", &promised) == 1);
+    free(line);
+    line = next_line(f);
+    for (parity p; next_case(f, &p, &line); free_case(&p)) run_any(&p);
+    fclose(f);
+    for (int k = 0; k < OPS; k++)
+        if (!table[k].cases) total.failures++, printf("%s: no case uses it\n", table[k].name);
+    printf("%d cases of %d ops, the worst %.2g: %s\n", total.cases, OPS, total.worst, total.where);
+    fflush(stdout); /* an assertion that fails ends the process without that */
+    ck_assert_int_eq(total.cases, promised);
+    ck_assert_int_ge(total.cases, FEWEST_CASES);
+    ck_assert_msg(total.failures == 0, "%d differences from PyTorch, listed above", total.failures);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("parity_ops");
+    tcase_add_test(cases(s, "parity_ops"), every_case_agrees_with_pytorch);
+    return run(s);
+}
