@@ -29,9 +29,9 @@ GR_API gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_div(gr_tensor *a, gr_tensor *b);
 /** y = a^b. Gradient: g b a^(b-1), and 0 where b = 0; g y log a, and 0 where a = 0 and b >= 0 (PyTorch's). Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b);
-/** y = max(a, b); NaN if either is. Gradient: g to the larger, half to each of equals. Errors: shapes that do not broadcast. */
+/** y = max(a, b); NaN if either is. Gradient: g to the larger, half to each of equals, whole to both beside a NaN. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b);
-/** y = min(a, b); NaN if either is. Gradient: g to the smaller, half to each of equals. Errors: shapes that do not broadcast. */
+/** y = min(a, b); NaN if either is. Gradient: g to the smaller, half to each of equals, whole to both beside a NaN. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b);
 
 /** y = -x. Gradient: -g. */

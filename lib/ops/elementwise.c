@@ -140,14 +140,14 @@ static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i];
-    return gr_mul(g, gr_add(gr_gt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    return gr_mul(g, gr_sub(one, gr_scale(gr_add(gr_lt(mine, other), gr_le(mine, other)), 0.5)));
 }
 
 static gr_tensor *minimum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i];
-    return gr_mul(g, gr_add(gr_lt(mine, other), gr_scale(gr_eq(mine, other), 0.5)));
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    return gr_mul(g, gr_sub(one, gr_scale(gr_add(gr_gt(mine, other), gr_ge(mine, other)), 0.5)));
 }
 
 static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true,
