@@ -193,6 +193,65 @@ F(log_softmax, gr_log_softmax(x[0], AXIS))
 F(cross_entropy, gr_cross_entropy(x[0], x[1]))
 F(mse, gr_mse(x[0], x[1]))
 
+/* ---- training: five steps of a (4,5) matrix and a (5) vector, both in one row of 25 numbers ---------------------------------------------- */
+
+static gr_tensor *row_of(const gr_model *m)
+{
+    gr_tensor *w = gr_reshape(gr_copy(gr_model_get(m, "w")), gr_shape(20));
+    return gr_concat(GR_TENSORS(w, gr_copy(gr_model_get(m, "b"))), 0);
+}
+
+static gr_tensor *part(gr_tensor *row, int from, gr_shape shape) { return gr_reshape(gr_slice(row, 0, from, from ? 25 : 20), shape); }
+
+/* A sealed model of both, with the first values of the row. */
+static gr_model *model_of(gr_tensor *row)
+{
+    GR_NO_GRAD;
+    gr_model *m = gr_model_open(0);
+    gr_nn_param(m, "w", gr_shape(4, 5));
+    gr_nn_param(m, "b", gr_shape(5));
+    gr_model_seal(m);
+    for (int i = 0; i < 25; i++) gr_data_mut(gr_model_at(m, i / 20))[i % 20] = gr_data(row)[i];
+    return m;
+}
+
+/* The sum of every parameter by a number of the row, which is its gradient then. */
+static gr_tensor *loss_of(const gr_model *m, gr_tensor *row)
+{
+    gr_tensor *w = gr_mul(gr_model_get(m, "w"), part(row, 0, gr_shape(4, 5)));
+    return gr_add(gr_sum(w), gr_sum(gr_mul(gr_model_get(m, "b"), part(row, 20, gr_shape(5)))));
+}
+
+static bool is_zero(parity *p, const char *key) { return text(p, key) && num(p, key) == 0; }
+
+static gr_tensor *train(parity *p, gr_model *m, gr_optim *o)
+{
+    double factor = num(p, "bias_lr_factor"), decay = num(p, "bias_decay");
+    if (factor > 0 || text(p, "bias_decay"))
+        gr_optim_group(o, GR_VECTORS, .lr_factor = factor, .weight_decay = decay, .no_decay = is_zero(p, "bias_decay"));
+    for (int i = 0; i < p->outs; i++) {
+        gr_minimize(o, loss_of(m, p->x[1 + i]));
+        p->y[i] = row_of(m);
+    }
+    gr_optim_free(o);
+    gr_model_free(m);
+    return p->y[0];
+}
+
+#define TRAINED(name, ...)                                                                                         \
+    static gr_tensor *op_##name(parity *p)                                                                         \
+    {                                                                                                              \
+        gr_model *m = model_of(p->x[0]);                                                                           \
+        return train(p, m, gr_##name(m, .lr = num(p, "lr"), .weight_decay = num(p, "weight_decay"), __VA_ARGS__)); \
+    }
+#define BETAS .beta1 = num(p, "beta1"), .no_beta1 = is_zero(p, "beta1"), .beta2 = num(p, "beta2"), .eps = num(p, "eps")
+
+TRAINED(sgd, .momentum = num(p, "momentum"), .dampening = num(p, "dampening"), .nesterov = num(p, "nesterov") != 0)
+TRAINED(adam, BETAS)
+TRAINED(adamw, BETAS, .no_decay = is_zero(p, "weight_decay"))
+TRAINED(rmsprop, .alpha = num(p, "alpha"), .no_alpha = is_zero(p, "alpha"), .eps = num(p, "eps"), .momentum = num(p, "momentum"),
+    .centered = num(p, "centered") != 0)
+
 #define OP(name)            \
     {                       \
 #name, op_##name, 0 \
@@ -208,7 +267,7 @@ static struct {
     OP(min), OP(norm), OP(logsumexp), OP(var), OP(std), OP(argmax), OP(reshape), OP(flatten), OP(permute), OP(expand), OP(flip), OP(concat),
     OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(matmul), OP(linear), OP(conv2d),
     OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid), OP(conv_full), OP(max_pool2d),
-    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse) };
+    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop) };
 
 enum { OPS = (int)(sizeof table / sizeof *table) };
 

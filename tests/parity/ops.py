@@ -429,9 +429,73 @@ def losses():
         case("mse", F.mse_loss, x(*shape), x(*shape))
 
 
+# ---- training ---------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def optimiser(op, cls, betas=None, bias_lr_factor=None, bias_decay=None, grads=None, **options):
+    """Five steps of a (4,5) matrix and a (5) vector, both in one row of 25 numbers, as are their gradients and what comes out after each step."""
+    told = {**options, **({"betas": betas} if betas else {})}
+
+    def fn(start, *grads):
+        split = lambda row: (row[:20].reshape(4, 5).clone(), row[20:].clone())
+        w, b = (torch.nn.Parameter(t) for t in split(start))
+        group = {"params": [b]}
+        if bias_lr_factor is not None:
+            group["lr"] = options["lr"] * bias_lr_factor
+        if bias_decay is not None:
+            group["weight_decay"] = bias_decay
+        optim, out = cls([{"params": [w]}, group], **told), []
+        for g in grads:
+            w.grad, b.grad = split(g)
+            optim.step()
+            out.append(torch.cat([w.detach().flatten(), b.detach()]))
+        return tuple(out)
+
+    if betas:
+        options = {**options, "beta1": betas[0], "beta2": betas[1]}
+    options = {k: int(v) if isinstance(v, bool) else v for k, v in options.items()}
+    if bias_lr_factor is not None:
+        options["bias_lr_factor"] = bias_lr_factor
+    if bias_decay is not None:
+        options["bias_decay"] = bias_decay
+    case(op, fn, c(25), *(grads or [c(25)] * 5), **options)
+
+
+def training():
+    rare = [fixed([0] * 13 + [0.5] * 12), fixed([1, 0] * 12 + [-1]), fixed([0] * 25), fixed([-0.25] * 25), fixed([0, 2] * 12 + [0])]
+    sgd, adam, adamw, rmsprop = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop
+    optimiser("sgd", sgd, lr=0.001)
+    optimiser("sgd", sgd, lr=0.5)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.9)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.9, weight_decay=0.01)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.5, dampening=0.25)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.125)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.9, grads=rare)
+    optimiser("sgd", sgd, lr=0.1, momentum=0.9, weight_decay=0.01, bias_lr_factor=2, bias_decay=0)
+    optimiser("adam", adam, lr=0.001)
+    optimiser("adam", adam, lr=0.1, betas=(0.5, 0.9))
+    optimiser("adam", adam, lr=0.1, betas=(0, 0.9), eps=0.001)
+    optimiser("adam", adam, lr=0.1, weight_decay=0.1)
+    optimiser("adam", adam, lr=0.1, grads=rare)
+    optimiser("adam", adam, lr=0.1, weight_decay=0.1, bias_lr_factor=0.5, bias_decay=0.5)
+    optimiser("adamw", adamw, lr=0.001)
+    optimiser("adamw", adamw, lr=0.1, betas=(0.8, 0.95), weight_decay=0.5)
+    optimiser("adamw", adamw, lr=0.1, weight_decay=0, eps=0.01)
+    optimiser("adamw", adamw, lr=0.1, betas=(0, 0.99), grads=rare)
+    optimiser("adamw", adamw, lr=0.1, weight_decay=0.5, bias_decay=0)
+    optimiser("rmsprop", rmsprop, lr=0.01)
+    optimiser("rmsprop", rmsprop, lr=0.1, alpha=0.5, eps=0.01)
+    optimiser("rmsprop", rmsprop, lr=0.1, momentum=0.9, weight_decay=0.1)
+    optimiser("rmsprop", rmsprop, lr=0.01, centered=True)
+    optimiser("rmsprop", rmsprop, lr=0.01, centered=True, momentum=0.5, alpha=0.9)
+    optimiser("rmsprop", rmsprop, lr=0.1, alpha=0, eps=0.01)
+    optimiser("rmsprop", rmsprop, lr=0.1, grads=rare)
+    optimiser("rmsprop", rmsprop, lr=0.1, weight_decay=0.1, bias_lr_factor=0.5, bias_decay=0)
+
+
 def main():
     torch.set_num_threads(1)
-    for family in (arithmetic, unary, reductions, movement, matrices, convolutions, pooling, losses):
+    for family in (arithmetic, unary, reductions, movement, matrices, convolutions, pooling, losses, training):
         family()
     text = "cases %d\n%s" % (len(cases), "".join(cases))
     with open(os.path.join(HERE, "ops.txt"), "w") as f:
