@@ -106,7 +106,7 @@ static bool do_build(scene *s)
 static bool do_data(scene *s)
 {
     gr_dataset *d = gr_digits(20, 1);
-    gr_loader  *l = d ? gr_loader_open(d, 8, .seed = 1) : NULL;
+    gr_loader  *l = d ? gr_loader_open(d, 8, .seed = 1, .augment = { .crop_padding = 2, .rotation = 5 }) : NULL;
     gr_batch    b = { 0 };
     bool        good = l && gr_next_batch(l, &b);
     (void)s;

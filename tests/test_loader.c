@@ -1,8 +1,11 @@
-/* test_loader.c: batches: their order, their numbers, and the place in them. */
+/* test_loader.c: batches: their order, their numbers, how images are changed at random, and the place in them. */
 #include "support.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "data/data.h"
 #include "gradus.h"
 
 enum { COUNT = 10, SIZE = 6 };
@@ -272,6 +275,299 @@ START_TEST(channels_that_cannot_be)
 }
 END_TEST
 
+/* ---- images changed at random ---- */
+
+enum { SIDE = 5, AREA = SIDE * SIDE };
+
+/* Copies of one image (1,5,5) that no flip or shift leaves as it is: bytes 10, 17, 24, ... */
+static gr_dataset *copies(int64_t count)
+{
+    unsigned char *images = malloc((size_t)count * AREA), *labels = calloc((size_t)count, 1);
+    for (int64_t k = 0; k < count * AREA; k++) images[k] = (unsigned char)(10 + 7 * (k % AREA));
+    gr_dataset *d = gr_dataset_from(gr_shape(1, SIDE, SIDE), count, images, labels, 1);
+    ck_assert_msg(d, "%s", gr_error());
+    free(images);
+    free(labels);
+    return d;
+}
+
+static int byte_of(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->images)[i] * 255 + 0.5); }
+
+/* The original's byte, with what was said of the outside. */
+static int original(int i, int j, bool reflect, int fill)
+{
+    if (reflect) {
+        i = i < 0 ? -i : i >= SIDE ? 2 * (SIDE - 1) - i : i;
+        j = j < 0 ? -j : j >= SIDE ? 2 * (SIDE - 1) - j : j;
+    }
+    return i >= 0 && i < SIDE && j >= 0 && j < SIDE ? 10 + 7 * (i * SIDE + j) : fill;
+}
+
+/* By how much image n of the batch was cropped, from 0 to 4 each way, and flipped: 2 (5 down + right) + flipped. */
+static int crop_of(const gr_batch *b, int64_t n, bool reflect, int fill)
+{
+    int found = -1;
+    for (int code = 0; code < 50; code++) {
+        bool same = true;
+        for (int k = 0; same && k < AREA; k++) {
+            int i = k / SIDE + code / 10 - 2, j = (code % 2 ? SIDE - 1 - k % SIDE : k % SIDE) + code / 2 % 5 - 2;
+            same = byte_of(b, n * AREA + k) == original(i, j, reflect, fill);
+        }
+        if (same) found = code;
+    }
+    ck_assert_msg(found >= 0, "image %lld is no crop", (long long)n);
+    return found;
+}
+
+START_TEST(crops_and_flips_are_as_likely_each)
+{
+    gr_dataset      *d = copies(5000);
+    const gr_augment how[] = { { .crop_padding = 2, .flip = true }, { .crop_padding = 2, .flip = true, .fill = 255 },
+        { .crop_padding = 1, .flip = true, .reflect = true } }; /* at 2 some mirrored crops are symmetric */
+    for (int k = 0; k < 3; k++) {
+        gr_loader *l = gr_loader_open(d, 5000, .seed = 1, .augment = how[k]);
+        gr_batch   b;
+        int        of[50] = { 0 };
+        ck_assert_msg(l && gr_next_batch(l, &b), "%s", gr_error());
+        for (int64_t n = 0; n < 5000; n++) of[crop_of(&b, n, how[k].reflect, how[k].fill)]++;
+        int padding = (int)how[k].crop_padding, usual = 2500 / ((2 * padding + 1) * (2 * padding + 1));
+        for (int code = 0; code < 50; code++)
+            if (abs(code / 10 - 2) <= padding && abs(code / 2 % 5 - 2) <= padding)
+                ck_assert_msg(of[code] > usual / 2 && of[code] < usual * 3 / 2, "%d of 5000, about %d expected", of[code], usual);
+            else
+                ck_assert_int_eq(of[code], 0);
+        gr_loader_free(l);
+    }
+    gr_dataset_free(d);
+}
+END_TEST
+
+START_TEST(a_change_leaves_the_others_as_they_were)
+{
+    gr_dataset *d = copies(100);
+    gr_loader  *crops = gr_loader_open(d, 100, .augment = { .crop_padding = 2 });
+    gr_loader  *both = gr_loader_open(d, 100, .augment = { .crop_padding = 2, .flip = true });
+    gr_loader  *flips = gr_loader_open(d, 100, .augment = { .flip = true });
+    gr_batch    a, b, c;
+    int         flipped = 0;
+    ck_assert(gr_next_batch(crops, &a) && gr_next_batch(both, &b) && gr_next_batch(flips, &c));
+    for (int64_t n = 0; n < 100; n++) {
+        int crop = crop_of(&a, n, false, 0), flip = crop_of(&c, n, false, 0) - 24;
+        ck_assert(crop % 2 == 0 && (flip == 0 || flip == 1));
+        for (int k = 0; k < AREA; k++)
+            ck_assert_int_eq(byte_of(&b, n * AREA + k), byte_of(&a, n * AREA + (flip ? k + SIDE - 1 - 2 * (k % SIDE) : k)));
+        flipped += flip;
+    }
+    ck_assert(flipped > 30 && flipped < 70);
+    gr_loader_free(crops);
+    gr_loader_free(both);
+    gr_loader_free(flips);
+    gr_dataset_free(d);
+}
+END_TEST
+
+/* Against torch.nn.functional.grid_sample in double, align_corners on. */
+START_TEST(turned_and_shifted_images)
+{
+    const gr__planes    p = { 2, 4, 5 }, square = { 1, 3, 3 };
+    const gr_augment    zeros = { 0 }, mirror = { .reflect = true }, light = { .fill = 200 };
+    const unsigned char one[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, left[9] = { 3, 6, 9, 2, 5, 8, 1, 4, 7 },
+                        moved[9] = { 0, 0, 0, 0, 1, 2, 0, 4, 5 };
+    const double expected[3][20] = {
+        { 0, 48.95, 152.23, 125.64, 2.13, 39.6, 111.01, 186.49, 91.22, 38.78, 50.92, 123.84, 168.17, 31.85, 122.95, 54.31, 130.6, 123.01,
+            46.57, 56.09 },
+        { 78.32, 98.26, 106.3, 86.06, 62.33, 83.93, 141.54, 159.4, 160.13, 130.33, 131.14, 194.8, 24.11, 128.59, 178.88, 174.84, 101.5,
+            61.79, 62.76, 85.05 },
+        { 200, 170.36, 173.64, 142.15, 191.84, 87.81, 111.01, 186.49, 91.22, 128.5, 50.92, 123.84, 168.17, 31.85, 122.95, 57.42, 130.6,
+            123.01, 46.57, 154.29 },
+    };
+    unsigned char x[40], y[40];
+    for (int k = 0; k < 40; k++) x[k] = (unsigned char)(k % 20 / 5 * 37 + k % 5 * 53 + 7 * (k % 20 / 5) * (k % 5));
+    for (int k = 0; k < 3; k++) {
+        if (k == 1)
+            gr__turn(&mirror, &p, -75, 0, 1.5, x, y);
+        else
+            gr__turn(k ? &light : &zeros, &p, 30, 0.5, -0.25, x, y);
+        for (int i = 0; i < 40; i++) ck_assert_msg(fabs(y[i] - expected[k][i % 20]) < 0.55, "%d: pixel %d is %d", k, i, y[i]);
+    }
+    gr__turn(&zeros, &square, 90, 0, 0, one, y);
+    ck_assert_mem_eq(y, left, 9);
+    gr__turn(&zeros, &square, 0, 1, 1, one, y);
+    ck_assert_mem_eq(y, moved, 9);
+}
+END_TEST
+
+/* A ramp from left to right shows in its turned image by how much: its values fall down a column as the sine. */
+START_TEST(every_angle_is_as_likely)
+{
+    enum { RAMP = 21, MANY = 2000 };
+    unsigned char *images = malloc(MANY * RAMP * RAMP), *labels = calloc(MANY, 1);
+    for (int k = 0; k < MANY * RAMP * RAMP; k++) images[k] = (unsigned char)(28 + 10 * (k % RAMP));
+    gr_dataset *d = gr_dataset_from(gr_shape(1, RAMP, RAMP), MANY, images, labels, 1);
+    gr_loader  *turns = gr_loader_open(d, MANY, .augment = { .rotation = 30 });
+    gr_loader  *shifts = gr_loader_open(d, MANY, .augment = { .shift = 2 });
+    gr_batch    b;
+    int         angles[6] = { 0 }, places[8] = { 0 };
+    ck_assert(gr_next_batch(turns, &b));
+    for (int64_t n = 0; n < MANY; n++) {
+        int    above = byte_of(&b, (n * RAMP + 5) * RAMP + 10), below = byte_of(&b, (n * RAMP + 15) * RAMP + 10);
+        double degrees = asin((above - below) / 100.0) * 57.29577951308232;
+        ck_assert_msg(fabs(degrees) < 30.5, "%g degrees", degrees);
+        angles[(int)fmin(5, fmax(0, (degrees + 30) / 10))]++;
+    }
+    ck_assert(gr_next_batch(shifts, &b));
+    for (int64_t n = 0; n < MANY; n++) {
+        double right = (128 - byte_of(&b, (n * RAMP + 10) * RAMP + 10)) / 10.0;
+        ck_assert_msg(fabs(right) < 2.06, "%g pixels", right);
+        places[(int)fmin(7, fmax(0, (right + 2) * 2))]++;
+    }
+    for (int k = 0; k < 6; k++) ck_assert_msg(angles[k] > 240 && angles[k] < 430, "%d of 2000 angles", angles[k]);
+    for (int k = 0; k < 8; k++) ck_assert_msg(places[k] > 180 && places[k] < 320, "%d of 2000 shifts", places[k]);
+    gr_loader_free(turns);
+    gr_loader_free(shifts);
+    gr_dataset_free(d);
+    free(images);
+    free(labels);
+}
+END_TEST
+
+typedef struct box {
+    int count, top, bottom, left, right;
+} box;
+
+/* The black pixels of plane n of a white image. */
+static box black(const gr_batch *b, int64_t n, int side)
+{
+    box x = { 0, side, -1, side, -1 };
+    for (int k = 0; k < side * side; k++) {
+        if (byte_of(b, n * side * side + k) == 255) continue;
+        ck_assert_int_eq(byte_of(b, n * side * side + k), 0);
+        x.count++;
+        x.top = k / side < x.top ? k / side : x.top;
+        x.bottom = k / side;
+        x.left = k % side < x.left ? k % side : x.left;
+        x.right = k % side > x.right ? k % side : x.right;
+    }
+    return x;
+}
+
+START_TEST(erased_rectangles)
+{
+    enum { WIDE = 20, MANY = 2000 };
+    unsigned char *images = malloc(MANY * 2 * WIDE * WIDE), *labels = calloc(MANY, 1);
+    memset(images, 255, MANY * 2 * WIDE * WIDE);
+    gr_dataset *d = gr_dataset_from(gr_shape(2, WIDE, WIDE), MANY, images, labels, 1);
+    gr_loader  *half = gr_loader_open(d, MANY, .seed = 2, .augment = { .erase = 0.5 });
+    gr_loader *sure = gr_loader_open(d, MANY, .seed = 2, .augment = { .erase = 1, .erase_scale = { 0.25, 0.25 }, .erase_ratio = { 1, 1 } });
+    gr_batch   b;
+    int        erased = 0, tall = 0, high = 0;
+    double     part = 0;
+    ck_assert_msg(half && sure, "%s", gr_error());
+    ck_assert(gr_next_batch(half, &b));
+    for (int64_t n = 0; n < MANY; n++) {
+        box x = black(&b, 2 * n, WIDE), other = black(&b, 2 * n + 1, WIDE);
+        ck_assert_mem_eq(&x, &other, sizeof x); /* the same in both channels */
+        if (x.count == 0) continue;
+        int h = x.bottom - x.top + 1, w = x.right - x.left + 1;
+        ck_assert_int_eq(x.count, h * w);
+        ck_assert_msg(h < WIDE && w < WIDE && h <= 4 * w + 2 && w <= 4 * h + 2, "%d x %d", h, w);
+        ck_assert_msg(x.count >= 4 && x.count < 0.36 * WIDE * WIDE, "%d x %d", h, w);
+        erased++;
+        tall += h > w;
+        high += x.top + x.bottom < WIDE - 1;
+        part += (double)x.count / (WIDE * WIDE) - 0.175;
+    }
+    ck_assert_msg(erased > 900 && erased < 1100, "%d of 2000 erased", erased);
+    ck_assert_msg(tall > 0.4 * erased && tall < 0.55 * erased && high > 0.4 * erased && high < 0.55 * erased, "%d %d", tall, high);
+    ck_assert_msg(fabs(part / erased) < 0.015, "the mean is off by %g", part / erased);
+    ck_assert(gr_next_batch(sure, &b));
+    for (int64_t n = 0; n < MANY; n++) {
+        box x = black(&b, 2 * n, WIDE);
+        ck_assert(x.count == 100 && x.bottom - x.top == 9 && x.right - x.left == 9);
+    }
+    gr_loader_free(half);
+    gr_loader_free(sure);
+    gr_dataset_free(d);
+    free(images);
+    free(labels);
+}
+END_TEST
+
+static const gr_augment everything = { .rotation = 20, .shift = 2, .crop_padding = 3, .flip = true, .erase = 0.5, .reflect = true };
+
+/* The numbers of an epoch, each image where its label says: labels are 0 .. 199. */
+static void read_by_label(gr_loader *l, gr_real *numbers)
+{
+    gr_batch b;
+    while (gr_next_batch(l, &b))
+        for (int64_t i = 0; i < b.count; i++)
+            memcpy(numbers + gr_ints(b.labels)[i] * 192, gr_data(b.images) + i * 192, sizeof *numbers * 192);
+    nothing_failed();
+}
+
+static gr_dataset *two_hundred(void)
+{
+    unsigned char images[200 * 192], labels[200];
+    gr_rng        rng = gr_rng_of(1, "images");
+    for (int i = 0; i < 200 * 192; i++) images[i] = (unsigned char)gr_rng_below(&rng, 256);
+    for (int i = 0; i < 200; i++) labels[i] = (unsigned char)i;
+    return gr_dataset_from(gr_shape(3, 8, 8), 200, images, labels, 200);
+}
+
+START_TEST(a_change_depends_on_seed_epoch_and_image)
+{
+    gr_dataset *d = two_hundred();
+    size_t      size = sizeof(gr_real) * 200 * 192;
+    gr_real    *first = malloc(size), *second = malloc(size), *again = malloc(size);
+    gr_loader  *l = gr_loader_open(d, 64, .seed = 4, .augment = everything), *other = gr_loader_open(d, 64, .augment = everything);
+    gr_set_threads(1);
+    read_by_label(l, first);
+    read_by_label(l, second);
+    ck_assert(memcmp(first, second, size) != 0);
+    read_by_label(other, again);
+    ck_assert(memcmp(first, again, size) != 0);
+    for (int threads = 1; threads <= 4; threads++) {
+        gr_set_threads(threads);
+        gr_loader *m = gr_loader_open(d, 37 * threads, .seed = 4, .in_order = threads % 2, .augment = everything);
+        ck_assert(gr_loader_seek(m, 1, 0));
+        memset(again, 0, size);
+        read_by_label(m, again);
+        ck_assert(memcmp(second, again, size) == 0);
+        gr_loader_free(m);
+    }
+    gr_set_threads(0);
+    gr_loader_free(l);
+    gr_loader_free(other);
+    gr_dataset_free(d);
+    free(first);
+    free(second);
+    free(again);
+}
+END_TEST
+
+#define AUGMENT_FAILS(text, ...) FAILS(gr_loader_open(d, 4, .augment = { __VA_ARGS__ }), GR_ERR_ARGUMENT, "loader_open: " text)
+
+START_TEST(changes_that_cannot_be)
+{
+    gr_dataset         *d = copies(4);
+    const unsigned char b[4] = { 0 };
+    AUGMENT_FAILS(".crop_padding of -1: 0 to 5 wanted", .crop_padding = -1);
+    AUGMENT_FAILS(".crop_padding of 6: 0 to 5 wanted", .crop_padding = 6);
+    AUGMENT_FAILS(".shift of -2: 0 to 5 wanted", .shift = -2);
+    AUGMENT_FAILS(".shift of nan: 0 to 5 wanted", .shift = NAN);
+    AUGMENT_FAILS(".rotation of 181: 0 to 180 wanted", .rotation = 181);
+    AUGMENT_FAILS(".erase of 1.5: 0 to 1 wanted", .erase = 1.5);
+    AUGMENT_FAILS(".fill of 256: 0 to 255 wanted", .flip = true, .fill = 256);
+    AUGMENT_FAILS(".erase_scale from 0 to 0.5: over 0, rising, up to 1 wanted", .erase = 1, .erase_scale = { 0, 0.5 });
+    AUGMENT_FAILS(".erase_scale from 0.5 to 0.4: over 0, rising, up to 1 wanted", .erase = 1, .erase_scale = { 0.5, 0.4 });
+    AUGMENT_FAILS(".erase_ratio from 1 to 1001: over 0, rising, up to 1000 wanted", .erase = 1, .erase_ratio = { 1, 1001 });
+    gr_dataset_free(d);
+    d = gr_dataset_from(gr_shape(1), 4, b, b, 1);
+    AUGMENT_FAILS(".augment wants images (C,H,W), these are (1)", .flip = true);
+    gr_dataset_free(d);
+}
+END_TEST
+
 /* ---- the place ---- */
 
 /* The images of the batches that come until the end of epoch number 2, and the ends of epochs as -1. */
@@ -331,7 +627,7 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("loader");
-    TCase *c = cases(s, "batches");
+    TCase *c = cases(s, "in what order");
     tcase_add_test(c, batches_in_order);
     tcase_add_test(c, batches_in_an_order_from_the_seed);
     tcase_add_test(c, every_order_is_as_likely);
@@ -340,8 +636,18 @@ int main(void)
     tcase_add_test(c, a_graph_over_an_old_batch_is_refused);
     tcase_add_test(c, a_failure_ends_the_loop);
     tcase_add_test(c, loaders_that_cannot_be);
+    c = cases(s, "numbers of each channel");
     tcase_add_test(c, each_channel_has_its_mean_and_std);
     tcase_add_test(c, channels_that_cannot_be);
+    c = cases(s, "changed at random");
+    tcase_add_test(c, crops_and_flips_are_as_likely_each);
+    tcase_add_test(c, a_change_leaves_the_others_as_they_were);
+    tcase_add_test(c, turned_and_shifted_images);
+    tcase_add_test(c, every_angle_is_as_likely);
+    tcase_add_test(c, erased_rectangles);
+    tcase_add_test(c, a_change_depends_on_seed_epoch_and_image);
+    tcase_add_test(c, changes_that_cannot_be);
+    c = cases(s, "the place");
     tcase_add_test(c, a_loader_goes_on_from_any_place);
     tcase_add_test(c, places_that_cannot_be);
     return run(s);

@@ -23,4 +23,42 @@ gr_dataset *gr__dataset_new(gr_shape image, int64_t count, int classes, bool own
 bool gr__byte_table(gr_real table[256], double mean, double std, const char *what);
 void gr__numbers_of(gr_real *y, const unsigned char *bytes, size_t n, const gr_real table[256]);
 
+/* An image as planes of rows: c of them, of h rows of w bytes. */
+typedef struct gr__planes {
+    int64_t c, h, w;
+} gr__planes;
+
+bool   gr__augment_asked(const gr_augment *a);
+/* Checks the options for images of this shape, fills in defaults, and gives the planes. */
+bool   gr__augment_check(gr_augment *a, const gr_shape *image, gr__planes *p, const char *what);
+gr_rng gr__augment_rng(gr_rng of_epoch, int64_t image);
+/* y: x, changed by these random numbers; turned: room for an image. */
+void   gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const unsigned char *x, unsigned char *turned, unsigned char *y);
+/* y: x turned counter-clockwise about its centre, then shifted. */
+void   gr__turn(const gr_augment *a, const gr__planes *p, double degrees, double down, double right, const unsigned char *x,
+      unsigned char *y);
+
+enum { GR__MOST_CHANNELS = 4 }; /* with a mean and std each */
+
+/* What decides the contents of batches, and the room to make them; one thread at a time fills by it. */
+typedef struct gr__recipe {
+    const gr_dataset *data;
+    int64_t           batch; /* at most so many images at once */
+    uint64_t          seed;
+    bool              in_order;
+    int64_t          *order, ordered; /* the order of that epoch; -1: of none */
+    int64_t           channels;       /* that have numbers of their own; 1: all bytes have the same */
+    gr_real           table[GR__MOST_CHANNELS][256];
+    bool              changes;
+    gr_augment        augment;
+    gr__planes        planes;
+    unsigned char    *bytes; /* if it changes: room for two images, for each of a batch */
+} gr__recipe;
+
+/* false: it cannot be, or there is no memory; to be emptied all the same. */
+bool gr__recipe_make(gr__recipe *r, const gr_dataset *data, const gr_loader_options *o);
+void gr__recipe_empty(gr__recipe *r);
+/* Numbers and labels of count images, from place first on in the order of that epoch. */
+void gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y);
+
 #endif

@@ -1,0 +1,134 @@
+/* fill.c: what a batch holds: which images, changed how, as which numbers.
+
+   Invariant: it depends on the recipe and on the epoch alone, never on what was filled before or on the number of threads. The order of an
+   epoch is a Fisher-Yates shuffle of 0 .. N-1 by the stream "epoch E"; the changes are drawn from the stream "augment epoch E", which
+   has numbers for each image. */
+#include "data/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the numbers of the bytes ---- */
+
+/* How many numbers are there, up to the last that is not 0. */
+static int given(const double v[GR__MOST_CHANNELS])
+{
+    int n = GR__MOST_CHANNELS;
+    while (n > 0 && v[n - 1] == 0) n--;
+    return n;
+}
+
+static bool check_channels(const gr_shape *image, const gr_loader_options *o)
+{
+    int means = given(o->channel_mean), stds = given(o->channel_std);
+    if (o->mean != 0 || o->std != 0)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "loader_open: .mean and .std are of all channels, .channel_mean and .channel_std of each: not both");
+    if (image->rank != 3 || image->dim[0] > GR__MOST_CHANNELS)
+        return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s: .channel_mean and .channel_std want (C,H,W) with up to %d channels",
+            gr__shape_text(image).s, GR__MOST_CHANNELS);
+    if (means <= image->dim[0] && (stds == 0 || stds == image->dim[0])) return true;
+    return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s have %lld channels, .channel_%s is given for %d", gr__shape_text(image).s,
+        (long long)image->dim[0], means > image->dim[0] ? "mean" : "std", means > image->dim[0] ? means : stds);
+}
+
+static bool make_tables(gr__recipe *r, const gr_loader_options *o)
+{
+    r->channels = 1;
+    if (given(o->channel_mean) == 0 && given(o->channel_std) == 0) return gr__byte_table(r->table[0], o->mean, o->std, "loader_open");
+    if (!check_channels(&r->data->shape, o)) return false;
+    r->channels = r->data->shape.dim[0];
+    for (int c = 0; c < r->channels; c++) {
+        bool hole = o->channel_std[c] == 0 && given(o->channel_std) > 0;
+        if (hole) return gr__fail(GR_ERR_ARGUMENT, "loader_open: .channel_std of channel %d is 0", c);
+        if (!gr__byte_table(r->table[c], o->channel_mean[c], o->channel_std[c], "loader_open")) return false;
+    }
+    return true;
+}
+
+/* ---- the recipe ---- */
+
+static void *room(size_t bytes)
+{
+    void *p = malloc(bytes);
+    if (!p) gr__fail_memory("loader_open", bytes);
+    return p;
+}
+
+bool gr__recipe_make(gr__recipe *r, const gr_dataset *data, const gr_loader_options *o)
+{
+    *r = (gr__recipe){ .data = data, .batch = o->batch < data->count ? o->batch : data->count, .seed = o->seed, .in_order = o->in_order };
+    r->ordered = -1;
+    r->augment = o->augment;
+    r->changes = gr__augment_asked(&r->augment);
+    if (!make_tables(r, o)) return false;
+    if (r->changes && !gr__augment_check(&r->augment, &data->shape, &r->planes, "loader_open")) return false;
+    r->order = room(sizeof *r->order * (size_t)data->count);
+    r->bytes = r->order && r->changes ? room(2 * data->size * (size_t)r->batch) : NULL;
+    return r->order && (r->bytes || !r->changes);
+}
+
+void gr__recipe_empty(gr__recipe *r)
+{
+    free(r->order);
+    free(r->bytes);
+}
+
+/* ---- filling ---- */
+
+static gr_rng stream(const gr__recipe *r, const char *what, int64_t epoch)
+{
+    char name[40];
+    snprintf(name, sizeof name, "%s %lld", what, (long long)epoch);
+    return gr_rng_of(r->seed, name);
+}
+
+static void put_in_order(gr__recipe *r, int64_t epoch)
+{
+    if (r->ordered == epoch) return;
+    gr_rng rng = stream(r, "epoch", epoch);
+    for (int64_t i = 0; i < r->data->count; i++) r->order[i] = i;
+    for (int64_t i = r->data->count - 1; i > 0 && !r->in_order; i--) {
+        int64_t j = gr_rng_below(&rng, i + 1), swap = r->order[i];
+        r->order[i] = r->order[j];
+        r->order[j] = swap;
+    }
+    r->ordered = epoch;
+}
+
+typedef struct job {
+    const gr__recipe *r;
+    const int64_t    *order;
+    gr_rng            rng;
+    gr_real          *x;
+    int32_t          *y;
+} job;
+
+static void fill_range(const void *arg, int64_t begin, int64_t end)
+{
+    const job        *j = arg;
+    const gr__recipe *r = j->r;
+    size_t            size = r->data->size, plane = size / (size_t)r->channels;
+    for (int64_t i = begin; i < end; i++) {
+        const unsigned char *image = r->data->images + size * (size_t)j->order[i];
+        gr_real             *x = j->x + size * (size_t)i;
+        if (r->changes) {
+            unsigned char *changed = r->bytes + 2 * size * (size_t)i;
+            gr__augment(&r->augment, &r->planes, gr__augment_rng(j->rng, j->order[i]), image, changed + size, changed);
+            image = changed;
+        }
+        for (int64_t c = 0; c < r->channels; c++, x += plane, image += plane) gr__numbers_of(x, image, plane, r->table[c]);
+        j->y[i] = r->data->labels[j->order[i]];
+    }
+}
+
+/* Bytes that are worth a thread's waking; those that are changed cost some ten times as much. */
+enum { GRAIN = 65536, GRAIN_CHANGED = 8192 };
+
+void gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y)
+{
+    put_in_order(r, epoch);
+    job     j = { r, r->order + first, stream(r, "augment epoch", epoch), x, y };
+    int64_t grain = (r->changes ? GRAIN_CHANGED : GRAIN) / (int64_t)r->data->size;
+    gr__parallel(count, grain, fill_range, &j);
+}
