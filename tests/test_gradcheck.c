@@ -212,6 +212,21 @@ static gr_tensor *pad(gr_tensor *const *x, const int *o)
 
 F(pad_both, gr_pad(x[0], GR_DIMS(1, 0, 2)))
 
+/* Numbers 0 .. limit-1 in no order, most of them more than once. */
+static gr_tensor *indices(gr_shape shape, int limit)
+{
+    gr_tensor *t = gr_from_ints(shape, (const int32_t[64]){ 0 });
+    for (int64_t i = 0; i < gr_count(t); i++) gr_ints_mut(t)[i] = (int32_t)((i * i + 2 * i + 1) % 7 % limit);
+    return t;
+}
+
+F(gather, gr_gather(x[0], o[0], indices(o[1] ? gr_shape(2, 2, 2) : gr_shape(o[0] == 0 ? 4 : 1, 3, 4), 2)))
+F(gather_all, gr_gather(x[0], -1, indices(gr_shape(3, 5), 2)))
+F(gather_nothing, gr_gather(x[0], 0, gr_from_ints(gr_shape(0, 2), (const int32_t[]){ 0 })))
+F(embedding, gr_embedding(x[0], indices(o[0] ? gr_shape(2, 1, 3) : gr_shape(5), 4)))
+F(embedding_number, gr_embedding(x[0], indices(SCALAR, 4)))
+F(embedding_used, gr_mul(gr_embedding(x[0], indices(gr_shape(3), 2)), gr_gather(x[0], 0, indices(gr_shape(3, 2), 2))))
+
 /* ---- matrices ------------------------------------------------------------------------------------------------------------------------ */
 
 F(matmul, gr_matmul(x[0], x[1], .transpose_a = o[0], .transpose_b = o[1]))
@@ -295,6 +310,13 @@ static int transpose_sizes(gr_shape *in, const int *o)
 
 F(pool, gr_max_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0))
 F(pool_apart, gr_max_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }))
+F(averages, gr_avg_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0, .exclude_padding = o[3]))
+F(averages_apart, gr_avg_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }, .exclude_padding = o[0]))
+F(adaptive, gr_adaptive_avg_pool2d(x[0], o[0] + 1, 2 * o[1] + 1))
+F(whole, gr_global_avg_pool2d(x[0]))
+F(nearest, gr_upsample(x[0], o[0] == 0 ? 2 : o[0] == 1 ? 1.6 : 0.5, .bilinear = o[1]))
+F(resized, gr_upsample(x[0], 0, .size_hw = { o[0] == 0 ? 7 : 2, o[0] == 0 ? 3 : 5 }, .bilinear = o[1]))
+F(upsampled_used, gr_mul(gr_upsample(x[0], 2), gr_upsample(x[0], 2, .bilinear = true)))
 F(softmax, gr_softmax(x[0], o[0] - 1))
 F(log_softmax, gr_log_softmax(x[0], o[0] - 1))
 F(softmax_vector, gr_softmax(x[0], 0))
@@ -430,6 +452,13 @@ static const row table[] = {
     { "pad", pad, IN(1, S(3, 5)), OPTS(5, 1), .linear = moves },
     { "pad both", pad_both, IN(1, S(2, 1, 2)), .linear = moves },
 
+    { "gather", gather, IN(1, S(2, 3, 4)), OPTS(2, 1), .linear = sums },
+    { "gather more than there is", gather_all, IN(1, S(3, 2)), .linear = sums },
+    { "gather nothing", gather_nothing, IN(1, S(3, 2)), .flat = "there is no element" },
+    { "embedding", embedding, IN(1, S(4, 3)), OPTS(1), .linear = sums },
+    { "embedding of one number", embedding_number, IN(1, S(4, 1)), .linear = sums },
+    { "embedding used", embedding_used, IN(1, S(3, 2)) },
+
     { "matmul", matmul, IN(2, S(2, 3), S(3, 4)), OPTS(1, 1), transposed },
     { "matmul one", matmul, IN(2, S(1, 1), S(1, 1)), OPTS(1, 1), transposed },
     { "matmul batched", matmul, IN(2, S(2, 2, 3), S(2, 3, 2)), OPTS(1, 1), transposed },
@@ -471,6 +500,15 @@ static const row table[] = {
 
     { "max_pool2d", pool, IN(1, S(2, 2, 5, 4)), OPTS(2, 3, 1), .linear = picks },
     { "max_pool2d height and width apart", pool_apart, IN(1, S(1, 2, 5, 4)), .linear = picks },
+    { "avg_pool2d", averages, IN(1, S(2, 2, 5, 4)), OPTS(2, 3, 1, 1), .linear = sums },
+    { "avg_pool2d of pairs", averages, IN(1, S(2, 1, 4, 6)), OPTS(1, 0), .linear = sums },
+    { "avg_pool2d height and width apart", averages_apart, IN(1, S(1, 2, 5, 4)), OPTS(1), .linear = sums },
+    { "adaptive_avg_pool2d", adaptive, IN(1, S(2, 2, 5, 4)), OPTS(6, 2), .linear = sums },
+    { "global_avg_pool2d", whole, IN(1, S(2, 3, 3, 5)), .linear = sums },
+    { "upsample", nearest, IN(1, S(2, 2, 3, 5)), OPTS(2, 1), .linear = sums },
+    { "upsample to a size", resized, IN(1, S(2, 1, 3, 4)), OPTS(1, 1), .linear = sums },
+    { "upsample of one", resized, IN(1, S(1, 1, 1, 1)), OPTS(1, 1), .linear = sums },
+    { "upsample used", upsampled_used, IN(1, S(1, 2, 2, 3)) },
     { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3) },
     { "softmax vector", softmax_vector, IN(1, S(4)) },
     { "softmax of one", softmax_vector, IN(1, S(1, 3)), .flat = "softmax of one number is 1" },

@@ -236,6 +236,17 @@ typedef struct gr_pad_options {
 /** gr_pad as a function, for callers without macros. */
 GR_API gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o);
 
+/* ---- picked by indices -------------------------------------------------------------------------------------------------------- */
+
+/** y[i][j][k] = x[index[i][j][k]][j][k] for axis 0, and likewise for another. Shapes: index int32 of x's rank, no larger than x beside axis; y as
+ *  index. Gradient: g added up where x was picked. Errors: an axis that x lacks, sizes, an index outside x. */
+GR_API gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index);
+/** y[..., d] = weight[index[...], d]: rows of a table. Shapes: weight (V,D), index (...) int32, y (..., D). Gradient: g added up row by row.
+ *  Errors: weight's rank, an index outside 0 .. V-1. */
+GR_API gr_tensor *gr_embedding(gr_tensor *weight, gr_tensor *index);
+/** y[..., c] = 1 where index is c, else 0. Shapes: index (...) int32, y (..., classes). No gradient. Errors: an index outside 0 .. classes-1. */
+GR_API gr_tensor *gr_one_hot(gr_tensor *index, int64_t classes);
+
 /* ---- matrices ---------------------------------------------------------------------------------------------------------------- */
 
 /** Options of gr_matmul. */
@@ -371,6 +382,44 @@ typedef struct gr_pool_options {
 #define gr_max_pool2d(x, ...) gr_max_pool2d_((x), GR__LITERAL(gr_pool_options) { .size = __VA_ARGS__ })
 /** gr_max_pool2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o);
+
+/** Options of gr_avg_pool2d. */
+typedef struct gr_avg_pool2d_options {
+    int size GR__OR(0);
+    GR__NAMED
+    int stride GR__OR(0); /* the size */
+    int padding GR__OR(0);
+    gr_hw size_hw GR__OR({});
+    gr_hw stride_hw GR__OR({});
+    gr_hw padding_hw GR__OR({});
+    bool exclude_padding GR__OR(false); /* divide by how many places of a window are not padding */
+} gr_avg_pool2d_options;
+
+/** gr_avg_pool2d(x, size, .stride, .padding, .exclude_padding): y = the mean of each window; sizes and defaults as gr_max_pool2d.
+ *  Gradient: g / n at every place of its window. Defaults: padding counts as zeros, n = size^2. Errors: as gr_max_pool2d. */
+#define gr_avg_pool2d(x, ...) gr_avg_pool2d_((x), GR__LITERAL(gr_avg_pool2d_options) { .size = __VA_ARGS__ })
+/** gr_avg_pool2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_avg_pool2d_(gr_tensor *x, gr_avg_pool2d_options o);
+/** y[i][j] = the mean of x's rows i H / height to (i + 1) H / height, rounded outwards, and its columns likewise (PyTorch's windows).
+ *  Shapes: x (N,C,H,W), y (N,C,height,width). Gradient: g / n at every place of its window. Errors: rank, a size under 1. */
+GR_API gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, int64_t height, int64_t width);
+/** y = the mean of each picture. Shapes: x (N,C,H,W), y (N,C,1,1). Gradient: g / (H W) everywhere. Errors: rank, an empty picture. */
+GR_API gr_tensor *gr_global_avg_pool2d(gr_tensor *x);
+
+/** Options of gr_upsample. */
+typedef struct gr_upsample_options {
+    double scale GR__OR(0);
+    GR__NAMED
+    gr_hw size_hw GR__OR({}); /* height and width of the result, in place of a scale */
+    bool bilinear GR__OR(false);
+} gr_upsample_options;
+
+/** gr_upsample(x, scale, .size_hw, .bilinear): y[i] = x[i / scale rounded down], or x at (i + 1/2) / scale - 1/2 between four neighbours
+ *  (PyTorch's nearest, and bilinear with align_corners off); scale is 0 with .size_hw = {7, 5}. A scale may be a fraction, and under 1.
+ *  Shapes: x (N,C,H,W), y (N,C,H scale,W scale) rounded down. Gradient: g given back to those that y is made of. Errors: rank, a size under 1. */
+#define gr_upsample(x, ...) gr_upsample_((x), GR__LITERAL(gr_upsample_options) { .scale = __VA_ARGS__ })
+/** gr_upsample as a function, for callers without macros. */
+GR_API gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o);
 
 /* ---- probabilities and losses --------------------------------------------------------------------------------------------------------- */
 

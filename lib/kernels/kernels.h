@@ -52,6 +52,29 @@ typedef struct gr__pool {
     int64_t planes, H, W, OH, OW, KH, KW, SH, SW, PH, PW;
 } gr__pool;
 
+typedef struct gr__span {
+    int64_t begin, end;
+} gr__span;
+
+/* Windows over planes of H x W: number (i,j) of the OH x OW sees rows[i] by columns[j]; spans may be empty, and begin in rising order.
+   A sum is divided by divisor, or, if that is 0, by how many numbers its window has. */
+typedef struct gr__windows {
+    int64_t         H, W, OH, OW;
+    const gr__span *rows, *columns;
+    double          divisor;
+} gr__windows;
+
+/* Bilinear from planes of H x W to OH x OW: row i is a blend of two rows, column j of two columns. */
+typedef struct gr__taps {
+    int64_t at[2];
+    gr_real weight[2];
+} gr__taps;
+
+typedef struct gr__blend {
+    int64_t         H, W, OH, OW;
+    const gr__taps *rows, *columns;
+} gr__blend;
+
 /* An n-dimensional box copied element by element: strides in elements, any sign, 0 repeats. */
 typedef struct gr__box {
     int     rank;
@@ -98,6 +121,12 @@ typedef struct gr__kernels {
     void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin,
         int64_t end); /* gx[at] += g, gx cleared first */
     void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end); /* y = x[at] */
+
+    /* windows and blends, planes begin..end-1; each with its transpose, from OH x OW back to H x W */
+    void (*window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end);
+    void (*window_spread)(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end);
+    void (*blend)(const gr__blend *b, const gr_real *x, gr_real *y, int64_t begin, int64_t end);
+    void (*blend_spread)(const gr__blend *b, const gr_real *g, gr_real *gx, int64_t begin, int64_t end);
 
     /* element by element; y may be one of the operands */
     gr__unary  *neg, *exp, *log, *sqrt, *abs, *sign, *relu, *sigmoid, *tanh, *sin, *cos, *log1p, *expm1, *erf, *softplus;

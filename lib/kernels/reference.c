@@ -192,6 +192,41 @@ static void max_pool_gather(const gr__pool *s, const gr_real *x, const int32_t *
             y[out] = at[out] < 0 ? 0 : x[plane * s->H * s->W + at[out]];
 }
 
+/* y[i,j] = sum of x over window (i,j), divided. */
+
+static double window_share(const gr__windows *s, int64_t i, int64_t j)
+{
+    int64_t rows = s->rows[i].end - s->rows[i].begin, columns = s->columns[j].end - s->columns[j].begin;
+    return 1 / (s->divisor > 0 ? s->divisor : (double)(rows * columns));
+}
+
+static void window_sums(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
+{
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t i = 0; i < s->OH; i++)
+            for (int64_t j = 0; j < s->OW; j++) {
+                double sum = 0;
+                for (int64_t h = s->rows[i].begin; h < s->rows[i].end; h++)
+                    for (int64_t w = s->columns[j].begin; w < s->columns[j].end; w++) sum += (double)x[(plane * s->H + h) * s->W + w];
+                y[(plane * s->OH + i) * s->OW + j] = (gr_real)(sum * window_share(s, i, j));
+            }
+}
+
+/* gx[h,w] = sum of g, divided, over the windows that see (h,w). */
+static void window_spread(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
+{
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t h = 0; h < s->H; h++)
+            for (int64_t w = 0; w < s->W; w++) {
+                double sum = 0;
+                for (int64_t i = 0; i < s->OH; i++)
+                    for (int64_t j = 0; j < s->OW; j++)
+                        if (h >= s->rows[i].begin && h < s->rows[i].end && w >= s->columns[j].begin && w < s->columns[j].end)
+                            sum += (double)g[(plane * s->OH + i) * s->OW + j] * window_share(s, i, j);
+                gx[(plane * s->H + h) * s->W + w] = (gr_real)sum;
+            }
+}
+
 const gr__kernels gr__kernels_reference = {
     .isa = "reference",
     .conv_plan = conv_plan,
@@ -205,5 +240,7 @@ const gr__kernels gr__kernels_reference = {
     .max_pool = max_pool,
     .max_pool_scatter = max_pool_scatter,
     .max_pool_gather = max_pool_gather,
+    .window_sums = window_sums,
+    .window_spread = window_spread,
     GR__SHARED_ENTRIES,
 };

@@ -16,5 +16,7 @@ const gr__kernels GR__NAME(kernels) = {
     .max_pool = GR__NAME(max_pool),
     .max_pool_scatter = GR__NAME(max_pool_scatter),
     .max_pool_gather = GR__NAME(max_pool_gather),
+    .window_sums = GR__NAME(window_sums),
+    .window_spread = GR__NAME(window_spread),
     GR__SHARED_ENTRIES,
 };

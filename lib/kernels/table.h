@@ -19,6 +19,11 @@ void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t
 void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end);
 void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);
 
+void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end);
+void GR__NAME(window_spread)(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end);
+void GR__NAME(blend)(const gr__blend *b, const gr_real *x, gr_real *y, int64_t begin, int64_t end);
+void GR__NAME(blend_spread)(const gr__blend *b, const gr_real *g, gr_real *gx, int64_t begin, int64_t end);
+
 gr__unary GR__NAME(neg), GR__NAME(exp), GR__NAME(log), GR__NAME(sqrt), GR__NAME(abs), GR__NAME(sign), GR__NAME(relu), GR__NAME(sigmoid),
     GR__NAME(tanh), GR__NAME(sin), GR__NAME(cos), GR__NAME(log1p), GR__NAME(expm1), GR__NAME(erf), GR__NAME(softplus);
 gr__binary GR__NAME(add), GR__NAME(sub), GR__NAME(mul), GR__NAME(div), GR__NAME(pow), GR__NAME(maximum), GR__NAME(minimum);
@@ -49,6 +54,7 @@ void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *v
     .gt = GR__NAME(gt), .ge = GR__NAME(ge), .relu_grad = GR__NAME(relu_grad), .sigmoid_grad = GR__NAME(sigmoid_grad),                   \
     .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max),   \
     .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax), .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box),     \
-    .bytes_to_real = GR__NAME(bytes_to_real), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop)
+    .bytes_to_real = GR__NAME(bytes_to_real), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop),               \
+    .blend = GR__NAME(blend), .blend_spread = GR__NAME(blend_spread)
 
 #endif

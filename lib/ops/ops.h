@@ -26,4 +26,26 @@ bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *rol
 /* A pair of options, plain and _hw, with its default where both are 0. */
 void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w);
 
+/* pool.c: the windows of a pooling, or the error. */
+bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p);
+
+/* avg_pool.c: ops over windows, whose args is a gr__cover2d. */
+typedef struct gr__cover {
+    void (*rule)(const struct gr__cover *v, gr__span *spans); /* count spans of 0 .. size-1, in rising order */
+    int64_t size, count, K, S, P;
+    double  scale;
+} gr__cover;
+
+typedef struct gr__cover2d {
+    int64_t   planes;
+    gr__cover rows, columns;
+    double    divisor; /* of a sum; 0: how many numbers its window has */
+} gr__cover2d;
+
+/* y = divided sums over windows: from rows.size x columns.size to rows.count x columns.count; and the transpose. */
+bool gr__sums_shape(gr__node *nd, gr_shape *y);
+bool gr__sums_forward(gr__node *nd, gr_tensor *y);
+bool gr__spread_shape(gr__node *nd, gr_shape *y);
+bool gr__spread_forward(gr__node *nd, gr_tensor *y);
+
 #endif

@@ -118,9 +118,9 @@ static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
 
 /* ---- entering from outside ------------------------------------------------------------------------------------------------------------ */
 
-static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
+bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
 {
-    if (!gr__want_rank(x, 4, "max_pool2d", "input")) return false;
+    if (!gr__want_rank(x, 4, name, "input")) return false;
     p->planes = x->shape.dim[0] * x->shape.dim[1];
     p->H = x->shape.dim[2];
     p->W = x->shape.dim[3];
@@ -130,11 +130,10 @@ static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
     p->SH = p->SH ? p->SH : p->KH;
     p->SW = p->SW ? p->SW : p->KW;
     if (p->KH < 1 || p->KW < 1 || p->SH < 1 || p->SW < 1 || p->PH < 0 || p->PW < 0 || 2 * p->PH > p->KH || 2 * p->PW > p->KW)
-        return gr__fail(GR_ERR_ARGUMENT,
-            "max_pool2d: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size", (long long)p->KH,
-            (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size",
+            name, (long long)p->KH, (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
     if (p->H < 1 || p->W < 1 || p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW || x->count > INT32_MAX * (int64_t)p->planes)
-        return gr__fail(GR_ERR_ARGUMENT, "max_pool2d: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)",
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)", name,
             (long long)p->KH, (long long)p->KW, GR__TEXT(x), (long long)p->PH, (long long)p->PW);
     p->OH = (p->H + 2 * p->PH - p->KH) / p->SH + 1;
     p->OW = (p->W + 2 * p->PW - p->KW) / p->SW + 1;
@@ -144,6 +143,6 @@ static bool geometry(const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
 gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o)
 {
     gr__pool p = { 0 };
-    if (x && !geometry(x, &o, &p)) return NULL;
+    if (x && !gr__pool_geometry("max_pool2d", x, &o, &p)) return NULL;
     return gr__apply(&pool_op, 1, &x, &p, sizeof p);
 }
