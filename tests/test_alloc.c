@@ -122,6 +122,15 @@ static bool do_idx(scene *s)
     return idx != NULL;
 }
 
+static bool do_picture_save(scene *s) { return gr_picture_save(s->path, s->images, .low = -1, .high = 1); }
+
+static bool do_picture_load(scene *s)
+{
+    gr_tensor *t = gr_picture_load(s->path, .height = 20, .width = 11);
+    gr_free(t);
+    return t != NULL;
+}
+
 static bool do_print(scene *s)
 {
     GR_STEP;
@@ -203,6 +212,10 @@ START_TEST(every_allocation_of_a_batch) { every_n("data", NULL, do_data, 5); }
 END_TEST
 START_TEST(every_allocation_of_an_idx_file) { every_n("idx", write_idx_gz, do_idx, 3); }
 END_TEST
+START_TEST(every_allocation_of_a_picture_out) { every_n("picture_save", NULL, do_picture_save, 6); }
+END_TEST
+START_TEST(every_allocation_of_a_picture_in) { every_n("picture_load", do_picture_save, do_picture_load, 7); }
+END_TEST
 START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 0); }
 END_TEST
 
@@ -245,6 +258,8 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_build);
     tcase_add_test(c, every_allocation_of_a_batch);
     tcase_add_test(c, every_allocation_of_an_idx_file);
+    tcase_add_test(c, every_allocation_of_a_picture_out);
+    tcase_add_test(c, every_allocation_of_a_picture_in);
     tcase_add_test(c, every_allocation_of_a_print);
     tcase_add_test(c, a_loop_asks_for_nothing_from_its_third_step);
     suite_add_tcase(s, c);

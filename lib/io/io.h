@@ -36,6 +36,26 @@ typedef struct gr__quote {
 } gr__quote;
 gr__quote gr__quoted(const char *text);
 
+/* ---- picture.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Pixels, height x width x channels (1 or 3); bytes are for free. */
+typedef struct gr__picture {
+    unsigned char *bytes;
+    int            height, width, channels;
+} gr__picture;
+
+/* As gr_picture_load_options. */
+typedef struct gr__picture_options {
+    int  height, width;
+    bool grey, squash;
+} gr__picture_options;
+
+bool gr__picture_check(const gr__picture_options *o, const char *what);
+/* false: broken says what is wrong with the file ("is cut off"), and no error is pending; or an error is pending. */
+bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_options *o, gr__quote *broken);
+/* The pixels as (C, H, W). */
+void gr__planes_of(unsigned char *planes, const gr__picture *p);
+
 /* ---- safetensors.c -------------------------------------------------------------------------------------------------------- */
 
 /* What the elements of a tensor in a file are. */
