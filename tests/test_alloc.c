@@ -94,13 +94,15 @@ static bool do_load(scene *s) { return gr_load(s->net, s->path); }
 
 static bool do_build(scene *s)
 {
-    gr_model *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 9);
-    gr_optim *adam = m ? gr_adam(m, .lr = 0.1) : NULL, *rmsprop = adam ? gr_rmsprop(m, .momentum = 0.9, .centered = true) : NULL;
+    gr_model    *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 9);
+    gr_optim    *adam = m ? gr_adam(m, .lr = 0.1) : NULL, *rmsprop = adam ? gr_rmsprop(m, .momentum = 0.9, .centered = true) : NULL;
+    gr_schedule *rate = rmsprop ? gr_one_cycle_lr(rmsprop, 1, 10) : NULL;
     (void)s;
+    gr_schedule_free(rate);
     gr_optim_free(adam);
     gr_optim_free(rmsprop);
     gr_model_free(m);
-    return rmsprop != NULL;
+    return rate != NULL;
 }
 
 static bool do_data(scene *s)

@@ -185,7 +185,7 @@ START_TEST(groups_have_rates_and_decays_of_their_own)
 {
     static const double      expected[6] = { 0.0119836875, -0.73504425, 0.99603725, -0.46805940625, 1.951, -0.9755 };
     static const char *const patterns[] = { GR_VECTORS, "*.bias", " body.fc[12].bias", "body.fc1.bias, body.fc2.b??s",
-        "*2.bias," GR_VECTORS };
+        ("*2.bias," GR_VECTORS) };
     for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
         gr_model *m = gr_model_build(layers, gr_shape(1, 2));
         gr_optim *o = gr_sgd(m, .lr = 0.1, .momentum = 0.9, .weight_decay = 0.05);
@@ -249,6 +249,201 @@ START_TEST(misuse_of_a_group_is_said)
 }
 END_TEST
 
+/* ---- schedules: rates from 0.4 ------------------------------------------------------------------------------------------------------ */
+
+static void rates(gr_optim *o, gr_schedule *s, int n, const double *expected, bool momentum)
+{
+    nothing_failed();
+    for (int t = 0; t < n; t++) {
+        ck_assert_double_eq_tol(gr_optim_lr(o), *expected++, 1e-13);
+        if (momentum) ck_assert_double_eq_tol(gr_optim_momentum(o), *expected++, 1e-13);
+        ck_assert(gr_schedule_next(s));
+    }
+    gr_schedule_free(s);
+    ck_assert(gr_optim_set_lr(o, 0.4));
+}
+
+static void reports(gr_optim *o, gr_schedule *s, int n, const double *metric, const double *expected)
+{
+    nothing_failed();
+    for (int t = 0; t < n; t++) {
+        ck_assert(gr_schedule_report(s, metric[t]) && gr_schedule_next(s));
+        ck_assert_double_eq_tol(gr_optim_lr(o), expected[t], 1e-13);
+    }
+    gr_schedule_free(s);
+    ck_assert(gr_optim_set_lr(o, 0.4));
+}
+
+#define LIST(...) \
+    (const double[]) { __VA_ARGS__ }
+#define LENGTH(...) (int)(sizeof(LIST(__VA_ARGS__)) / sizeof(double))
+#define RATES(schedule, ...) rates(o, (schedule), LENGTH(__VA_ARGS__), LIST(__VA_ARGS__), false)
+#define CYCLES(schedule, ...) rates(o, (schedule), LENGTH(__VA_ARGS__) / 2, LIST(__VA_ARGS__), true)
+#define REPORTS(schedule, ...) reports(o, (schedule), LENGTH(__VA_ARGS__), metric, LIST(__VA_ARGS__))
+
+START_TEST(rates_are_pytorchs)
+{
+    gr_model *m = weights();
+    gr_optim *o = gr_sgd(m, .lr = 0.4);
+    RATES(gr_step_lr(o, 3), 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.0004, 0.0004, 0.0004);
+    RATES(gr_step_lr(o, 2, .gamma = 0.5, .warmup = 4), 0.133333333333333, 0.2, 0.266666666666667, 0.333333333333333, 0.4, 0.4, 0.2, 0.2,
+        0.1, 0.1, 0.05, 0.05);
+    RATES(gr_multistep_lr(o, GR_MILESTONES(2, 5, 6)), 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.0004, 0.0004, 0.0004, 0.0004, 0.0004, 0.0004);
+    RATES(gr_multistep_lr(o, GR_MILESTONES(1, 4), .gamma = 0.5, .warmup = 3, .warmup_from = 0.1), 0.04, 0.16, 0.28, 0.4, 0.2, 0.2, 0.2, 0.1,
+        0.1, 0.1, 0.1, 0.1);
+    RATES(gr_exponential_lr(o, 0.9), 0.4, 0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764, 0.19131876, 0.172186884, 0.1549681956,
+        0.13947137604, 0.125524238436);
+    RATES(gr_exponential_lr(o, 0.9, .warmup = 5), 0.133333333333333, 0.186666666666667, 0.24, 0.293333333333333, 0.346666666666667, 0.4,
+        0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764);
+    RATES(gr_cosine_lr(o, 8), 0.4, 0.384775906502257, 0.34142135623731, 0.276536686473018, 0.2, 0.123463313526982, 0.0585786437626905,
+        0.0152240934977427, 0, 0.0152240934977427, 0.0585786437626906, 0.123463313526982);
+    RATES(gr_cosine_lr(o, 5, .min_lr = 0.05, .warmup = 4, .warmup_from = 0.01), 0.004, 0.103, 0.202, 0.301, 0.4, 0.366577974015616,
+        0.279077974015616, 0.170922025984384, 0.0834220259843842, 0.05, 0.0834220259843842, 0.170922025984384);
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(one_cycle_is_pytorchs)
+{
+    gr_model *m = weights();
+    gr_optim *o = gr_sgd(m, .lr = 0.4, .momentum = 0.9);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .fixed_momentum = true), 0.04, 0.9, 0.52, 0.9, 1, 0.9, 0.950484632013474, 0.9, 0.811745653949763, 0.9,
+        0.611262021936289, 0.9, 0.388741978063711, 0.9, 0.188258346050237, 0.9, 0.0495193679865263, 0.9, 4e-06, 0.9);
+    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474, 0.854951556604879, 0.811745653949763,
+        0.868825509907063, 0.611262021936289, 0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237, 0.931174490092937,
+        0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .linear = true, .pct_start = 0.5, .div_factor = 10, .final_div_factor = 100, .base_momentum = 0.7,
+               .max_momentum = 0.9),
+        0.1, 0.9, 0.325, 0.85, 0.55, 0.8, 0.775, 0.75, 1, 0.7, 0.8002, 0.74, 0.6004, 0.78, 0.4006, 0.82, 0.2008, 0.86, 0.001, 0.9);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.52, 0.9, 0.04, 0.95, 0.0361807218535102, 0.95,
+        0.0261817218535102, 0.95, 0.0138222781464898, 0.95, 0.0038232781464898, 0.95, 4e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true, .linear = true, .pct_start = 0.4), 0.04, 0.95, 0.36, 0.916666666666667, 0.68,
+        0.883333333333333, 1, 0.85, 0.68, 0.883333333333333, 0.36, 0.916666666666667, 0.04, 0.95, 0.026668, 0.95, 0.013336, 0.95,
+        3.99999999999706e-06, 0.95);
+    gr_optim_free(o);
+    o = gr_adam(m, .lr = 0.4, .no_beta1 = true);
+    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474, 0.854951556604879, 0.811745653949763,
+        0.868825509907063, 0.611262021936289, 0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237, 0.931174490092937,
+        0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
+    gr_schedule *s = gr_one_cycle_lr(o, 1, 10, .warmup = 2);
+    for (int t = 0; t < 20; t++) {
+        if (t < 2) ck_assert_double_eq_tol(gr_optim_lr(o), 0.04 * (t == 0 ? 1.0 / 3 : 2.0 / 3), 1e-13);
+        ck_assert(gr_schedule_next(s));
+    }
+    ck_assert_double_eq_tol(gr_optim_lr(o), 4e-6, 1e-13); /* where it stays */
+    ck_assert_double_eq_tol(gr_optim_momentum(o), 0.95, 1e-13);
+    gr_schedule_free(s);
+    s = gr_one_cycle_lr(o, 1, 10, .pct_start = 0.1);
+    ck_assert_double_eq_tol(gr_optim_lr(o), 1, 1e-13); /* at the top at once: no way up */
+    gr_schedule_free(s);
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(plateaus_are_pytorchs)
+{
+    static const double loss[] = { 1.0, 0.9, 0.9, 0.95, 0.89995, 0.899, 0.95, 0.95, 0.95, 0.95, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8 };
+    static const double accuracy[] = { 0.1, 0.2, 0.2, 0.15, 0.20001, 0.2005, 0.2, 0.2, 0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5 };
+    static const double even[14] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+    const double       *metric = loss;
+    gr_model           *m = weights();
+    gr_optim           *o = gr_sgd(m, .lr = 0.4);
+    REPORTS(gr_plateau_lr(o, .patience = 2), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.004, 0.004, 0.0004, 0.0004,
+        0.0004);
+    REPORTS(gr_plateau_lr(o, .patience = 2, .no_threshold = true, .factor = 0.5), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2,
+        0.2, 0.2, 0.1, 0.1, 0.1);
+    REPORTS(gr_plateau_lr(o, .no_patience = true, .cooldown = 2, .factor = 0.5, .min_lr = 0.06), 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1,
+        0.1, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06);
+    REPORTS(gr_plateau_lr(o, .patience = 1, .absolute = true, .threshold = 0.05, .eps = 0.05, .factor = 0.5), 0.4, 0.4, 0.4, 0.2, 0.2, 0.1,
+        0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1);
+    metric = accuracy;
+    REPORTS(gr_plateau_lr(o, .patience = 2, .maximise = true), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.004,
+        0.004, 0.0004, 0.0004, 0.0004);
+    REPORTS(gr_plateau_lr(o, .patience = 1, .maximise = true, .absolute = true, .threshold = 0.0003), 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04,
+        0.004, 0.004, 0.0004, 0.0004, 0.0004, 4e-05, 4e-05, 4e-06, 4e-06);
+    metric = even;
+    REPORTS(gr_plateau_lr(o), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04);
+    gr_schedule *s = gr_plateau_lr(o, .no_patience = true, .factor = 0.5, .warmup = 2, .warmup_from = 0.5);
+    ck_assert(gr_schedule_report(s, 1) && gr_schedule_report(s, 1) && gr_schedule_next(s));
+    ck_assert_double_eq_tol(gr_optim_lr(o), 0.2 * 0.75, 1e-13); /* the warm-up goes on by counts, the plateau by reports */
+    ck_assert(gr_schedule_next(s) && gr_schedule_next(s));
+    ck_assert_double_eq_tol(gr_optim_lr(o), 0.2, 1e-13);
+    gr_schedule_free(s);
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(groups_follow_the_schedule)
+{
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2)), *same = gr_model_build(layers, gr_shape(1, 2));
+    gr_optim *o = gr_sgd(m, .lr = 0.4), *twice = gr_sgd(same, .lr = 0.4);
+    ck_assert(gr_optim_group(o, "*", .lr_factor = 0.5));
+    gr_schedule *s = gr_step_lr(o, 1, .gamma = 0.5), *t = gr_step_lr(twice, 1, .gamma = 0.5);
+    gr_tensor   *x = gr_ones(gr_shape(1, 2));
+    for (int i = 0; i < 3; i++) {
+        gr_backward(gr_sum(layers(m, x)));
+        gr_backward(gr_sum(layers(same, x)));
+        ck_assert(gr_schedule_next(t)); /* one ahead: half the rate */
+        ck_assert(gr_optim_step(o) && gr_optim_step(twice));
+        ck_assert(gr_schedule_next(s));
+        gr_zero_grad(o);
+        gr_zero_grad(twice);
+        gr_reset();
+    }
+    for (int p = 0; p < 4; p++) ck_assert_mem_eq(gr_data(gr_model_at(m, p)), gr_data(gr_model_at(same, p)), 2 * sizeof(gr_real));
+    gr_free(x);
+    gr_schedule_free(s);
+    gr_schedule_free(t);
+    gr_optim_free(o);
+    gr_optim_free(twice);
+    gr_model_free(m);
+    gr_model_free(same);
+}
+END_TEST
+
+START_TEST(misuse_of_a_schedule_is_said)
+{
+    gr_model *m = weights();
+    gr_optim *o = gr_sgd(m, .lr = 0.4);
+    FAILS(gr_step_lr(NULL, 3), GR_ERR_ARGUMENT, "step_lr: the optimiser is NULL");
+    FAILS(gr_multistep_lr(NULL, GR_MILESTONES(3)), GR_ERR_ARGUMENT, "multistep_lr: the optimiser is NULL");
+    FAILS(gr_exponential_lr(NULL, 0.9), GR_ERR_ARGUMENT, "exponential_lr: the optimiser is NULL");
+    FAILS(gr_cosine_lr(NULL, 3), GR_ERR_ARGUMENT, "cosine_lr: the optimiser is NULL");
+    FAILS(gr_one_cycle_lr(NULL, 1, 3), GR_ERR_ARGUMENT, "one_cycle_lr: the optimiser is NULL");
+    FAILS(gr_plateau_lr(NULL), GR_ERR_ARGUMENT, "plateau_lr: the optimiser is NULL");
+    FAILS(gr_step_lr(o, 0), GR_ERR_ARGUMENT, "step_lr: every 0, gamma 0.1: 1 or more and a gamma over 0 wanted");
+    FAILS(gr_step_lr(o, 1, .gamma = -1), GR_ERR_ARGUMENT, "step_lr: every 1, gamma -1: 1 or more and a gamma over 0 wanted");
+    FAILS(gr_multistep_lr(o, GR_MILESTONES(2, 2)), GR_ERR_ARGUMENT,
+        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma over 0 wanted");
+    FAILS(gr_multistep_lr(o, GR_MILESTONES(0, 2)), GR_ERR_ARGUMENT,
+        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma over 0 wanted");
+    FAILS(gr_exponential_lr(o, 0), GR_ERR_ARGUMENT, "exponential_lr: gamma 0: over 0 wanted");
+    FAILS(gr_cosine_lr(o, 0, .min_lr = 0.1), GR_ERR_ARGUMENT,
+        "cosine_lr: 0 steps, min_lr 0.1: 1 step or more and a min_lr of 0 or more wanted");
+    FAILS(gr_cosine_lr(o, 2, .warmup = -1), GR_ERR_ARGUMENT,
+        "cosine_lr: warmup -1, warmup_from 0: 0 or more wanted, and warmup_from at most 1");
+    FAILS(gr_one_cycle_lr(o, 1, 0), GR_ERR_ARGUMENT,
+        "one_cycle_lr: max_lr 1, 0 steps, pct_start 0.3, div_factor 25, final_div_factor 10000: all over 0, pct_start at most 1 wanted");
+    FAILS(gr_one_cycle_lr(o, 1, 9), GR_ERR_ARGUMENT, "one_cycle_lr: sgd has no momentum to move; make it with one, or say .fixed_momentum");
+    FAILS(gr_one_cycle_lr(o, 1, 9, .base_momentum = 0.96), GR_ERR_ARGUMENT,
+        "one_cycle_lr: momentum 0.96 to 0.95: from 0 or more to under 1 wanted");
+    FAILS(gr_plateau_lr(o, .factor = 1), GR_ERR_ARGUMENT,
+        "plateau_lr: factor 1, patience 10, threshold 0.0001, cooldown 0, min_lr 0, eps 1e-08: none may be negative, factor is under 1");
+    FAILS(gr_schedule_next(NULL), GR_ERR_ARGUMENT, "schedule_next: the schedule is NULL");
+    FAILS(gr_schedule_report(NULL, 1), GR_ERR_ARGUMENT, "schedule_report: the schedule is NULL");
+    gr_schedule *s = gr_step_lr(o, 3);
+    FAILS(gr_schedule_report(s, 1), GR_ERR_ARGUMENT, "schedule_report: a schedule of step_lr heeds no reports");
+    ck_assert_double_eq(gr_optim_lr(o), 0.4);
+    gr_schedule_free(s);
+    gr_schedule_free(NULL);
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("train");
@@ -263,5 +458,11 @@ int main(void)
     tcase_add_test(c, groups_have_rates_and_decays_of_their_own);
     tcase_add_test(c, frozen_parameters_keep_out_of_groups_way);
     tcase_add_test(c, misuse_of_a_group_is_said);
+    c = cases(s, "schedules");
+    tcase_add_test(c, rates_are_pytorchs);
+    tcase_add_test(c, one_cycle_is_pytorchs);
+    tcase_add_test(c, plateaus_are_pytorchs);
+    tcase_add_test(c, groups_follow_the_schedule);
+    tcase_add_test(c, misuse_of_a_schedule_is_said);
     return run(s);
 }

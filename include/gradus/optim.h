@@ -1,4 +1,5 @@
-/* optim.h: what trains a model: optimisers and their groups of parameters. Definitions and defaults are PyTorch's.
+/* optim.h: what trains a model: optimisers, their groups of parameters, and schedules of the learning rate. Definitions and defaults
+   are PyTorch's.
 
    A step of training is gr_minimize(optim, loss), or its parts with what belongs between them. */
 #ifndef GRADUS_OPTIM_H
@@ -133,6 +134,141 @@ typedef struct gr_optim_group_options {
 #define gr_optim_group(optim, ...) gr_optim_group_((optim), GR__LITERAL(gr_optim_group_options) { .pattern = __VA_ARGS__ })
 /** gr_optim_group as a function, for callers without macros. */
 GR_API bool gr_optim_group_(gr_optim *o, gr_optim_group_options g);
+
+/* ---- schedules of the learning rate -------------------------------------------------------------------------------------------------- */
+/* A schedule sets the rate when it is made, and again by each gr_schedule_next: once an epoch, or once a step of the optimiser, as the
+   caller counts. t is how often that was, from 0; lr0 the rate that the optimiser had when the schedule was made. The rate at t is
+   computed from t, not from the rate before, so a run that goes on from t has the same rates; a rate set by hand is overwritten. Factors
+   of groups multiply it. Each takes .warmup = w: for the first w counts the rate rises along a line from warmup_from (1/3) times where the
+   schedule begins, and the schedule's own t then begins at w: PyTorch's LinearLR and SequentialLR. */
+
+/** How a learning rate goes on. Belongs to one optimiser, and must be released, by gr_schedule_free, before that is. */
+typedef struct gr_schedule gr_schedule;
+
+#define GR__WARMUP_OPTIONS         \
+    int64_t warmup GR__OR(0);      \
+    double  warmup_from GR__OR(0); /* 1/3 */
+
+/** Options of gr_step_lr. */
+typedef struct gr_step_lr_options {
+    int64_t every GR__OR(0);
+    GR__NAMED
+    double gamma GR__OR(0); /* 0.1 */
+    GR__WARMUP_OPTIONS
+} gr_step_lr_options;
+
+/** gr_step_lr(optim, every, .gamma, .warmup): lr = lr0 gamma^(t / every), rounded down. Defaults: gamma 0.1.
+ *  Errors: NULL, every under 1, negative numbers. */
+#define gr_step_lr(optim, ...) gr_step_lr_((optim), GR__LITERAL(gr_step_lr_options) { .every = __VA_ARGS__ })
+/** gr_step_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_step_lr_(gr_optim *o, gr_step_lr_options s);
+
+/** Up to 12 counts, rising: GR_MILESTONES(80, 120). */
+typedef struct gr_milestones {
+    int count GR__OR(0);
+    int64_t at[12] GR__OR({});
+} gr_milestones;
+
+/** The milestones of gr_multistep_lr: GR_MILESTONES(80, 120). */
+#define GR_MILESTONES(...) (GR__LITERAL(gr_milestones) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
+
+/** Options of gr_multistep_lr. */
+typedef struct gr_multistep_lr_options {
+    gr_milestones milestones GR__OR({});
+    GR__NAMED
+    double gamma GR__OR(0); /* 0.1 */
+    GR__WARMUP_OPTIONS
+} gr_multistep_lr_options;
+
+/** gr_multistep_lr(optim, GR_MILESTONES(80, 120), .gamma, .warmup): lr = lr0 gamma^n, n the number of milestones that are t or less.
+ *  Defaults: gamma 0.1. Errors: NULL, milestones that do not rise from 1 or more, negative numbers. */
+#define gr_multistep_lr(optim, ...) gr_multistep_lr_((optim), GR__LITERAL(gr_multistep_lr_options) { .milestones = __VA_ARGS__ })
+/** gr_multistep_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_multistep_lr_(gr_optim *o, gr_multistep_lr_options s);
+
+/** Options of gr_exponential_lr. */
+typedef struct gr_exponential_lr_options {
+    double gamma GR__OR(0);
+    GR__NAMED
+    GR__WARMUP_OPTIONS
+} gr_exponential_lr_options;
+
+/** gr_exponential_lr(optim, gamma, .warmup): lr = lr0 gamma^t. A gamma of 1 leaves the warm-up alone. Errors: NULL, gamma not over 0. */
+#define gr_exponential_lr(optim, ...) gr_exponential_lr_((optim), GR__LITERAL(gr_exponential_lr_options) { .gamma = __VA_ARGS__ })
+/** gr_exponential_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_exponential_lr_(gr_optim *o, gr_exponential_lr_options s);
+
+/** Options of gr_cosine_lr. */
+typedef struct gr_cosine_lr_options {
+    int64_t steps GR__OR(0);
+    GR__NAMED
+    double min_lr GR__OR(0);
+    GR__WARMUP_OPTIONS
+} gr_cosine_lr_options;
+
+/** gr_cosine_lr(optim, steps, .min_lr, .warmup): lr = min_lr + (lr0 - min_lr) (1 + cos(pi t / steps)) / 2, which rises again after so many.
+ *  Defaults: min_lr 0. Errors: NULL, steps under 1, negative numbers. Source: Loshchilov and Hutter, SGDR, ICLR 2017, eq. 5. */
+#define gr_cosine_lr(optim, ...) gr_cosine_lr_((optim), GR__LITERAL(gr_cosine_lr_options) { .steps = __VA_ARGS__ })
+/** gr_cosine_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_cosine_lr_(gr_optim *o, gr_cosine_lr_options s);
+
+/** Options of gr_one_cycle_lr. */
+typedef struct gr_one_cycle_lr_options {
+    int64_t steps GR__OR(0);
+    GR__NAMED
+    double pct_start GR__OR(0);        /* 0.3 */
+    double div_factor GR__OR(0);       /* 25 */
+    double final_div_factor GR__OR(0); /* 1e4 */
+    double base_momentum GR__OR(0);    /* 0.85 */
+    double max_momentum GR__OR(0);     /* 0.95 */
+    bool linear GR__OR(false);         /* along lines, not cosines */
+    bool three_phase GR__OR(false);
+    bool fixed_momentum GR__OR(false); /* leaves the momentum alone */
+    GR__WARMUP_OPTIONS
+} gr_one_cycle_lr_options;
+
+/** gr_one_cycle_lr(optim, max_lr, steps, .pct_start, .div_factor, .final_div_factor, .linear, .three_phase, ...): from first = max_lr / div_factor
+ *  up to max_lr at t = pct_start steps - 1, and down to first / final_div_factor at t = steps - 1, where it stays; with .three_phase down to first
+ *  at 2 (pct_start steps - 1), then down to the last. Each along half a cosine, or a .linear line. The momentum (Adam's beta1) goes from max_momentum
+ *  to base_momentum while the rate rises, and back while it falls, unless .fixed_momentum. Defaults: pct_start 0.3, div_factor 25,
+ *  final_div_factor 1e4, momentum 0.85 to 0.95. Errors: NULL, steps under 1, numbers out of range, gr_sgd or gr_rmsprop without a momentum and
+ *  without .fixed_momentum. Source: Smith and Topin, Super-Convergence, arXiv:1708.07120, 2017. */
+#define gr_one_cycle_lr(optim, max_lr, ...) \
+    gr_one_cycle_lr_((optim), (max_lr), GR__LITERAL(gr_one_cycle_lr_options) { .steps = __VA_ARGS__ })
+/** gr_one_cycle_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_one_cycle_lr_(gr_optim *o, double max_lr, gr_one_cycle_lr_options s);
+
+/** Options of gr_plateau_lr. */
+typedef struct gr_plateau_lr_options {
+    gr_optim *optim GR__OR(nullptr);
+    GR__NAMED
+    double factor GR__OR(0);    /* 0.1 */
+    int64_t patience GR__OR(0); /* 10 */
+    double threshold GR__OR(0); /* 1e-4 */
+    int64_t cooldown GR__OR(0);
+    double min_lr GR__OR(0);
+    double eps GR__OR(0);            /* 1e-8 */
+    bool maximise GR__OR(false);     /* the metric is to rise: an accuracy */
+    bool absolute GR__OR(false);     /* the threshold is no fraction of the best */
+    bool no_patience GR__OR(false);  /* patience = 0 */
+    bool no_threshold GR__OR(false); /* threshold = 0 */
+    GR__WARMUP_OPTIONS
+} gr_plateau_lr_options;
+
+/** gr_plateau_lr(optim, .factor, .patience, .threshold, .maximise, .absolute, .cooldown, .min_lr, .eps, .warmup): after more than patience reports
+ *  in a row (gr_schedule_report) that were not better than the best, lr = max(factor lr, min_lr), unless that is under eps less; then cooldown reports
+ *  are not counted. Better is under best (1 - threshold), .absolute best - threshold; .maximise over best (1 + threshold), best + threshold.
+ *  gr_schedule_next counts for the warm-up alone. Defaults: 0.1, 10, 1e-4, 0, 0, 1e-8. Errors: NULL, a factor not under 1, negative numbers. */
+#define gr_plateau_lr(...) gr_plateau_lr_(GR__LITERAL(gr_plateau_lr_options) { .optim = __VA_ARGS__ })
+/** gr_plateau_lr as a function, for callers without macros. */
+GR_API gr_schedule *gr_plateau_lr_(gr_plateau_lr_options s);
+
+/** Counts one on, and sets the rate for it: after each epoch, or each step of the optimiser. Errors: NULL. */
+GR_API bool gr_schedule_next(gr_schedule *s);
+/** Reports a loss or an accuracy to a schedule of gr_plateau_lr. Errors: NULL, another schedule. */
+GR_API bool gr_schedule_report(gr_schedule *s, double metric);
+/** Releases a schedule; the rate stays as it is. NULL is allowed. */
+GR_API void gr_schedule_free(gr_schedule *s);
 
 #ifdef __cplusplus
 }

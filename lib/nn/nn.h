@@ -21,7 +21,7 @@ struct gr_model {
     uint64_t   seed;
     bool       sealed, eval;
     gr__map   *by_name;
-    gr__slot **slots;  /* stb_ds array, in the order they were made */
+    gr__slot **slots;             /* stb_ds array, in the order they were made */
     gr__slot **params, **buffers; /* those that are parameters; those that are buffers or counters */
 };
 
@@ -43,6 +43,7 @@ typedef struct gr__rule {
     const char *name;
     const char *moment[GR__MOMENTS];
     void (*update)(const void *arg, int64_t begin, int64_t end);
+    bool beta1; /* what the optimiser calls momentum is Adam's beta1 */
 } gr__rule;
 
 /* What an optimiser remembers of one parameter. */
@@ -62,5 +63,39 @@ struct gr_optim {
     gr__memory     *memories; /* of the model's parameters, in its order */
     size_t          count;
 };
+
+/* ---- schedule.c: plain data; the state is all that changes ------------------------------------------------------------------------------ */
+
+/* A schedule's rate, and the momentum if it moves that, at its own count t >= 0. */
+typedef struct gr__curve {
+    const char *name;
+    double (*lr)(const gr_schedule *s, int64_t t);
+    double (*momentum)(const gr_schedule *s, int64_t t);
+} gr__curve;
+
+typedef struct gr__schedule_state {
+    int64_t count;
+    double  lr0;          /* the rate that it began with */
+    double  lr, best;     /* of plateau, as the next two */
+    int64_t bad, cooling; /* reports in a row that were not better; reports that will not be counted */
+} gr__schedule_state;
+
+struct gr_schedule {
+    const gr__curve   *curve;
+    gr_optim          *optim;
+    gr__schedule_state state;
+    int64_t            warmup;
+    double             warmup_from, max_lr; /* max_lr: of one_cycle */
+    union {                                 /* with their defaults filled in */
+        gr_step_lr_options        step;
+        gr_multistep_lr_options   multistep;
+        gr_exponential_lr_options exponential;
+        gr_cosine_lr_options      cosine;
+        gr_one_cycle_lr_options   one_cycle;
+        gr_plateau_lr_options     plateau;
+    } o;
+};
+
+void gr__schedule_apply(gr_schedule *s); /* sets the optimiser's rate, and momentum, to what the state says */
 
 #endif

@@ -56,10 +56,10 @@ static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
         from(m->p, begin), u->g + begin, from(m->moment[0], begin), from(m->moment[1], begin), from(m->moment[2], begin), &r, end - begin);
 }
 
-static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update };
-static const gr__rule adam_rule = { "adam", { "exp_avg", "exp_avg_sq" }, adam_update };
-static const gr__rule adamw_rule = { "adamw", { "exp_avg", "exp_avg_sq" }, adam_update };
-static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buffer", "grad_avg" }, rmsprop_update };
+static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update, .beta1 = false };
+static const gr__rule adam_rule = { "adam", { "exp_avg", "exp_avg_sq" }, adam_update, .beta1 = true };
+static const gr__rule adamw_rule = { "adamw", { "exp_avg", "exp_avg_sq" }, adam_update, .beta1 = true };
+static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buffer", "grad_avg" }, rmsprop_update, .beta1 = false };
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------ */
 
