@@ -249,6 +249,78 @@ START_TEST(misuse_of_a_group_is_said)
 }
 END_TEST
 
+/* ---- clipping ------------------------------------------------------------------------------------------------------------------------ */
+
+static const gr_real grads[6] = { (gr_real)0.5, -1, 2, (gr_real)0.25, -3, (gr_real)0.125 };
+
+/* Gradients on fc1 alone: the others are frozen, and have none. */
+static void give_grads(gr_model *m)
+{
+    GR_STEP;
+    gr_model_freeze(m, "body.fc2");
+    gr_clear_grad(gr_model_get(m, "body.fc1.weight"));
+    gr_clear_grad(gr_model_get(m, "body.fc1.bias"));
+    ck_assert(gr_backward(gr_sum(layers(m, gr_ones(gr_shape(1, 2))))));
+    put(m, "body.fc1.weight", 4, grads, true);
+    put(m, "body.fc1.bias", 2, grads + 4, true);
+}
+
+static void grads_are(gr_model *m, const double *expected)
+{
+    nothing_failed();
+    for (int i = 0; i < 6; i++)
+        close_to((double)gr_data(gr_grad_of(gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias")))[i % 4], expected[i]);
+}
+
+START_TEST(clipping_is_pytorchs)
+{
+    static const struct {
+        double most, grad[6];
+    } c[] = {
+        { 1.5, { 0.19813740366056, -0.39627480732112, 0.792549614642239, 0.0990687018302799, -1.18882442196336, 0.0495343509151399 } },
+        { 0, { 0, 0, 0, 0, 0, 0 } },
+        { 3.8, { 0.5, -1, 2, 0.25, -3, 0.125 } },
+        { 3.7, { 0.488738929029381, -0.977477858058762, 1.95495571611752, 0.24436946451469, -2.93243357417628, 0.122184732257345 } },
+    };
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2));
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        give_grads(m);
+        close_to(gr_clip_grad_norm(m, c[i].most), 3.78525098243168);
+        grads_are(m, c[i].grad);
+    }
+    give_grads(m);
+    ck_assert(gr_clip_grad_value(m, 0.5));
+    grads_are(m, (const double[]){ 0.5, -0.5, 0.5, 0.25, -0.5, 0.125 });
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(what_cannot_be_clipped_stays_and_stops_the_step)
+{
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2));
+    gr_optim *o = gr_sgd(m);
+    FAILS(!isnan(gr_clip_grad_norm(NULL, 1)), GR_ERR_ARGUMENT, "clip_grad_norm: the model is NULL");
+    FAILS(!isnan(gr_clip_grad_norm(m, -1)), GR_ERR_ARGUMENT, "clip_grad_norm: at most -1: 0 or more wanted");
+    FAILS(!isnan(gr_clip_grad_norm(m, 1)), GR_ERR_GRAPH, "clip_grad_norm: no parameter has a gradient; gr_backward comes first");
+    FAILS(gr_clip_grad_value(m, NAN), GR_ERR_ARGUMENT, "clip_grad_value: at most nan: 0 or more wanted");
+    FAILS(gr_clip_grad_value(m, 1), GR_ERR_GRAPH, "clip_grad_value: no parameter has a gradient; gr_backward comes first");
+    for (int bad = 0; bad < 2; bad++) {
+        give_grads(m);
+        gr_data_mut(gr_grad_of(gr_model_get(m, "body.fc1.bias")))[1] = bad ? -(gr_real)INFINITY : (gr_real)NAN;
+        ck_assert(isnan(gr_clip_grad_norm(m, 1)));
+        ck_assert(!gr_optim_step(o));
+        failed_with(GR_ERR_NUMBER, bad ? "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm inf"
+                                       : "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm nan");
+        ck_assert(gr_data(gr_grad_of(gr_model_get(m, "body.fc1.weight")))[2] == 2);
+    }
+    give_grads(m);
+    FAILS(gr_add(NULL, NULL) || !isnan(gr_clip_grad_norm(m, 1)) || gr_clip_grad_value(m, 1), GR_ERR_ARGUMENT, "add: input 1 is NULL");
+    grads_are(m, (const double[]){ 0.5, -1, 2, 0.25, -3, 0.125 });
+    gr_optim_free(o);
+    gr_model_free(m);
+}
+END_TEST
+
 /* ---- schedules: rates from 0.4 ------------------------------------------------------------------------------------------------------ */
 
 static void rates(gr_optim *o, gr_schedule *s, int n, const double *expected, bool momentum)
@@ -458,6 +530,9 @@ int main(void)
     tcase_add_test(c, groups_have_rates_and_decays_of_their_own);
     tcase_add_test(c, frozen_parameters_keep_out_of_groups_way);
     tcase_add_test(c, misuse_of_a_group_is_said);
+    c = cases(s, "clipping");
+    tcase_add_test(c, clipping_is_pytorchs);
+    tcase_add_test(c, what_cannot_be_clipped_stays_and_stops_the_step);
     c = cases(s, "schedules");
     tcase_add_test(c, rates_are_pytorchs);
     tcase_add_test(c, one_cycle_is_pytorchs);

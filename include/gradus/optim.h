@@ -1,5 +1,5 @@
-/* optim.h: what trains a model: optimisers, their groups of parameters, and schedules of the learning rate. Definitions and defaults
-   are PyTorch's.
+/* optim.h: what trains a model: optimisers, clipping, groups of parameters, and schedules of the learning rate. Definitions and
+   defaults are PyTorch's.
 
    A step of training is gr_minimize(optim, loss), or its parts with what belongs between them. */
 #ifndef GRADUS_OPTIM_H
@@ -112,6 +112,21 @@ GR_API double gr_optim_lr(const gr_optim *o);
 GR_API bool gr_optim_set_lr(gr_optim *o, double lr);
 /** The momentum in use: of gr_sgd and gr_rmsprop, or beta1 of gr_adam and gr_adamw; NaN for NULL. */
 GR_API double gr_optim_momentum(const gr_optim *o);
+
+/* ---- clipping -------------------------------------------------------------------------------------------------------------------------- */
+/* Between backward and step, where gr_minimize leaves no room:
+       gr_backward(loss);
+       gr_clip_grad_norm(net, 1);
+       gr_optim_step(optim);
+       gr_zero_grad(optim); */
+
+/** Scales the gradients of all parameters by max_norm / (norm + 1e-6) if that is under 1, norm being that of all of them as one vector.
+ *  Returns the norm that there was, summed in double. Errors: NULL, a negative number, no parameter has a gradient, a failure is pending, a norm
+ *  that is not finite (as a pending failure, it also keeps gr_optim_step from stepping); then NaN, and nothing has changed.
+ *  Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013, algorithm 1. */
+GR_API double gr_clip_grad_norm(gr_model *m, double max_norm);
+/** Brings every element of the gradients into [-max_value, max_value]; NaN stays. Errors: as gr_clip_grad_norm, but for those of the norm. */
+GR_API bool gr_clip_grad_value(gr_model *m, double max_value);
 
 /* ---- groups of parameters ---------------------------------------------------------------------------------------------------------- */
 
