@@ -117,6 +117,18 @@ static bool do_data(scene *s)
     return good;
 }
 
+static bool do_ahead(scene *s)
+{
+    gr_dataset *d = gr_digits(20, 1);
+    gr_loader  *l = d ? gr_loader_open(d, 8, .seed = 1, .prefetch = true) : NULL; /* the last batch has tensors of its own */
+    gr_batch    b = { 0 };
+    bool        good = l && gr_next_batch(l, &b) && gr_next_batch(l, &b);
+    (void)s;
+    gr_loader_free(l);
+    gr_dataset_free(d);
+    return good;
+}
+
 static bool do_idx(scene *s)
 {
     gr_idx *idx = gr_idx_read(s->path);
@@ -212,6 +224,8 @@ START_TEST(every_allocation_of_a_build) { every_n("build", NULL, do_build, 80); 
 END_TEST
 START_TEST(every_allocation_of_a_batch) { every_n("data", NULL, do_data, 5); }
 END_TEST
+START_TEST(every_allocation_of_a_batch_ahead) { every_n("ahead", NULL, do_ahead, 10); }
+END_TEST
 START_TEST(every_allocation_of_an_idx_file) { every_n("idx", write_idx_gz, do_idx, 3); }
 END_TEST
 START_TEST(every_allocation_of_a_picture_out) { every_n("picture_save", NULL, do_picture_save, 6); }
@@ -225,13 +239,19 @@ END_TEST
 static int loop_allocations(void)
 {
     setenv("GRADUS_MEMORY", "recycle", 1);
-    scene     s = set_up();
-    gr_optim *adam = gr_adam(s.net);
-    for (int step = 0; step < 2; step++) lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
+    scene      s = set_up();
+    gr_optim  *adam = gr_adam(s.net);
+    gr_loader *loader = gr_loader_open(gr_digits(20, 1), 4, .augment = { .crop_padding = 2, .rotation = 5 }, .prefetch = true);
+    gr_batch   b;
+    for (int step = 0; step < 2; step++) {
+        lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
+        gr_next_batch(loader, &b);
+    }
     lenet_step(s.net, s.o, s.images, s.labels);
     allocations = 0;
     size_t live = gr_memory().live;
-    for (int step = 0; step < 200; step++) lenet_step(s.net, step % 2 ? adam : s.o, s.images, s.labels);
+    for (int step = 0; step < 200; step++)
+        if (gr_next_batch(loader, &b)) lenet_step(s.net, step % 2 ? adam : s.o, b.images, b.labels);
     return allocations == 0 && gr_memory().live == live && !gr_error() ? SURVIVED : 1;
 }
 
@@ -259,6 +279,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_load);
     tcase_add_test(c, every_allocation_of_a_build);
     tcase_add_test(c, every_allocation_of_a_batch);
+    tcase_add_test(c, every_allocation_of_a_batch_ahead);
     tcase_add_test(c, every_allocation_of_an_idx_file);
     tcase_add_test(c, every_allocation_of_a_picture_out);
     tcase_add_test(c, every_allocation_of_a_picture_in);

@@ -1,9 +1,13 @@
-/* test_loader.c: batches: their order, their numbers, how images are changed at random, and the place in them. */
+/* test_loader.c: batches: their order, their numbers, how images are changed at random, the place in them, and the thread that is one
+   batch ahead. */
 #include "support.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "data/data.h"
 #include "gradus.h"
@@ -369,7 +373,7 @@ END_TEST
 /* Against torch.nn.functional.grid_sample in double, align_corners on. */
 START_TEST(turned_and_shifted_images)
 {
-    const gr__planes    p = { 2, 4, 5 }, square = { 1, 3, 3 };
+    const gr__planes    p = { .c = 2, .h = 4, .w = 5 }, square = { .c = 1, .h = 3, .w = 3 };
     const gr_augment    zeros = { 0 }, mirror = { .reflect = true }, light = { .fill = 200 };
     const unsigned char one[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, left[9] = { 3, 6, 9, 2, 5, 8, 1, 4, 7 },
                         moved[9] = { 0, 0, 0, 0, 1, 2, 0, 4, 5 };
@@ -624,6 +628,207 @@ START_TEST(places_that_cannot_be)
 }
 END_TEST
 
+/* ---- a batch ahead ---- */
+
+/* What is read in so many calls, and whether each call gave a batch. */
+static uint64_t hash_of(gr_loader *l, int calls)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    gr_batch b;
+    for (int k = 0; k < calls; k++) {
+        bool more = gr_next_batch(l, &b);
+        nothing_failed();
+        hash = (hash ^ (uint64_t)(more ? b.count : 0)) * 0x100000001b3u;
+        for (int64_t i = 0; more && i < gr_count(b.images); i++)
+            hash = (hash ^ (uint64_t)((double)gr_data(b.images)[i] * 1e6 + 1e9)) * 0x100000001b3u;
+        for (int64_t i = 0; more && i < b.count; i++) hash = (hash ^ (uint64_t)gr_ints(b.labels)[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+START_TEST(the_same_batches_are_prepared_ahead)
+{
+    gr_dataset *d = two_hundred();
+    uint64_t    first[2], later[2], partial[2];
+    for (int k = 0; k < 2; k++) { /* 5 batches an epoch, the last one partial */
+        gr_loader *l = gr_loader_open(d, 45, .seed = 4, .channel_mean = { 0.5, 0.4, 0.3 }, .augment = everything, .prefetch = k);
+        gr_loader *dropped = gr_loader_open(d, 45, .drop_last = true, .prefetch = k), *one = gr_loader_open(d, 300, .prefetch = k);
+        gr_batch   b;
+        first[k] = hash_of(l, 20);
+        ck_assert_int_eq(gr_loader_epoch(l), 3);
+        ck_assert(gr_loader_seek(l, 1, 4) && gr_loader_seek(l, 7, 3));
+        later[k] = hash_of(l, 4);
+        ck_assert(gr_loader_epoch(l) == 8 && gr_loader_batch_index(l) == 1);
+        partial[k] = hash_of(dropped, 7) ^ hash_of(one, 5);
+        ck_assert(gr_loader_seek(one, 2, 1) && !gr_next_batch(one, &b) && gr_loader_epoch(one) == 3);
+        gr_loader_free(l);
+        gr_loader_free(dropped);
+        gr_loader_free(one);
+    }
+    ck_assert(first[0] == first[1] && later[0] == later[1] && partial[0] == partial[1]);
+    ck_assert(first[0] != later[0]);
+    gr_dataset_free(d);
+}
+END_TEST
+
+START_TEST(a_loader_ahead_has_two_pairs_of_tensors)
+{
+    gr_dataset *d = ten();
+    size_t      live = gr_memory().live;
+    gr_loader  *l = gr_loader_open(d, 4, .prefetch = true);
+    gr_tensor  *w = gr_param(gr_ones(gr_shape(1)));
+    gr_batch    b, c;
+    ck_assert(gr_next_batch(l, &b) && gr_next_batch(l, &c));
+    ck_assert_ptr_ne(b.images, c.images);
+    {
+        GR_STEP;
+        gr_tensor *loss = gr_sum(gr_mul(c.images, w));
+        ck_assert(gr_loader_seek(l, 0, 0) && gr_next_batch(l, &b));
+        ck_assert(!gr_backward(loss));
+        ck_assert_int_eq(gr_error_code(), GR_ERR_GRAPH);
+        gr_clear_error();
+        loss = gr_sum(gr_mul(b.images, w));
+        ck_assert(gr_backward(loss));
+    }
+    size_t calls = gr_memory().system_calls, now = gr_memory().live;
+    for (int k = 0; k < 50; k++) gr_next_batch(l, &b);
+    nothing_failed();
+    ck_assert_uint_eq(gr_memory().system_calls, calls);
+    ck_assert_uint_eq(gr_memory().live, now);
+    gr_loader_free(l);
+    gr_free(w);
+    ck_assert_uint_eq(gr_memory().live, live);
+    gr_dataset_free(d);
+}
+END_TEST
+
+START_TEST(a_loader_ahead_is_freed_at_any_moment)
+{
+    gr_dataset *d = two_hundred();
+    gr_batch    b;
+    for (int k = 0; k < 60; k++) {
+        gr_loader *l = gr_loader_open(d, 45, .augment = everything, .prefetch = true);
+        for (int i = 0; i < k % 7; i++) gr_next_batch(l, &b);
+        if (k % 3 == 0) gr_loader_seek(l, 5, 1);
+        gr_loader_free(l);
+    }
+    nothing_failed();
+    gr_dataset_free(d);
+}
+END_TEST
+
+/* A child has not got the thread; one that exits leaves it where it is. */
+START_TEST(a_loader_ahead_after_a_fork)
+{
+    gr_dataset *d = two_hundred();
+    gr_loader  *l = gr_loader_open(d, 45, .seed = 1, .augment = everything, .prefetch = true);
+    gr_loader  *plain = gr_loader_open(d, 45, .seed = 1, .augment = everything);
+    gr_batch    b;
+    ck_assert(gr_next_batch(l, &b) && gr_loader_seek(plain, 0, 1));
+    uint64_t expected = hash_of(plain, 12);
+    for (int k = 0; k < 3; k++) {
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            if (k == 0) exit(0);
+            bool same = k == 1 || hash_of(l, 12) == expected;
+            gr_loader_free(l);
+            exit(same ? 0 : 1);
+        }
+        int status = -1;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    ck_assert(hash_of(l, 12) == expected);
+    gr_loader_free(l);
+    gr_loader_free(plain);
+    gr_dataset_free(d);
+}
+END_TEST
+
+/* ---- changes of the caller's ---- */
+
+typedef struct own {
+    int      refuse, calls;
+    bool     by_library;
+    double   numbers;
+    gr_shape shape;
+} own;
+
+/* 255 minus the byte; refuses the image that begins with a certain byte. */
+static bool negative(unsigned char *image, gr_shape shape, gr_rng *rng, void *arg)
+{
+    own *o = arg;
+    o->calls++;
+    o->shape = shape;
+    o->numbers += gr_rng_uniform(rng);
+    if (image[0] == o->refuse && o->by_library) return gr_item(NULL) == 0;
+    if (image[0] == o->refuse) return false;
+    for (int k = 0; k < SIZE; k++) image[k] = (unsigned char)(255 - image[k]);
+    return true;
+}
+
+START_TEST(a_change_of_the_callers)
+{
+    gr_dataset *d = ten();
+    double      numbers[4];
+    for (int k = 0; k < 4; k++) { /* ahead or not, in order or not */
+        own        o = { .refuse = -1 };
+        gr_loader *l = gr_loader_open(d, 10, .in_order = k / 2, .augment = { .change = negative, .arg = &o }, .prefetch = k % 2);
+        gr_batch   b;
+        ck_assert(gr_next_batch(l, &b));
+        for (int i = 0; i < COUNT * SIZE; i++)
+            ck_assert_int_eq(
+                byte_of(&b, i), 255 - gr_dataset_image(d, k / 2 ? i / SIZE : (int)(255 - byte_of(&b, i / SIZE * SIZE)) / 20)[i % SIZE]);
+        ck_assert(!gr_next_batch(l, &b));
+        gr_loader_free(l); /* the thread has ended, also one that was at the second epoch */
+        ck_assert_int_eq(o.calls % 10, 0);
+        ck_assert(same_shape(o.shape, gr_shape(1, 2, 3)));
+        ck_assert(k % 2 || o.calls == 10);
+        numbers[k] = o.numbers;
+    }
+    ck_assert(fabs(numbers[0] - numbers[2]) < 1e-9); /* the image's, not its place's */
+    gr_dataset_free(d);
+}
+END_TEST
+
+static int       told;
+static pthread_t told_in;
+
+static void tell(const char *message)
+{
+    (void)message;
+    told++;
+    told_in = pthread_self();
+}
+
+START_TEST(a_failed_change_is_the_callers_failure)
+{
+    gr_dataset *d = ten();
+    gr_on_error(tell);
+    for (int k = 0; k < 4; k++) {
+        own        o = { .refuse = 100, .by_library = k / 2 }; /* image 5, in the second batch */
+        gr_loader *l = gr_loader_open(d, 4, .in_order = true, .augment = { .change = negative, .arg = &o }, .prefetch = k % 2);
+        gr_batch   b;
+        told = 0;
+        ck_assert(gr_next_batch(l, &b));
+        for (int again = 0; again < 2; again++) {
+            nothing_failed();
+            FAILS(gr_next_batch(l, &b), GR_ERR_ARGUMENT, k / 2 ? "item: the tensor is NULL" : "next_batch: .change refuses image 5");
+            ck_assert_int_eq(told, again + 1);
+            ck_assert(pthread_equal(told_in, pthread_self()));
+            ck_assert_int_eq(gr_loader_batch_index(l), 1);
+        }
+        ck_assert(gr_loader_seek(l, 0, 2)); /* what was asked for in vain is forgotten */
+        ck_assert(gr_next_batch(l, &b) && byte_of(&b, 0) == 255 - 160);
+        nothing_failed();
+        gr_loader_free(l);
+    }
+    gr_on_error(NULL);
+    gr_dataset_free(d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("loader");
@@ -650,5 +855,12 @@ int main(void)
     c = cases(s, "the place");
     tcase_add_test(c, a_loader_goes_on_from_any_place);
     tcase_add_test(c, places_that_cannot_be);
+    c = cases(s, "a batch ahead");
+    tcase_add_test(c, the_same_batches_are_prepared_ahead);
+    tcase_add_test(c, a_loader_ahead_has_two_pairs_of_tensors);
+    tcase_add_test(c, a_loader_ahead_is_freed_at_any_moment);
+    tcase_add_test(c, a_loader_ahead_after_a_fork);
+    tcase_add_test(c, a_change_of_the_callers);
+    tcase_add_test(c, a_failed_change_is_the_callers_failure);
     return run(s);
 }

@@ -1,5 +1,5 @@
 /* test_threads.c: two threads train two models, each as if alone; two threads share one model for inference; the number of threads inside
-   an operation does not show in its result. With the thread sanitizer, it is the test of our own locking. */
+   an operation does not show in its result, nor does a loader's thread in its batches. With the thread sanitizer, it is the test of our own locking. */
 #include <check.h>
 #include <pthread.h>
 #include <string.h>
@@ -103,6 +103,81 @@ START_TEST(threads_do_not_show_in_the_bits)
 }
 END_TEST
 
+/* Trains on what a loader gives, with a thread that is one batch ahead or without, goes back once, and stops in the middle of an epoch. */
+typedef struct course {
+    const gr_dataset *digits;
+    uint64_t          seed, result;
+    bool              prefetch;
+    int               failed;
+} course;
+
+static void *take_course(void *arg)
+{
+    course    *c = arg;
+    gr_augment change = { .rotation = 10, .crop_padding = 2, .flip = true, .erase = 0.5 };
+    gr_loader *l = gr_loader_open(c->digits, 16, .seed = c->seed, .augment = change, .prefetch = c->prefetch);
+    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = c->seed);
+    gr_optim  *o = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
+    gr_batch   b;
+    for (int call = 0; call < 14; call++) {
+        if (call == 8) gr_loader_seek(l, 0, 2);
+        if (gr_next_batch(l, &b)) lenet_step(net, o, b.images, b.labels);
+    }
+    c->result = fingerprint(net);
+    c->failed = gr_error() != NULL;
+    gr_loader_free(l);
+    gr_optim_free(o);
+    gr_model_free(net);
+    return NULL;
+}
+
+START_TEST(loaders_that_are_ahead_give_the_same)
+{
+    gr_dataset *digits = gr_digits(90, 1);
+    course      plain[2] = { { .digits = digits, .seed = 1 }, { .digits = digits, .seed = 2 } }, ahead[2];
+    pthread_t   t[2];
+    for (int i = 0; i < 2; i++) {
+        take_course(&plain[i]);
+        ahead[i] = plain[i];
+        ahead[i].prefetch = true;
+    }
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, take_course, &ahead[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(t[i], NULL);
+        ck_assert_int_eq(plain[i].failed, 0);
+        ck_assert_int_eq(ahead[i].failed, 0);
+        ck_assert(plain[i].result == ahead[i].result);
+    }
+    ck_assert(plain[0].result != plain[1].result);
+    gr_dataset_free(digits);
+}
+END_TEST
+
+static bool refuse_third(unsigned char *image, gr_shape shape, gr_rng *rng, void *arg)
+{
+    int *calls = arg;
+    (void)image, (void)shape, (void)rng;
+    return ++*calls % 3 != 0;
+}
+
+START_TEST(a_failure_ahead_is_the_callers)
+{
+    gr_dataset *digits = gr_digits(20, 1);
+    int         calls = 0, failures = 0;
+    gr_loader  *l = gr_loader_open(digits, 2, .augment = { .change = refuse_third, .arg = &calls }, .prefetch = true);
+    gr_batch    b;
+    for (int call = 0; call < 30; call++) {
+        gr_next_batch(l, &b);
+        failures += gr_error() != NULL;
+        gr_clear_error();
+    }
+    gr_loader_free(l);
+    ck_assert_int_ge(failures, 10);
+    ck_assert_int_ge(calls, 40);
+    gr_dataset_free(digits);
+}
+END_TEST
+
 static void *fail_here(void *arg)
 {
     (void)arg;
@@ -151,6 +226,8 @@ int main(void)
     tcase_add_test(c, two_models_train_as_each_alone);
     tcase_add_test(c, two_threads_share_a_model_for_inference);
     tcase_add_test(c, threads_do_not_show_in_the_bits);
+    tcase_add_test(c, loaders_that_are_ahead_give_the_same);
+    tcase_add_test(c, a_failure_ahead_is_the_callers);
     tcase_add_test(c, errors_and_steps_belong_to_a_thread);
     tcase_add_test(c, a_thread_that_ends_leaves_nothing_live);
     suite_add_tcase(s, c);

@@ -53,20 +53,26 @@ typedef struct gr_batch {
     int64_t    count;
 } gr_batch;
 
-/** How a loader changes images at random; the fields that are set, and no others, in this order: turned and shifted at once, cropped,
- *  flipped, erased. All of it happens to the bytes, before they are normalised. What happens to an image depends on seed, epoch and the
- *  image's number alone. What lies outside an image, and what is erased, has the byte .fill.
- *  Sources: RandomErasing of torchvision; Zhong et al., Random Erasing Data Augmentation, AAAI 2020. */
+/** A change of the caller's own to one image: its bytes, one behind the other, in place, with random numbers that are this image's alone.
+ *  false is a failure. It is called for one image after another, from one thread at a time. */
+typedef bool gr_change(unsigned char *image, gr_shape shape, gr_rng *rng, void *arg);
+
+/** How a loader changes images at random: only as the fields say that are set, and in this order: turned and shifted at once, cropped, flipped,
+ *  erased, and changed by the caller. All of it happens to the bytes, before they are normalised. What becomes of an image depends on
+ *  seed, epoch and the image's number alone; setting one field more leaves what the others do as it was. What lies outside an image, and what is
+ *  erased, has the byte .fill. Sources: Zhong et al., Random Erasing Data Augmentation, AAAI 2020; crop and rectangle as in torchvision. */
 typedef struct gr_augment {
-    double  rotation GR__OR(0);         /* turned about its centre by up to so many degrees either way, up to 180, bilinear */
-    double  shift GR__OR(0);            /* shifted by up to so many pixels, and parts of pixels, each way, bilinear */
-    int64_t crop_padding GR__OR(0);     /* padded by so many pixels on all sides, then a crop of the old size, anywhere */
-    bool    flip GR__OR(false);         /* left becomes right, or not */
-    double  erase GR__OR(0);            /* the probability that a rectangle is erased */
-    double  erase_scale[2] GR__OR({});  /* its part of the area, from and to: {0.02, 0.33} */
-    double  erase_ratio[2] GR__OR({});  /* its height by its width: {0.3, 3.3} */
-    int     fill GR__OR(0);             /* 0 to 255 */
-    bool    reflect GR__OR(false);      /* outside is the image mirrored at its first and last pixels, instead of .fill */
+    double     rotation GR__OR(0);        /* turned about its centre by up to so many degrees either way, at most 180; bilinear */
+    double     shift GR__OR(0);           /* shifted by up to so many pixels, and parts of pixels, each way; bilinear */
+    int64_t    crop_padding GR__OR(0);    /* padded by so many pixels on each side, and a part of the old size taken, anywhere */
+    bool       flip GR__OR(false);        /* left and right exchanged, in one of two cases */
+    double     erase GR__OR(0);           /* the probability that a rectangle is erased */
+    double     erase_scale[2] GR__OR({}); /* its part of the area, from and to: {0.02, 0.33} */
+    double     erase_ratio[2] GR__OR({}); /* its height by its width: {0.3, 3.3} */
+    int        fill GR__OR(0);            /* 0 to 255 */
+    bool       reflect GR__OR(false);     /* what lies outside is the image, mirrored at its first and last pixels, instead of .fill */
+    gr_change *change GR__OR(nullptr);    /* the caller's change */
+    void      *arg GR__OR(nullptr);       /* which gets this */
 } gr_augment;
 
 /** Options of gr_loader_open. */
@@ -81,23 +87,24 @@ typedef struct gr_loader_options {
     double   channel_mean[4] GR__OR({}); /* instead of .mean, of each channel: {0.49, 0.48, 0.45} */
     double   channel_std[4] GR__OR({});  /* instead of .std: 1 for all */
     gr_augment augment GR__OR({});       /* {.crop_padding = 4, .flip = true}: none */
+    bool     prefetch GR__OR(false);     /* a thread of its own prepares the next batch while this one is used */
 } gr_loader_options;
 
-/** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std, .channel_mean, .channel_std, .augment): a loader of batches of
- *  that many images, whose numbers are (byte / 255 - mean) / std, with one mean and std or with those of each channel. Each epoch takes
- *  every image once, in an order that depends on seed and epoch alone, each changed as .augment says. Shape: .channel_mean and
- *  .channel_std want images (C, H, W), C up to 4; .augment (..., H, W). Defaults: shuffled from seed 0, the partial last batch included,
- *  mean 0, std 1 (numbers from 0 to 1), nothing changed. Errors: NULL, a batch under 1, .drop_last with a batch larger than the set,
- *  a std under 0, means or stds of other channels than there are, a change that cannot be, no memory.
- *  Lifetime: until gr_loader_free; data must live as long. */
+/** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std, .channel_mean, .channel_std, .augment, .prefetch): a loader of
+ *  batches of that many images, whose numbers are (byte / 255 - mean) / std, with one mean and std or with those of each channel. Each
+ *  epoch takes every image once, in an order that depends on seed and epoch alone, each changed as .augment says; .prefetch changes
+ *  nothing but how long it takes. Shape: .channel_mean and .channel_std want images (C, H, W), C up to 4; .augment (..., H, W).
+ *  Defaults: shuffled from seed 0, the partial last batch included, mean 0, std 1 (numbers from 0 to 1), no image changed. Errors: NULL,
+ *  a batch under 1, .drop_last with a batch larger than the set, a std under 0, means or stds of other channels than there are, a change
+ *  that cannot be, no memory. Lifetime: until gr_loader_free; data must live as long. */
 #define gr_loader_open(data, ...) gr_loader_open_((data), GR__LITERAL(gr_loader_options) { .batch = __VA_ARGS__ })
 /** gr_loader_open as a function, for callers without macros. */
 GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
 
 /** Fills batch with the next images and labels. False at the end of the epoch (the call after that begins the next one), and on failure,
- *  with the error set; a failure that is pending already ends the loop too, so that no loop runs on after one. Errors: NULL.
- *  Lifetime: the tensors are the loader's, until gr_loader_free (never gr_free them); the next call writes over them, and backward
- *  through a graph over the old numbers is refused. */
+ *  with the error set; a failure that is pending already ends the loop too, so that no loop runs on after one. Errors: NULL; a .change
+ *  that fails, also in the thread of .prefetch: the next call tries the same batch again. Lifetime: the tensors are the loader's, until
+ *  gr_loader_free (never gr_free them); the next call writes over them, and backward through a graph over the old numbers is refused. */
 GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
 
 /** Goes to a place: what comes next is batch number batch, counted from 0, of that epoch, and all that comes after it, just as if every batch

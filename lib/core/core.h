@@ -21,6 +21,14 @@ bool gr__fail(gr_code code, const char *format, ...) __attribute__((format(print
 bool gr__fail_memory(const char *what, size_t bytes);
 bool gr__failed(void);
 
+/* A failure on its way to another thread, which hears of it when gr__fail makes it pending there. */
+typedef struct gr__failure {
+    gr_code code;
+    char    message[640];
+} gr__failure;
+void        gr__fail_for_another(bool on); /* while on, what fails in this thread is not told to gr_on_error's function */
+gr__failure gr__take_failure(void);        /* the pending one, no longer pending; GR_OK: there is none */
+
 typedef struct gr__text {
     char s[8 * 21 + 4];
 } gr__text;

@@ -3,10 +3,8 @@
    Invariant: message is the text of the failure that came first; later ones, which are its consequences, leave it alone. */
 #include "core/core.h"
 
-static _Thread_local struct {
-    gr_code code;
-    char    message[640];
-} pending;
+static _Thread_local gr__failure pending;
+static _Thread_local bool        for_another;
 
 static _Atomic(void (*)(const char *)) handler;
 
@@ -29,8 +27,17 @@ bool gr__fail(gr_code code, const char *format, ...)
     va_end(ap);
     pending.code = code;
     void (*fn)(const char *) = atomic_load(&handler);
-    if (fn) fn(pending.message);
+    if (fn && !for_another) fn(pending.message);
     return false;
+}
+
+void gr__fail_for_another(bool on) { for_another = on; }
+
+gr__failure gr__take_failure(void)
+{
+    gr__failure taken = pending;
+    pending.code = GR_OK;
+    return taken;
 }
 
 bool gr__fail_memory(const char *what, size_t bytes)

@@ -22,14 +22,14 @@ static bool check_range(const char *name, const double *v, double most, const ch
 
 bool gr__augment_asked(const gr_augment *a)
 {
-    return a->crop_padding != 0 || a->flip || a->shift != 0 || a->rotation != 0 || a->erase != 0;
+    return a->crop_padding != 0 || a->flip || a->shift != 0 || a->rotation != 0 || a->erase != 0 || a->change;
 }
 
 bool gr__augment_check(gr_augment *a, const gr_shape *image, gr__planes *p, const char *what)
 {
     int rank = image->rank;
     if (rank < 2) return gr__fail(GR_ERR_ARGUMENT, "%s: .augment wants images (C,H,W), these are %s", what, gr__shape_text(image).s);
-    *p = (gr__planes){ .h = image->dim[rank - 2], .w = image->dim[rank - 1] };
+    *p = (gr__planes){ .h = image->dim[rank - 2], .w = image->dim[rank - 1], .shape = *image };
     p->c = gr__count(image) / (p->h * p->w);
     if (a->erase_scale[0] == 0 && a->erase_scale[1] == 0) memcpy(a->erase_scale, (double[]){ 0.02, 0.33 }, sizeof a->erase_scale);
     if (a->erase_ratio[0] == 0 && a->erase_ratio[1] == 0) memcpy(a->erase_ratio, (double[]){ 0.3, 3.3 }, sizeof a->erase_ratio);
@@ -42,7 +42,7 @@ bool gr__augment_check(gr_augment *a, const gr_shape *image, gr__planes *p, cons
 
 /* ---- chance ---- */
 
-typedef enum use { TURN, CROP, FLIP, ERASE } use;
+typedef enum use { TURN, CROP, FLIP, ERASE, CALLERS } use;
 
 static gr_rng numbers_for(gr_rng of_image, use u)
 {
@@ -162,9 +162,9 @@ static void erase(const gr_augment *a, const gr__planes *p, gr_rng rng, unsigned
 
 /* ---- all of it ---- */
 
-void gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const unsigned char *x, unsigned char *turned, unsigned char *y)
+bool gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const unsigned char *x, unsigned char *turned, unsigned char *y)
 {
-    gr_rng turns = numbers_for(rng, TURN), crops = numbers_for(rng, CROP), flips = numbers_for(rng, FLIP);
+    gr_rng turns = numbers_for(rng, TURN), crops = numbers_for(rng, CROP), flips = numbers_for(rng, FLIP), rest = numbers_for(rng, CALLERS);
     if (a->rotation > 0 || a->shift > 0) {
         double degrees = between(&turns, -a->rotation, a->rotation);
         double down = between(&turns, -a->shift, a->shift), right = between(&turns, -a->shift, a->shift);
@@ -176,4 +176,5 @@ void gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const uns
     crop(a, p, down, right, x, y);
     if (a->flip && gr_rng_below(&flips, 2)) flip(p, y);
     if (a->erase > 0) erase(a, p, numbers_for(rng, ERASE), y);
+    return !a->change || (a->change(y, p->shape, &rest, a->arg) && !gr__failed());
 }

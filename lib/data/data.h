@@ -2,6 +2,8 @@
 #ifndef GR_DATA_H
 #define GR_DATA_H
 
+#include <pthread.h>
+
 #include "core/core.h"
 #include "gradus/data.h"
 
@@ -25,18 +27,19 @@ void gr__numbers_of(gr_real *y, const unsigned char *bytes, size_t n, const gr_r
 
 /* An image as planes of rows: c of them, of h rows of w bytes. */
 typedef struct gr__planes {
-    int64_t c, h, w;
+    int64_t  c, h, w;
+    gr_shape shape; /* the image's own */
 } gr__planes;
 
 bool   gr__augment_asked(const gr_augment *a);
 /* Checks the options for images of this shape, fills in defaults, and gives the planes. */
 bool   gr__augment_check(gr_augment *a, const gr_shape *image, gr__planes *p, const char *what);
 gr_rng gr__augment_rng(gr_rng of_epoch, int64_t image);
-/* y: x, changed by these random numbers; turned: room for an image. */
-void   gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const unsigned char *x, unsigned char *turned, unsigned char *y);
+/* y: x, changed by these random numbers; turned: room for an image. false: the caller's change failed. */
+bool   gr__augment(const gr_augment *a, const gr__planes *p, gr_rng rng, const unsigned char *x, unsigned char *turned, unsigned char *y);
 /* y: x turned counter-clockwise about its centre, then shifted. */
-void   gr__turn(const gr_augment *a, const gr__planes *p, double degrees, double down, double right, const unsigned char *x,
-      unsigned char *y);
+void   gr__turn(
+      const gr_augment *a, const gr__planes *p, double degrees, double down, double right, const unsigned char *x, unsigned char *y);
 
 enum { GR__MOST_CHANNELS = 4 }; /* with a mean and std each */
 
@@ -58,7 +61,25 @@ typedef struct gr__recipe {
 /* false: it cannot be, or there is no memory; to be emptied all the same. */
 bool gr__recipe_make(gr__recipe *r, const gr_dataset *data, const gr_loader_options *o);
 void gr__recipe_empty(gr__recipe *r);
-/* Numbers and labels of count images, from place first on in the order of that epoch. */
-void gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y);
+/* Numbers and labels of count images, from place first on in the order of that epoch; alone: without other threads' help. */
+bool gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y, bool alone);
+
+/* ---- ahead.c: a job that a thread does ahead ---- */
+
+typedef struct gr__ahead {
+    void (*work)(void *arg);
+    void           *arg;
+    gr__failure     failure; /* of the last job */
+    int             state;   /* with the lock held, if there is a thread; so is stop */
+    bool            stop, threaded;
+    pid_t           process; /* that has the thread */
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  changed;
+} gr__ahead;
+
+void               gr__ahead_begin(gr__ahead *a);  /* work(arg) */
+const gr__failure *gr__ahead_finish(gr__ahead *a); /* waits for it, and says how it ended; at once if nothing was begun */
+void               gr__ahead_end(gr__ahead *a);    /* the thread ends, after the job it is in */
 
 #endif

@@ -86,6 +86,7 @@ static gr_rng stream(const gr__recipe *r, const char *what, int64_t epoch)
 static void put_in_order(gr__recipe *r, int64_t epoch)
 {
     if (r->ordered == epoch) return;
+    r->ordered = -1; /* until it is there: a fork may come between */
     gr_rng rng = stream(r, "epoch", epoch);
     for (int64_t i = 0; i < r->data->count; i++) r->order[i] = i;
     for (int64_t i = r->data->count - 1; i > 0 && !r->in_order; i--) {
@@ -102,20 +103,32 @@ typedef struct job {
     gr_rng            rng;
     gr_real          *x;
     int32_t          *y;
+    bool             *good;
 } job;
+
+/* Image number i of the batch as it shall be: the data set's, or what has been made of it. NULL: a failure. */
+static const unsigned char *image_of(const job *j, int64_t i)
+{
+    const gr__recipe    *r = j->r;
+    const unsigned char *x = r->data->images + r->data->size * (size_t)j->order[i];
+    if (!r->changes) return x;
+    unsigned char *y = r->bytes + 2 * r->data->size * (size_t)i, *turned = y + r->data->size;
+    if (gr__augment(&r->augment, &r->planes, gr__augment_rng(j->rng, j->order[i]), x, turned, y)) return y;
+    gr__fail(GR_ERR_ARGUMENT, "next_batch: .change refuses image %lld", (long long)j->order[i]);
+    return NULL;
+}
 
 static void fill_range(const void *arg, int64_t begin, int64_t end)
 {
     const job        *j = arg;
     const gr__recipe *r = j->r;
     size_t            size = r->data->size, plane = size / (size_t)r->channels;
-    for (int64_t i = begin; i < end; i++) {
-        const unsigned char *image = r->data->images + size * (size_t)j->order[i];
+    for (int64_t i = begin; i < end && *j->good; i++) {
+        const unsigned char *image = image_of(j, i);
         gr_real             *x = j->x + size * (size_t)i;
-        if (r->changes) {
-            unsigned char *changed = r->bytes + 2 * size * (size_t)i;
-            gr__augment(&r->augment, &r->planes, gr__augment_rng(j->rng, j->order[i]), image, changed + size, changed);
-            image = changed;
+        if (!image) {
+            *j->good = false; /* only a change of the caller's can fail, and that happens in one thread */
+            return;
         }
         for (int64_t c = 0; c < r->channels; c++, x += plane, image += plane) gr__numbers_of(x, image, plane, r->table[c]);
         j->y[i] = r->data->labels[j->order[i]];
@@ -125,10 +138,15 @@ static void fill_range(const void *arg, int64_t begin, int64_t end)
 /* Bytes that are worth a thread's waking; those that are changed cost some ten times as much. */
 enum { GRAIN = 65536, GRAIN_CHANGED = 8192 };
 
-void gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y)
+bool gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y, bool alone)
 {
     put_in_order(r, epoch);
-    job     j = { r, r->order + first, stream(r, "augment epoch", epoch), x, y };
+    bool    good = true;
+    job     j = { r, r->order + first, stream(r, "augment epoch", epoch), x, y, &good };
     int64_t grain = (r->changes ? GRAIN_CHANGED : GRAIN) / (int64_t)r->data->size;
-    gr__parallel(count, grain, fill_range, &j);
+    if (alone || r->augment.change)
+        fill_range(&j, 0, count);
+    else
+        gr__parallel(count, grain, fill_range, &j);
+    return good;
 }

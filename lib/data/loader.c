@@ -1,39 +1,58 @@
-/* loader.c: batches, epoch after epoch, in tensors that are filled again and again.
+/* loader.c: batches, epoch after epoch, in tensors that are filled again and again, by the caller or by a thread that is one batch ahead.
 
-   Invariant: all memory is taken when the loader is opened; the place (epoch, next) decides what comes. */
+   Invariant: the place (epoch, next) decides what comes, whoever prepares it; all memory is taken when the loader is opened. What is
+   prepared ahead goes to the set of tensors that the caller has not got; the recipe belongs to whoever prepares. */
 #include "data/data.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct gr_loader {
-    gr__recipe recipe;
-    int64_t    batch, batches;            /* images a batch, batches an epoch */
+/* The tensors of one batch. */
+typedef struct tensors {
     gr_tensor *images, *labels;           /* of a full batch */
     gr_tensor *last_images, *last_labels; /* of a partial one: the beginning of the same storage */
-    int64_t    epoch, next;               /* next: the batch that comes now */
+} tensors;
+
+struct gr_loader {
+    gr__recipe recipe;
+    int64_t    batch, batches; /* images a batch, batches an epoch */
+    int64_t    epoch, next;    /* next: the batch that comes now */
+    tensors    set[2];
+    int        current; /* the set that the caller has; the other is for the batch that is prepared */
+    bool       prefetch;
+    gr__ahead  ahead;
+    int64_t    ahead_epoch, ahead_number; /* the batch that is prepared; -1: none */
 };
 
-/* Two tensors for batches of count images; views of images and labels if there are any already. */
-static bool make_pair(const gr_loader *l, int64_t count, gr_tensor **images, gr_tensor **labels)
+/* ---- opening and closing ---- */
+
+/* Two tensors for batches of count images; views of a full batch's if there are any already. */
+static bool make_pair(const gr_shape *image, const tensors *t, int64_t count, gr_tensor **images, gr_tensor **labels)
 {
-    const gr_shape *image = &l->recipe.data->shape;
-    gr_shape        s = { .rank = image->rank + 1, .dim = { count } };
+    gr_shape s = { .rank = image->rank + 1, .dim = { count } };
     memcpy(s.dim + 1, image->dim, sizeof s.dim[0] * (size_t)image->rank);
-    *images = l->images ? gr__view(l->images, &s, 0, "loader_open") : gr__tensor(GR_REAL, &s, "loader_open");
-    *labels = l->labels ? gr__view(l->labels, &gr_shape(count), 0, "loader_open") : gr__tensor(GR_INT32, &gr_shape(count), "loader_open");
+    *images = t->images ? gr__view(t->images, &s, 0, "loader_open") : gr__tensor(GR_REAL, &s, "loader_open");
+    *labels = t->labels ? gr__view(t->labels, &gr_shape(count), 0, "loader_open") : gr__tensor(GR_INT32, &gr_shape(count), "loader_open");
     return *images && *labels;
 }
 
-static bool make_tensors(gr_loader *l, bool drop_last)
+static bool make_tensors(const gr_loader *l, tensors *t)
 {
-    int64_t count = l->recipe.data->count, full = count / l->batch, rest = count % l->batch;
-    l->batches = full + (rest > 0 && !drop_last);
-    gr_tensor *images, *labels;
-    bool       good = make_pair(l, full ? l->batch : rest, &images, &labels);
-    l->images = images;
-    l->labels = labels;
-    return good && (rest == 0 || full == 0 || make_pair(l, rest, &l->last_images, &l->last_labels));
+    const gr_shape *image = &l->recipe.data->shape;
+    int64_t         count = l->recipe.data->count, full = count / l->batch, rest = count % l->batch;
+    gr_tensor      *images, *labels;
+    bool            good = make_pair(image, t, full ? l->batch : rest, &images, &labels);
+    t->images = images;
+    t->labels = labels;
+    return good && (rest == 0 || full == 0 || make_pair(image, t, rest, &t->last_images, &t->last_labels));
+}
+
+static void free_tensors(tensors *t)
+{
+    gr__unref(t->last_images);
+    gr__unref(t->last_labels);
+    gr__unref(t->images);
+    gr__unref(t->labels);
 }
 
 static bool check_options(const gr_dataset *data, const gr_loader_options *o)
@@ -45,6 +64,8 @@ static bool check_options(const gr_dataset *data, const gr_loader_options *o)
                (long long)o->batch);
 }
 
+static void prepare_ahead(void *arg);
+
 gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
 {
     if (!check_options(data, &o)) return NULL;
@@ -54,9 +75,74 @@ gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
         return NULL;
     }
     l->batch = o.batch;
-    if (gr__recipe_make(&l->recipe, data, &o) && make_tensors(l, o.drop_last)) return l;
+    l->batches = data->count / o.batch + (data->count % o.batch > 0 && !o.drop_last);
+    l->prefetch = o.prefetch;
+    l->ahead = (gr__ahead){ .work = prepare_ahead, .arg = l };
+    l->ahead_epoch = -1;
+    if (gr__recipe_make(&l->recipe, data, &o) && make_tensors(l, &l->set[0]) && (!o.prefetch || make_tensors(l, &l->set[1]))) return l;
     gr_loader_free(l);
     return NULL;
+}
+
+void gr_loader_free(gr_loader *l)
+{
+    if (!l) return;
+    gr__ahead_end(&l->ahead);
+    free_tensors(&l->set[0]);
+    free_tensors(&l->set[1]);
+    gr__recipe_empty(&l->recipe);
+    free(l);
+}
+
+/* ---- a batch ---- */
+
+static gr_batch batch_in(const gr_loader *l, int set, int64_t number)
+{
+    const tensors *t = &l->set[set];
+    int64_t        left = l->recipe.data->count - number * l->batch;
+    if (t->last_images && left < l->batch) return (gr_batch){ t->last_images, t->last_labels, left };
+    return (gr_batch){ t->images, t->labels, left < l->batch ? left : l->batch };
+}
+
+static bool prepare(gr_loader *l, int set, int64_t epoch, int64_t number, bool alone)
+{
+    gr_batch b = batch_in(l, set, number);
+    return gr__fill(&l->recipe, epoch, number * l->batch, b.count, gr__reals(b.images), gr__ints(b.labels), alone);
+}
+
+/* Old numbers are about to go: backward through a graph over them is refused from here on. */
+static void give_up(gr_loader *l, int set)
+{
+    gr__touch(l->set[set].images);
+    gr__touch(l->set[set].labels);
+}
+
+/* In the thread that prepares, which is not to keep the others' threads from the training. */
+static void prepare_ahead(void *arg)
+{
+    gr_loader *l = arg;
+    prepare(l, 1 - l->current, l->ahead_epoch, l->ahead_number, l->ahead.threaded);
+}
+
+static void begin_ahead(gr_loader *l, int64_t epoch, int64_t number)
+{
+    gr__ahead_finish(&l->ahead);
+    l->ahead_epoch = epoch;
+    l->ahead_number = number;
+    give_up(l, 1 - l->current);
+    gr__ahead_begin(&l->ahead);
+}
+
+static bool take_prepared(gr_loader *l)
+{
+    if (l->ahead_epoch != l->epoch || l->ahead_number != l->next) begin_ahead(l, l->epoch, l->next);
+    const gr__failure *f = gr__ahead_finish(&l->ahead);
+    l->ahead_epoch = -1;
+    if (f->code != GR_OK) return gr__fail(f->code, "%s", f->message);
+    l->current = 1 - l->current;
+    bool last = l->next + 1 == l->batches;
+    begin_ahead(l, l->epoch + last, last ? 0 : l->next + 1);
+    return true;
 }
 
 bool gr_next_batch(gr_loader *l, gr_batch *batch)
@@ -68,12 +154,13 @@ bool gr_next_batch(gr_loader *l, gr_batch *batch)
         l->epoch++;
         return false;
     }
-    int64_t first = l->next++ * l->batch, left = l->recipe.data->count - first;
-    bool    whole = !l->last_images || left >= l->batch;
-    *batch = (gr_batch){ whole ? l->images : l->last_images, whole ? l->labels : l->last_labels, left < l->batch ? left : l->batch };
-    gr__fill(&l->recipe, l->epoch, first, batch->count, gr_data_mut(batch->images), gr_ints_mut(batch->labels));
+    if (!l->prefetch) give_up(l, l->current);
+    if (!(l->prefetch ? take_prepared(l) : prepare(l, l->current, l->epoch, l->next, false))) return false;
+    *batch = batch_in(l, l->current, l->next++);
     return true;
 }
+
+/* ---- the place ---- */
 
 bool gr_loader_seek(gr_loader *l, int64_t epoch, int64_t batch)
 {
@@ -105,15 +192,4 @@ int64_t gr_loader_batches(const gr_loader *l)
     if (l) return l->batches;
     gr__fail(GR_ERR_ARGUMENT, "loader_batches: the loader is NULL");
     return -1;
-}
-
-void gr_loader_free(gr_loader *l)
-{
-    if (!l) return;
-    gr__unref(l->last_images);
-    gr__unref(l->last_labels);
-    gr__unref(l->images);
-    gr__unref(l->labels);
-    gr__recipe_empty(&l->recipe);
-    free(l);
 }
