@@ -136,6 +136,26 @@ static bool do_idx(scene *s)
     return idx != NULL;
 }
 
+static bool do_npy_save(scene *s) { return gr_npy_save(s->path, s->images); }
+
+static bool do_npy_load(scene *s)
+{
+    gr_tensor *t = gr_npy_load(s->path);
+    gr_free(t);
+    return t != NULL;
+}
+
+/* A file that has to be converted. */
+static bool write_npy_f8(scene *s)
+{
+    static const char header[] = "\x93NUMPY\1\0\x76\0{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3)}";
+    char              file[128 + 48] = "";
+    memcpy(file, header, sizeof header - 1);
+    memset(file + sizeof header - 1, ' ', 128 - sizeof header + 1);
+    FILE *f = fopen(s->path, "wb");
+    return f && fwrite(file, 1, sizeof file, f) == sizeof file && fclose(f) == 0;
+}
+
 static bool do_picture_save(scene *s) { return gr_picture_save(s->path, s->images, .low = -1, .high = 1); }
 
 static bool do_picture_load(scene *s)
@@ -228,6 +248,10 @@ START_TEST(every_allocation_of_a_batch_ahead) { every_n("ahead", NULL, do_ahead,
 END_TEST
 START_TEST(every_allocation_of_an_idx_file) { every_n("idx", write_idx_gz, do_idx, 3); }
 END_TEST
+START_TEST(every_allocation_of_an_npy_file_out) { every_n("npy_save", NULL, do_npy_save, 1); }
+END_TEST
+START_TEST(every_allocation_of_an_npy_file_in) { every_n("npy_load", write_npy_f8, do_npy_load, 3); }
+END_TEST
 START_TEST(every_allocation_of_a_picture_out) { every_n("picture_save", NULL, do_picture_save, 6); }
 END_TEST
 START_TEST(every_allocation_of_a_picture_in) { every_n("picture_load", do_picture_save, do_picture_load, 7); }
@@ -281,6 +305,8 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_batch);
     tcase_add_test(c, every_allocation_of_a_batch_ahead);
     tcase_add_test(c, every_allocation_of_an_idx_file);
+    tcase_add_test(c, every_allocation_of_an_npy_file_out);
+    tcase_add_test(c, every_allocation_of_an_npy_file_in);
     tcase_add_test(c, every_allocation_of_a_picture_out);
     tcase_add_test(c, every_allocation_of_a_picture_in);
     tcase_add_test(c, every_allocation_of_a_print);

@@ -25,6 +25,19 @@ GR_API const unsigned char *gr_idx_bytes(const gr_idx *idx, int64_t item);
 /** Releases what gr_idx_read returned. NULL is allowed. */
 GR_API void gr_idx_free(gr_idx *idx);
 
+/* ---- NumPy's arrays ------------------------------------------------------------------------------------------------------ */
+
+/** Writes a tensor of any shape as a file that numpy.load reads: little-endian f4 (f8 in the double build) or i4, in C order.
+ *  The file appears whole, or not at all. Errors: NULL, a file that cannot be written, no memory.
+ *  Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+GR_API bool gr_npy_save(const char *path, const gr_tensor *t);
+
+/** Reads an array that numpy.save wrote, versions 1.0 to 3.0: f4, f8 and bool become reals (f8 rounded), integers of 1 to 8 bytes, with and
+ *  without sign, int32; Fortran's order becomes C's. Shape: up to GR_MAX_DIMS dimensions, none and empty ones too. Errors: a file that
+ *  cannot be read (GR_ERR_FILE); one that is no npy file, is cut off or too long, holds other elements, or an integer that does not fit
+ *  into int32 (GR_ERR_FORMAT); no memory. Lifetime: as gr_from. */
+GR_API gr_tensor *gr_npy_load(const char *path);
+
 /* ---- pictures ------------------------------------------------------------------------------------------------------------ */
 
 /** Options of gr_picture_load. */
