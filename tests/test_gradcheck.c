@@ -326,6 +326,37 @@ F(cross_entropy_used, gr_mul(gr_cross_entropy(x[0], gr_from_ints(gr_shape(3), (c
 F(mse, gr_mse(x[0], x[1]))
 F(mse_self, gr_mse(x[0], x[0]))
 
+/* ---- normalisation ----------------------------------------------------------------------------------------------------------------------- */
+/* Options: none, act, a larger eps; without weight and bias where there is one input alone. */
+
+static gr_tensor *batch_norm_in(bool training, gr_tensor *const *x, const int *o)
+{
+    gr_tensor *mean = T(gr_shape(3), 0.3, -0.2, 0.1), *var = T(gr_shape(3), 0.5, 1.5, 0.2);
+    return gr_batch_norm2d(x[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .running_mean = mean, .running_var = var,
+        .training = training, .act = (gr_act)o[1], .eps = o[2] ? 0.5 : 0);
+}
+
+F(batch_norm, batch_norm_in(true, x, o))
+F(batch_norm_fixed, batch_norm_in(false, x, o))
+F(batch_norm_plain, batch_norm_in(false, x, (const int[]){ 0, 0, 0, 1 }))
+
+static int line_or_not(gr_shape *in, const int *o)
+{
+    (void)in;
+    return o[3] ? 1 : 3;
+}
+
+/* The gradient of a square, as a function of its inputs: its second order is the third. */
+static gr_tensor *batch_norm_slope(gr_tensor *const *x, const int *o)
+{
+    bool       recorded = gr_set_recording(true);
+    gr_tensor *at = gr_requires_grad(x[0]) ? x[0] : gr_param(gr_copy(x[0]));
+    gr_tensor *y = batch_norm((gr_tensor *[]){ at, x[1], x[2] }, o);
+    gr_tensor *gx = gr_grad(gr_sum(gr_mul(y, gr_mul(y, y))), at, .create_graph = true);
+    gr_set_recording(recorded);
+    return gx;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------------------------ */
 
 static const char *const sums = "linear in x";
@@ -509,6 +540,11 @@ static const row table[] = {
     { "upsample to a size", resized, IN(1, S(2, 1, 3, 4)), OPTS(1, 1), .linear = sums },
     { "upsample of one", resized, IN(1, S(1, 1, 1, 1)), OPTS(1, 1), .linear = sums },
     { "upsample used", upsampled_used, IN(1, S(1, 2, 2, 3)) },
+    { "batch_norm2d", batch_norm, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 3, 1, 1), line_or_not },
+    { "batch_norm2d wide", batch_norm, IN(3, S(1, 3, 3, 11), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
+    { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)), OPTS(0, 3, 1), line_or_not },
+    { "batch_norm2d in eval mode, plain", batch_norm_plain, IN(1, S(2, 3, 1, 2)), .linear = sums },
+    { "batch_norm2d's gradient", batch_norm_slope, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
     { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3) },
     { "softmax vector", softmax_vector, IN(1, S(4)) },
     { "softmax of one", softmax_vector, IN(1, S(1, 3)), .flat = "softmax of one number is 1" },

@@ -42,9 +42,9 @@ GR_API void gr_model_free(gr_model *m);
 
 /* ---- modes and parameters --------------------------------------------------------------------------------------------------- */
 
-/** Train mode (the default): dropout drops. */
+/** Train mode (the default): dropout drops, batch norm goes by the batch. */
 GR_API void gr_model_train(gr_model *m);
-/** Eval mode: dropout passes everything on. */
+/** Eval mode: dropout passes everything on, batch norm goes by its running statistics. */
 GR_API void gr_model_eval(gr_model *m);
 
 /** Freezes the parameters called name or name.something ("" is all): they get no gradient and optimisers leave them alone.
@@ -154,6 +154,25 @@ typedef struct gr_nn_conv_transpose2d_options {
 #define gr_nn_conv_transpose2d(m, name, x, filters, ...) gr_nn_conv_transpose2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
 /** gr_nn_conv_transpose2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o);
+
+/** Options of gr_nn_batch_norm2d. */
+typedef struct gr_nn_batch_norm2d_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    double momentum GR__OR(0); /* 0.1 */
+    double eps GR__OR(0);      /* 1e-5 */
+    gr_act act GR__OR(GR_NO_ACT);
+    bool no_affine GR__OR(false); /* without weight and bias */
+    bool shared GR__OR(false);
+} gr_nn_batch_norm2d_options;
+
+/** gr_nn_batch_norm2d(m, name, x, .momentum, .eps, .act, .no_affine, .shared): gr_batch_norm2d by name.weight (C, ones) and name.bias (C,
+ *  zeros), with the buffers name.running_mean (C, zeros), name.running_var (C, ones) and name.num_batches_tracked, a counter. In train mode by
+ *  the batch's statistics, which the running ones follow; in eval mode, and while the model is being built, by the running ones, which
+ *  stay. Shapes: x and y (N,C,H,W). Defaults: as gr_batch_norm2d. */
+#define gr_nn_batch_norm2d(m, name, ...) gr_nn_batch_norm2d_((m), (name), GR__LITERAL(gr_nn_batch_norm2d_options) { .x = __VA_ARGS__ })
+/** gr_nn_batch_norm2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d_options o);
 
 /** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */

@@ -421,6 +421,33 @@ typedef struct gr_upsample_options {
 /** gr_upsample as a function, for callers without macros. */
 GR_API gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o);
 
+/* ---- normalisation ------------------------------------------------------------------------------------------------------------ */
+
+/** Options of gr_batch_norm2d. */
+typedef struct gr_batch_norm2d_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *weight GR__OR(nullptr); /* none: 1 */
+    gr_tensor *bias GR__OR(nullptr);   /* none: 0 */
+    gr_tensor *running_mean GR__OR(nullptr);
+    gr_tensor *running_var GR__OR(nullptr);
+    bool training GR__OR(false);
+    double momentum GR__OR(0); /* 0.1 */
+    double eps GR__OR(0);      /* 1e-5 */
+    gr_act act GR__OR(GR_NO_ACT);
+} gr_batch_norm2d_options;
+
+/** gr_batch_norm2d(x, .weight, .bias, .running_mean, .running_var, .training, .momentum, .eps, .act): y = act(weight h + bias) with
+ *  h = (x - mean) / sqrt(var + eps), each channel by itself. With .training, mean and var are the batch's (var divides by n), and
+ *  running = (1 - momentum) running + momentum (the batch's; var there divides by n - 1), if given; without, they are the running ones.
+ *  Shapes: x and y (N,C,H,W), the others (C). Gradient, with G = g act', <> the channel's mean: weight (G - <G> - h <G h>) / sqrt(var + eps)
+ *  (without .training: weight G / sqrt(var + eps)), sum of G h, sum of G; none to the running ones. Defaults: PyTorch's, momentum 0.1,
+ *  eps 1e-5. Errors: sizes that do not fit, one running tensor without the other, none without .training, one number a channel with it.
+ *  Source: Ioffe and Szegedy, Batch Normalization, ICML 2015, algorithms 1 and 2. */
+#define gr_batch_norm2d(...) gr_batch_norm2d_(GR__LITERAL(gr_batch_norm2d_options) { .x = __VA_ARGS__ })
+/** gr_batch_norm2d as a function, for callers without macros. */
+GR_API gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o);
+
 /* ---- probabilities and losses --------------------------------------------------------------------------------------------------------- */
 
 /** y = e^x / sum over axis of e^x. Gradient: y (g - sum over axis of g y). Errors: an axis that x lacks. */

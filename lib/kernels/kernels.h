@@ -82,6 +82,19 @@ typedef struct gr__box {
     int64_t to[GR_MAX_DIMS], from[GR_MAX_DIMS];
 } gr__box;
 
+/* B sets of A runs of S numbers each: element (a,b,s) belongs to set b. y = act(weight h + bias), h = (x - mean) root. */
+typedef struct gr__norm {
+    int64_t        A, B, S;
+    double         eps;
+    bool           fixed;         /* the statistics are given, and do not depend on x */
+    bool           relu;          /* act */
+    const gr_real *x, *g;         /* g: the gradient of y */
+    const gr_real *weight, *bias; /* B numbers each, or NULL */
+    gr_real       *stats;         /* B means, B variances, B roots 1 / sqrt(variance + eps) */
+    gr_real       *sums;          /* B sums of G h, B of G, where G is g act'(y) */
+    gr_real       *y;             /* the result, y or the gradient of x */
+} gr__norm;
+
 typedef void gr__unary(gr_real *y, const gr_real *x, int64_t n);
 /* a and b advance by their steps: 1, or 0 for an operand that is one number. */
 typedef void gr__binary(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n);
@@ -143,6 +156,11 @@ typedef struct gr__kernels {
     /* rows begin..end-1 of n numbers */
     void (*softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
     void (*log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
+
+    /* normalisation, sets begin..end-1 */
+    void (*norm)(const gr__norm *n, int64_t begin, int64_t end);      /* y, and the statistics unless fixed */
+    void (*norm_sums)(const gr__norm *n, int64_t begin, int64_t end); /* sums, from x, g and the statistics */
+    void (*norm_grad)(const gr__norm *n, int64_t begin, int64_t end); /* y = gx, from x, g, the statistics and sums */
 
     /* movement */
     void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box);           /* element: 4 or 8 bytes */

@@ -227,6 +227,86 @@ static void window_spread(const gr__windows *s, const gr_real *g, gr_real *gx, i
             }
 }
 
+/* y = act(weight h + bias), h = (x - mean) / sqrt(variance + eps), mean and variance over the set. */
+
+static double norm_mean(const gr__norm *n, int64_t b)
+{
+    double sum = 0;
+    for (int64_t a = 0; a < n->A; a++)
+        for (int64_t s = 0; s < n->S; s++) sum += (double)n->x[(a * n->B + b) * n->S + s];
+    return sum / (double)(n->A * n->S);
+}
+
+static double norm_variance(const gr__norm *n, int64_t b, double mean)
+{
+    double sum = 0;
+    for (int64_t a = 0; a < n->A; a++)
+        for (int64_t s = 0; s < n->S; s++) {
+            double d = (double)n->x[(a * n->B + b) * n->S + s] - mean;
+            sum += d * d;
+        }
+    return sum / (double)(n->A * n->S);
+}
+
+static double norm_h(const gr__norm *n, int64_t b, int64_t at)
+{
+    return ((double)n->x[at] - (double)n->stats[b]) * (double)n->stats[2 * n->B + b];
+}
+
+static double norm_line(const gr__norm *n, int64_t b, int64_t at)
+{
+    return (n->weight ? (double)n->weight[b] : 1) * norm_h(n, b, at) + (n->bias ? (double)n->bias[b] : 0);
+}
+
+static void norm(const gr__norm *n, int64_t begin, int64_t end)
+{
+    for (int64_t b = begin; n->A * n->S > 0 && b < end; b++) {
+        if (!n->fixed) {
+            double mean = norm_mean(n, b), variance = norm_variance(n, b, mean);
+            n->stats[b] = (gr_real)mean;
+            n->stats[n->B + b] = (gr_real)variance;
+            n->stats[2 * n->B + b] = (gr_real)(1 / sqrt(variance + n->eps));
+        }
+        for (int64_t a = 0; a < n->A; a++)
+            for (int64_t s = 0; s < n->S; s++) {
+                int64_t at = (a * n->B + b) * n->S + s;
+                n->y[at] = (gr_real)activate(n->relu ? GR_RELU : GR_NO_ACT, norm_line(n, b, at));
+            }
+    }
+}
+
+/* G = g act'(y). */
+static double norm_through(const gr__norm *n, int64_t b, int64_t at) { return n->relu && norm_line(n, b, at) <= 0 ? 0 : (double)n->g[at]; }
+
+static void norm_sums(const gr__norm *n, int64_t begin, int64_t end)
+{
+    for (int64_t b = begin; b < end; b++) {
+        double with_h = 0, alone = 0;
+        for (int64_t a = 0; a < n->A; a++)
+            for (int64_t s = 0; s < n->S; s++) {
+                int64_t at = (a * n->B + b) * n->S + s;
+                with_h += norm_through(n, b, at) * norm_h(n, b, at);
+                alone += norm_through(n, b, at);
+            }
+        n->sums[b] = (gr_real)with_h;
+        n->sums[n->B + b] = (gr_real)alone;
+    }
+}
+
+/* gx = weight / sqrt(variance + eps) (G - <G> - h <G h>), and without the means where the statistics are fixed. */
+static void norm_grad(const gr__norm *n, int64_t begin, int64_t end)
+{
+    double share = n->fixed ? 0 : 1 / (double)(n->A * n->S);
+    for (int64_t b = begin; b < end; b++)
+        for (int64_t a = 0; a < n->A; a++)
+            for (int64_t s = 0; s < n->S; s++) {
+                int64_t at = (a * n->B + b) * n->S + s;
+                double  rest = share * ((double)n->sums[n->B + b] + norm_h(n, b, at) * (double)n->sums[b]);
+                double  slope = (n->weight ? (double)n->weight[b] : 1) * (double)n->stats[2 * n->B + b];
+                n->y[at] = (gr_real)(slope * (norm_through(n, b, at) - rest));
+            }
+}
+
 const gr__kernels gr__kernels_reference = {
     .isa = "reference",
     .conv_plan = conv_plan,
@@ -242,5 +322,8 @@ const gr__kernels gr__kernels_reference = {
     .max_pool_gather = max_pool_gather,
     .window_sums = window_sums,
     .window_spread = window_spread,
+    .norm = norm,
+    .norm_sums = norm_sums,
+    .norm_grad = norm_grad,
     GR__SHARED_ENTRIES,
 };

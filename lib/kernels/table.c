@@ -18,5 +18,8 @@ const gr__kernels GR__NAME(kernels) = {
     .max_pool_gather = GR__NAME(max_pool_gather),
     .window_sums = GR__NAME(window_sums),
     .window_spread = GR__NAME(window_spread),
+    .norm = GR__NAME(norm),
+    .norm_sums = GR__NAME(norm_sums),
+    .norm_grad = GR__NAME(norm_grad),
     GR__SHARED_ENTRIES,
 };

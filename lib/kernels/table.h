@@ -38,6 +38,10 @@ void GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inn
 void GR__NAME(softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 void GR__NAME(log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 
+void GR__NAME(norm)(const gr__norm *n, int64_t begin, int64_t end);
+void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end);
+void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end);
+
 void GR__NAME(copy_box)(void *to, const void *from, size_t element, const gr__box *box);
 void GR__NAME(bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n);
 

@@ -29,16 +29,41 @@ gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
     return s ? s->t : NULL;
 }
 
-/* The parameter layer.what, uniform in +-bound when it is made. */
-static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shape shape, double bound, bool shared)
+/* The name layer.what; false: there is none. */
+static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
+{
+    int length = snprintf(name, NAME_MOST, "%s.%s", layer ? layer : "", what);
+    return (layer && *layer && length < NAME_MOST) ||
+           gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", layer && *layer ? "too long" : "NULL or empty");
+}
+
+/* The parameter layer.what, uniform in value +-bound when it is made. */
+static gr_tensor *part_about(gr_model *m, const char *layer, const char *what, gr_shape shape, double value, double bound, bool shared)
 {
     char name[NAME_MOST];
-    int  length = snprintf(name, sizeof name, "%s.%s", layer ? layer : "", what);
-    if (!layer || !*layer || length >= NAME_MOST) {
-        gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", layer && *layer ? "too long" : "NULL or empty");
-        return NULL;
-    }
-    return gr_nn_param(m, name, shape, .uniform = bound, .shared = shared);
+    return part_name(name, layer, what) ? gr_nn_param(m, name, shape, .value = value, .uniform = bound, .shared = shared) : NULL;
+}
+
+static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shape shape, double bound, bool shared)
+{
+    return part_about(m, layer, what, shape, 0, bound, shared);
+}
+
+static gr_tensor *buffer(gr_model *m, const char *layer, const char *what, gr_shape shape, double value, bool shared)
+{
+    char name[NAME_MOST];
+    return part_name(name, layer, what) ? gr_nn_buffer(m, name, shape, .value = value, .shared = shared) : NULL;
+}
+
+/* The counter layer.what, 0 when it is made. */
+static gr_tensor *counter(gr_model *m, const char *layer, const char *what, bool shared)
+{
+    char name[NAME_MOST];
+    if (!part_name(name, layer, what)) return NULL;
+    bool      made = m && !gr__map_get(m->by_name, name);
+    gr__slot *s = gr__model_slot(m, name, GR__COUNTER, &(gr_shape){ .rank = 0 }, shared);
+    if (s && made) gr__ints(s->t)[0] = 0;
+    return s ? s->t : NULL;
 }
 
 /* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so are biases. */
@@ -102,6 +127,29 @@ gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, 
         .groups = o.groups, .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
         .output_padding = o.output_padding, .output_padding_hw = o.output_padding_hw);
     return gr__act(o.act, y);
+}
+
+/* ---- normalisation ---------------------------------------------------------------------------------------------------------------- */
+
+gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d_options o)
+{
+    if (!o.x || o.x->shape.rank != 4) return gr_batch_norm2d(o.x);
+    gr_shape   c = gr_shape(o.x->shape.dim[1]);
+    gr_tensor *w = o.no_affine ? NULL : part_about(m, name, "weight", c, 1, 0, o.shared);
+    gr_tensor *b = w ? part(m, name, "bias", c, 0, o.shared) : NULL;
+    if (!b && !o.no_affine) return NULL;
+    gr_tensor *mean = buffer(m, name, "running_mean", c, 0, o.shared);
+    gr_tensor *var = mean ? buffer(m, name, "running_var", c, 1, o.shared) : NULL;
+    gr_tensor *batches = var ? counter(m, name, "num_batches_tracked", o.shared) : NULL;
+    if (!batches) return NULL;
+    bool       training = m->sealed && !m->eval;
+    gr_tensor *y = gr_batch_norm2d(o.x, .weight = w, .bias = b, .running_mean = mean, .running_var = var, .training = training,
+        .momentum = o.momentum, .eps = o.eps, .act = o.act);
+    if (y && training) {
+        gr__touch(batches);
+        if (gr__ints(batches)[0] < INT32_MAX) gr__ints(batches)[0]++;
+    }
+    return y;
 }
 
 /* ---- dropout -------------------------------------------------------------------------------------------------------------------- */
