@@ -105,6 +105,15 @@ static bool do_build(scene *s)
     return rate != NULL;
 }
 
+static bool do_init(scene *s)
+{
+    gr_model *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 9);
+    bool      good = m && gr_model_init(m, "conv*.weight", GR_ORTHOGONAL);
+    (void)s;
+    gr_model_free(m);
+    return good;
+}
+
 static bool do_data(scene *s)
 {
     gr_dataset *d = gr_digits(20, 1);
@@ -242,6 +251,8 @@ START_TEST(every_allocation_of_a_load) { every_n("load", do_save, do_load, 20); 
 END_TEST
 START_TEST(every_allocation_of_a_build) { every_n("build", NULL, do_build, 80); }
 END_TEST
+START_TEST(every_allocation_of_an_initialiser) { every_n("init", NULL, do_init, 60); }
+END_TEST
 START_TEST(every_allocation_of_a_batch) { every_n("data", NULL, do_data, 5); }
 END_TEST
 START_TEST(every_allocation_of_a_batch_ahead) { every_n("ahead", NULL, do_ahead, 10); }
@@ -302,6 +313,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_save);
     tcase_add_test(c, every_allocation_of_a_load);
     tcase_add_test(c, every_allocation_of_a_build);
+    tcase_add_test(c, every_allocation_of_an_initialiser);
     tcase_add_test(c, every_allocation_of_a_batch);
     tcase_add_test(c, every_allocation_of_a_batch_ahead);
     tcase_add_test(c, every_allocation_of_an_idx_file);

@@ -516,6 +516,148 @@ START_TEST(misuse_of_a_schedule_is_said)
 }
 END_TEST
 
+/* ---- how weights begin ------------------------------------------------------------------------------------------------------------------ */
+
+/* 18432 numbers: uniform ones reach to the bound and not over, and both kinds have the standard deviation, to 2 %, and the mean 0. */
+static void spread(gr_tensor *t, double bound, double std)
+{
+    nothing_failed();
+    double  sum = 0, square = 0, most = 0;
+    int64_t n = gr_count(t);
+    for (int64_t i = 0; i < n; i++) {
+        double x = (double)gr_data(t)[i];
+        sum += x;
+        square += x * x;
+        most = fmax(most, fabs(x));
+    }
+    if (bound > 0) ck_assert_msg(most <= bound * 1.000001 && most > 0.999 * bound, "%.9g, bound %.9g", most, bound);
+    if (bound > 0) std = bound / sqrt(3);
+    if (std > 0 && bound == 0) ck_assert_msg(most > 3.2 * std && most < 7 * std, "%.9g is the largest, std %.9g", most, std);
+    ck_assert_msg(fabs(sqrt(square / (double)n) / std - 1) < 0.02, "std %.9g, %.9g expected", sqrt(square / (double)n), std);
+    ck_assert_msg(fabs(sum / (double)n) < 0.03 * std, "mean %.9g, std %.9g", sum / (double)n, std);
+}
+
+#define UNIFORM(bound, ...) (ck_assert(gr_tensor_init(t, &rng, __VA_ARGS__)), spread(t, bound, 0))
+#define NORMAL(std, ...) (ck_assert(gr_tensor_init(t, &rng, __VA_ARGS__)), spread(t, 0, std))
+
+START_TEST(first_values_are_spread_as_pytorchs)
+{
+    gr_tensor *t = gr_zeros(gr_shape(64, 32, 3, 3));
+    gr_rng     rng = gr_rng_of(1, "init");
+    UNIFORM(0.144337567297406, GR_KAIMING_UNIFORM);
+    UNIFORM(0.058925565098879, GR_KAIMING_UNIFORM, .a = sqrt(5));
+    UNIFORM(0.100080096128179, GR_KAIMING_UNIFORM, .a = 0.2, .fan_out = true);
+    UNIFORM(0.170103454359943, GR_KAIMING_UNIFORM, .act = GR_TANH);
+    UNIFORM(0.102062072615966, GR_KAIMING_UNIFORM, .act = GR_SIGMOID);
+    NORMAL(0.0833333333333333, GR_KAIMING_NORMAL);
+    NORMAL(0.058925565098879, GR_KAIMING_NORMAL, .fan_out = true, .act = GR_RELU);
+    NORMAL(0.058925565098879, GR_KAIMING_NORMAL, .gain = 1);
+    UNIFORM(0.0833333333333333, GR_XAVIER_UNIFORM);
+    UNIFORM(0.138888888888889, GR_XAVIER_UNIFORM, .act = GR_TANH);
+    NORMAL(0.0481125224324688, GR_XAVIER_NORMAL);
+    NORMAL(0.0680413817439772, GR_XAVIER_NORMAL, .act = GR_RELU);
+    NORMAL(0.000962250448649376, GR_XAVIER_NORMAL, .gain = 0.02);
+    ck_assert(gr_tensor_init(t, NULL, GR_CONSTANT, .value = 0.25));
+    for (int64_t i = 0; i < gr_count(t); i++) ck_assert(gr_data(t)[i] == (gr_real)0.25);
+    gr_tensor *none = gr_zeros(gr_shape(0, 3));
+    ck_assert(gr_tensor_init(none, &rng, GR_ORTHOGONAL) && gr_tensor_init(none, &rng, GR_KAIMING_NORMAL));
+    nothing_failed();
+    gr_free(none);
+    gr_free(t);
+}
+END_TEST
+
+/* The sum over the shared dimension of Q's vectors j and k, Q seen as rows x columns and its vectors the fewer of the two. */
+static double product(const gr_real *q, int64_t rows, int64_t columns, int64_t j, int64_t k)
+{
+    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1, along = rows < columns ? 1 : columns;
+    double  sum = 0;
+    for (int64_t i = 0; i < length; i++) sum += (double)q[j * vector + i * along] * (double)q[k * vector + i * along];
+    return sum;
+}
+
+/* Q's vectors against the normal numbers that it was made from: R is upper triangular, its diagonal positive. */
+static double r_at(const gr_real *q, int64_t rows, int64_t columns, int64_t j, int64_t k, const double *drawn)
+{
+    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1, along = rows < columns ? 1 : columns;
+    double  sum = 0;
+    for (int64_t i = 0; i < length; i++) sum += (double)q[j * vector + i * along] * drawn[k * length + i];
+    return sum;
+}
+
+START_TEST(orthogonal_weights_are_the_q_of_a_qr)
+{
+    const gr_shape shapes[] = { gr_shape(4, 9), gr_shape(9, 4), gr_shape(5, 5), gr_shape(6, 2, 3, 3), gr_shape(40, 2, 3, 3), gr_shape(1, 7),
+        gr_shape(7, 1), gr_shape(64, 64) };
+    double         drawn[4096], most = sizeof(gr_real) == 4 ? 1e-6 : 1e-13;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        gr_tensor *t = gr_zeros(shapes[i]);
+        gr_rng     rng = gr_rng_of(2, "init"), same = rng;
+        for (int64_t d = 0; d < gr_count(t); d++) drawn[d] = gr_rng_normal(&same);
+        ck_assert(gr_tensor_init(t, &rng, GR_ORTHOGONAL));
+        int64_t rows = gr_size(t, 0), columns = gr_count(t) / rows, n = rows < columns ? rows : columns;
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t k = 0; k < n; k++) {
+                ck_assert_double_eq_tol(product(gr_data(t), rows, columns, j, k), j == k, most);
+                if (j > k) ck_assert_double_eq_tol(r_at(gr_data(t), rows, columns, j, k, drawn), 0, 30 * most);
+                if (j == k) ck_assert(r_at(gr_data(t), rows, columns, j, k, drawn) > 0);
+            }
+        ck_assert(gr_tensor_init(t, &rng, GR_ORTHOGONAL, .gain = 3));
+        ck_assert_double_eq_tol(product(gr_data(t), rows, columns, 0, 0), 9, 9 * most);
+        gr_free(t);
+    }
+}
+END_TEST
+
+START_TEST(a_models_weights_begin_by_name)
+{
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2), .seed = 5), *other = gr_model_build(layers, gr_shape(1, 2), .seed = 5);
+    ck_assert(gr_model_init(m, "*.fc2.weight", GR_XAVIER_NORMAL) && gr_model_init(other, "*.weight", GR_XAVIER_NORMAL));
+    const char *names[] = { "body.fc1.weight", "body.fc1.bias", "body.fc2.weight", "body.fc2.bias" };
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            memcmp(gr_data(gr_model_get(m, names[i])), gr_data(gr_model_get(other, names[i])), 2 * sizeof(gr_real)) == 0, i != 0);
+    gr_tensor *t = gr_zeros(gr_shape(2, 2));
+    gr_rng     rng = gr_rng_of(5, "body.fc2.weight");
+    ck_assert(gr_tensor_init(t, &rng, GR_XAVIER_NORMAL));
+    ck_assert_mem_eq(gr_data(t), gr_data(gr_model_get(m, "body.fc2.weight")), 4 * sizeof(gr_real));
+    ck_assert(gr_model_init(m, GR_VECTORS, GR_CONSTANT, .value = 0.5));
+    ck_assert(gr_data(gr_model_get(m, "body.fc1.bias"))[1] == (gr_real)0.5);
+    ck_assert_mem_eq(gr_data(t), gr_data(gr_model_get(m, "body.fc2.weight")), 4 * sizeof(gr_real));
+    nothing_failed();
+    gr_free(t);
+    gr_model_free(m);
+    gr_model_free(other);
+}
+END_TEST
+
+START_TEST(misuse_of_an_initialiser_is_said)
+{
+    gr_model  *m = gr_model_build(layers, gr_shape(1, 2)), *open = gr_model_open(0);
+    gr_tensor *t = gr_zeros(gr_shape(3)), *ints = gr_from_ints(gr_shape(1, 1), (const int32_t[]){ 1 });
+    gr_rng     rng = gr_rng_of(1, "x");
+    gr_tensor *before = gr_copy(gr_model_get(m, "body.fc1.weight"));
+    FAILS(gr_model_init(NULL, "*", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: the model is NULL");
+    FAILS(gr_model_init(open, "*", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: the model is still being built; gr_model_seal ends that");
+    FAILS(gr_model_init(m, "*.wieght", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: no parameter fits '*.wieght'");
+    FAILS(gr_model_init(m, "*", GR_ORTHOGONAL), GR_ERR_ARGUMENT,
+        "model_init: body.fc1.bias (2): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone");
+    FAILS(gr_model_init(m, "*.weight", GR_XAVIER_NORMAL, .gain = -1), GR_ERR_ARGUMENT, "model_init: gain -1: 0 or more wanted");
+    ck_assert_mem_eq(gr_data(before), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
+    FAILS(gr_model_init(m, "*", (gr_init_how)9), GR_ERR_ARGUMENT, "model_init: there is no way 9 to begin");
+    FAILS(gr_tensor_init(NULL, &rng, GR_CONSTANT), GR_ERR_ARGUMENT, "tensor_init: the tensor is NULL");
+    FAILS(gr_tensor_init(t, NULL, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT, "tensor_init: the stream is NULL");
+    FAILS(gr_tensor_init(t, &rng, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT,
+        "tensor_init: a tensor (3): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone");
+    FAILS(gr_tensor_init(ints, &rng, GR_CONSTANT), GR_ERR_ARGUMENT, "tensor_init: input 1 (1,1) is int32, real wanted");
+    gr_free(before);
+    gr_free(t);
+    gr_free(ints);
+    gr_model_free(m);
+    gr_model_free(open);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("train");
@@ -539,5 +681,10 @@ int main(void)
     tcase_add_test(c, plateaus_are_pytorchs);
     tcase_add_test(c, groups_follow_the_schedule);
     tcase_add_test(c, misuse_of_a_schedule_is_said);
+    c = cases(s, "initialisers");
+    tcase_add_test(c, first_values_are_spread_as_pytorchs);
+    tcase_add_test(c, orthogonal_weights_are_the_q_of_a_qr);
+    tcase_add_test(c, a_models_weights_begin_by_name);
+    tcase_add_test(c, misuse_of_an_initialiser_is_said);
     return run(s);
 }

@@ -178,6 +178,47 @@ GR_API gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
 
+/* ---- how weights begin ------------------------------------------------------------------------------------------------------------------ */
+/* Layers make their weights as PyTorch's do. These give them, or a tensor, other first values, by torch.nn.init's definitions. */
+
+/** In a pattern's place, or as one of several: the parameters of at most one dimension, which norms' weights and all biases are. */
+#define GR_VECTORS "<vectors>"
+
+/** How a weight begins. fan_in and fan_out of (O,I,...) are I and O times the sizes that follow; gain is 1 where nothing else is said. */
+typedef enum gr_init_how {
+    GR_KAIMING_UNIFORM, /* uniform in +-sqrt(3) std, std = gain / sqrt(fan_in); gain sqrt(2 / (1 + a^2)). He et al., ICCV 2015, eqs. 10 and 15 */
+    GR_KAIMING_NORMAL,  /* normal with that std */
+    GR_XAVIER_UNIFORM,  /* uniform in +-sqrt(3) std, std = gain sqrt(2 / (fan_in + fan_out)). Glorot and Bengio, AISTATS 2010, eq. 16 */
+    GR_XAVIER_NORMAL,   /* normal with that std */
+    GR_ORTHOGONAL,      /* seen as O rows: gain times orthonormal rows, or columns if there are more rows. Saxe et al., ICLR 2014 */
+    GR_CONSTANT         /* .value */
+} gr_init_how;
+
+/** Options of gr_model_init and gr_tensor_init. */
+typedef struct gr_init_options {
+    gr_init_how how GR__OR(GR_KAIMING_UNIFORM);
+    GR__NAMED
+    double gain GR__OR(0);        /* in place of those above */
+    gr_act act GR__OR(GR_NO_ACT); /* the gain that suits what follows: GR_RELU sqrt(2), GR_TANH 5/3, else 1 */
+    double a GR__OR(0);           /* the slope of the leaky relu that follows, for Kaiming's */
+    bool fan_out GR__OR(false);   /* Kaiming's by fan_out, not fan_in */
+    double value GR__OR(0);       /* of GR_CONSTANT */
+} gr_init_options;
+
+/** gr_model_init(m, pattern, how, .gain, .act, .a, .fan_out, .value): gives parameters new first values, each from the stream of (the model's seed,
+ *  its name). The pattern is a shell's (* ? [a-z]), or several with spaces or commas between, or GR_VECTORS:
+ *  gr_model_init(net, "conv*.weight", GR_KAIMING_NORMAL, .fan_out = true). Defaults: as gr_init_how says. Errors: a model that is not sealed, a
+ *  pattern (one of several) that fits no parameter, a vector but for GR_CONSTANT, a negative gain; then nothing has changed. */
+#define gr_model_init(m, pattern, ...) gr_model_init_((m), (pattern), GR__LITERAL(gr_init_options) { .how = __VA_ARGS__ })
+/** gr_model_init as a function, for callers without macros. */
+GR_API bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o);
+
+/** gr_tensor_init(t, &rng, how, .gain, .act, .a, .fan_out, .value): gives a tensor new values, as gr_model_init gives a parameter; rng may be NULL for
+ *  GR_CONSTANT. Errors: as gr_model_init; NULL, int32. */
+#define gr_tensor_init(t, rng, ...) gr_tensor_init_((t), (rng), GR__LITERAL(gr_init_options) { .how = __VA_ARGS__ })
+/** gr_tensor_init as a function, for callers without macros. */
+GR_API bool gr_tensor_init_(gr_tensor *t, gr_rng *rng, gr_init_options o);
+
 /* ---- files of weights ----------------------------------------------------------------------------------------------------------------- */
 
 /** Writes a model's parameters and buffers to a safetensors file, in the order they were made. The file is replaced as a whole or not at all.

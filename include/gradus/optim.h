@@ -130,9 +130,6 @@ GR_API bool gr_clip_grad_value(gr_model *m, double max_value);
 
 /* ---- groups of parameters ---------------------------------------------------------------------------------------------------------- */
 
-/** In a pattern's place, or as one of several: the parameters of at most one dimension, which norms' weights and all biases are. */
-#define GR_VECTORS "<vectors>"
-
 /** Options of gr_optim_group. */
 typedef struct gr_optim_group_options {
     const char *pattern GR__OR(nullptr);
