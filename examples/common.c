@@ -1,6 +1,7 @@
-/* common.c: the command line, the progress line and the one line of failure that all examples share.
+/* common.c: the command line, the progress line, the checkpoint and the one line of failure that all examples share.
 
-   Invariant: nothing but quit ends a program early, and while a progress line stands unfinished on the terminal, it is ended first. */
+   Invariant: nothing but quit and an interruption end a program early, and while a progress line stands unfinished on the terminal, it
+   is ended first. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "common.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +24,29 @@ static bool        line_open; /* a progress line stands on the terminal, without
 
 /* ---- stopping ---- */
 
-void quit(const char *format, ...)
+/* Ends the program with this status, and one line on stderr. */
+__attribute__((format(printf, 2, 0), noreturn)) static void stop(int status, const char *format, va_list ap)
 {
-    va_list ap;
     if (line_open) putchar('\n');
     fflush(stdout);
     fprintf(stderr, "%s: ", program);
-    va_start(ap, format);
     vfprintf(stderr, format, ap);
-    va_end(ap);
     fputc('\n', stderr);
-    exit(EXIT_FAILURE);
+    exit(status);
+}
+
+void quit(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    stop(EXIT_FAILURE, format, ap);
+}
+
+__attribute__((format(printf, 2, 3), noreturn)) static void stop_with(int status, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    stop(status, format, ap);
 }
 
 static void on_error(const char *message) { quit("%s", message); }
@@ -95,7 +109,7 @@ static void print_option(const option *o)
         snprintf(left, sizeof left, "%s", o->name);
     else
         snprintf(left, sizeof left, "--%s %.*s", o->name, length, value);
-    printf("  %-17s %s", left, help);
+    printf("  %-20s %s", left, help);
     if (o->integer && !o->argument) printf(" (%lld)", (long long)*o->integer);
     if (o->real) printf(" (%g)", *o->real);
     putchar('\n');
@@ -110,7 +124,7 @@ static void print_help(const char *purpose, const option *table)
         if (o->argument) printf(optional(o) ? " [%s]" : " %s", o->name);
     printf(" [options]\n%s\n\n", purpose);
     for (const option *o = table; o->name; o++) print_option(o);
-    printf("  %-17s %s\n", "--help", "print this");
+    printf("  %-20s %s\n", "--help", "print this");
     if (fflush(stdout)) quit("cannot write to standard output: %s", strerror(errno));
     exit(EXIT_SUCCESS);
 }
@@ -223,17 +237,25 @@ static void append_bar(char *line, size_t room, size_t others, double part)
     append(line, room, bar);
 }
 
-static void redraw(progress *p, double at)
+static const char *label_of(const run *r)
+{
+    static char label[48];
+    snprintf(label, sizeof label, "epoch %lld/%lld", (long long)r->epoch, (long long)r->epochs);
+    return label;
+}
+
+static void redraw(run *r, double at)
 {
     char   line[128], percent[16], loss[32], left[32], rate[32];
     size_t room = (size_t)columns();
-    double part = p->total > 0 ? (double)p->done / (double)p->total : 1, seconds = at - p->began;
-    long   wait = part > 0 ? lround(seconds / part - seconds) : 0;
-    snprintf(line, sizeof line, "%s", p->label);
+    double part = r->images > 0 ? (double)r->done / (double)r->images : 1, seconds = at - r->began;
+    double fresh = (double)(r->done - r->before);
+    long   wait = fresh > 0 ? lround(seconds * (double)(r->images - r->done) / fresh) : 0;
+    snprintf(line, sizeof line, "%s", label_of(r));
     snprintf(percent, sizeof percent, " %3d%%", (int)(100 * part));
-    snprintf(loss, sizeof loss, "  loss %.4f", p->loss / (double)p->done);
+    snprintf(loss, sizeof loss, "  loss %.4f", r->loss / (double)r->done);
     snprintf(left, sizeof left, "  %ld:%02ld left", wait / 60, wait % 60);
-    snprintf(rate, sizeof rate, "  %.0f images/s", seconds > 0 ? (double)p->done / seconds : 0);
+    snprintf(rate, sizeof rate, "  %.0f images/s", seconds > 0 ? fresh / seconds : 0);
     append_bar(line, room, strlen(percent) + strlen(loss) + strlen(left) + strlen(rate), part);
     append(line, room, percent);
     append(line, room, loss);
@@ -242,30 +264,100 @@ static void redraw(progress *p, double at)
     printf("\r%s\033[K", line);
     fflush(stdout);
     line_open = true;
-    p->shown = at;
+    r->shown = at;
 }
 
-progress progress_begin(int64_t epoch, int64_t epochs, int64_t images)
-{
-    progress p = { .total = images, .began = now() };
-    snprintf(p.label, sizeof p.label, "epoch %lld/%lld", (long long)epoch, (long long)epochs);
-    return p;
-}
-
-void progress_add(progress *p, int64_t images, double loss)
-{
-    p->done += images;
-    p->loss += (double)images * loss;
-    double at = now();
-    if (at - p->shown >= 0.1 && isatty(STDOUT_FILENO)) redraw(p, at);
-}
-
-void progress_end(progress *p)
+static void end_line(const run *r)
 {
     if (line_open) printf("\r\033[K");
     line_open = false;
-    printf("%s  loss %.4f  %.1f s\n", p->label, p->loss / (double)p->done, now() - p->began);
+    printf("%s  loss %.4f  %.1f s\n", label_of(r), r->loss / (double)r->done, now() - r->began);
     fflush(stdout);
+}
+
+/* ---- the run and its checkpoint ---- */
+
+const char *checkpoint_file;
+int64_t     checkpoint_steps;
+
+static volatile sig_atomic_t interruption; /* the signal, when there was one */
+
+static void on_signal(int signal) { interruption = signal; }
+
+/* The second signal of the kind does what it does without us. */
+static void catch_signals(bool on)
+{
+    struct sigaction act = { .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+    act.sa_handler = on ? on_signal : SIG_DFL;
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+}
+
+/* Calls gr_checkpoint_save or gr_checkpoint_load with the parts, and the place in the run among their values. */
+static void checkpoint(run *r, bool (*save_or_load)(const char *, gr_checkpoint_options))
+{
+    gr_value values[MOST_VALUES + 5] = {
+        { "run.epoch", .integer = &r->epoch },
+        { "run.images", .integer = &r->done },
+        { "run.loss", .real = &r->loss },
+        { "run.steps", .integer = &r->steps },
+    };
+    gr_checkpoint_options parts = r->parts;
+    int                   n = 4;
+    for (const gr_value *v = parts.values; v && v->name; v++)
+        if (n < MOST_VALUES + 4) values[n++] = *v;
+    parts.values = values;
+    save_or_load(checkpoint_file, parts);
+}
+
+static void interrupted(run *r)
+{
+    checkpoint(r, gr_checkpoint_save_);
+    stop_with(128 + interruption, "interrupted: saved to %s; run the same command to go on", checkpoint_file);
+}
+
+run run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts)
+{
+    run r = { .epochs = epochs, .images = images, .parts = parts };
+    if (!checkpoint_file) return r;
+    check_writable(checkpoint_file);
+    if (access(checkpoint_file, F_OK) == 0) {
+        checkpoint(&r, gr_checkpoint_load_);
+        if (r.epoch < 0 || r.epoch > epochs || r.done < 0 || r.done > images)
+            quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r.epoch, (long long)epochs);
+        printf("%s goes on from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(&r),
+            r.done ? 100.0 * (double)r.done / (double)images : 100.0);
+    }
+    catch_signals(true);
+    return r;
+}
+
+bool run_epoch(run *r)
+{
+    if (r->inside) {
+        end_line(r);
+        r->done = r->before = 0;
+        r->loss = 0;
+        if (checkpoint_file) checkpoint(r, gr_checkpoint_save_);
+    }
+    if (interruption) interrupted(r);
+    r->inside = r->done > 0 || r->epoch < r->epochs; /* done > 0: in the middle of one that the checkpoint began */
+    if (r->inside && r->done == 0) r->epoch++;
+    r->before = r->done;
+    r->began = now();
+    if (!r->inside && checkpoint_file) catch_signals(false);
+    return r->inside;
+}
+
+void run_step(run *r, int64_t images, double loss)
+{
+    r->done += images;
+    r->loss += (double)images * loss;
+    r->steps++;
+    double at = now();
+    if (at - r->shown >= 0.1 && isatty(STDOUT_FILENO)) redraw(r, at);
+    if (interruption) interrupted(r);
+    if (checkpoint_file && checkpoint_steps > 0 && r->steps % checkpoint_steps == 0) checkpoint(r, gr_checkpoint_save_);
 }
 
 /* ---- accuracy ---- */

@@ -1,4 +1,5 @@
-/* common.h: what the example programs share: reading the command line, showing how training goes, and stopping with one clear line. */
+/* common.h: what the example programs share: reading the command line, showing how training goes, keeping it in a file, and stopping
+   with one clear line. */
 #ifndef EXAMPLES_COMMON_H
 #define EXAMPLES_COMMON_H
 
@@ -31,20 +32,46 @@ void check_writable(const char *path);
 
 /* ---- training ---- */
 
-/* How far an epoch has come. On a terminal it is one line that changes; else nothing is shown until the epoch ends. */
-typedef struct progress {
-    char    label[32];
-    int64_t total, done;  /* images */
-    double  loss;         /* sum over the images done */
-    double  began, shown; /* in seconds */
-} progress;
+/* The options of a run that can be stopped, among the others of the table. */
+extern const char *checkpoint_file;
+extern int64_t     checkpoint_steps;
+#define CHECKPOINT_OPTIONS                                                                                                  \
+    { "checkpoint", .text = &checkpoint_file,                                                                               \
+        .help = "FILE: keeps the run there, after each epoch and on Ctrl-C; goes on from it if it is there" },              \
+    {                                                                                                                       \
+        "checkpoint-steps", .integer = &checkpoint_steps, .low = 0, .high = 1e9, .help = "keep it after so many steps, too" \
+    }
 
-/* Begins an epoch of so many images. */
-progress progress_begin(int64_t epoch, int64_t epochs, int64_t images);
-/* Counts a batch of images with this mean loss. */
-void     progress_add(progress *p, int64_t images, double loss);
-/* Ends an epoch with one line: "epoch 1/3  loss 0.2345  12.3 s". */
-void     progress_end(progress *p);
+/* A run of training: how far it has come, on the terminal and in the checkpoint.
+
+       run r = run_begin(epochs, images, (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
+       while (run_epoch(&r))
+           while (gr_next_batch(loader, &batch)) {
+               ...
+               run_step(&r, batch.count, gr_minimize(sgd, loss));
+           }
+
+   On a terminal the epoch is one line that changes; else nothing is shown until it ends. */
+enum { MOST_VALUES = 16 };
+
+typedef struct run {
+    int64_t               epoch, epochs; /* the one that goes on, from 1 */
+    int64_t               done, images;  /* of this epoch */
+    int64_t               before;        /* done when this program began with it */
+    double                loss;          /* sum over the images done */
+    int64_t               steps;         /* in all */
+    gr_checkpoint_options parts;
+    double                began, shown; /* in seconds */
+    bool                  inside;       /* an epoch has begun and not ended */
+} run;
+
+/* Begins a run of so many epochs of so many images, or goes on with the one in --checkpoint. All that changes while it lasts must be in parts.
+   From here on the first Ctrl-C has run_step save it and end the program; the second ends it at once. */
+run  run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts);
+/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3  loss 0.2345  12.3 s". Then begins the next; false: that was the last. */
+bool run_epoch(run *r);
+/* Counts a step: a batch of images with this mean loss. */
+void run_step(run *r, int64_t images, double loss);
 
 /* How many images of an epoch of the loader the model puts into the right class. The model is in eval mode meanwhile, then in train mode. */
 int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader);

@@ -14,18 +14,16 @@ static void train(gr_model *net, gr_dataset *digits)
 {
     gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
     gr_optim  *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
+    run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
     gr_batch   batch;
-    for (int64_t epoch = 1; epoch <= epochs; epoch++) {
-        progress bar = progress_begin(epoch, epochs, gr_dataset_count(digits));
+    while (run_epoch(&r))
         while (gr_next_batch(loader, &batch)) {
-            GR_STEP;             /* what this block makes is released where it ends */
-            if (epoch == epochs) /* the last epoch comes to rest */
-                gr_optim_set_lr(sgd, lr * (1 - (double)bar.done / (double)bar.total));
+            GR_STEP;               /* what this block makes is released where it ends */
+            if (r.epoch == epochs) /* the last epoch comes to rest */
+                gr_optim_set_lr(sgd, lr * (1 - (double)r.done / (double)r.images));
             gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
-            progress_add(&bar, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
+            run_step(&r, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
         }
-        progress_end(&bar);
-    }
     gr_optim_free(sgd);
     gr_loader_free(loader);
 }
@@ -55,6 +53,7 @@ static const option options[] = {
     { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
+    CHECKPOINT_OPTIONS,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { 0 },
 };
@@ -62,8 +61,9 @@ static const option options[] = {
 int main(int argc, char **argv)
 {
     read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", options);
-    if (eval && (!load || save))
-        quit(load ? "--eval trains nothing, so there is nothing to --save" : "--eval wants weights to test: --load FILE");
+    if (eval && (!load || save || checkpoint_file))
+        quit(load ? "--eval trains nothing, so there is nothing to %s" : "--eval wants weights to test: --load FILE",
+            save ? "--save" : "--checkpoint");
     check_writable(save);
     gr_set_threads((int)threads);
 

@@ -6,6 +6,7 @@
 #define GRADUS_H
 
 #include "gradus/autograd.h"
+#include "gradus/checkpoint.h"
 #include "gradus/core.h"
 #include "gradus/data.h"
 #include "gradus/io.h"

@@ -14,11 +14,11 @@ function exists(path,    line, found) {
 }
 function directory(path) { return substr(path, 1, length(path) - length(base(path)) - 1) }
 function base(path,    parts, n) { n = split(path, parts, "/"); return parts[n] }
-# The room of a file: lib/ROOM/..., include/gradus/ROOM.h, include/gradus.h ("gradus"), examples, bench. optim.h is the other header of nn.
+# The room of a file: lib/ROOM/..., include/gradus/ROOM.h, include/gradus.h ("gradus"), examples, bench. checkpoint.h and optim.h are headers of nn.
 function room(path,    parts, n) {
     n = split(path, parts, "/")
     if (parts[1] == "lib") return parts[2]
-    if (path == "include/gradus/optim.h") return "nn"
+    if (path ~ /^include\/gradus\/(checkpoint|optim)\.h$/) return "nn"
     if (parts[1] == "include") return substr(parts[n], 1, length(parts[n]) - 2)
     return parts[1]
 }
@@ -55,7 +55,7 @@ BEGIN {
     knows["autograd"] = "ops core"
     knows["io"] = "core"
     knows["data"] = "io core"
-    knows["nn"] = "autograd ops core io"
+    knows["nn"] = "data autograd ops core io"
     knows["trace"] = "nn data io autograd ops core kernels"
 }
 /^[ \t]*#[ \t]*include/ {

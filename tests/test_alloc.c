@@ -1,4 +1,4 @@
-/* test_alloc.c: the system has no memory left, at the first, second, ... nth allocation of a training step, a save, a load.
+/* test_alloc.c: the system has no memory left, at the first, second, ... nth allocation of a training step, a save, a load, a checkpoint.
 
    malloc, calloc, realloc and aligned_alloc are interposed for the whole process, libraries included, so the one that fails may be ours,
    stb_ds's, jansson's or zlib's. Each n runs in a process of its own, with GRADUS_MEMORY=system so that no block is recycled. Every
@@ -91,6 +91,16 @@ static void no_gradients(const scene *s)
 static bool do_step(scene *s) { return lenet_step(s->net, s->o, s->images, s->labels) > 0; }
 static bool do_save(scene *s) { return gr_save(s->net, s->path); }
 static bool do_load(scene *s) { return gr_load(s->net, s->path); }
+
+static bool checkpoint(scene *s, bool (*save_or_load)(const char *, gr_checkpoint_options))
+{
+    double   best = 1;
+    gr_value values[] = { { "best", .real = &best }, { "mode", .text = s->path, .size = sizeof s->path, .same = true }, { 0 } };
+    return save_or_load(s->path, (gr_checkpoint_options){ s->net, .optim = s->o, .values = values });
+}
+
+static bool do_checkpoint_save(scene *s) { return checkpoint(s, gr_checkpoint_save_); }
+static bool do_checkpoint_load(scene *s) { return checkpoint(s, gr_checkpoint_load_); }
 
 static bool do_build(scene *s)
 {
@@ -249,6 +259,10 @@ START_TEST(every_allocation_of_a_save) { every_n("save", NULL, do_save, 20); }
 END_TEST
 START_TEST(every_allocation_of_a_load) { every_n("load", do_save, do_load, 20); }
 END_TEST
+START_TEST(every_allocation_of_a_checkpoint_saved) { every_n("checkpoint_save", NULL, do_checkpoint_save, 80); }
+END_TEST
+START_TEST(every_allocation_of_a_checkpoint_loaded) { every_n("checkpoint_load", do_checkpoint_save, do_checkpoint_load, 80); }
+END_TEST
 START_TEST(every_allocation_of_a_build) { every_n("build", NULL, do_build, 80); }
 END_TEST
 START_TEST(every_allocation_of_an_initialiser) { every_n("init", NULL, do_init, 60); }
@@ -312,6 +326,8 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_later_step);
     tcase_add_test(c, every_allocation_of_a_save);
     tcase_add_test(c, every_allocation_of_a_load);
+    tcase_add_test(c, every_allocation_of_a_checkpoint_saved);
+    tcase_add_test(c, every_allocation_of_a_checkpoint_loaded);
     tcase_add_test(c, every_allocation_of_a_build);
     tcase_add_test(c, every_allocation_of_an_initialiser);
     tcase_add_test(c, every_allocation_of_a_batch);

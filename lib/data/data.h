@@ -6,6 +6,7 @@
 
 #include "core/core.h"
 #include "gradus/data.h"
+#include "io/io.h"
 
 struct gr_dataset {
     gr_shape             shape; /* of one image */
@@ -81,5 +82,9 @@ typedef struct gr__ahead {
 void               gr__ahead_begin(gr__ahead *a);  /* work(arg) */
 const gr__failure *gr__ahead_finish(gr__ahead *a); /* waits for it, and says how it ended; at once if nothing was begun */
 void               gr__ahead_end(gr__ahead *a);    /* the thread ends, after the job it is in */
+
+void gr__list_recipe(gr__state *s, const gr__recipe *r);
+/* Lists, as facts, what the batches depend on; their place is what gr_loader_seek takes. */
+void gr__list_loader(gr__state *s, const gr_loader *l);
 
 #endif

@@ -150,3 +150,32 @@ bool gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_rea
         gr__parallel(count, grain, fill_range, &j);
     return good;
 }
+
+static void augment_state(gr__state *s, const gr_augment *a)
+{
+    gr__state_is_number(s, "augment.rotation", a->rotation);
+    gr__state_is_number(s, "augment.shift", a->shift);
+    gr__state_is_integer(s, "augment.crop_padding", a->crop_padding);
+    gr__state_is_integer(s, "augment.flip", a->flip);
+    gr__state_is_number(s, "augment.erase", a->erase);
+    gr__state_is_number(s, "augment.erase_scale0", a->erase_scale[0]);
+    gr__state_is_number(s, "augment.erase_scale1", a->erase_scale[1]);
+    gr__state_is_number(s, "augment.erase_ratio0", a->erase_ratio[0]);
+    gr__state_is_number(s, "augment.erase_ratio1", a->erase_ratio[1]);
+    gr__state_is_integer(s, "augment.fill", a->fill);
+    gr__state_is_integer(s, "augment.reflect", a->reflect);
+}
+
+void gr__list_recipe(gr__state *s, const gr__recipe *r)
+{
+    char name[32];
+    gr__state_is_integer(s, "seed", (int64_t)r->seed);
+    gr__state_is_integer(s, "in_order", r->in_order);
+    for (int c = 0; c < (int)r->channels; c++) {
+        snprintf(name, sizeof name, "channel%d.byte0", c);
+        gr__state_is_number(s, name, (double)r->table[c][0]);
+        snprintf(name, sizeof name, "channel%d.byte255", c);
+        gr__state_is_number(s, name, (double)r->table[c][255]);
+    }
+    if (r->changes) augment_state(s, &r->augment);
+}

@@ -193,3 +193,14 @@ int64_t gr_loader_batches(const gr_loader *l)
     gr__fail(GR_ERR_ARGUMENT, "loader_batches: the loader is NULL");
     return -1;
 }
+
+void gr__list_loader(gr__state *s, const gr_loader *l)
+{
+    const gr__recipe *r = &l->recipe;
+    gr__state_under(s, "loader.");
+    gr__state_is_integer(s, "images", r->data->count);
+    gr__state_is_text(s, "image", gr__shape_text(&r->data->shape).s);
+    gr__state_is_integer(s, "batch", l->batch);
+    gr__state_is_integer(s, "batches", l->batches);
+    gr__list_recipe(s, r);
+}

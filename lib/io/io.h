@@ -89,4 +89,30 @@ int                            gr__safetensors_count(const gr__safetensors *f);
 const gr__entry               *gr__safetensors_entry(const gr__safetensors *f, int i); /* in the order of the data; NULL: no such entry */
 void                           gr__safetensors_free(gr__safetensors *f);
 
+/* ---- state.c -------------------------------------------------------------------------------------------------------------- */
+
+/* The state of a run: a list of named things in memory, that one file is written from or that is filled from one. A thing that
+   cannot be added makes writing and reading fail. */
+typedef struct gr__state gr__state;
+gr__state               *gr__state_new(void);
+void gr__state_part(gr__state *s, int part);             /* 1, 2, ...: the names that follow begin with "part2.", from the second on */
+void gr__state_under(gr__state *s, const char *section); /* ... and then with this: "optim." */
+bool gr__state_write(const gr__state *s, const char *path);
+bool gr__state_read(const gr__state *s, const char *path); /* all of it, or nothing has changed */
+void gr__state_free(gr__state *s);
+
+/* Facts must be the same here and in the file. */
+void gr__state_is_text(gr__state *s, const char *name, const char *text);
+void gr__state_is_integer(gr__state *s, const char *name, int64_t value);
+void gr__state_is_number(gr__state *s, const char *name, double value);
+
+/* Values go on from what the file holds; those with bounds from within them only. */
+void gr__state_tensor(gr__state *s, const char *name, gr_tensor *t);
+void gr__state_count(gr__state *s, const char *name, gr_tensor *t); /* one int32, 0 or more */
+void gr__state_integer(gr__state *s, const char *name, int64_t *at, int64_t low, int64_t high);
+void gr__state_number(gr__state *s, const char *name, double *at, double low, double high); /* low NAN: no bounds */
+void gr__state_words(gr__state *s, const char *name, uint64_t *at, int64_t n);
+void gr__state_bytes(gr__state *s, const char *name, unsigned char *at, int64_t n);
+void gr__state_text(gr__state *s, const char *name, char *at, size_t room);
+
 #endif

@@ -5,6 +5,7 @@
 #include "core/core.h"
 #include "gradus/nn.h"
 #include "gradus/optim.h"
+#include "io/io.h"
 
 /* What a name of a model stands for: a parameter; a buffer, which is saved with it but has no gradient; a counter, which is a buffer of
    one integer; a layer that keeps count of its runs (and has no tensor). */
@@ -60,9 +61,12 @@ struct gr_optim {
     double          lr, momentum, beta2; /* momentum: or Adam's beta1; beta2: or RMSprop's alpha */
     double          dampening, eps;
     bool            nesterov, decoupled;
-    gr__memory     *memories; /* of the model's parameters, in its order */
+    double          first_lr, first_momentum; /* as it was opened */
+    gr__memory     *memories;                 /* of the model's parameters, in its order */
     size_t          count;
 };
+
+void gr__list_optim(gr__state *s, gr_optim *o); /* lists all that its steps depend on, but for the parameters */
 
 /* ---- schedule.c: plain data; the state is all that changes ------------------------------------------------------------------------------ */
 
@@ -71,6 +75,7 @@ typedef struct gr__curve {
     const char *name;
     double (*lr)(const gr_schedule *s, int64_t t);
     double (*momentum)(const gr_schedule *s, int64_t t);
+    void (*facts)(gr__state *s, const gr_schedule *x); /* lists its options */
 } gr__curve;
 
 typedef struct gr__schedule_state {
@@ -97,5 +102,6 @@ struct gr_schedule {
 };
 
 void gr__schedule_apply(gr_schedule *s); /* sets the optimiser's rate, and momentum, to what the state says */
+void gr__list_schedule(gr__state *s, gr_schedule *x);
 
 #endif

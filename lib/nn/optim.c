@@ -3,6 +3,7 @@
    Invariant: a step changes every parameter that has a gradient, or none: what can fail (state, guards) comes before the first change. */
 #include "nn/nn.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,8 @@ static gr_optim *optim_open(gr_optim like, double weight_decay, const bool keep[
         return NULL;
     }
     *o = like;
+    o->first_lr = like.lr;
+    o->first_momentum = like.momentum;
     for (o->count = 0; o->count < n; o->count++) {
         gr__memory *m = &o->memories[o->count];
         m->lr_factor = 1;
@@ -230,4 +233,36 @@ bool gr_optim_set_lr(gr_optim *o, double lr)
         return gr__fail(GR_ERR_ARGUMENT, o ? "optim_set_lr: %g is no learning rate" : "optim_set_lr: the optimiser is NULL", lr);
     o->lr = lr;
     return true;
+}
+
+/* ---- state -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Learning rate and momentum may be changed while a run lasts. */
+void gr__list_optim(gr__state *s, gr_optim *o)
+{
+    gr__state_under(s, "optim.");
+    gr__state_is_text(s, "rule", o->rule->name);
+    gr__state_is_number(s, "first_lr", o->first_lr);
+    gr__state_is_number(s, "first_momentum", o->first_momentum);
+    gr__state_is_number(s, "beta2", o->beta2);
+    gr__state_is_number(s, "dampening", o->dampening);
+    gr__state_is_number(s, "eps", o->eps);
+    gr__state_is_integer(s, "nesterov", o->nesterov);
+    gr__state_number(s, "lr", &o->lr, 0, DBL_MAX);
+    gr__state_number(s, "momentum", &o->momentum, 0, DBL_MAX);
+    for (size_t i = 0; i < o->count; i++) {
+        gr__memory *m = &o->memories[i];
+        gr__state_under(s, "optim.lr_factor.");
+        gr__state_is_number(s, m->name, m->lr_factor);
+        gr__state_under(s, "optim.weight_decay.");
+        gr__state_is_number(s, m->name, m->weight_decay);
+        gr__state_under(s, "optim.steps.");
+        gr__state_words(s, m->name, &m->steps, 1);
+        for (int k = 0; k < GR__MOMENTS; k++) {
+            char section[48];
+            snprintf(section, sizeof section, "optim.%s.", m->moment[k] ? o->rule->moment[k] : "");
+            gr__state_under(s, section);
+            if (m->moment[k]) gr__state_tensor(s, m->name, m->moment[k]);
+        }
+    }
 }

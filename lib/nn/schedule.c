@@ -4,6 +4,7 @@
    t is the count since the warm-up, lr0 the rate that the optimiser had when the schedule was made. */
 #include "nn/nn.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -64,13 +65,68 @@ static double one_cycle_momentum_at(const gr_schedule *s, int64_t t)
 
 static double plateau_at(const gr_schedule *s, int64_t t) { return (void)t, s->state.lr; }
 
-static const gr__curve step_curve = { "step_lr", step_at, NULL };
-static const gr__curve multistep_curve = { "multistep_lr", multistep_at, NULL };
-static const gr__curve exponential_curve = { "exponential_lr", exponential_at, NULL };
-static const gr__curve cosine_curve = { "cosine_lr", cosine_at, NULL };
-static const gr__curve one_cycle_curve = { "one_cycle_lr", one_cycle_at, one_cycle_momentum_at };
-static const gr__curve one_cycle_lr_curve = { "one_cycle_lr", one_cycle_at, NULL };
-static const gr__curve plateau_curve = { "plateau_lr", plateau_at, NULL };
+/* ---- their options, which a run that goes on must have too --------------------------------------------------------------------------- */
+
+static void step_facts(gr__state *s, const gr_schedule *x)
+{
+    gr__state_is_integer(s, "every", x->o.step.every);
+    gr__state_is_number(s, "gamma", x->o.step.gamma);
+}
+
+static void multistep_facts(gr__state *s, const gr_schedule *x)
+{
+    const gr_milestones *m = &x->o.multistep.milestones;
+    for (int i = 0; i < m->count; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "milestone%d", i);
+        gr__state_is_integer(s, name, m->at[i]);
+    }
+    gr__state_is_number(s, "gamma", x->o.multistep.gamma);
+}
+
+static void exponential_facts(gr__state *s, const gr_schedule *x) { gr__state_is_number(s, "gamma", x->o.exponential.gamma); }
+
+static void cosine_facts(gr__state *s, const gr_schedule *x)
+{
+    gr__state_is_integer(s, "steps", x->o.cosine.steps);
+    gr__state_is_number(s, "min_lr", x->o.cosine.min_lr);
+}
+
+static void one_cycle_facts(gr__state *s, const gr_schedule *x)
+{
+    const gr_one_cycle_lr_options *o = &x->o.one_cycle;
+    gr__state_is_number(s, "max_lr", x->max_lr);
+    gr__state_is_integer(s, "steps", o->steps);
+    gr__state_is_number(s, "pct_start", o->pct_start);
+    gr__state_is_number(s, "div_factor", o->div_factor);
+    gr__state_is_number(s, "final_div_factor", o->final_div_factor);
+    gr__state_is_number(s, "base_momentum", o->base_momentum);
+    gr__state_is_number(s, "max_momentum", o->max_momentum);
+    gr__state_is_integer(s, "linear", o->linear);
+    gr__state_is_integer(s, "three_phase", o->three_phase);
+    gr__state_is_integer(s, "fixed_momentum", o->fixed_momentum);
+}
+
+static void plateau_facts(gr__state *s, const gr_schedule *x)
+{
+    const gr_plateau_lr_options *o = &x->o.plateau;
+    gr__state_is_number(s, "factor", o->factor);
+    gr__state_is_integer(s, "patience", o->patience);
+    gr__state_is_number(s, "threshold", o->threshold);
+    gr__state_is_integer(s, "cooldown", o->cooldown);
+    gr__state_is_number(s, "min_lr", o->min_lr);
+    gr__state_is_number(s, "eps", o->eps);
+    gr__state_is_integer(s, "maximise", o->maximise);
+    gr__state_is_integer(s, "absolute", o->absolute);
+}
+
+static const gr__curve step_curve = { "step_lr", step_at, NULL, step_facts };
+static const gr__curve multistep_curve = { "multistep_lr", multistep_at, NULL, multistep_facts };
+static const gr__curve exponential_curve = { "exponential_lr", exponential_at, NULL, exponential_facts };
+static const gr__curve cosine_curve = { "cosine_lr", cosine_at, NULL, cosine_facts };
+static const gr__curve one_cycle_curve = { "one_cycle_lr", one_cycle_at, one_cycle_momentum_at, one_cycle_facts };
+static const gr__curve one_cycle_lr_curve = { "one_cycle_lr", one_cycle_at, NULL, one_cycle_facts };
+static const gr__curve plateau_curve = { "plateau_lr", plateau_at, NULL, plateau_facts };
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -226,4 +282,22 @@ bool gr_schedule_report(gr_schedule *s, double metric)
     }
     gr__schedule_apply(s);
     return true;
+}
+
+/* ---- state -------------------------------------------------------------------------------------------------------------------------------- */
+
+void gr__list_schedule(gr__state *s, gr_schedule *x)
+{
+    gr__schedule_state *now = &x->state;
+    gr__state_under(s, "schedule.");
+    gr__state_is_text(s, "curve", x->curve->name);
+    gr__state_is_number(s, "lr0", now->lr0);
+    gr__state_is_integer(s, "warmup", x->warmup);
+    gr__state_is_number(s, "warmup_from", x->warmup_from);
+    x->curve->facts(s, x);
+    gr__state_integer(s, "count", &now->count, 0, INT64_MAX - 1);
+    gr__state_number(s, "lr", &now->lr, 0, DBL_MAX);
+    gr__state_number(s, "best", &now->best, NAN, NAN);
+    gr__state_integer(s, "bad", &now->bad, 0, INT64_MAX - 1);
+    gr__state_integer(s, "cooling", &now->cooling, 0, INT64_MAX - 1);
 }
