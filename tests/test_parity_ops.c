@@ -81,6 +81,7 @@ static gr_shape sizes(parity *p, const char *key)
 /* An option is a number, or one for the height and one for the width. What is not there is 0: the default. */
 static bool   is_pair(parity *p, const char *key) { return text(p, key) && strchr(text(p, key), ','); }
 static double num(parity *p, const char *key) { return text(p, key) ? strtod(text(p, key), NULL) : 0; }
+static bool   is_zero(parity *p, const char *key) { return text(p, key) && num(p, key) == 0; }
 static int    one(parity *p, const char *key) { return is_pair(p, key) ? 0 : (int)num(p, key); }
 static gr_hw  two(parity *p, const char *key)
 {
@@ -175,6 +176,10 @@ F(roll, gr_roll(x[0], (int64_t)num(p, "shift"), AXIS))
 F(slice, gr_slice(x[0], AXIS, (int64_t)num(p, "start"), (int64_t)num(p, "stop"), .step = (int64_t)num(p, "step")))
 F(pad, gr_pad(x[0], dims(p, "before"), .after = dims(p, "after"), .value = num(p, "value")))
 
+F(gather, gr_gather(x[0], AXIS, x[1]))
+F(embedding, gr_embedding(x[0], x[1]))
+F(one_hot, gr_one_hot(x[0], (int64_t)num(p, "classes")))
+
 F(matmul, gr_matmul(x[0], x[1], .transpose_a = num(p, "transpose_a") != 0, .transpose_b = num(p, "transpose_b") != 0))
 F(linear, gr_linear(x[0], x[1], .bias = x[2], .act = act(p)))
 
@@ -187,6 +192,22 @@ F(conv_filt, gr_conv_filt(x[0], x[1]))
 F(conv_valid, gr_conv_valid(x[0], x[1]))
 F(conv_full, gr_conv_full(x[0], x[1]))
 F(max_pool2d, gr_max_pool2d(x[0], one(p, "size"), .size_hw = two(p, "size"), WINDOWED))
+F(avg_pool2d, gr_avg_pool2d(x[0], one(p, "size"), .size_hw = two(p, "size"), WINDOWED, .exclude_padding = num(p, "exclude_padding") != 0))
+F(adaptive_avg_pool2d, gr_adaptive_avg_pool2d(x[0], two(p, "size").h, two(p, "size").w))
+F(global_avg_pool2d, gr_global_avg_pool2d(x[0]))
+F(upsample, gr_upsample(x[0], num(p, "scale"), .size_hw = two(p, "size"), .bilinear = num(p, "bilinear") != 0))
+
+/* The inputs are x, weight and bias if it is affine, and the running statistics if it has them, which training changes. */
+static gr_tensor *op_batch_norm2d(parity *p)
+{
+    bool       affine = !is_zero(p, "affine"), running = !is_zero(p, "running"), training = num(p, "training") != 0;
+    gr_tensor *mean = running ? p->x[p->ins - 2] : NULL, *var = running ? p->x[p->ins - 1] : NULL;
+    gr_tensor *y = gr_batch_norm2d(p->x[0], .weight = affine ? p->x[1] : NULL, .bias = affine ? p->x[2] : NULL, .running_mean = mean,
+        .running_var = var, .training = training, .momentum = num(p, "momentum"), .eps = num(p, "eps"), .act = act(p));
+    p->y[1] = running ? gr_copy(mean) : NULL;
+    p->y[2] = running ? gr_copy(var) : NULL;
+    return y;
+}
 
 F(softmax, gr_softmax(x[0], AXIS))
 F(log_softmax, gr_log_softmax(x[0], AXIS))
@@ -199,6 +220,12 @@ static gr_tensor *row_of(const gr_model *m)
 {
     gr_tensor *w = gr_reshape(gr_copy(gr_model_get(m, "w")), gr_shape(20));
     return gr_concat(GR_TENSORS(w, gr_copy(gr_model_get(m, "b"))), 0);
+}
+
+static gr_tensor *gradient_row_of(const gr_model *m)
+{
+    gr_tensor *w = gr_reshape(gr_copy(gr_grad_of(gr_model_get(m, "w"))), gr_shape(20));
+    return gr_concat(GR_TENSORS(w, gr_copy(gr_grad_of(gr_model_get(m, "b")))), 0);
 }
 
 static gr_tensor *part(gr_tensor *row, int from, gr_shape shape) { return gr_reshape(gr_slice(row, 0, from, from ? 25 : 20), shape); }
@@ -221,8 +248,6 @@ static gr_tensor *loss_of(const gr_model *m, gr_tensor *row)
     gr_tensor *w = gr_mul(gr_model_get(m, "w"), part(row, 0, gr_shape(4, 5)));
     return gr_add(gr_sum(w), gr_sum(gr_mul(gr_model_get(m, "b"), part(row, 20, gr_shape(5)))));
 }
-
-static bool is_zero(parity *p, const char *key) { return text(p, key) && num(p, key) == 0; }
 
 static gr_tensor *train(parity *p, gr_model *m, gr_optim *o)
 {
@@ -252,6 +277,75 @@ TRAINED(adamw, BETAS, .no_decay = is_zero(p, "weight_decay"))
 TRAINED(rmsprop, .alpha = num(p, "alpha"), .no_alpha = is_zero(p, "alpha"), .eps = num(p, "eps"), .momentum = num(p, "momentum"),
     .centered = num(p, "centered") != 0)
 
+/* How long the gradients were, and what is left of them. */
+static gr_tensor *op_clip_grad_norm(parity *p)
+{
+    gr_model *m = model_of(p->x[0]);
+    gr_backward(loss_of(m, p->x[0]));
+    gr_tensor *norm = gr_scalar(gr_clip_grad_norm(m, num(p, "most")));
+    p->y[1] = gradient_row_of(m);
+    gr_model_free(m);
+    return norm;
+}
+
+static gr_tensor *op_clip_grad_value(parity *p)
+{
+    gr_model *m = model_of(p->x[0]);
+    gr_backward(loss_of(m, p->x[0]));
+    gr_clip_grad_value(m, num(p, "most"));
+    gr_tensor *y = gradient_row_of(m);
+    gr_model_free(m);
+    return y;
+}
+
+/* The rates, and the momenta if they are asked for, of as many counts as the file has. */
+static gr_tensor *follow(parity *p, gr_model *m, gr_optim *o, gr_schedule *s)
+{
+    int        n = (int)p->out[0].count;
+    gr_tensor *lr = gr_zeros(gr_shape(n)), *momentum = gr_zeros(gr_shape(n));
+    for (int i = 0; s && i < n; i++) {
+        gr_data_mut(lr)[i] = (gr_real)gr_optim_lr(o);
+        gr_data_mut(momentum)[i] = (gr_real)gr_optim_momentum(o);
+        if (p->ins)
+            gr_schedule_report(s, (double)gr_data(p->x[0])[i]);
+        else
+            gr_schedule_next(s);
+    }
+    p->y[1] = momentum;
+    gr_schedule_free(s);
+    gr_optim_free(o);
+    gr_model_free(m);
+    return lr;
+}
+
+static gr_milestones milestones(parity *p)
+{
+    gr_dims       d = dims(p, "milestones");
+    gr_milestones m = { .count = d.count };
+    for (int i = 0; i < d.count; i++) m.at[i] = d.at[i];
+    return m;
+}
+
+#define SCHEDULED(name, ...)                                                                                              \
+    static gr_tensor *op_##name(parity *p)                                                                                \
+    {                                                                                                                     \
+        gr_model *m = model_of(gr_zeros(gr_shape(25)));                                                                   \
+        gr_optim *o = num(p, "adam") != 0 ? gr_adam(m, .lr = 0.5) : gr_sgd(m, .lr = 0.5, .momentum = num(p, "momentum")); \
+        return follow(p, m, o, gr_##name(o, __VA_ARGS__));                                                                \
+    }
+#define WARMUP .warmup = (int64_t)num(p, "warmup"), .warmup_from = num(p, "warmup_from")
+
+SCHEDULED(step_lr, (int64_t)num(p, "every"), .gamma = num(p, "gamma"), WARMUP)
+SCHEDULED(multistep_lr, milestones(p), .gamma = num(p, "gamma"), WARMUP)
+SCHEDULED(exponential_lr, num(p, "gamma"), WARMUP)
+SCHEDULED(cosine_lr, (int64_t)num(p, "steps"), .min_lr = num(p, "min_lr"), WARMUP)
+SCHEDULED(one_cycle_lr, num(p, "max_lr"), (int64_t)num(p, "steps"), .pct_start = num(p, "pct_start"), .div_factor = num(p, "div_factor"),
+    .final_div_factor = num(p, "final_div_factor"), .base_momentum = num(p, "base_momentum"), .max_momentum = num(p, "max_momentum"),
+    .linear = num(p, "linear") != 0, .three_phase = num(p, "three_phase") != 0, .fixed_momentum = num(p, "fixed_momentum") != 0)
+SCHEDULED(plateau_lr, .factor = num(p, "factor"), .patience = (int64_t)num(p, "patience"), .no_patience = is_zero(p, "patience"),
+    .threshold = num(p, "threshold"), .no_threshold = is_zero(p, "threshold"), .cooldown = (int64_t)num(p, "cooldown"),
+    .min_lr = num(p, "min_lr"), .eps = num(p, "eps"), .maximise = num(p, "maximise") != 0, .absolute = num(p, "absolute") != 0)
+
 #define OP(name)            \
     {                       \
 #name, op_##name, 0 \
@@ -265,9 +359,11 @@ static struct {
     OP(ge), OP(where), OP(neg), OP(scale), OP(exp), OP(log), OP(sqrt), OP(abs), OP(sign), OP(sin), OP(cos), OP(log1p), OP(expm1), OP(erf),
     OP(clamp), OP(relu), OP(sigmoid), OP(tanh), OP(softplus), OP(leaky_relu), OP(elu), OP(silu), OP(gelu), OP(sum), OP(mean), OP(max),
     OP(min), OP(norm), OP(logsumexp), OP(var), OP(std), OP(argmax), OP(reshape), OP(flatten), OP(permute), OP(expand), OP(flip), OP(concat),
-    OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(matmul), OP(linear), OP(conv2d),
-    OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid), OP(conv_full), OP(max_pool2d),
-    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop) };
+    OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(gather), OP(embedding), OP(one_hot),
+    OP(matmul), OP(linear), OP(conv2d), OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid),
+    OP(conv_full), OP(max_pool2d), OP(avg_pool2d), OP(adaptive_avg_pool2d), OP(global_avg_pool2d), OP(upsample), OP(batch_norm2d),
+    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop), OP(clip_grad_norm),
+    OP(clip_grad_value), OP(step_lr), OP(multistep_lr), OP(exponential_lr), OP(cosine_lr), OP(one_cycle_lr), OP(plateau_lr) };
 
 enum { OPS = (int)(sizeof table / sizeof *table) };
 

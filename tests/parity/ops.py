@@ -319,6 +319,18 @@ def movement():
         case("pad", lambda a, pads=pads, value=value: F.pad(a, pads, value=value), x(*shape), **options)
 
 
+def picked():
+    for shape, axis, index in (((3, 4), 0, [[0, 2, 1, 1], [2, 2, 0, 1]]), ((3, 4), 1, [[3, 0], [1, 1], [2, 0]]), ((5,), -1, [4, 4, 0]),
+                               ((2, 3, 2), 1, [[[2, 0]], [[1, 1]]]), ((2, 3), 1, [[2, 2, 2, 2, 0], [1, 0, 1, 0, 1]]), ((1, 1), 0, [[0]])):
+        case("gather", lambda a, i, axis=axis: a.gather(axis, i), x(*shape), ints(index), axis=axis)
+    case("gather", lambda a, i: a.gather(0, i), x(2, 3), ints(np.zeros((0, 3))), axis=0)
+    for shape, index in (((5, 3), [4, 0, 0]), ((4, 2), [[1, 2], [3, 1], [1, 1]]), ((3, 1), 2), ((1, 4), [0, 0])):
+        case("embedding", lambda w, i: F.embedding(i, w), x(*shape), ints(index))
+    case("embedding", lambda w, i: F.embedding(i, w), x(3, 2), ints(np.zeros((0,))))
+    for index, classes in (([0, 2, 1], 3), ([[1], [3]], 5), (0, 1), (np.zeros((0, 2)), 2)):
+        case("one_hot", lambda i: F.one_hot(i, classes).double(), ints(index), classes=classes)
+
+
 # ---- matrices ------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +424,51 @@ def pooling():
     case("max_pool2d", lambda a: F.max_pool2d(a, 2), fixed([[[[1, NAN], [2, 3]], [[-INF, -INF], [-INF, -INF]]]]), size=2)
 
 
+    for shape, size, options in POOLS:
+        case("avg_pool2d", lambda a: F.avg_pool2d(a, size, **options), x(*shape), size=size, **options)
+        if "padding" in options:
+            case("avg_pool2d", lambda a: F.avg_pool2d(a, size, **options, count_include_pad=False), x(*shape), size=size, **options, exclude_padding=1)
+    for shape, to in (((2, 3, 4, 4), (2, 2)), ((1, 2, 5, 7), (3, 2)), ((1, 2, 5, 7), (1, 1)), ((2, 1, 3, 3), (3, 3)), ((1, 1, 2, 3), (5, 4)),
+                      ((1, 1, 10, 7), (4, 3)), ((0, 1, 3, 3), (2, 2))):
+        case("adaptive_avg_pool2d", lambda a: F.adaptive_avg_pool2d(a, to), x(*shape), size=to)
+    for shape in ((2, 3, 4, 5), (1, 1, 1, 1), (0, 2, 3, 3)):
+        case("global_avg_pool2d", lambda a: F.adaptive_avg_pool2d(a, 1), x(*shape))
+    for mode in ("nearest", "bilinear"):
+        told = {"bilinear": 1} if mode == "bilinear" else {}
+        for shape, scale in (((2, 2, 3, 3), 2), ((1, 2, 2, 3), 3), ((1, 1, 4, 4), 0.5), ((1, 1, 5, 4), 1.5), ((1, 2, 7, 5), 0.75), ((1, 1, 1, 1), 4), ((1, 1, 3, 2), 1)):
+            case("upsample", lambda a: F.interpolate(a, scale_factor=scale, mode=mode), x(*shape), scale=scale, **told)
+        for shape, size in (((1, 2, 3, 3), (5, 7)), ((2, 1, 4, 5), (4, 2)), ((1, 1, 7, 6), (3, 3)), ((1, 1, 1, 3), (2, 9)), ((1, 1, 2, 2), (1, 1))):
+            case("upsample", lambda a: F.interpolate(a, size=size, mode=mode), x(*shape), size=size, **told)
+
+
+# ---- normalisation ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def normalisation():
+    def batch_norm(training, momentum=0.1, eps=1e-5, act=None, affine=True, running=True):
+        def fn(a, *rest):
+            w, b = rest[:2] if affine else (None, None)
+            mean, var = [t.clone() for t in rest[-2:]] if running else (None, None)
+            y = act_of(act)(F.batch_norm(a, mean, var, w, b, training, momentum, eps))
+            return (y, mean, var) if running and training else y
+
+        return fn
+
+    for shape, options in (
+        ((4, 3, 2, 2), {}), ((2, 2, 5, 3), {"momentum": 0.5, "eps": 0.01}), ((3, 4, 1, 1), {}), ((1, 2, 3, 3), {"act": "relu"}), ((2, 1, 3, 5), {"act": "tanh"}),
+        ((2, 3, 3, 2), {"affine": False}), ((2, 2, 3, 3), {"affine": False, "act": "sigmoid"}), ((2, 2, 4, 4), {"eps": 1}), ((5, 1, 1, 2), {"momentum": 1}),
+    ):
+        more = [x(shape[1]), x(shape[1])] if options.get("affine", True) else []
+        running = [c(shape[1]), c(shape[1], low=0.5, high=3)]
+        for training in (True, False):
+            case("batch_norm2d", batch_norm(training, **options), x(*shape), *more, *running, training=training, **options)
+        case("batch_norm2d", batch_norm(True, **options, running=False), x(*shape), *more, training=1, **options, running=0)
+    far = at(16 + np.arange(24).reshape(2, 2, 3, 2) % 7 / 8)
+    case("batch_norm2d", batch_norm(True), far, x(2), x(2), c(2), c(2, low=0.5, high=3), training=1)
+    case("batch_norm2d", batch_norm(True), at(np.ones((2, 1, 2, 2))), x(1), x(1), c(1), c(1, low=0.5, high=3), zero=(1,), training=1)
+    case("batch_norm2d", batch_norm(False), x(0, 2, 3, 3), x(2), x(2), c(2), c(2, low=0.5, high=3), training=0)
+
+
 # ---- probabilities and losses -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -493,9 +550,75 @@ def training():
     optimiser("rmsprop", rmsprop, lr=0.1, weight_decay=0.1, bias_lr_factor=0.5, bias_decay=0)
 
 
+    for largest in (0.5, 3, 100):
+        def clipped(g):
+            p = torch.nn.Parameter(torch.zeros_like(g))
+            p.grad = g.clone()
+            return torch.nn.utils.clip_grad_norm_([p], largest), p.grad
+
+        case("clip_grad_norm", clipped, c(25), most=largest)
+    for largest in (0.5, 10):
+        case("clip_grad_value", lambda g: g.clamp(-largest, largest), c(25), most=largest)
+
+
+def rates(op, make, n=12, momentum=0, warmup=0, warmup_from=None, metrics=None, kind=torch.optim.SGD, **options):
+    """The learning rates of n counts, and the momenta of a schedule that has them."""
+
+    def fn(*metrics):
+        optim = kind([torch.nn.Parameter(torch.zeros(1))], lr=0.5, **({"momentum": momentum} if momentum else {}))
+        key, seen = ("betas" if kind is torch.optim.Adam else "momentum"), []
+        if warmup:
+            line = torch.optim.lr_scheduler.LinearLR(optim, warmup_from or 1 / 3, 1.0, warmup)
+            schedule = torch.optim.lr_scheduler.SequentialLR(optim, [line, make(optim)], [warmup])
+        else:
+            schedule = make(optim)
+        for i in range(n):
+            seen.append((optim.param_groups[0]["lr"], optim.param_groups[0][key]))
+            optim.step()
+            schedule.step(*([metrics[0][i].item()] if metrics else []))
+        lrs = torch.tensor([s[0] for s in seen], dtype=torch.float64)
+        momenta = [s[1] if key == "momentum" else s[1][0] for s in seen]
+        return (lrs, torch.tensor(momenta, dtype=torch.float64)) if op == "one_cycle_lr" else lrs
+
+    options.update({k: v for k, v in (("momentum", momentum), ("warmup", warmup), ("warmup_from", warmup_from)) if v})
+    if kind is torch.optim.Adam:
+        options["adam"] = 1
+    case(op, fn, *([fixed(metrics)] if metrics else []), **options)
+
+
+def schedules():
+    lr = torch.optim.lr_scheduler
+    rates("step_lr", lambda o: lr.StepLR(o, 3), every=3)
+    rates("step_lr", lambda o: lr.StepLR(o, 1, 0.75), every=1, gamma=0.75)
+    rates("step_lr", lambda o: lr.StepLR(o, 4, 0.5), warmup=3, every=4, gamma=0.5)
+    rates("multistep_lr", lambda o: lr.MultiStepLR(o, [2, 5, 6]), milestones=(2, 5, 6))
+    rates("multistep_lr", lambda o: lr.MultiStepLR(o, [4], 0.25), gamma=0.25, milestones=(4,))
+    rates("multistep_lr", lambda o: lr.MultiStepLR(o, [3, 6]), warmup=2, warmup_from=0.125, milestones=(3, 6))
+    rates("exponential_lr", lambda o: lr.ExponentialLR(o, 0.9), gamma=0.9)
+    rates("exponential_lr", lambda o: lr.ExponentialLR(o, 0.5), warmup=5, gamma=0.5)
+    rates("cosine_lr", lambda o: lr.CosineAnnealingLR(o, 11), steps=11)
+    rates("cosine_lr", lambda o: lr.CosineAnnealingLR(o, 4, 0.125), steps=4, min_lr=0.125)
+    rates("cosine_lr", lambda o: lr.CosineAnnealingLR(o, 8), warmup=4, steps=8)
+    cycle = lambda **k: lambda o: lr.OneCycleLR(o, 2.0, total_steps=12, **k)
+    rates("one_cycle_lr", cycle(), momentum=0.9, max_lr=2.0, steps=12)
+    rates("one_cycle_lr", cycle(anneal_strategy="linear", pct_start=0.5), momentum=0.9, max_lr=2.0, steps=12, linear=1, pct_start=0.5)
+    rates("one_cycle_lr", cycle(three_phase=True, div_factor=10, final_div_factor=100), momentum=0.9, max_lr=2.0, steps=12, three_phase=1,
+          div_factor=10, final_div_factor=100)
+    rates("one_cycle_lr", cycle(cycle_momentum=False), momentum=0.75, max_lr=2.0, steps=12, fixed_momentum=1)
+    rates("one_cycle_lr", cycle(base_momentum=0.5, max_momentum=0.8), kind=torch.optim.Adam, max_lr=2.0, steps=12, base_momentum=0.5, max_momentum=0.8)
+    falls = [4, 3, 3, 3, 2.75, 2.75, 2.75, 2.75, 2.75, 1, 1, 1]
+    for options in ({}, {"patience": 1}, {"patience": 1, "cooldown": 2, "factor": 0.5}, {"patience": 1, "threshold": 0.125},
+                    {"patience": 1, "threshold": 0.5, "absolute": True}, {"patience": 1, "factor": 0.5, "min_lr": 0.25}, {"patience": 2, "maximise": True},
+                    {"patience": 1, "maximise": True, "absolute": True, "threshold": 0.25}, {"patience": 1, "eps": 0.25, "factor": 0.5},
+                    {"patience": 0, "threshold": 0, "factor": 0.75}):
+        told = dict(options)
+        mode, threshold_mode = "max" if told.pop("maximise", 0) else "min", "abs" if told.pop("absolute", 0) else "rel"
+        rates("plateau_lr", lambda o: lr.ReduceLROnPlateau(o, mode, threshold_mode=threshold_mode, **told), metrics=falls, **options)
+
+
 def main():
     torch.set_num_threads(1)
-    for family in (arithmetic, unary, reductions, movement, matrices, convolutions, pooling, losses, training):
+    for family in (arithmetic, unary, reductions, movement, picked, matrices, convolutions, pooling, normalisation, losses, training, schedules):
         family()
     text = "cases %d\n%s" % (len(cases), "".join(cases))
     with open(os.path.join(HERE, "ops.txt"), "w") as f:
