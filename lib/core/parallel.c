@@ -49,8 +49,7 @@ static pthread_once_t     once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-    const char *kernels = getenv("GRADUS_KERNELS"), *isa = getenv("GRADUS_ISA");
-    chosen = gr__kernels_pick(kernels && *kernels ? kernels : NULL, isa && *isa ? isa : NULL, &refusal);
+    chosen = gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), getenv("GRADUS_CONV"), &refusal);
 }
 
 const gr__kernels *gr__k(void)

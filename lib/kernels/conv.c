@@ -3,8 +3,9 @@
    copies less, and serves batches that fill the lanes. Invariant: a task owns its outputs, and sums in the order channel, tap. */
 #include "conv.h"
 #include "table.h"
+#include "winograd.h"
 
-enum { PANELS, IMAGES };             /* variants */
+enum { PANELS, IMAGES, WINOGRAD };   /* variants */
 enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
 enum { BORDER_BYTES = 3 << 18 };     /* of the nearer caches, for the input of a task */
 enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
@@ -55,23 +56,61 @@ static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
     }
 }
 
-static void plan_of(const gr__conv *c, gr__direction d, gr__plan *plan)
+/* Phase 0 brings the kernel to its points, phase 1 runs through the chunks of LANES images, image after image. */
+static void winograd_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__tiles       t = GR__NAME(winograd_tiles)(&s);
+    plan->variant = WINOGRAD;
+    plan->phases = 2;
+    plan->tasks[0] = ceil_div(s.rows, ROWS);
+    plan->tasks[1] = ceil_div(c->N, LANES) * t.bands * t.spans;
+    plan->shared = padded_bytes(WINOGRAD_POINTS * s.rows * s.channels * (int64_t)sizeof(gr_real));
+    plan->scratch = GR__NAME(winograd_scratch)(&s, &t);
+}
+
+static void winograd_task(
+    const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__tiles       t = GR__NAME(winograd_tiles)(&s);
+    int64_t         chunks = t.bands * t.spans, n = task / chunks * LANES;
+    if (phase == 0) {
+        GR__NAME(winograd_weights)(&s, o->b, weights, task * ROWS, at_most(s.rows, (task + 1) * ROWS));
+        return;
+    }
+    gr__group group = GR__NAME(group)(c, d, o, n, 0);
+    GR__NAME(winograd_run)(&s, &group, &t, weights, (int)at_most(LANES, c->N - n), task % chunks, scratch);
+}
+
+static bool fills_lanes(const gr__conv *c) { return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4; }
+
+static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *plan)
 {
     *plan = (gr__plan){ .phases = 1 };
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     if (!c->N || !c->G || !s.rows || !s.y_plane) return;
+    if (!direct && winograd_pays(c, s.h.outs, s.w.outs) && fills_lanes(c)) {
+        winograd_plan(c, d, plan);
+        return;
+    }
     /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. Outputs apart from each other (34) have to be written
        one by one, which costs this variant more than it gains; and a kernel of one tap reads each input once, so that there is no
        copying to save. */
-    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4)
+    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && fills_lanes(c))
         images_plan(c, d, plan);
     else
         panels_plan(c, d, plan);
 }
 
 /* Tasks run through the chunks of a phase, the phases of a group, the groups of a unit, the units. */
-static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
+static void run(
+    const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
+    if (plan->variant == WINOGRAD) {
+        winograd_task(c, d, o, phase, task, shared, scratch);
+        return;
+    }
     gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
     int64_t         phases = GR__NAME(phases)(c, d), all = plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs;
     int64_t         chunks = ceil_div(all, plan->chunk), unit = task / chunks / phases;
@@ -86,20 +125,22 @@ static void run(const gr__conv *c, gr__direction d, const gr__plan *plan, const 
         GR__NAME(panels_run)(&s, &group, begin, end, scratch);
 }
 
-void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, plan); }
+void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, false, plan); }
+
+void GR__NAME(conv_direct_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, true, plan); }
 
 void GR__NAME(conv_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    (void)phase, (void)shared;
-    run(c, GR__FORWARD, plan, o, task, scratch);
+    run(c, GR__FORWARD, plan, o, phase, task, shared, scratch);
 }
 
-void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, plan); }
+void GR__NAME(conv_input_grad_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, false, plan); }
+
+void GR__NAME(conv_input_grad_direct_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__INPUT_GRAD, true, plan); }
 
 void GR__NAME(conv_input_grad_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    (void)phase, (void)shared;
-    run(c, GR__INPUT_GRAD, plan, o, task, scratch);
+    run(c, GR__INPUT_GRAD, plan, o, phase, task, shared, scratch);
 }

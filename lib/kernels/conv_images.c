@@ -85,24 +85,16 @@ static void fill_tile(const gr__correlation *s, const gr__group *o, const worksp
     for (int i = 0; i < rows; i++) GR__NAME(activate)(w->tile + i * GROUP * LANES, n * LANES, o->act);
 }
 
-/* Deals LANES outputs of one row of the tile back to their images; y is the row's plane in the first image. */
-GR__INLINE void write_square(
-    const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t image_step, int images, int64_t j, int64_t n)
+/* Deals n <= GROUP outputs of one row of the tile back to their images; y is the row's plane in the first image. */
+static void write_row(const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t image_step, int images, int64_t j, int64_t n)
 {
-    vec v[LANES];
-    GR__UNROLL
-    for (int i = 0; i < LANES; i++) v[i] = vec_load(tile + i * LANES);
-    vec_transpose(v);
-    if (is_dense(s) && images == LANES && n == LANES) {
-        GR__UNROLL
-        for (int i = 0; i < LANES; i++) vec_store(y + i * image_step + j, v[i]);
-    } else if (is_dense(s)) {
-        for (int i = 0; i < images; i++) vec_store_some(y + i * image_step + j, v[i], n);
-    } else {
-        for (int64_t l = 0; l < n; l++) {
-            int64_t place = place_of(s, j + l);
-            for (int i = 0; i < images; i++) y[i * image_step + place] = tile[l * LANES + i];
-        }
+    if (is_dense(s)) {
+        GR__NAME(deal)(y + j, image_step, images, tile, n);
+        return;
+    }
+    for (int64_t l = 0; l < n; l++) {
+        int64_t place = place_of(s, j + l);
+        for (int i = 0; i < images; i++) y[i * image_step + place] = tile[l * LANES + i];
     }
 }
 
@@ -115,11 +107,9 @@ static void one_group(
     int64_t blocks = ceil_div(s->rows, ROWS), image_step = G * s->rows * s->y_plane;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
+        for (int64_t i = r; i < end && is_dense(s); i++) deal_soon(o->y + i * s->y_plane + j, image_step, images, n);
         fill_tile(s, o, w, out, n, r, (int)(end - r));
-        for (int64_t i = r; i < end; i++)
-            for (int64_t l = 0; l < n; l += LANES)
-                write_square(
-                    s, w->tile + ((i - r) * GROUP + l) * LANES, o->y + i * s->y_plane, image_step, images, j + l, at_most(LANES, n - l));
+        for (int64_t i = r; i < end; i++) write_row(s, w->tile + (i - r) * GROUP * LANES, o->y + i * s->y_plane, image_step, images, j, n);
     }
 }
 

@@ -3,8 +3,9 @@
    outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
 #include "conv.h"
 #include "table.h"
+#include "winograd.h"
 
-enum { PANELS, IMAGES };
+enum { PANELS, IMAGES, WINOGRAD };
 enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 };  /* panels: columns, and about as many rows */
 enum { VECTORS = 256 };                       /* images: outputs in a band, about */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
@@ -59,6 +60,14 @@ static size_t images_scratch(const gr__conv *c, const shape *s)
 }
 
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+{
+    GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
+    if (!winograd_pays(c, c->OH, c->OW)) return;
+    plan->variant = WINOGRAD;
+    GR__NAME(winograd_kernel_grad_plan)(c, plan);
+}
+
+void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
 {
     *plan = (gr__plan){ .phases = 2 };
     if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW) return;
@@ -193,7 +202,9 @@ static void add_parts(const gr__conv *c, const gr__plan *plan, int64_t task, con
 void GR__NAME(conv_kernel_grad_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    if (phase == 0)
+    if (plan->variant == WINOGRAD)
+        GR__NAME(winograd_kernel_grad_run)(c, o, phase, task, shared, scratch);
+    else if (phase == 0)
         sum_part(c, plan, o, task, shared, scratch);
     else
         add_parts(c, plan, task, shared, o->y);

@@ -109,3 +109,19 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
             clear(to + in.end * LANES, (b->cols - in.end) * LANES);
         }
 }
+
+void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LANES, y += LANES, from += LANES * LANES) {
+        vec v[LANES];
+        GR__UNROLL
+        for (int i = 0; i < LANES; i++) v[i] = vec_load(from + i * LANES);
+        vec_transpose(v);
+        if (images == LANES && n - j >= LANES) {
+            GR__UNROLL
+            for (int i = 0; i < LANES; i++) vec_store(y + i * image_step, v[i]);
+        } else {
+            for (int i = 0; i < images; i++) vec_store_some(y + i * image_step, v[i], at_most(LANES, n - j));
+        }
+    }
+}

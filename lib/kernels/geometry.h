@@ -59,6 +59,17 @@ gr__border GR__NAME(border)(const gr__correlation *s, int64_t begin, int64_t end
 void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W);
 
+/* The way back: n vectors of from, one image a lane, to n numbers side by side in each image. */
+void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
+
+/* Asks for the n numbers that deal is going to write, while there is still work to do: a write to memory that is far away waits for it, and
+   the images may stand so far apart that no processor guesses the next. */
+GR__INLINE void deal_soon(const gr_real *y, int64_t image_step, int images, int64_t n)
+{
+    for (int i = 0; i < images; i++)
+        for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *y) __builtin_prefetch(y + i * image_step + j, 1);
+}
+
 /* Even parts: part i of n in parts begins here. */
 GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
 

@@ -172,8 +172,8 @@ typedef struct gr__kernels {
     void (*rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const gr__rmsprop *r, int64_t n);
 } gr__kernels;
 
-/* The table to use: kernels "reference" or NULL, isa "baseline", "avx2", "avx512" or NULL for the best that the processor has.
-   NULL with a reason in *why when what is asked for is not there. */
-const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char **why);
+/* The table to use: kernels "reference" or NULL; isa "baseline", "avx2", "avx512" or NULL for the best that the processor has; conv "direct"
+   or NULL for Winograd's algorithm where it pays. NULL with a reason in *why when what is asked for is not there. */
+const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char *conv, const char **why);
 
 #endif

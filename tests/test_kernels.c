@@ -1,0 +1,238 @@
+/* test_kernels.c: the fast kernels of every instruction set that this machine has, with Winograd's algorithm and without, against the plain
+   loops of the reference, over random shapes, ragged ones above all. Every operand is a block of its own, so that a checker of memory sees
+   what is read or written past it. What is allowed is a part of the sum of absolute products, which the reference gives for |a| and |b|. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+enum { RUNS = 10, DIRECT = 200, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
+
+static const double exact = 1e-5, transformed = 1e-4;
+
+/* ---- running one kernel as the library does, but on one thread ---------------------------------------------------------------------- */
+
+typedef enum direction { FORWARD, INPUT_GRAD, KERNEL_GRAD } direction;
+
+static void *block(size_t bytes)
+{
+    void *p = NULL;
+    ck_assert_int_eq(posix_memalign(&p, 64, bytes ? bytes : 1), 0);
+    return p;
+}
+
+static void run_conv(const gr__kernels *k, direction d, const gr__conv *c, const gr__operands *o)
+{
+    gr__plan plan;
+    (d == FORWARD ? k->conv_plan : d == INPUT_GRAD ? k->conv_input_grad_plan : k->conv_kernel_grad_plan)(c, &plan);
+    void *shared = block(plan.shared), *scratch = block(plan.scratch);
+    memset(shared, 0xFF, plan.shared); /* NaN: nothing may be taken for cleared */
+    memset(scratch, 0xFF, plan.scratch);
+    for (int p = 0; p < plan.phases; p++)
+        for (int64_t t = plan.tasks[p] - 1; t >= 0; t--) /* in any order */
+            (d == FORWARD         ? k->conv_run
+                : d == INPUT_GRAD ? k->conv_input_grad_run
+                                  : k->conv_kernel_grad_run)(c, &plan, o, p, t, shared, scratch);
+    free(shared);
+    free(scratch);
+}
+
+static void run_matmul(const gr__kernels *k, const gr__matmul *m, const gr__operands *o)
+{
+    gr__plan plan;
+    k->matmul_plan(m, &plan);
+    void *shared = block(plan.shared), *scratch = block(plan.scratch);
+    for (int p = 0; p < plan.phases; p++)
+        for (int64_t t = plan.tasks[p] - 1; t >= 0; t--) k->matmul_run(m, &plan, o, p, t, shared, scratch);
+    free(shared);
+    free(scratch);
+}
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------------------------------- */
+
+static gr_real *numbers(int64_t n, gr_rng *rng)
+{
+    gr_real *p = block((size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++) p[i] = (gr_real)(2 * gr_rng_uniform(rng) - 1);
+    return p;
+}
+
+static gr_real *sizes_of(const gr_real *x, int64_t n)
+{
+    gr_real *p = block((size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++) p[i] = (gr_real)fabs((double)x[i]);
+    return p;
+}
+
+static int64_t pick(gr_rng *rng, int64_t low, int64_t high) { return low + gr_rng_below(rng, high - low + 1); }
+
+/* The tables of this machine, all with Winograd's algorithm first. */
+static int tables(const gr__kernels *k[6])
+{
+    static const char *const isa[] = { "baseline", "avx2", "avx512" };
+    int                      n = 0;
+    for (int direct = 0; direct < 2; direct++)
+        for (int i = 0; i < 3; i++)
+            if ((k[n] = gr__kernels_pick(NULL, isa[i], direct ? "direct" : NULL, NULL))) n++;
+    ck_assert_int_ge(n, 2);
+    return n;
+}
+
+/* What was computed is what was wanted, to a part of the sums of sizes; and some of it is not zero. */
+static void agree(const gr_real *y, const gr_real *wanted, const gr_real *size, int64_t n, double part, const char *what)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)y[i] - (double)wanted[i]) <= part * (double)size[i] + 1e-30))
+            ck_abort_msg("%s: element %lld is %.9g, not %.9g: off by %.2g of the sum of absolute products", what, (long long)i,
+                (double)y[i], (double)wanted[i], fabs((double)y[i] - (double)wanted[i]) / (double)size[i]);
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------------------------------------------------- */
+
+static int64_t reach(int64_t H, int64_t K, int64_t S, int64_t P, int64_t D)
+{
+    int64_t room = H + 2 * P - D * (K - 1) - 1;
+    return room < 0 ? 0 : room / S + 1;
+}
+
+static void one_direction(const gr__conv *c, direction d, gr_rng *rng)
+{
+    const int64_t      X = c->N * c->C * c->H * c->W, K = c->F * c->C / c->G * c->KH * c->KW, Y = c->N * c->F * c->OH * c->OW;
+    const int64_t      A = d == INPUT_GRAD ? Y : X, B = d == KERNEL_GRAD ? Y : K, R = d == FORWARD ? Y : d == INPUT_GRAD ? X : K;
+    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
+    int                n = tables(fast);
+    bool               relu = d == FORWARD && gr_rng_below(rng, 2);
+    gr_real           *a = numbers(A, rng), *b = numbers(B, rng), *bias = d == FORWARD && gr_rng_below(rng, 2) ? numbers(c->F, rng) : NULL;
+    gr_real           *size_a = sizes_of(a, A), *size_b = sizes_of(b, B), *size_bias = bias ? sizes_of(bias, c->F) : NULL;
+    gr_real *wanted = block((size_t)R * sizeof *wanted), *size = block((size_t)R * sizeof *size), *y = block((size_t)R * sizeof *y);
+    run_conv(reference, d, c, &(gr__operands){ a, b, bias, wanted, relu ? GR_RELU : GR_NO_ACT });
+    run_conv(reference, d, c, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
+    for (int i = 0; i < n; i++) {
+        char what[300];
+        snprintf(what, sizeof what,
+            "%s %s, direction %d: N %lld, %lldx%lldx%lld to %lld, kernel %lldx%lld, stride %lld %lld, padding %lld %lld, dilation %lld "
+            "%lld, groups %lld",
+            fast[i]->isa, i < n / 2 ? "fast" : "direct", (int)d, (long long)c->N, (long long)c->C, (long long)c->H, (long long)c->W,
+            (long long)c->F, (long long)c->KH, (long long)c->KW, (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW,
+            (long long)c->DH, (long long)c->DW, (long long)c->G);
+        memset(y, 0xFF, (size_t)R * sizeof *y);
+        run_conv(fast[i], d, c, &(gr__operands){ a, b, bias, y, relu ? GR_RELU : GR_NO_ACT });
+        agree(y, wanted, size, R, i < n / 2 && c->C >= 16 && c->F >= 16 && c->KH == 3 && c->KW == 3 ? transformed : exact, what);
+    }
+    free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
+}
+
+static bool any_conv(gr_rng *rng, gr__conv *c)
+{
+    int64_t G = gr_rng_below(rng, 3) ? 1 : pick(rng, 2, 4);
+    *c = (gr__conv){
+        .G = G, .C = G * pick(rng, 1, 9), .F = G * pick(rng, 1, 9), .N = gr_rng_below(rng, 3) ? pick(rng, 1, 5) : pick(rng, 11, 19)
+    };
+    c->H = pick(rng, 1, 12), c->W = pick(rng, 1, 19), c->KH = pick(rng, 1, 5), c->KW = pick(rng, 1, 5);
+    c->SH = pick(rng, 1, 3), c->SW = pick(rng, 1, 3), c->PH = pick(rng, 0, 3), c->PW = pick(rng, 0, 3), c->DH = pick(rng, 1, 2),
+    c->DW = pick(rng, 1, 2);
+    if (gr_rng_below(rng, 2)) c->SH = c->SW = c->DH = c->DW = 1;
+    c->OH = reach(c->H, c->KH, c->SH, c->PH, c->DH);
+    c->OW = reach(c->W, c->KW, c->SW, c->PW, c->DW);
+    return c->OH > 0 && c->OW > 0 && c->N * c->F * c->OH * c->OW * c->C / G * c->KH * c->KW < 200000;
+}
+
+START_TEST(convolutions)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "convolutions");
+    for (int done = 0; done < DIRECT;) {
+        gr__conv c;
+        if (!any_conv(&rng, &c)) continue;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+        done++;
+    }
+}
+END_TEST
+
+/* Shapes for which Winograd's algorithm is taken: images that fill the lanes of some instruction sets and not of others, several chunks
+   of tiles, tiles that stick out, channels and filters that fill no vector. */
+START_TEST(winograd)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "winograd");
+    for (int i = 0; i < WINOGRAD; i++) {
+        gr__conv c = { .N = pick(&rng, 3, 17),
+            .C = pick(&rng, 16, 21),
+            .F = pick(&rng, 16, 21),
+            .H = pick(&rng, 3, 9),
+            .W = pick(&rng, 3, 9),
+            .KH = 3,
+            .KW = 3,
+            .SH = 1,
+            .SW = 1,
+            .PH = pick(&rng, 0, 2),
+            .PW = pick(&rng, 0, 2),
+            .DH = 1,
+            .DW = 1,
+            .G = 1 };
+        if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16; /* several blocks of filters */
+        if (_i == 1 && i == 0) c.H = 3, c.W = 90, c.N = 4;                    /* several spans of a row */
+        c.OH = c.H + 2 * c.PH - 2;
+        c.OW = c.W + 2 * c.PW - 2;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+    }
+}
+END_TEST
+
+/* Winograd's algorithm is where it should be, and only there: its results differ from direct sums in the last bits. */
+START_TEST(what_is_transformed)
+{
+    const gr__kernels *fast = gr__kernels_pick(NULL, NULL, NULL, NULL), *direct = gr__kernels_pick(NULL, NULL, "direct", NULL);
+    gr__conv           c = { 16, 16, 16, 16, 16, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1 };
+    gr__plan           one, other;
+    for (int i = 0; i < 4; i++) {
+        c.C = i == 1 ? 8 : 16, c.DH = c.DW = i == 2 ? 2 : 1, c.PH = c.PW = i == 2 ? 2 : 1, c.G = i == 3 ? 2 : 1;
+        fast->conv_plan(&c, &one), direct->conv_plan(&c, &other);
+        ck_assert_int_eq(one.variant != other.variant, i == 0);
+        fast->conv_input_grad_plan(&c, &one), direct->conv_input_grad_plan(&c, &other);
+        ck_assert_int_eq(one.variant != other.variant, i == 0);
+        fast->conv_kernel_grad_plan(&c, &one), direct->conv_kernel_grad_plan(&c, &other);
+        ck_assert_int_eq(one.variant != other.variant, i == 0);
+    }
+}
+END_TEST
+
+/* ---- products of matrices ------------------------------------------------------------------------------------------------------------------ */
+
+START_TEST(products)
+{
+    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
+    int                n = tables(fast) / 2;
+    gr_rng             rng = gr_rng_of((uint64_t)_i, "products");
+    for (int i = 0; i < PRODUCTS; i++) {
+        gr__matmul m = { .M = pick(&rng, 1, 40), .N = pick(&rng, 1, 80), .K = pick(&rng, 1, i % 8 ? 40 : 300), .batch = pick(&rng, 1, 3) };
+        m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
+        m.a_step = gr_rng_below(&rng, 2) ? m.M * m.K : 0, m.b_step = gr_rng_below(&rng, 2) ? m.K * m.N : 0;
+        int64_t  A = m.a_step * (m.batch - 1) + m.M * m.K, B = m.b_step * (m.batch - 1) + m.K * m.N, Y = m.batch * m.M * m.N;
+        gr_real *a = numbers(A, &rng), *b = numbers(B, &rng), *size_a = sizes_of(a, A), *size_b = sizes_of(b, B);
+        gr_real *wanted = block((size_t)Y * sizeof *wanted), *size = block((size_t)Y * sizeof *size), *y = block((size_t)Y * sizeof *y);
+        run_matmul(reference, &m, &(gr__operands){ a, b, NULL, wanted, GR_NO_ACT });
+        run_matmul(reference, &m, &(gr__operands){ size_a, size_b, NULL, size, GR_NO_ACT });
+        for (int k = 0; k < n; k++) {
+            memset(y, 0xFF, (size_t)Y * sizeof *y);
+            run_matmul(fast[k], &m, &(gr__operands){ a, b, NULL, y, GR_NO_ACT });
+            agree(y, wanted, size, Y, exact, fast[k]->isa);
+        }
+        free(a), free(b), free(size_a), free(size_b), free(wanted), free(size), free(y);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("kernels");
+    TCase *t = cases(s, "kernels");
+    tcase_add_loop_test(t, convolutions, 0, RUNS);
+    tcase_add_loop_test(t, winograd, 0, RUNS);
+    tcase_add_test(t, what_is_transformed);
+    tcase_add_loop_test(t, products, 0, RUNS);
+    return run(s);
+}
