@@ -718,6 +718,13 @@ START_TEST(wrong_kernels)
 }
 END_TEST
 
+START_TEST(wrong_convolutions)
+{
+    setenv("GRADUS_CONV", "fft", 1);
+    FAILS(gr_kernels(), GR_ERR_SYSTEM, "kernels: GRADUS_CONV: the only convolutions to ask for by name are direct");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("core");
@@ -759,5 +766,6 @@ int main(void)
     tcase_add_test(t, thread_count);
     tcase_add_test(t, what_runs);
     tcase_add_test(t, wrong_kernels);
+    tcase_add_test(t, wrong_convolutions);
     return run(s);
 }
