@@ -1,5 +1,6 @@
 /* lenet.c: trains LeNet-5 on handwritten digits, then says how many of the test digits it knows. The model is in lenet.h. */
 #include "common.h"
+#include "digits.h"
 #include "lenet.h"
 
 #include <stdio.h>
@@ -36,13 +37,6 @@ static void test(gr_model *net, gr_dataset *digits)
     gr_loader_free(loader);
 }
 
-/* The digits of --data, or as many drawn ones; these do not depend on --seed. */
-static gr_dataset *digits_of(bool training)
-{
-    if (data) return gr_mnist(data, training);
-    return training ? gr_digits(20000, 1) : gr_digits(4000, 2);
-}
-
 static const option options[] = {
     { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
@@ -69,7 +63,7 @@ int main(int argc, char **argv)
 
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
     if (load) gr_load(net, load);
-    gr_dataset *training = eval ? NULL : digits_of(true), *testing = digits_of(false);
+    gr_dataset *training = eval ? NULL : digits_of(data, true), *testing = digits_of(data, false);
     if (!eval) train(net, training);
     if (save) gr_save(net, save);
     test(net, testing);

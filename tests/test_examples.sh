@@ -110,6 +110,52 @@ works()
     [ "$(grep -cE '^ *[0-9]+: [0-9]( +[01]\.[0-9]{3}){10}$' predicted)" = 100 ] || fail "predict does not print a line for each of 100 images"
 }
 
+# png FILE: it is a picture, and says how wide and high: "337 117".
+png()
+{
+    [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ] || fail "$1 is not a PNG file"
+    tail -c +17 "$1" | head -c 8 | od -An -tu1 | awk '{ print $3 * 256 + $4, $7 * 256 + $8 }'
+}
+
+# same_pictures COMMAND...: the weights that it has saved in drawn.safetensors, loaded, give the picture in drawn.png again.
+same_pictures()
+{
+    "$@" --load drawn.safetensors --out again.png >again || fail "$*: status $?"
+    cmp drawn.png again.png || fail "$*: trained and loaded weights draw different pictures"
+    [ "$(tail -n 1 drawn | sed 's/^drawn/again/')" = "$(tail -n 1 again)" ] || fail "$* prints $(tail -n 1 again), not $(tail -n 1 drawn)"
+    rm -f drawn* again*
+}
+
+# What the programs that draw say and write, after an epoch of noise.
+draws()
+{
+    local out="--threads 1 --save drawn.safetensors --out drawn.png"
+    "$examples/autoencoder" --data data --epochs 1 $out >drawn || fail "autoencoder: status $?"
+    grep -qE '^epoch 1/1  loss 0\.[0-9]{4}  [0-9]+\.[0-9] s$' drawn || fail "autoencoder's line of an epoch: $(cat drawn)"
+    grep -qE '^test error 0\.[0-9]{4}, ' drawn || fail "autoencoder's error: $(cat drawn)"
+    [ "$(png drawn.png)" = "358 238" ] || fail "autoencoder's picture is $(png drawn.png)"
+    same_pictures "$examples/autoencoder" --data data --eval
+
+    "$examples/saliency" --data data --epochs 1 --copies 3 $out >drawn || fail "saliency: status $?"
+    [ "$(png drawn.png)" = "1138 340" ] || fail "saliency's picture is $(png drawn.png)"
+    same_pictures "$examples/saliency" --data data --copies 3
+
+    "$examples/wgan_gp" --data data --epochs 1 --judge good.safetensors $out >drawn || fail "wgan_gp: status $?"
+    grep -qE '^epoch 1/1  loss -?[0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' drawn || fail "wgan_gp's line of an epoch: $(cat drawn)"
+    tail -n 1 drawn | grep -qE '^classes found: [1-9]0? of 10$' || fail "wgan_gp's last line: $(tail -n 1 drawn)"
+    tail -n 2 drawn | head -n 1 | awk '{ for (i = 2; i <= NF; i += 2) n += $i; exit !(NF == 20 && n == 1000) }' || fail "wgan_gp does not judge 1000 digits: $(cat drawn)"
+    [ "$(png drawn.png)" = "298 298" ] || fail "wgan_gp's picture is $(png drawn.png)"
+    same_pictures "$examples/wgan_gp" --judge good.safetensors
+
+    # Two models, two optimisers and the noise go on from the checkpoint.
+    "$examples/wgan_gp" --data data --epochs 2 --save whole.safetensors --out whole.png >whole || fail "wgan_gp --epochs 2: status $?"
+    "$examples/wgan_gp" --data data --epochs 1 --checkpoint half --out half.png >half.1 || fail "wgan_gp --checkpoint: status $?"
+    "$examples/wgan_gp" --data data --epochs 2 --checkpoint half --save half.safetensors --out half.png >half.2 || fail "wgan_gp, resumed: status $?"
+    cmp whole.safetensors half.safetensors || fail "wgan_gp resumed ends with other weights"
+    cmp whole.png half.png || fail "wgan_gp resumed draws another picture"
+    rm -f whole* half*
+}
+
 # After its first image predict allocates nothing: as often for 100 images as for one. Where its calls can be counted, that is.
 steady()
 {
@@ -200,6 +246,14 @@ refuses_options()
     refused "predict beyond the last image" "$examples/predict" good.safetensors data/t10k-images-idx3-ubyte 100
     refused "predict by labels" "$examples/predict" good.safetensors data/train-labels-idx1-ubyte
     refused "predict without an argument" "$examples/predict" good.safetensors
+    refused "autoencoder --eval without --load" "$examples/autoencoder" --eval
+    refused "autoencoder with unwritable --out" "$examples/autoencoder" --data data --epochs 1 --out nowhere/file
+    refused "autoencoder with lenet's weights" "$examples/autoencoder" --data data --load good.safetensors --eval
+    refused "saliency --load with --save" "$examples/saliency" --data data --load good.safetensors --save saved
+    refused "saliency --copies 0" "$examples/saliency" --copies 0
+    refused "wgan_gp --load with --save" "$examples/wgan_gp" --load good.safetensors --save saved
+    refused "wgan_gp with lenet's weights" "$examples/wgan_gp" --load good.safetensors
+    refused "wgan_gp with a judge that is not there" "$examples/wgan_gp" --data data --epochs 1 --judge nowhere
 }
 
 # bad_data WHAT FILE: data set "bad", with FILE as given on stdin, is refused.
@@ -256,6 +310,7 @@ refuses_weights()
 
 data_set data
 works
+draws
 steady
 learns
 refuses_options
