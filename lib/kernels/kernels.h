@@ -88,6 +88,7 @@ typedef struct gr__norm {
     double         eps;
     bool           fixed;         /* the statistics are given, and do not depend on x */
     bool           relu;          /* act */
+    bool           find;          /* norm_grad finds the sums itself, set by set, while x and g are at hand */
     const gr_real *x, *g;         /* g: the gradient of y */
     const gr_real *weight, *bias; /* B numbers each, or NULL */
     gr_real       *stats;         /* B means, B variances, B roots 1 / sqrt(variance + eps) */
@@ -160,7 +161,7 @@ typedef struct gr__kernels {
     /* normalisation, sets begin..end-1 */
     void (*norm)(const gr__norm *n, int64_t begin, int64_t end);      /* y, and the statistics unless fixed */
     void (*norm_sums)(const gr__norm *n, int64_t begin, int64_t end); /* sums, from x, g and the statistics */
-    void (*norm_grad)(const gr__norm *n, int64_t begin, int64_t end); /* y = gx, from x, g, the statistics and sums */
+    void (*norm_grad)(const gr__norm *n, int64_t begin, int64_t end); /* y = gx, from x, g, the statistics and sums (unless find) */
 
     /* movement */
     void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box);           /* element: 4 or 8 bytes */

@@ -182,6 +182,7 @@ void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end)
 {
     double m = (double)(n->A * n->S);
     for (int64_t b = begin; b < end; b++) {
+        if (n->find) GR__NAME(norm_sums)(n, b, b + 1);
         line  l = line_of(n, b);
         slant s = { 0, 0 };
         if (!n->fixed) {

@@ -296,6 +296,7 @@ static void norm_sums(const gr__norm *n, int64_t begin, int64_t end)
 /* gx = weight / sqrt(variance + eps) (G - <G> - h <G h>), and without the means where the statistics are fixed. */
 static void norm_grad(const gr__norm *n, int64_t begin, int64_t end)
 {
+    if (n->find) norm_sums(n, begin, end);
     double share = n->fixed ? 0 : 1 / (double)(n->A * n->S);
     for (int64_t b = begin; b < end; b++)
         for (int64_t a = 0; a < n->A; a++)

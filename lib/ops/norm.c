@@ -13,8 +13,8 @@
 
    which closes the family: every rule is made of these ops. In eval mode m and v are given: then they do not depend on x, and P(x, G) = r G.
 
-   Invariant: `stats` (3,B) holds m, v and r, and `sums` (2,B) sum of G h and of G: what is known already of the other inputs, not inputs
-   of their own, so no gradient goes there. */
+   Invariant: `stats` (3,B) holds m, v and r, and `sums` (2,B) sum of G h and of G. Both are made by the ops that read them (unless they
+   are known already): they stand among the inputs, but depend on the others alone, so no gradient goes there. */
 #include "ops/ops.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@
 typedef struct norm_args {
     int64_t A, B, S;
     double  eps;
-    bool    fixed, relu;
+    bool    fixed, relu, find;
 } norm_args;
 
 static const gr__op norm_op, sums_op, grad_op;
@@ -55,6 +55,7 @@ static gr__norm plain(const gr__node *nd)
         .eps = n->eps,
         .fixed = n->fixed,
         .relu = n->relu,
+        .find = n->find,
         .x = gr__reals(nd->in[0]),
         .stats = gr__reals(nd->in[1]),
     };
@@ -127,8 +128,14 @@ static gr_tensor *norm_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const norm_args *n = nd->args;
     gr_tensor       *x = nd->in[0], *stats = nd->in[1], *w = nd->n > 2 ? nd->in[2] : NULL, *b = nd->n > 2 ? nd->in[3] : NULL;
-    if (!nd->left && !(nd->left = sums(n, x, stats, g, w, b))) return NULL;
-    return i == 0 ? grad(n, x, stats, nd->left, g, w, b) : row(n, nd->left, i - 2);
+    norm_args        once = *n;
+    if (!nd->left) {
+        /* What is not recorded is quicker found while gx is made; else the sums are results, with a rule. */
+        once.find = i == 0 && gr__self()->no_grad;
+        nd->left = once.find ? gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0) : sums(n, x, stats, g, w, b);
+        if (!nd->left) return NULL;
+    }
+    return i == 0 ? grad(&once, x, stats, nd->left, g, w, b) : row(n, nd->left, i - 2);
 }
 
 /* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a set. */
@@ -147,7 +154,7 @@ static gr_tensor *gated(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_t
     return gr__act_grad(GR_RELU, gr_detach(norm(&again, x, stats, w, b)), g);
 }
 
-static norm_args bare(const norm_args *n) { return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false }; }
+static norm_args bare(const norm_args *n) { return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false, false }; }
 
 static gr_tensor *h_of(const norm_args *n, gr_tensor *x, gr_tensor *stats)
 {
@@ -157,9 +164,9 @@ static gr_tensor *h_of(const norm_args *n, gr_tensor *x, gr_tensor *stats)
 
 static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g)
 {
-    norm_args  p = bare(n);
-    gr_tensor *like = x && g ? gr_reshape(g, x->shape) : NULL;
-    return grad(&p, x, stats, sums(&p, x, stats, like, NULL, NULL), like, NULL, NULL);
+    norm_args p = bare(n);
+    p.find = true;
+    return grad(&p, x, stats, gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0), gr_reshape(g, x->shape), NULL, NULL);
 }
 
 static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
