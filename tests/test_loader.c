@@ -717,9 +717,13 @@ START_TEST(a_loader_ahead_is_freed_at_any_moment)
 }
 END_TEST
 
-/* A child has not got the thread; one that exits leaves it where it is. */
+/* A child has not got the thread. */
 START_TEST(a_loader_ahead_after_a_fork)
 {
+#ifdef __SANITIZE_THREAD__
+    puts("skipped: the thread sanitizer does not follow a fork of a process with threads");
+    return;
+#endif
     gr_dataset *d = two_hundred();
     gr_loader  *l = gr_loader_open(d, 45, .seed = 1, .augment = everything, .prefetch = true);
     gr_loader  *plain = gr_loader_open(d, 45, .seed = 1, .augment = everything);
@@ -730,9 +734,8 @@ START_TEST(a_loader_ahead_after_a_fork)
         fflush(NULL);
         pid_t child = fork();
         if (child == 0) {
-            if (k == 0) exit(0);
-            bool same = k == 1 || hash_of(l, 12) == expected;
-            gr_loader_free(l);
+            bool same = k == 0 || hash_of(l, 12) == expected;
+            if (k < 2) gr_loader_free(l); /* else the child ends while its thread is at work */
             exit(same ? 0 : 1);
         }
         int status = -1;
