@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -155,6 +156,47 @@ static bool do_idx(scene *s)
     return idx != NULL;
 }
 
+static bool do_split(scene *s)
+{
+    gr_dataset *d = gr_digits(20, 1), *a = NULL, *b = NULL;
+    bool        good = d && gr_dataset_split(d, 0.3, 1, &a, &b);
+    (void)s;
+    gr_dataset_free(a);
+    gr_dataset_free(b);
+    gr_dataset_free(d);
+    return good;
+}
+
+/* Two folders beside each other: pictures in sub-folders, one of them broken; a batch of CIFAR-10. */
+static bool write_folders(scene *s)
+{
+    char path[128];
+    bool good = mkdir(s->path, 0700) == 0;
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%d", s->path, i);
+        good = good && mkdir(path, 0700) == 0;
+        snprintf(path, sizeof path, "%s/%d/x.png", s->path, i);
+        good = good && (i < 2 ? gr_picture_save(path, s->images, .low = -1, .high = 1) : fclose(fopen(path, "w")) == 0);
+    }
+    snprintf(path, sizeof path, "%s/test_batch.bin", s->path);
+    return good && fclose(fopen(path, "w")) == 0 && truncate(path, 3073) == 0;
+}
+
+static bool do_pictures(scene *s)
+{
+    gr_dataset *d = gr_pictures(s->path, .height = 9, .skip_broken = true);
+    bool        good = d && gr_dataset_count(d) == 2 && gr_dataset_skipped(d) == 1;
+    gr_dataset_free(d);
+    return good;
+}
+
+static bool do_cifar(scene *s)
+{
+    gr_dataset *d = gr_cifar10(s->path, false);
+    gr_dataset_free(d);
+    return d != NULL;
+}
+
 static bool do_npy_save(scene *s) { return gr_npy_save(s->path, s->images); }
 
 static bool do_npy_load(scene *s)
@@ -227,8 +269,8 @@ static int in_a_process(bool (*prepare)(scene *), bool (*act)(scene *), long n)
     int status = 0;
     waitpid(child, &status, 0);
     char path[64];
-    snprintf(path, sizeof path, "alloc-%ld.safetensors", (long)child);
-    remove(path);
+    snprintf(path, sizeof path, "rm -rf alloc-%ld.safetensors", (long)child);
+    if (system(path)) return 1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -272,6 +314,12 @@ END_TEST
 START_TEST(every_allocation_of_a_batch_ahead) { every_n("ahead", NULL, do_ahead, 10); }
 END_TEST
 START_TEST(every_allocation_of_an_idx_file) { every_n("idx", write_idx_gz, do_idx, 3); }
+END_TEST
+START_TEST(every_allocation_of_a_split) { every_n("split", NULL, do_split, 10); }
+END_TEST
+START_TEST(every_allocation_of_a_folder_of_pictures) { every_n("pictures", write_folders, do_pictures, 40); }
+END_TEST
+START_TEST(every_allocation_of_cifar) { every_n("cifar10", write_folders, do_cifar, 5); }
 END_TEST
 START_TEST(every_allocation_of_an_npy_file_out) { every_n("npy_save", NULL, do_npy_save, 1); }
 END_TEST
@@ -333,6 +381,9 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_batch);
     tcase_add_test(c, every_allocation_of_a_batch_ahead);
     tcase_add_test(c, every_allocation_of_an_idx_file);
+    tcase_add_test(c, every_allocation_of_a_split);
+    tcase_add_test(c, every_allocation_of_a_folder_of_pictures);
+    tcase_add_test(c, every_allocation_of_cifar);
     tcase_add_test(c, every_allocation_of_an_npy_file_out);
     tcase_add_test(c, every_allocation_of_an_npy_file_in);
     tcase_add_test(c, every_allocation_of_a_picture_out);

@@ -263,18 +263,18 @@ START_TEST(mnist_that_does_not_hold_together)
     PUT(names[0], true, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 8);
     FAILS(gr_mnist("m", true), GR_ERR_FILE, "'m' holds neither train-labels-idx1-ubyte nor train-labels-idx1-ubyte.gz");
     PUT(names[1], false, 1, 0, 0, 0, 3, 1, 2, 3);
-    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m': 2 train-images, but 3 labels");
+    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-images-idx3-ubyte.gz' holds 2 images, but 'm/train-labels-idx1-ubyte' 3 labels");
     PUT(names[1], false, 1, 0, 0, 0, 2, 9, 10);
-    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m': label 1 is 10, more than 9");
+    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-labels-idx1-ubyte': label 1 is 10, more than 9");
     PUT(names[1], false, 2, 0, 0, 0, 2, 0, 0, 0, 1, 1, 2);
-    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m': train-labels have sizes (2,1), not (N)");
+    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-labels-idx1-ubyte' has sizes (2,1), not (N)");
     PUT(names[1], false, 1, 0, 0, 0, 2, 1);
     FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-labels-idx1-ubyte' is cut off: sizes (2) take 2 bytes, it holds 1");
     PUT(names[0], true, 1, 0, 0, 0, 1, 7);
     PUT(names[1], false, 1, 0, 0, 0, 1, 1);
-    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m': train-images have sizes (1), not (N,H,W)");
+    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-images-idx3-ubyte.gz' has sizes (1), not (N,H,W)");
     PUT(names[0], true, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1);
-    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m': train-images have sizes (0,1,1), not (N,H,W)");
+    FAILS(gr_mnist("m", true), GR_ERR_FORMAT, "'m/train-images-idx3-ubyte.gz' has sizes (0,1,1), not (N,H,W)");
 }
 END_TEST
 

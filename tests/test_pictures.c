@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -415,6 +416,121 @@ START_TEST(jpegs_that_lie)
 }
 END_TEST
 
+/* ---- folders ---- */
+
+/* pets: cat has two pictures and what is no picture, dog one; a hidden class and a file are nobody's business. */
+static void make_pets(void)
+{
+    GR_STEP;
+    static const char *const folders[] = { "pets", "pets/dog", "pets/cat", "pets/.hidden", "pets/cat/more.png" };
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(mkdir(folders[i], 0700), 0);
+    save("pets/cat/b.png", gr_full(gr_shape(3, 40, 40), 0.2));
+    save("pets/cat/a.PNG", gr_full(gr_shape(1, 40, 20), 0.4));
+    save("pets/cat/.a.png", gr_full(gr_shape(1, 40, 20), 0.4));
+    save("pets/.hidden/c.png", gr_full(gr_shape(1, 40, 20), 0.4));
+    save("pets/c.png", gr_full(gr_shape(1, 40, 20), 0.4));
+    put("pets/cat/notes.txt", "?", 1);
+    put("pets/dog/x.jpeg", baseline, sizeof baseline);
+}
+
+static void is_pet(const gr_dataset *d, int64_t i, int label, const char *name, int red, int blue)
+{
+    gr_shape s = gr_dataset_shape(d);
+    int64_t  pixels = s.dim[1] * s.dim[2];
+    ck_assert_int_eq(gr_dataset_label(d, i), label);
+    ck_assert_str_eq(gr_dataset_class_name(d, label), name);
+    ck_assert_int_lt(abs(gr_dataset_image(d, i)[0] - red), 10);
+    if (blue >= 0) ck_assert_int_lt(abs(gr_dataset_image(d, i)[3 * pixels - 1] - blue), 10);
+}
+
+START_TEST(a_folder_becomes_a_data_set)
+{
+    make_pets();
+    for (int threads = 1; threads < 4; threads++) {
+        gr_set_threads(threads);
+        gr_dataset *d = gr_pictures("pets", .height = 8, .width = 16);
+        ck_assert_msg(d, "%s", gr_error());
+        ck_assert(gr_dataset_count(d) == 3 && gr_dataset_classes(d) == 2 && same_shape(gr_dataset_shape(d), gr_shape(3, 8, 16)));
+        is_pet(d, 0, 0, "cat", 102, 102);
+        is_pet(d, 1, 0, "cat", 51, 51);
+        is_pet(d, 2, 1, "dog", 200, 220);
+        ck_assert_int_eq(gr_dataset_skipped(d), 0);
+        FAILS(gr_dataset_skipped_why(d, 0), GR_ERR_ARGUMENT, "dataset_skipped_why: there is no picture 0 among 0 that were skipped");
+        gr_dataset_free(d);
+        d = gr_pictures("pets", .grey = true, .height = 4);
+        ck_assert(same_shape(gr_dataset_shape(d), gr_shape(1, 4, 4)));
+        is_pet(d, 0, 0, "cat", 102, -1);
+        is_pet(d, 1, 0, "cat", 51, -1);
+        gr_dataset_free(d);
+        d = gr_pictures("pets", .squash = true);
+        ck_assert(same_shape(gr_dataset_shape(d), gr_shape(3, 32, 32)));
+        is_pet(d, 2, 1, "dog", 200, 220);
+        gr_dataset_free(d);
+    }
+}
+END_TEST
+
+START_TEST(broken_pictures_are_named)
+{
+    make_pets();
+    put("pets/cat/aa.jpg", baseline, 100);
+    put("pets/dog/a.png", "hello", 5);
+    for (int threads = 1; threads < 4; threads++) {
+        gr_set_threads(threads);
+        FAILS(gr_pictures("pets"), GR_ERR_FORMAT, "'pets/cat/aa.jpg' is cut off");
+        gr_dataset *d = gr_pictures("pets", .skip_broken = true);
+        ck_assert_msg(d, "%s", gr_error());
+        ck_assert_int_eq(gr_dataset_count(d), 3);
+        is_pet(d, 0, 0, "cat", 102, 102);
+        is_pet(d, 1, 0, "cat", 51, 51);
+        is_pet(d, 2, 1, "dog", 200, 220);
+        ck_assert_int_eq(gr_dataset_skipped(d), 2);
+        ck_assert_str_eq(gr_dataset_skipped_why(d, 0), "'pets/cat/aa.jpg' is cut off");
+        ck_assert_str_eq(gr_dataset_skipped_why(d, 1), "'pets/dog/a.png' is neither PNG nor JPEG");
+        gr_dataset_free(d);
+    }
+    ck_assert_int_eq(symlink("nowhere", "pets/cat/ab.png"), 0);
+    FAILS(gr_pictures("pets", .skip_broken = true), GR_ERR_FILE, "cannot open 'pets/cat/ab.png': No such file or directory");
+}
+END_TEST
+
+START_TEST(folders_that_hold_no_set)
+{
+    FAILS(gr_pictures(NULL), GR_ERR_ARGUMENT, "pictures: the folder is NULL");
+    FAILS(gr_pictures("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
+    FAILS(gr_pictures("none", .width = -2), GR_ERR_ARGUMENT, "pictures: a height of 0 and a width of -2: both must be from 1 to 16384");
+    ck_assert_int_eq(mkdir("pets", 0700), 0);
+    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 0 sub-folders, one a class; 1 to 256 wanted");
+    ck_assert_int_eq(mkdir("pets/cat", 0700), 0);
+    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds no PNG or JPEG in its sub-folders");
+    put("pets/cat/x.png", "", 0);
+    FAILS(
+        gr_pictures("pets", .skip_broken = true), GR_ERR_FORMAT, "no picture is left: 1 are broken; the first: 'pets/cat/x.png' is empty");
+    for (int i = 0; i < 256; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "pets/%d", i);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+    }
+    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 257 sub-folders, one a class; 1 to 256 wanted");
+}
+END_TEST
+
+/* A failure from before stays, and does not get lost in the threads. */
+START_TEST(an_earlier_failure_stays)
+{
+    make_pets();
+    gr_item(NULL);
+    gr_dataset *d = gr_pictures("pets");
+    ck_assert_ptr_nonnull(d);
+    failed_with(GR_ERR_ARGUMENT, "item: the tensor is NULL");
+    gr_dataset_free(d);
+    put("pets/cat/a.PNG", "", 0);
+    gr_item(NULL);
+    ck_assert(!gr_pictures("pets"));
+    failed_with(GR_ERR_ARGUMENT, "item: the tensor is NULL");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("pictures");
@@ -433,5 +549,11 @@ int main(void)
     tcase_add_test(c, a_jpeg_with_changed_bytes_does_no_harm);
     tcase_add_test(c, bombs);
     tcase_add_test(c, jpegs_that_lie);
+    c = cases(s, "folders");
+    tcase_add_checked_fixture(c, enter, leave);
+    tcase_add_test(c, a_folder_becomes_a_data_set);
+    tcase_add_test(c, broken_pictures_are_named);
+    tcase_add_test(c, folders_that_hold_no_set);
+    tcase_add_test(c, an_earlier_failure_stays);
     return run(s);
 }

@@ -18,6 +18,34 @@ typedef struct gr_dataset gr_dataset;
  *  counts that differ; a label over 9; no images; no memory. Lifetime: until gr_dataset_free. */
 GR_API gr_dataset *gr_mnist(const char *folder, bool train);
 
+/** CIFAR-10 in its binary files, from a folder, or from cifar-10-batches-bin in it: as many of data_batch_1.bin to data_batch_5.bin as there
+ *  are, in this order (or test_batch.bin, if not train). The classes are called as batches.meta.txt says, if it is there.
+ *  Shape of an image: (3, 32, 32), red, green, blue. Errors: no such folder, none of the files, one that does not consist of records of 3073
+ *  bytes, a label over 9, fewer than ten names, no memory. Lifetime: until gr_dataset_free.
+ *  Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. */
+GR_API gr_dataset *gr_cifar10(const char *folder, bool train);
+
+/** Options of gr_pictures. */
+typedef struct gr_pictures_options {
+    const char *folder GR__OR(nullptr);
+    GR__NAMED
+    int  height GR__OR(0);
+    int  width GR__OR(0);
+    bool grey GR__OR(false);        /* one channel, not three */
+    bool squash GR__OR(false);      /* change the proportions, cut nothing off */
+    bool skip_broken GR__OR(false); /* leave broken pictures out; see gr_dataset_skipped */
+} gr_pictures_options;
+
+/** gr_pictures(folder, .height, .width, .grey, .squash, .skip_broken): the PNG and JPEG pictures in the sub-folders of a folder, each a class
+ *  that is called as its sub-folder, in the order of their names. Hidden files, files of other endings than png, jpg and jpeg, and folders
+ *  further down are ignored. Each picture is resized: the largest part of its middle that has the wanted proportions, or all of it if
+ *  .squash. Shape of an image: (3, H, W), or (1, H, W) if .grey. Defaults: 32 x 32; with one of height and width, a square; a broken
+ *  picture, one that gr_picture_load would call damaged, is an error. Errors: no such folder, no sub-folder in it or more than 256, no
+ *  picture, or none that is not broken, as gr_picture_load, no memory. Lifetime: until gr_dataset_free. */
+#define gr_pictures(...) gr_pictures_(GR__LITERAL(gr_pictures_options) { .folder = __VA_ARGS__ })
+/** gr_pictures as a function, for callers without macros. */
+GR_API gr_dataset *gr_pictures_(gr_pictures_options o);
+
 /** Handwritten-looking digits, drawn: strokes of ten classes under random affine maps, with random thickness, waviness, softness and
  *  noise. Image i depends on seed and i alone, so that a longer set begins with the shorter one, and other seeds give other images.
  *  Shape of an image: (1, 28, 28), 0 for paper to 255 for ink. Errors: count under 1, no memory. Lifetime: until gr_dataset_free. */
@@ -27,6 +55,16 @@ GR_API gr_dataset *gr_digits(int64_t count, uint64_t seed);
  *  Shape: (C, H, W), or any other without empty dimensions. Errors: NULL, count or classes under 1, a label that is not under classes,
  *  no memory. Lifetime: until gr_dataset_free. */
 GR_API gr_dataset *gr_dataset_from(gr_shape image, int64_t count, const unsigned char *images, const unsigned char *labels, int classes);
+
+/** A data set of some images of another, copied: image k is number index[k] of d; one may come more than once. Classes and their names stay.
+ *  Errors: NULL, count under 1, no such image, no memory. Lifetime: until gr_dataset_free; d may go before. */
+GR_API gr_dataset *gr_dataset_subset(const gr_dataset *d, const int64_t *index, int64_t count);
+
+/** Splits a data set in two, copied: *validation gets that part of the images, a fraction (under 1) or a number of them, *train all others.
+ *  Which ones depends on seed; each class is split in this proportion, as far as whole images allow; in both parts they keep d's order.
+ *  Errors: NULL, a part that leaves none on one side, no memory; then neither is set. Lifetime: each until gr_dataset_free; d may go
+ *  before. */
+GR_API bool gr_dataset_split(const gr_dataset *d, double part, uint64_t seed, gr_dataset **train, gr_dataset **validation);
 
 /** The number of images; -1 for NULL. Errors: NULL. */
 GR_API int64_t gr_dataset_count(const gr_dataset *d);
@@ -38,6 +76,14 @@ GR_API gr_shape gr_dataset_shape(const gr_dataset *d);
 GR_API const unsigned char *gr_dataset_image(const gr_dataset *d, int64_t i);
 /** The label of image i; -1 if there is none. Errors: NULL, no such image. */
 GR_API int gr_dataset_label(const gr_dataset *d, int64_t i);
+/** What class i is called: "airplane"; its number as text, "0", where no names are known. Errors: NULL, no such class. Lifetime: the data
+ *  set's. */
+GR_API const char *gr_dataset_class_name(const gr_dataset *d, int i);
+/** How many broken pictures gr_pictures left out; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_dataset_skipped(const gr_dataset *d);
+/** Which picture was left out, number i of those, and why: "'pets/cat/3.jpg' is cut off". Errors: NULL, no such number. Lifetime: the data
+ *  set's. */
+GR_API const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i);
 /** Releases a data set; no loader may use it any more. NULL is allowed. */
 GR_API void gr_dataset_free(gr_dataset *d);
 

@@ -17,10 +17,16 @@ struct gr_dataset {
     unsigned char       *labels;
     unsigned char       *own; /* images, unless they are idx's */
     gr_idx              *idx;
+    char                *class_names; /* one behind the other, each with its end */
+    char               **skipped;     /* stb_ds array of texts: files that were left out, and why */
 };
+
+enum { GR__MOST_CLASSES = 256 }; /* a label is a byte */
 
 /* An empty data set with room for count images and labels of its own (room for images only if own). NULL: no memory, as `what`. */
 gr_dataset *gr__dataset_new(gr_shape image, int64_t count, int classes, bool own, const char *what);
+
+bool        gr__dataset_name(gr_dataset *d, const char *const *names, const char *what); /* of the classes, copied */
 
 /* The number that each byte stands for: (byte / 255 - mean) / std. false: what is not possible. */
 bool gr__byte_table(gr_real table[256], double mean, double std, const char *what);

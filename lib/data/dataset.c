@@ -1,15 +1,39 @@
-/* dataset.c: images and labels as bytes: made, read and handed out.
+/* dataset.c: images and labels as bytes: made, split and handed out.
 
    Invariant: a data set that a caller holds has at least one image, a label for each, and no label that is not under classes. */
 #include "data/data.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { MOST_CLASSES = 256 };
+/* Texts one behind the other, each with its end. */
+static char *joined(const char *const *texts, int n, size_t *size)
+{
+    *size = 0;
+    for (int i = 0; i < n; i++) *size += strlen(texts[i]) + 1;
+    char *all = malloc(*size), *at = all;
+    for (int i = 0; all && i < n; i++) at = strchr(strcpy(at, texts[i]), 0) + 1;
+    return all;
+}
+
+bool gr__dataset_name(gr_dataset *d, const char *const *names, const char *what)
+{
+    size_t size;
+    char  *all = joined(names, d->classes, &size);
+    if (!all) return gr__fail_memory(what, size);
+    free(d->class_names);
+    d->class_names = all;
+    return true;
+}
+
+/* The classes are called 0, 1, ... until somebody knows better. */
+static bool number_classes(gr_dataset *d)
+{
+    enum { ROOM = 4 };
+    char *at = d->class_names = malloc(ROOM * (size_t)d->classes);
+    for (int i = 0; at && i < d->classes; i++) at += snprintf(at, ROOM, "%d", i) + 1;
+    return at != NULL;
+}
 
 gr_dataset *gr__dataset_new(gr_shape image, int64_t count, int classes, bool own, const char *what)
 {
@@ -20,7 +44,7 @@ gr_dataset *gr__dataset_new(gr_shape image, int64_t count, int classes, bool own
         d->labels = malloc((size_t)count);
         d->own = own ? malloc(bytes) : NULL;
         d->images = d->own;
-        if (d->labels && (d->own || !own)) return d;
+        if (number_classes(d) && d->labels && (d->own || !own)) return d;
     }
     gr_dataset_free(d);
     gr__fail_memory(what, bytes + (size_t)count);
@@ -32,18 +56,20 @@ void gr_dataset_free(gr_dataset *d)
     if (!d) return;
     free(d->own);
     free(d->labels);
+    free(d->class_names);
+    for (size_t i = 0; i < gr__length(d->skipped); i++) free(d->skipped[i]);
+    gr__drop(&d->skipped);
     gr_idx_free(d->idx);
     free(d);
 }
 
 /* ---- from the caller ---- */
 
-static bool check_labels(const unsigned char *labels, int64_t count, int classes, const char *where, const char *quote)
+static bool check_labels(const unsigned char *labels, int64_t count, int classes)
 {
     for (int64_t i = 0; i < count; i++)
         if (labels[i] >= classes)
-            return gr__fail(
-                GR_ERR_FORMAT, "%s%s%s: label %lld is %d, more than %d", quote, where, quote, (long long)i, labels[i], classes - 1);
+            return gr__fail(GR_ERR_FORMAT, "dataset_from: label %lld is %d, more than %d", (long long)i, labels[i], classes - 1);
     return true;
 }
 
@@ -59,9 +85,9 @@ gr_dataset *gr_dataset_from(gr_shape image, int64_t count, const unsigned char *
         good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: %s is no shape of an image", gr__shape_text(&image).s);
     else if (count < 1 || gr__count(&all) < 0)
         good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: there cannot be %lld images", (long long)count);
-    else if (classes < 1 || classes > MOST_CLASSES)
-        good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: there cannot be %d classes, only 1 to %d", classes, MOST_CLASSES);
-    if (!good || !check_labels(labels, count, classes, "dataset_from", "")) return NULL;
+    else if (classes < 1 || classes > GR__MOST_CLASSES)
+        good = gr__fail(GR_ERR_ARGUMENT, "dataset_from: there cannot be %d classes, only 1 to %d", classes, GR__MOST_CLASSES);
+    if (!good || !check_labels(labels, count, classes)) return NULL;
     gr_dataset *d = gr__dataset_new(image, count, classes, true, "dataset_from");
     if (d) {
         memcpy(d->own, images, d->size * (size_t)count);
@@ -70,77 +96,22 @@ gr_dataset *gr_dataset_from(gr_shape image, int64_t count, const unsigned char *
     return d;
 }
 
-/* ---- from files ---- */
+/* ---- from another ---- */
 
-static bool check_folder(const char *folder)
+static gr_dataset *images_of(const gr_dataset *d, const int64_t *index, int64_t count, const char *what)
 {
-    struct stat about;
-    if (!folder) return gr__fail(GR_ERR_ARGUMENT, "mnist: the folder is NULL");
-    if (stat(folder, &about)) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
-    return S_ISDIR(about.st_mode) || gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(ENOTDIR));
-}
-
-/* Reads folder/name, or folder/name.gz if only that is there. */
-static gr_idx *read_one(const char *folder, const char *name)
-{
-    size_t  size = strlen(folder) + strlen(name) + 5;
-    char   *path = malloc(size);
-    gr_idx *idx = NULL;
-    if (!path) {
-        gr__fail_memory("mnist", size);
-        return NULL;
+    gr_dataset *part = gr__dataset_new(d->shape, count, d->classes, true, what);
+    if (!part) return NULL;
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(part->own + d->size * (size_t)i, d->images + d->size * (size_t)index[i], d->size);
+        part->labels[i] = d->labels[index[i]];
     }
-    snprintf(path, size, "%s/%s", folder, name);
-    bool plain = access(path, F_OK) == 0;
-    if (!plain) strcat(path, ".gz");
-    if (plain || access(path, F_OK) == 0)
-        idx = gr_idx_read(path);
-    else
-        gr__fail(GR_ERR_FILE, "'%s' holds neither %s nor %s.gz", folder, name, name);
-    free(path);
-    return idx;
+    const char *names[GR__MOST_CLASSES];
+    for (int i = 0; i < d->classes; i++) names[i] = gr_dataset_class_name(d, i);
+    if (gr__dataset_name(part, names, what)) return part;
+    gr_dataset_free(part);
+    return NULL;
 }
-
-static bool check_pair(const char *folder, const char *which, const gr_shape *images, const gr_shape *labels)
-{
-    if (images->rank != 3 || gr__count(images) < 1)
-        return gr__fail(GR_ERR_FORMAT, "'%s': %s-images have sizes %s, not (N,H,W)", folder, which, gr__shape_text(images).s);
-    if (labels->rank != 1)
-        return gr__fail(GR_ERR_FORMAT, "'%s': %s-labels have sizes %s, not (N)", folder, which, gr__shape_text(labels).s);
-    if (images->dim[0] != labels->dim[0])
-        return gr__fail(
-            GR_ERR_FORMAT, "'%s': %lld %s-images, but %lld labels", folder, (long long)images->dim[0], which, (long long)labels->dim[0]);
-    return true;
-}
-
-/* The data set of both files; images become its own. */
-static gr_dataset *join(const char *folder, const char *which, gr_idx *images, const gr_idx *labels)
-{
-    gr_shape is = gr_idx_shape(images), ls = gr_idx_shape(labels);
-    if (!check_pair(folder, which, &is, &ls)) return NULL;
-    const unsigned char *l = gr_idx_bytes(labels, 0);
-    if (!check_labels(l, ls.dim[0], 10, folder, "'")) return NULL;
-    gr_dataset *d = gr__dataset_new(gr_shape(1, is.dim[1], is.dim[2]), is.dim[0], 10, false, "mnist");
-    if (d) {
-        memcpy(d->labels, l, (size_t)d->count);
-        d->idx = images;
-        d->images = gr_idx_bytes(images, 0);
-    }
-    return d;
-}
-
-gr_dataset *gr_mnist(const char *folder, bool train)
-{
-    if (!check_folder(folder)) return NULL;
-    gr_idx     *images = read_one(folder, train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte");
-    gr_idx     *labels = images ? read_one(folder, train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte") : NULL;
-    gr_dataset *d = labels ? join(folder, train ? "train" : "t10k", images, labels) : NULL;
-    gr_idx_free(labels);
-    if (!d) gr_idx_free(images);
-    return d;
-}
-
-/* ---- reading ---- */
 
 static bool given(const gr_dataset *d, const char *what) { return d || gr__fail(GR_ERR_ARGUMENT, "%s: the data set is NULL", what); }
 
@@ -149,6 +120,77 @@ static bool there(const gr_dataset *d, int64_t i, const char *what)
     return given(d, what) && ((i >= 0 && i < d->count) || gr__fail(GR_ERR_ARGUMENT, "%s: there is no image %lld among %lld", what,
                                                               (long long)i, (long long)d->count));
 }
+
+gr_dataset *gr_dataset_subset(const gr_dataset *d, const int64_t *index, int64_t count)
+{
+    bool good = given(d, "dataset_subset");
+    if (good && !index) good = gr__fail(GR_ERR_ARGUMENT, "dataset_subset: the list of images is NULL");
+    if (good && count < 1) good = gr__fail(GR_ERR_ARGUMENT, "dataset_subset: there cannot be %lld images", (long long)count);
+    for (int64_t i = 0; good && i < count; i++) good = there(d, index[i], "dataset_subset");
+    return good ? images_of(d, index, count, "dataset_subset") : NULL;
+}
+
+/* The images in a random order, class by class. */
+static void shuffle_classes(const gr_dataset *d, gr_rng rng, int64_t *index)
+{
+    int64_t at[GR__MOST_CLASSES + 1] = { 0 };
+    for (int64_t i = 0; i < d->count; i++) at[d->labels[i] + 1]++;
+    for (int c = 0; c < d->classes; c++) at[c + 1] += at[c];
+    for (int64_t i = 0; i < d->count; i++) index[at[d->labels[i]]++] = i; /* at[c] becomes the end of class c */
+    for (int64_t i = d->count - 1, first = 0; i >= 0; i--) {
+        int c = d->labels[index[i]];
+        first = c > 0 ? at[c - 1] : 0;
+        int64_t j = first + gr_rng_below(&rng, i - first + 1), swap = index[i];
+        index[i] = index[j];
+        index[j] = swap;
+    }
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Of each class its share of n goes to the end of index: of the first images of all classes together, always the share that is theirs. */
+static void part_off(const gr_dataset *d, int64_t n, int64_t *index, int64_t *rest)
+{
+    int64_t kept = 0, parted = 0;
+    for (int64_t i = 0; i < d->count; i++) {
+        int64_t share = (int64_t)((double)n * (double)(i + 1) / (double)d->count + 0.5);
+        if (share > parted)
+            rest[parted++] = index[i];
+        else
+            index[kept++] = index[i];
+    }
+    qsort(index, (size_t)kept, sizeof *index, by_number);
+    qsort(rest, (size_t)parted, sizeof *rest, by_number);
+}
+
+bool gr_dataset_split(const gr_dataset *d, double part, uint64_t seed, gr_dataset **train, gr_dataset **validation)
+{
+    if (!given(d, "dataset_split")) return false;
+    if (!train || !validation)
+        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: the place for the %s set is NULL", train ? "validation" : "train");
+    double n = part > 0 && part < 1 ? (double)d->count * part + 0.5 : part;
+    if (!(n >= 1 && n < (double)d->count))
+        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: %g of %lld images: each part must have some", part, (long long)d->count);
+    int64_t parted = (int64_t)n, kept = d->count - parted, *index = malloc(2 * sizeof *index * (size_t)d->count), *rest = index + d->count;
+    if (!index) return gr__fail_memory("dataset_split", 2 * sizeof *index * (size_t)d->count);
+    shuffle_classes(d, gr_rng_of(seed, "split"), index);
+    part_off(d, parted, index, rest);
+    gr_dataset *t = images_of(d, index, kept, "dataset_split"), *v = t ? images_of(d, rest, parted, "dataset_split") : NULL;
+    free(index);
+    if (v) {
+        *train = t;
+        *validation = v;
+        return true;
+    }
+    gr_dataset_free(t);
+    return false;
+}
+
+/* ---- reading ---- */
 
 int64_t gr_dataset_count(const gr_dataset *d) { return given(d, "dataset_count") ? d->count : -1; }
 
@@ -162,3 +204,26 @@ const unsigned char *gr_dataset_image(const gr_dataset *d, int64_t i)
 }
 
 int gr_dataset_label(const gr_dataset *d, int64_t i) { return there(d, i, "dataset_label") ? d->labels[i] : -1; }
+
+const char *gr_dataset_class_name(const gr_dataset *d, int i)
+{
+    if (!given(d, "dataset_class_name")) return NULL;
+    if (i < 0 || i >= d->classes) {
+        gr__fail(GR_ERR_ARGUMENT, "dataset_class_name: there is no class %d among %d", i, d->classes);
+        return NULL;
+    }
+    const char *name = d->class_names;
+    while (i-- > 0) name = strchr(name, 0) + 1;
+    return name;
+}
+
+int64_t gr_dataset_skipped(const gr_dataset *d) { return given(d, "dataset_skipped") ? (int64_t)gr__length(d->skipped) : -1; }
+
+const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i)
+{
+    if (!given(d, "dataset_skipped_why")) return NULL;
+    if (i >= 0 && i < (int64_t)gr__length(d->skipped)) return d->skipped[i];
+    gr__fail(
+        GR_ERR_ARGUMENT, "dataset_skipped_why: there is no picture %lld among %zu that were skipped", (long long)i, gr__length(d->skipped));
+    return NULL;
+}

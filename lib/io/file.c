@@ -77,6 +77,14 @@ void gr__file_close(gr__file *f)
     f->fd = -1;
 }
 
+bool gr__folder_check(const char *folder, const char *what)
+{
+    struct stat about;
+    if (!folder) return gr__fail(GR_ERR_ARGUMENT, "%s: the folder is NULL", what);
+    int why = stat(folder, &about) ? errno : S_ISDIR(about.st_mode) ? 0 : ENOTDIR;
+    return !why || cannot("open", folder, why);
+}
+
 /* ---- writing ---- */
 
 /* A name that no file has, beside the target's, created. */

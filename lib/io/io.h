@@ -18,6 +18,8 @@ bool gr__file_open(gr__file *f, const char *path);     /* false: "cannot open 'P
 bool gr__file_get(gr__file *f, void *to, size_t size); /* the next bytes, exactly so many */
 void gr__file_close(gr__file *f);
 
+bool gr__folder_check(const char *folder, const char *what); /* false: "cannot open 'FOLDER': ..." */
+
 /* A file being written under a temporary name beside its own. */
 typedef struct gr__writer {
     const char *path;

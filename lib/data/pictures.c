@@ -1,0 +1,228 @@
+/* pictures.c: a folder of pictures, a sub-folder a class.
+
+   Invariant: classes and pictures are in the order of their names, byte by byte, so that neither the file system nor the number of threads
+   changes the set; of several pictures that fail, the first in this order is told. */
+#include "data/data.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "io/io.h"
+
+enum { USUAL_SIDE = 32 };
+
+/* ---- what is there: stb_ds arrays of texts ---- */
+
+static void drop(char ***texts)
+{
+    for (size_t i = 0; i < gr__length(*texts); i++) free((*texts)[i]);
+    gr__drop(texts);
+}
+
+/* Takes the text over. */
+static bool push(char ***texts, char *text)
+{
+    if (text && gr__push(texts, &text, sizeof text)) return true;
+    free(text);
+    return gr__fail_memory("pictures", sizeof text);
+}
+
+static char *path_of(const char *folder, const char *name)
+{
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char  *path = malloc(size);
+    if (path) snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+static bool is_class(const char *name, const struct stat *about)
+{
+    (void)name;
+    return about && S_ISDIR(about->st_mode);
+}
+
+/* A link to nothing is a picture that cannot be read. */
+static bool is_picture(const char *name, const struct stat *about)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) &&
+           (!about || S_ISREG(about->st_mode));
+}
+
+typedef bool filter(const char *name, const struct stat *about);
+
+static bool push_if_wanted(char ***names, const char *folder, const char *name, filter *fn)
+{
+    struct stat about;
+    char       *path = name[0] == '.' ? NULL : path_of(folder, name);
+    if (name[0] == '.') return true;
+    if (!path) return gr__fail_memory("pictures", strlen(folder) + strlen(name));
+    bool take = fn(name, stat(path, &about) == 0 ? &about : NULL);
+    free(path);
+    return !take || push(names, strdup(name));
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The names in a folder that are wanted, none hidden, sorted. */
+static bool list(const char *folder, filter *fn, char ***names)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
+    bool           good = true;
+    struct dirent *e;
+    while (good && (errno = 0, e = readdir(dir)) != NULL) good = push_if_wanted(names, folder, e->d_name, fn);
+    if (good && errno) good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
+    closedir(dir);
+    if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
+    return good;
+}
+
+/* A folder's contents. */
+typedef struct contents {
+    char         **classes;
+    char         **paths;  /* of the pictures */
+    unsigned char *labels; /* stb_ds array, as long */
+} contents;
+
+static void drop_contents(contents *c)
+{
+    drop(&c->classes);
+    drop(&c->paths);
+    gr__drop(&c->labels);
+}
+
+static bool list_class(contents *c, const char *folder, unsigned char label)
+{
+    char  *path = path_of(folder, c->classes[label]), **names = NULL;
+    bool   good = path ? list(path, is_picture, &names) : gr__fail_memory("pictures", strlen(folder));
+    size_t n = gr__length(names);
+    for (size_t i = 0; good && i < n; i++) {
+        good = push(&c->paths, path_of(path, names[i]));
+        if (good && !gr__push(&c->labels, &label, sizeof label)) good = gr__fail_memory("pictures", n);
+    }
+    drop(&names);
+    free(path);
+    return good;
+}
+
+static bool list_contents(contents *c, const char *folder)
+{
+    if (!gr__folder_check(folder, "pictures") || !list(folder, is_class, &c->classes)) return false;
+    size_t n = gr__length(c->classes);
+    if (n < 1 || n > GR__MOST_CLASSES)
+        return gr__fail(GR_ERR_FILE, "'%s' holds %zu sub-folders, one a class; 1 to %d wanted", folder, n, GR__MOST_CLASSES);
+    for (size_t i = 0; i < n; i++)
+        if (!list_class(c, folder, (unsigned char)i)) return false;
+    return gr__length(c->paths) > 0 || gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
+}
+
+/* ---- reading them ---- */
+
+typedef struct job {
+    const contents     *c;
+    gr_dataset         *set;
+    gr__picture_options wanted;
+    bool                skip_broken;
+    gr__quote          *broken; /* of each picture; empty: it is not */
+    atomic_llong        bad;    /* the first picture that fails the whole */
+    pthread_mutex_t     lock;
+    gr__failure         failure; /* why */
+} job;
+
+static void fail_with(job *j, int64_t i, const gr__failure *f)
+{
+    pthread_mutex_lock(&j->lock);
+    if (i < atomic_load(&j->bad)) {
+        atomic_store(&j->bad, i);
+        j->failure = *f;
+    }
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void read_one(job *j, int64_t i)
+{
+    gr__picture p;
+    const char *path = j->c->paths[i];
+    if (gr__picture_read(&p, path, &j->wanted, &j->broken[i])) {
+        gr__planes_of(j->set->own + j->set->size * (size_t)i, &p);
+        free(p.bytes);
+        return;
+    }
+    if (j->broken[i].s[0] && !j->skip_broken) gr__fail(GR_ERR_FORMAT, "'%s' %s", path, j->broken[i].s);
+    gr__failure f = gr__take_failure();
+    if (f.code != GR_OK) fail_with(j, i, &f);
+}
+
+static void read_some(const void *arg, int64_t begin, int64_t end)
+{
+    job *j = *(job *const *)arg;
+    gr__fail_for_another(true);
+    for (int64_t i = begin; i < end && i < atomic_load(&j->bad); i++) read_one(j, i);
+    gr__fail_for_another(false);
+}
+
+static char *complaint_of(const job *j, int64_t i)
+{
+    size_t size = strlen(j->c->paths[i]) + sizeof j->broken[i].s + 4;
+    char  *text = malloc(size);
+    if (text) snprintf(text, size, "'%s' %s", j->c->paths[i], j->broken[i].s);
+    return text;
+}
+
+/* Closes the gaps that broken pictures left, and notes them. */
+static bool close_gaps(const job *j)
+{
+    gr_dataset *d = j->set;
+    int64_t     kept = 0;
+    for (int64_t i = 0; i < d->count; i++) {
+        if (j->broken[i].s[0]) {
+            if (!push(&d->skipped, complaint_of(j, i))) return false;
+            continue;
+        }
+        if (kept < i) memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
+        d->labels[kept++] = j->c->labels[i];
+    }
+    d->count = kept;
+    return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s", gr__length(d->skipped), d->skipped[0]);
+}
+
+static bool read_pictures(job *j)
+{
+    gr__failure before = gr__take_failure();
+    gr__parallel(j->set->count, 1, read_some, &(job *){ j });
+    if (before.code != GR_OK) gr__fail(before.code, "%s", before.message);
+    if (j->failure.code != GR_OK) return gr__fail(j->failure.code, "%s", j->failure.message);
+    return close_gaps(j);
+}
+
+static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted, bool skip_broken)
+{
+    int64_t  n = (int64_t)gr__length(c->paths);
+    gr_shape image = gr_shape(wanted->grey ? 1 : 3, wanted->height, wanted->width);
+    job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n, .lock = PTHREAD_MUTEX_INITIALIZER };
+    j.broken = calloc((size_t)n, sizeof *j.broken);
+    j.set = j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
+    if (!j.broken) gr__fail_memory("pictures", (size_t)n * sizeof *j.broken);
+    bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") && read_pictures(&j);
+    free(j.broken);
+    if (good) return j.set;
+    gr_dataset_free(j.set);
+    return NULL;
+}
+
+gr_dataset *gr_pictures_(gr_pictures_options o)
+{
+    gr__picture_options wanted = { .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash };
+    contents            c = { .classes = NULL };
+    if (!gr__picture_check(&wanted, "pictures")) return NULL;
+    if (!wanted.height) wanted.height = wanted.width ? wanted.width : USUAL_SIDE;
+    if (!wanted.width) wanted.width = wanted.height;
+    gr_dataset *d = list_contents(&c, o.folder) ? make_set(&c, &wanted, o.skip_broken) : NULL;
+    drop_contents(&c);
+    return d;
+}
