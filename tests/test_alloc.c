@@ -229,7 +229,7 @@ static bool do_picture_load(scene *s)
 static bool do_print(scene *s)
 {
     GR_STEP;
-    return gr_format(s->images) != NULL;
+    return gr_format(s->images) && gr_model_format(s->net);
 }
 
 static void attempt(bool (*act)(scene *), scene *s, long n)
@@ -329,7 +329,7 @@ START_TEST(every_allocation_of_a_picture_out) { every_n("picture_save", NULL, do
 END_TEST
 START_TEST(every_allocation_of_a_picture_in) { every_n("picture_load", do_picture_save, do_picture_load, 7); }
 END_TEST
-START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 0); }
+START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 20); }
 END_TEST
 
 /* In a process of its own, where blocks are recycled. */

@@ -658,6 +658,111 @@ START_TEST(misuse_of_an_initialiser_is_said)
 }
 END_TEST
 
+/* ---- the model as a table ---------------------------------------------------------------------------------------------------------------- */
+
+static gr_tensor *varied(gr_model *m, gr_tensor *x)
+{
+    x = gr_sub(x, gr_scalar(1)); /* before any layer */
+    x = gr_nn_conv2d(m, "stem.conv", x, 8, 3, .padding = 1, .stride = 2, .groups = 2, .act = GR_RELU);
+    gr_tensor *y = gr_nn_conv2d(m, "stem.same", x, 8, 3, .padding = 1, .no_bias = true);
+    x = gr_max_pool2d(gr_add(x, y), 2);
+    x = gr_nn_conv_transpose2d(m, "up", x, 5, 2, .stride = 2);
+    x = gr_nn_dropout(m, "drop", gr_flatten(x), 0.5);
+    x = gr_nn_linear(m, "fc", gr_relu(x), 6);
+    x = gr_matmul(x, gr_transpose(gr_nn_param(m, "w", gr_shape(4, 6)), 0, 1));
+    x = gr_mul(x, gr_reshape(gr_nn_param(m, "scale.weight", gr_shape(4)), gr_shape(1, 4)));
+    return gr_add(x, gr_nn_param(m, "scale.bias", gr_shape(4)));
+}
+
+START_TEST(a_model_is_told_as_a_table)
+{
+    const char *const expected = /* conv: 2 x 8 x 64 x (2 x 9); same: 2 x 8 x 64 x 72; up: 2 x 8 x 16 x 20; fc: 2 x 320 x 6 */
+        "layer      op                output       parameters    FLOPs\n"
+        "-------------------------------------------------------------\n"
+        "           input             (1,4,16,16)\n"
+        "           sub               (1,4,16,16)                1,024\n"
+        "stem.conv  conv2d            (1,8,8,8)           152   18,432\n"
+        "stem.same  conv2d            (1,8,8,8)           576   73,728\n"
+        "           add               (1,8,8,8)                    512\n"
+        "           max_pool2d        (1,8,4,4)                    512\n"
+        "up         conv_transpose2d  (1,5,8,8)           165    5,120\n"
+        "           relu              (1,320)                      320\n"
+        "fc         linear            (1,6)             1,926    3,840\n"
+        "w          matmul            (1,4)                24       48\n"
+        "scale      mul, add          (1,4)                 8        8\n"
+        "-------------------------------------------------------------\n"
+        "total                                          2,851  103,544\n"
+        "2,851 parameters, %s KiB; 728 of them frozen\n"
+        "FLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each number read or made\n";
+    GR_STEP;
+    gr_model *m = gr_model_build(varied, gr_shape(1, 4, 16, 16));
+    gr_model_freeze(m, "stem");
+    size_t      live = gr_memory().live;
+    const char *text = NULL;
+    {
+        GR_NO_GRAD;
+        text = gr_model_format(m);
+        nothing_failed();
+        ck_assert_str_eq(text, gr_name(expected, sizeof(gr_real) == 4 ? "11.1" : "22.3"));
+        ck_assert(!gr_set_recording(false));
+    }
+    ck_assert(gr_memory().live < live + 4096); /* the text alone */
+    gr_tensor *x = gr_ones(gr_shape(1, 8));
+    ck_assert_ptr_ne(gr_nn_dropout(m, "drop", x, 0.5), x); /* still in train mode */
+    const char *pair = gr_model_format(m, .input = gr_shape(2, 4, 16, 16));
+    ck_assert_ptr_nonnull(strstr(pair, "fc         linear            (2,6)             1,926    7,680\n"));
+    gr_model_free(m);
+}
+END_TEST
+
+static gr_tensor *first_of_two(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "one", x, 3); }
+static gr_tensor *nothing(gr_model *m, gr_tensor *x) { return (void)m, (void)x, NULL; }
+
+START_TEST(a_model_opened_by_hand_is_told_how)
+{
+    gr_model *m = gr_model_open(1);
+    GR_STEP;
+    FAILS(gr_model_format(m), GR_ERR_ARGUMENT, "model_format: the model is still being built; gr_model_seal ends that");
+    {
+        GR_NO_GRAD;
+        first_of_two(m, gr_ones(gr_shape(1, 2)));
+        gr_nn_linear(m, "other.two", gr_ones(gr_shape(1, 2)), 3);
+    }
+    gr_model_seal(m);
+    FAILS(gr_model_format(NULL), GR_ERR_ARGUMENT, "model_format: the model is NULL");
+    FAILS(gr_model_format(m), GR_ERR_ARGUMENT, "model_format: the model was opened by hand: .forward and .input wanted");
+    FAILS(gr_model_format(m, .forward = nothing, .input = gr_shape(1)), GR_ERR_ARGUMENT, "model_format: the forward function gave NULL");
+    FAILS(gr_model_format(m, .forward = first_of_two, .input = gr_shape(1, 5)), GR_ERR_ARGUMENT,
+        "model: 'one.weight' is (3,2), (3,5) wanted");
+    const char *text = gr_model_format(m, .forward = first_of_two, .input = gr_shape(1, 2));
+    nothing_failed();
+    ck_assert_ptr_nonnull(strstr(text, "one        linear      (1,3)            9     12\n"));
+    ck_assert_ptr_nonnull(strstr(text, "other.two  (not used)                   9      0\n"));
+    gr_model_free(m);
+}
+END_TEST
+
+/* A forward function that goes backward itself, and one that reads what is older than the run. */
+static gr_tensor *older;
+static gr_tensor *inner(gr_model *m, gr_tensor *x)
+{
+    gr_tensor *y = gr_nn_linear(m, "fc", gr_mul(x, older), 2);
+    return gr_requires_grad(y) ? gr_mul(y, gr_grad(gr_sum(gr_mul(y, y)), y)) : y;
+}
+
+START_TEST(a_table_stands_whatever_forward_does)
+{
+    GR_STEP;
+    gr_tensor *p = gr_param(gr_ones(gr_shape(2)));
+    older = gr_mul(p, p);
+    gr_model   *m = gr_model_build(inner, gr_shape(1, 2));
+    const char *text = gr_model_format(m);
+    nothing_failed();
+    ck_assert_ptr_nonnull(strstr(text, "fc     linear  (1,2)            6      8\n"));
+    gr_model_free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("train");
@@ -686,5 +791,9 @@ int main(void)
     tcase_add_test(c, orthogonal_weights_are_the_q_of_a_qr);
     tcase_add_test(c, a_models_weights_begin_by_name);
     tcase_add_test(c, misuse_of_an_initialiser_is_said);
+    c = cases(s, "tables");
+    tcase_add_test(c, a_model_is_told_as_a_table);
+    tcase_add_test(c, a_model_opened_by_hand_is_told_how);
+    tcase_add_test(c, a_table_stands_whatever_forward_does);
     return run(s);
 }

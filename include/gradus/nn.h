@@ -178,6 +178,29 @@ GR_API gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
 
+/* ---- the model as a table ---------------------------------------------------------------------------------------------------------------- */
+
+/** Options of gr_model_format and gr_model_print. */
+typedef struct gr_model_format_options {
+    gr_model *model GR__OR(nullptr);
+    GR__NAMED
+    gr_forward *forward GR__OR(nullptr); /* what the model was built by */
+    gr_shape input GR__OR({});           /* what it was built for */
+} gr_model_format_options;
+
+/** gr_model_format(m, .forward, .input): the model as a table, a line a layer, and a line an op between layers that computes something: its name,
+ *  what it is, its output's shape, parameters and FLOPs, for an input of that shape. A multiply-add of conv2d, conv_transpose2d, linear and matmul
+ *  counts as 2 FLOPs, and nothing else of them; other ops count 1 for each number they read or make, whichever are more. Runs forward once
+ *  on zeros, in eval mode, which leaves no trace; not while other threads use the model. Defaults: those of gr_model_build. Errors: NULL, a
+ *  model that is not sealed, one opened by hand without .forward, whatever forward runs into. Lifetime: the step's (outside any step: until gr_reset). */
+#define gr_model_format(...) gr_model_format_(GR__LITERAL(gr_model_format_options) { .model = __VA_ARGS__ })
+/** gr_model_format as a function, for callers without macros. */
+GR_API const char *gr_model_format_(gr_model_format_options o);
+/** Writes gr_model_format to standard output. */
+#define gr_model_print(...) gr_model_print_(GR__LITERAL(gr_model_format_options) { .model = __VA_ARGS__ })
+/** gr_model_print as a function, for callers without macros. */
+GR_API void gr_model_print_(gr_model_format_options o);
+
 /* ---- how weights begin ------------------------------------------------------------------------------------------------------------------ */
 /* Layers make their weights as PyTorch's do. These give them, or a tensor, other first values, by torch.nn.init's definitions. */
 

@@ -57,6 +57,8 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
     }
     gr_model *m = gr_model_open(o.seed);
     if (!m) return NULL;
+    m->forward = forward;
+    m->input = o.input;
     bool    recorded = gr_set_recording(false);
     gr_step step = gr_step_begin();
     m->eval = true; /* the run is for the parameters: layers that count their runs begin with the first real one */

@@ -19,11 +19,13 @@ typedef struct gr__slot {
 } gr__slot;
 
 struct gr_model {
-    uint64_t   seed;
-    bool       sealed, eval;
-    gr__map   *by_name;
-    gr__slot **slots;             /* stb_ds array, in the order they were made */
-    gr__slot **params, **buffers; /* those that are parameters; those that are buffers or counters */
+    uint64_t    seed;
+    bool        sealed, eval;
+    gr_forward *forward; /* what it was built by, and for which input; NULL if it was opened by hand */
+    gr_shape    input;
+    gr__map    *by_name;
+    gr__slot  **slots;             /* stb_ds array, in the order they were made */
+    gr__slot  **params, **buffers; /* those that are parameters; those that are buffers or counters */
 };
 
 /* The slot of that name and kind, made while the model is being built. shape: the tensor's; NULL for a layer. */

@@ -1,0 +1,350 @@
+/* summary.c: a model told as a table, a line a layer.
+
+   The forward function is run once, recorded, in a step of its own; the tape then says what was computed, in which order, and by which
+   parameters. Invariant: the run leaves no trace in the model, and the lines outlive it, since they hold no tensor. */
+#include "nn/nn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OPS = 3, NUMBER = 32 };
+
+/* One layer, or an op between layers. */
+typedef struct line {
+    const char *name; /* the layer's, name_length of it; of none: 0 */
+    int         name_length;
+    const char *op[MOST_OPS]; /* what it is made of, in order */
+    int         ops;
+    gr_shape    shape; /* the result's */
+    int64_t     params, flops;
+} line;
+
+typedef struct summary {
+    const gr_model  *m;
+    line            *lines;   /* stb_ds array */
+    const gr__slot **of;      /* of each node: the parameter that its result is made of alone, or NULL */
+    bool            *counted; /* of each parameter: whether a line has it */
+} summary;
+
+/* ---- what a node costs ---------------------------------------------------------------------------------------------------------------- */
+
+static int64_t conv_flops(const gr__node *nd)
+{
+    const gr_tensor *k = nd->in[1];
+    return k->shape.dim[0] > 0 ? 2 * nd->out->count * (k->count / k->shape.dim[0]) : 0;
+}
+
+static int64_t conv_transpose_flops(const gr__node *nd)
+{
+    const gr_tensor *u = nd->in[0], *k = nd->in[1];
+    return k->shape.dim[0] > 0 ? 2 * u->count * (k->count / k->shape.dim[0]) : 0;
+}
+
+static int64_t linear_flops(const gr__node *nd) { return 2 * nd->out->count * nd->in[1]->shape.dim[1]; }
+
+/* The first operand's matrices are M x K or its transpose. */
+static int64_t matmul_flops(const gr__node *nd)
+{
+    const gr_shape *a = &nd->in[0]->shape, *y = &nd->out->shape;
+    int64_t         M = y->dim[y->rank - 2];
+    return M > 0 ? 2 * nd->out->count * (a->dim[a->rank - 1] * a->dim[a->rank - 2] / M) : 0;
+}
+
+/* Ops of multiply-adds, and what people call them. */
+static const struct {
+    const char *op, *name;
+    int64_t (*flops)(const gr__node *nd);
+} products[] = {
+    { "conv2d", "conv2d", conv_flops },
+    { "conv2d_input_grad", "conv_transpose2d", conv_transpose_flops },
+    { "linear", "linear", linear_flops },
+    { "matmul", "matmul", matmul_flops },
+};
+
+static bool is_product(const char *name)
+{
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (strcmp(products[i].name, name) == 0) return true;
+    return false;
+}
+
+/* Of the others, one for each number read or made, whichever are more; none where numbers are only moved. */
+static int64_t flops_of(const gr__node *nd, const char **name)
+{
+    *name = nd->op->name;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (strcmp(products[i].op, nd->op->name) == 0) {
+            *name = products[i].name;
+            return products[i].flops(nd);
+        }
+    if (nd->op->moves) return 0;
+    return nd->in[0]->count > nd->out->count ? nd->in[0]->count : nd->out->count;
+}
+
+/* ---- whose a node is ------------------------------------------------------------------------------------------------------------------- */
+
+static const gr__slot *slot_of(gr__slot *const *slots, const gr_tensor *t)
+{
+    for (size_t i = 0; i < gr__length(slots); i++)
+        if (slots[i]->t == t) return slots[i];
+    return NULL;
+}
+
+/* The parameter or buffer that a node computes with, perhaps by way of another view of it. *alone: its result is made of such alone. */
+static const gr__slot *owner(const summary *s, const gr__node *nd, size_t first, bool *alone)
+{
+    const gr__slot *found = NULL;
+    *alone = true;
+    for (int i = 0; i < nd->n; i++) {
+        const gr_tensor *t = nd->in[i];
+        bool             made = t->node && t->node->index >= first; /* else a leaf, or older than the run */
+        const gr__slot  *by = made ? s->of[t->node->index - first] : slot_of(s->m->params, t);
+        if (!by && !made) by = slot_of(s->m->buffers, t);
+        if (!by && gr__tracked(t)) *alone = false;
+        if (by && !found) found = by;
+    }
+    return found;
+}
+
+/* "block.conv1" of "block.conv1.weight". */
+static int layer_length(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return (int)(dot ? (size_t)(dot - name) : strlen(name));
+}
+
+static bool same_layer(const char *name, const char *layer, int length)
+{
+    return layer_length(name) == length && strncmp(name, layer, (size_t)length) == 0;
+}
+
+/* The numbers in a layer's parameters that no line has yet. */
+static int64_t take_params(const summary *s, const char *layer, int length)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+        if (s->counted[i] || !same_layer(s->m->params[i]->name, layer, length)) continue;
+        s->counted[i] = true;
+        sum += s->m->params[i]->t->count;
+    }
+    return sum;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A node of the layer that the last line is about adds to it. */
+static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
+{
+    line   l = { .shape = nd->out->shape, .ops = 1 };
+    size_t n = gr__length(s->lines);
+    l.flops = flops_of(nd, &l.op[0]);
+    if (!by && l.flops == 0) return true;
+    if (by) {
+        l.name = by->name;
+        l.name_length = layer_length(by->name);
+        l.params = take_params(s, l.name, l.name_length);
+    }
+    line *last = by && n > 0 && s->lines[n - 1].name ? &s->lines[n - 1] : NULL;
+    if (!last || last->name_length != l.name_length || strncmp(last->name, l.name, (size_t)l.name_length) != 0)
+        return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
+    last->shape = l.shape;
+    if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true; /* a bias that the product does not add itself */
+    if (last->ops < MOST_OPS) last->op[last->ops++] = l.op[0];
+    last->flops += l.flops;
+    return true;
+}
+
+static bool add_tape(summary *s, gr__node *const *tape, size_t first)
+{
+    for (size_t i = first; i < gr__length(tape); i++) {
+        if (tape[i]->used) continue; /* forward went backward itself: what the node read is gone */
+        bool            alone;
+        const gr__slot *by = owner(s, tape[i], first, &alone);
+        s->of[i - first] = alone ? by : NULL;
+        if (!(alone && by) && !add_node(s, tape[i], by)) return false;
+    }
+    return true;
+}
+
+/* Parameters that the run did not come by. */
+static bool add_unused(summary *s)
+{
+    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+        const char *name = s->m->params[i]->name;
+        if (s->counted[i]) continue;
+        line l = { .name = name, .name_length = layer_length(name), .op = { "(not used)" }, .ops = 1, .shape.rank = -1 };
+        l.params = take_params(s, name, l.name_length);
+        if (!gr__push(&s->lines, &l, sizeof l)) return gr__fail_memory("model_format", sizeof l);
+    }
+    return true;
+}
+
+/* The input counts as a parameter, so that ops before the first layer are recorded too. */
+static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *input)
+{
+    gr_step step = gr_step_begin();
+    if (step.depth == 0) return false;
+    bool        recorded = gr_set_recording(true), eval = m->eval;
+    gr__thread *me = gr__self();
+    size_t      first = gr__length(me->tape);
+    gr_tensor  *x = gr_param(gr_zeros(*input));
+    m->eval = true;
+    bool good = x && (forward(m, x) || gr__fail(GR_ERR_ARGUMENT, "model_format: the forward function gave NULL"));
+    m->eval = eval;
+    gr_set_recording(recorded);
+    if (good) {
+        s->of = calloc(gr__length(me->tape) - first + 1, sizeof *s->of);
+        s->counted = calloc(gr__length(m->params) + 1, sizeof *s->counted);
+        good = (s->of && s->counted) || gr__fail_memory("model_format", sizeof *s->of);
+    }
+    good = good && add_tape(s, me->tape, first) && add_unused(s);
+    free(s->of);
+    free(s->counted);
+    gr_step_end(&step);
+    return good;
+}
+
+/* ---- text -------------------------------------------------------------------------------------------------------------------------------- */
+
+/* 61706 as "61,706". */
+static const char *grouped(char to[NUMBER], int64_t n)
+{
+    char digits[NUMBER];
+    int  length = snprintf(digits, sizeof digits, "%lld", (long long)n), k = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0) to[k++] = ',';
+        to[k++] = digits[i];
+    }
+    to[k] = '\0';
+    return to;
+}
+
+typedef struct cells {
+    char op[128], params[NUMBER], flops[NUMBER];
+    char shape[sizeof(gr__text)];
+} cells;
+
+static cells cells_of(const line *l)
+{
+    cells c = { "", "", "", "" };
+    int   n = 0;
+    for (int i = 0; i < l->ops; i++) n += snprintf(c.op + n, sizeof c.op - (size_t)n, "%s%.30s", i ? ", " : "", l->op[i]);
+    if (l->shape.rank >= 0) memcpy(c.shape, gr__shape_text(&l->shape).s, sizeof c.shape);
+    if (l->params > 0) grouped(c.params, l->params);
+    grouped(c.flops, l->flops);
+    return c;
+}
+
+/* A page that is measured first (to NULL) and then written. */
+typedef struct page {
+    char  *to;
+    size_t length, size;
+    int    name, op, shape, params, flops; /* the columns' widths */
+} page;
+
+__attribute__((format(printf, 2, 3))) static void put(page *p, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(p->to ? p->to + p->length : NULL, p->size - p->length * !!p->to, format, ap);
+    va_end(ap);
+    p->length += n > 0 ? (size_t)n : 0;
+}
+
+static void put_row(page *p, const char *name, int name_length, const char *op, const char *shape, const char *params, const char *flops)
+{
+    put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape, p->params, params, p->flops, flops);
+}
+
+static void put_rule(page *p)
+{
+    for (int i = p->name + p->op + p->shape + p->params + p->flops + 8; i > 0; i--) put(p, "-");
+    put(p, "\n");
+}
+
+static int wider(int width, size_t other) { return (int)other > width ? (int)other : width; }
+
+static void measure_columns(page *p, const summary *s, const cells *total)
+{
+    *p = (page){ .name = 5, .op = 5, .shape = 6, .params = wider(10, strlen(total->params)), .flops = wider(5, strlen(total->flops)) };
+    for (size_t i = 0; i < gr__length(s->lines); i++) {
+        cells c = cells_of(&s->lines[i]);
+        p->name = wider(p->name, (size_t)s->lines[i].name_length);
+        p->op = wider(p->op, strlen(c.op));
+        p->shape = wider(p->shape, strlen(c.shape));
+    }
+}
+
+static void put_notes(page *p, const summary *s)
+{
+    int64_t params = 0, frozen = 0, buffers = 0;
+    char    text[NUMBER];
+    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+        const gr_tensor *t = s->m->params[i]->t;
+        params += t->count;
+        frozen += t->param ? 0 : t->count;
+    }
+    for (size_t i = 0; i < gr__length(s->m->buffers); i++) buffers += s->m->buffers[i]->t->count;
+    double kib = (double)params * sizeof(gr_real) / 1024;
+    put(p, "%s parameters, %.1f %s", grouped(text, params), kib < 1024 ? kib : kib / 1024, kib < 1024 ? "KiB" : "MiB");
+    if (frozen) put(p, "; %s of them frozen", grouped(text, frozen));
+    if (buffers) put(p, "; %s numbers in buffers", grouped(text, buffers));
+    put(p, "\nFLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each number read or made\n");
+}
+
+static void put_page(page *p, const summary *s, const cells *total, const gr_shape *input)
+{
+    put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
+    put_rule(p);
+    put(p, "%*s  %-*s  %s\n", p->name, "", p->op, "input", gr__shape_text(input).s);
+    for (size_t i = 0; i < gr__length(s->lines); i++) {
+        const line *l = &s->lines[i];
+        cells       c = cells_of(l);
+        put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
+    }
+    put_rule(p);
+    put_row(p, "total", 5, "", "", total->params, total->flops);
+    put_notes(p, s);
+}
+
+static const char *text_of(const summary *s, const gr_shape *input)
+{
+    line all = { .shape.rank = -1 };
+    page p;
+    for (size_t i = 0; i < gr__length(s->lines); i++) {
+        all.params += s->lines[i].params;
+        all.flops += s->lines[i].flops;
+    }
+    cells total = cells_of(&all);
+    measure_columns(&p, s, &total);
+    p.shape = wider(p.shape, strlen(gr__shape_text(input).s));
+    put_page(&p, s, &total, input);
+    p.size = p.length + 1;
+    p.to = gr__string(p.size);
+    p.length = 0;
+    if (p.to) put_page(&p, s, &total, input);
+    return p.to;
+}
+
+const char *gr_model_format_(gr_model_format_options o)
+{
+    gr_model *m = o.model;
+    if (!gr__model_built(m, "model_format")) return NULL;
+    gr_forward *forward = o.forward ? o.forward : m->forward;
+    gr_shape    input = o.forward || o.input.rank ? o.input : m->input;
+    if (!forward) {
+        gr__fail(GR_ERR_ARGUMENT, "model_format: the model was opened by hand: .forward and .input wanted");
+        return NULL;
+    }
+    summary     s = { .m = m };
+    const char *text = run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
+    gr__drop(&s.lines);
+    return text;
+}
+
+void gr_model_print_(gr_model_format_options o)
+{
+    GR_STEP;
+    const char *text = gr_model_format_(o);
+    if (text) fputs(text, stdout);
+}
