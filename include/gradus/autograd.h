@@ -48,6 +48,48 @@ GR_API gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o);
 /** The gradients for n tensors in one scan: gx[i] = d y / d x[i]; o.x is not used. Errors: as gr_grad; then no gx is set. */
 GR_API bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o);
 
+/** H v for the Hessian H of a loss with respect to n tensors together: hv[i] = sum over j of (d^2 loss / d x[i] d x[j]) v[j], by the gradient of
+ *  <gradient, v>. It needs two scans, with the history of loss kept, so that more can follow, and no more memory afterwards than the results.
+ *  Zeros where the second derivative is zero. Shapes: v[i] and hv[i] are x[i]'s. Errors: as gr_grad; shapes. Lifetime: as an operation's result. */
+GR_API bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv);
+
+/** A function called with the gradient of a tensor: gives another in its place, or NULL to leave it. What it computes is released after it, unless
+ *  kept; g is not to be changed in place. A failure in it fails the whole pass. */
+typedef gr_tensor *gr_grad_hook(gr_tensor *g, void *ctx);
+
+/** Has fn(g, ctx) called with g = d loss / d t in every backward, gr_grad and gr_grads that comes to t, as soon as g is whole: before it goes on from
+ *  an intermediate, and after the scan for a leaf. What gr_grad_of and gr_grad give is what the hooks leave. Several hooks are called in the order they came; they may
+ *  take gradients, and add and remove hooks. With .create_graph what they compute is recorded. Returns t. Errors: NULL, a tensor without a gradient.
+ *  Lifetime: t's, or until gr_off_grad. */
+GR_API gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx);
+/** Removes the first hook of t with this fn and ctx. Errors: there is none. */
+GR_API bool gr_off_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx);
+
+/** A function of n tensors, for gr_gradcheck: the same result for the same inputs. */
+typedef gr_tensor *gr_function(gr_tensor *const *x, void *ctx);
+
+/** Options of gr_gradcheck. */
+typedef struct gr_gradcheck_options {
+    int n GR__OR(0);
+    GR__NAMED
+    void *ctx GR__OR(nullptr); /* handed to fn */
+    double eps GR__OR(0); /* how far an element is moved: 1e-2 in float, 1e-4 in double */
+    double tolerance GR__OR(0); /* 5e-3 in float, 1e-6 in double: of the element plus its input's mean gradient, as sizes */
+    bool second_order GR__OR(false); /* the second derivative, too */
+    bool allow_zero GR__OR(false); /* it is meant that every derivative is zero */
+} gr_gradcheck_options;
+
+/** gr_gradcheck(fn, x, n, .ctx, .eps, .tolerance, .second_order): whether the gradient of y = fn(x, ctx) is what differences of y say; y of any shape, its
+ *  elements weighed at random. Each element of each real input is moved up and down by .eps and by half of it (Richardson's central differences),
+ *  and by less where the function bends there; beside the tolerance, rounding of y is allowed for. The inputs need not be parameters, and are afterwards what they were.
+ *  Slow: four calls of fn an element. gr_gradcheck(fn, GR_TENSORS(a, b), .second_order = true).
+ *  Errors: fn fails, or differs between two calls; an input that is the result of an operation; a gradient that is not what differences say,
+ *  with the worst element: "gradcheck: input 1, element (0,2): 0.123 by backward, 0.456 by differences"; all of them zero. */
+#define gr_gradcheck(fn, ...) GR__GRADCHECK(fn, __VA_ARGS__)
+#define GR__GRADCHECK(fn, x, ...) gr_gradcheck_((fn), (x), GR__LITERAL(gr_gradcheck_options) { .n = __VA_ARGS__ })
+/** gr_gradcheck as a function, for callers without macros. */
+GR_API bool gr_gradcheck_(gr_function *fn, gr_tensor *const *x, gr_gradcheck_options o);
+
 /** Sets whether this thread records operations (it does, at first). Returns what it was. */
 GR_API bool gr_set_recording(bool on);
 /** Ends a block without recording: see GR_NO_GRAD. */

@@ -31,6 +31,7 @@ bool      gr__pass_add_goal(gr__pass *p, gr_tensor *t);
 gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t);
 bool      gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output); /* leaves the gradients with the goals */
 void      gr__pass_end(gr__pass *p);
+bool      gr__pass_hooks(const gr__pass *p, const gr_tensor *t, gr_tensor **g); /* hooks.c: t's, called with *g, which they may replace */
 void      gr__add_in_place(gr_tensor *to, const gr_tensor *g);
 
 #endif

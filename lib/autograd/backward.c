@@ -108,19 +108,20 @@ static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **
     return true;
 }
 
-static bool check(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
+static bool check(const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
 {
-    if (!y || !x || !gx || n < 1) return gr__fail(GR_ERR_ARGUMENT, "grad: %s", !y ? "the result is NULL" : "no tensor to differentiate by");
+    if (!y || !x || !gx || n < 1)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %s", name, !y ? "the result is NULL" : "no tensor to differentiate by");
     for (int i = 0; i < n; i++)
-        if (!x[i]) return gr__fail(GR_ERR_ARGUMENT, "grad: tensor %d is NULL", i + 1);
+        if (!x[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: tensor %d is NULL", name, i + 1);
     if (y->dtype != GR_REAL || !gr__tracked(y))
-        return gr__fail(GR_ERR_GRAPH, "grad: the result %s depends on no parameter, or was made without recording", GR__TEXT(y));
+        return gr__fail(GR_ERR_GRAPH, "%s: the result %s depends on no parameter, or was made without recording", name, GR__TEXT(y));
     return true;
 }
 
 bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
 {
-    if (!check(y, x, n, gx)) return false;
+    if (!check("grad", y, x, n, gx)) return false;
     gr__pass p = gr__pass_begin(y);
     p.create = o.create_graph;
     p.retain = o.retain_graph || o.create_graph;
@@ -136,6 +137,54 @@ gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o)
 {
     gr_tensor *gx = NULL;
     return gr_grads(y, &o.x, 1, &gx, o) ? gx : NULL;
+}
+
+/* ---- Hessian times vectors --------------------------------------------------------------------------------------------------------- */
+
+/* Sum of <gx, v>, recorded; NULL with no failure where no gx depends on any x. */
+static gr_tensor *directional(gr_tensor *const *gx, int n, gr_tensor *const *v)
+{
+    gr_tensor *sum = NULL;
+    for (int i = 0; i < n; i++) {
+        gr_tensor *part = gr_sum(gr_mul(gx[i], gr_detach(v[i])));
+        sum = sum ? gr_add(sum, part) : part;
+    }
+    return sum;
+}
+
+/* hv from the gradients, which have just been recorded. */
+static bool differentiate(gr_tensor *const *gx, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
+{
+    gr_tensor *d = directional(gx, n, v);
+    if (!d) return false;
+    if (gr__tracked(d)) return gr_grads(d, x, n, hv, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
+    for (int i = 0; i < n; i++)
+        if (!(hv[i] = gr__constant(&x[i]->shape, 0))) return false;
+    return true;
+}
+
+/* The gradients' history belongs to a step of this call alone; what comes out, to the caller's. */
+static bool hessian_times(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
+{
+    gr_step step = gr_step_begin();
+    if (step.depth == 0) return false;
+    bool was = gr_set_recording(true);
+    bool good = gr_grads(loss, x, n, hv, (gr_grad_options){ .create_graph = true, .allow_unused = true }) && differentiate(hv, x, n, v, hv);
+    gr_set_recording(was);
+    for (int i = 0; good && i < n; i++) gr__disown(hv[i]);
+    gr_step_end(&step);
+    for (int i = 0; i < n; i++) hv[i] = good ? gr__own(hv[i]) : NULL;
+    return good;
+}
+
+bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
+{
+    if (!check("hvp", loss, x, n, hv)) return false;
+    for (int i = 0; i < n; i++)
+        if (!v || !v[i] || v[i]->dtype != GR_REAL || !gr__same_shape(&v[i]->shape, &x[i]->shape))
+            return gr__fail(GR_ERR_ARGUMENT, "hvp: vector %d %s does not have the shape of tensor %d %s", i + 1,
+                v && v[i] ? GR__TEXT(v[i]) : "NULL", i + 1, GR__TEXT(x[i]));
+    return hessian_times(loss, x, n, v, hv);
 }
 
 /* ---- recording -------------------------------------------------------------------------------------------------------------------------------- */

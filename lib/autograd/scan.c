@@ -171,8 +171,12 @@ static bool scan(gr__pass *p)
         gr_tensor *g = p->slot[i];
         gr__node  *nd = p->me->tape[p->root->reach + i];
         p->slot[i] = NULL;
-        if (g) good = visit(p, nd, g);
+        if (g) good = gr__pass_hooks(p, nd->out, &g) && visit(p, nd, g);
         gr__unref(g);
+    }
+    for (size_t i = 0; good && i < gr__length(p->goals); i++) {
+        gr__goal *go = &p->goals[i];
+        if (go->g && !reachable(p, go->t->node)) good = gr__pass_hooks(p, go->t, &go->g);
     }
     p->me->no_grad = recording;
     p->me->in_vjp = in_vjp;

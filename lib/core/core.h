@@ -16,10 +16,11 @@
 /* ---- error.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending failure stays. */
-bool gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool     gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "out of memory" in the name of what is being done. */
-bool gr__fail_memory(const char *what, size_t bytes);
-bool gr__failed(void);
+bool     gr__fail_memory(const char *what, size_t bytes);
+bool     gr__failed(void);
+unsigned gr__failures(void); /* how many there have been, also while one was pending */
 
 /* A failure on its way to another thread, which hears of it when gr__fail makes it pending there. */
 typedef struct gr__failure {
@@ -57,11 +58,12 @@ void                   gr__map_free(gr__map *m);
 
 /* ---- shape.c ------------------------------------------------------------------------------------------------------------- */
 
-int64_t gr__count(const gr_shape *s); /* -1: a negative size, a bad rank, or a product over the limit */
-bool    gr__same_shape(const gr_shape *a, const gr_shape *b);
-bool    gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
-bool    gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
-void    gr__strides(const gr_shape *s, int64_t *stride);
+int64_t  gr__count(const gr_shape *s); /* -1: a negative size, a bad rank, or a product over the limit */
+bool     gr__same_shape(const gr_shape *a, const gr_shape *b);
+bool     gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
+bool     gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
+void     gr__strides(const gr_shape *s, int64_t *stride);
+gr_shape gr__place(const gr_shape *s, int64_t element); /* its coordinates, which print as a shape does */
 
 /* ---- tensor.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -75,6 +77,14 @@ typedef struct gr__storage {
 typedef struct gr__node gr__node;
 typedef struct gr__step gr__step;
 
+/* What is called with the gradient of a tensor, in the order of the list; a later one's serial is greater. */
+typedef struct gr__hook {
+    struct gr__hook *next;
+    gr_tensor *(*fn)(gr_tensor *g, void *ctx);
+    void    *ctx;
+    uint64_t serial;
+} gr__hook;
+
 struct gr_tensor {
     atomic_int   refs;
     gr_dtype     dtype;
@@ -86,6 +96,7 @@ struct gr_tensor {
     void        *data;
     gr__node    *node; /* what made it, while its step lasts; NULL for a leaf */
     gr_tensor   *grad;
+    gr__hook    *hooks;
     gr__step    *owner;       /* NULL: the caller's, or nobody's but the references' */
     gr_tensor   *prev, *next; /* in the owner's list */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */

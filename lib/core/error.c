@@ -5,6 +5,7 @@
 
 static _Thread_local gr__failure pending;
 static _Thread_local bool        for_another;
+static _Thread_local unsigned    failures;
 
 static _Atomic(void (*)(const char *)) handler;
 
@@ -16,10 +17,13 @@ void gr_clear_error(void) { pending.code = GR_OK; }
 
 void gr_on_error(void (*fn)(const char *message)) { atomic_store(&handler, fn); }
 
+unsigned gr__failures(void) { return failures; }
+
 bool gr__failed(void) { return pending.code != GR_OK; }
 
 bool gr__fail(gr_code code, const char *format, ...)
 {
+    failures++;
     if (pending.code != GR_OK) return false;
     va_list ap;
     va_start(ap, format);

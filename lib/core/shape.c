@@ -64,3 +64,13 @@ void gr__strides(const gr_shape *s, int64_t *stride)
         step *= s->dim[i];
     }
 }
+
+gr_shape gr__place(const gr_shape *s, int64_t element)
+{
+    gr_shape at = *s;
+    for (int i = s->rank - 1; i >= 0; i--) {
+        at.dim[i] = element % s->dim[i];
+        element /= s->dim[i];
+    }
+    return at;
+}

@@ -84,11 +84,20 @@ gr_tensor *gr__ref(gr_tensor *t)
     return t;
 }
 
+static void hooks_release(gr__hook *h)
+{
+    for (gr__hook *next; h; h = next) {
+        next = h->next;
+        gr__release(h, sizeof *h);
+    }
+}
+
 void gr__unref(gr_tensor *t)
 {
     /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at the next link. */
     while (t && last_reference(&t->refs)) {
         gr_tensor *grad = t->grad;
+        hooks_release(t->hooks);
         storage_unref(t->storage);
         gr__release(t, sizeof *t);
         t = grad;

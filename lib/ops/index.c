@@ -17,11 +17,7 @@ static int64_t stray(const gr_tensor *index, int64_t limit, gr_shape *at)
     int64_t        e = 0;
     while (e < index->count && v[e] >= 0 && v[e] < limit) e++;
     if (e == index->count) return -1;
-    *at = index->shape;
-    for (int64_t d = at->rank - 1, rest = e; d >= 0; d--) {
-        at->dim[d] = rest % index->shape.dim[d];
-        rest /= index->shape.dim[d];
-    }
+    *at = gr__place(&index->shape, e);
     return e;
 }
 

@@ -1,0 +1,80 @@
+/* hooks.c: what a user has called when backward comes to a tensor's gradient.
+
+   A hook sees the whole gradient, and what it answers goes on from there: an intermediate's before its operation's rule, a leaf's when the
+   scan is over. Invariant: hooks are found by their serial, never by a pointer kept over a call, so one may add and remove hooks. */
+#include "autograd/autograd.h"
+
+gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
+{
+    if (!t || !fn || !gr__tracked(t)) {
+        gr__fail(GR_ERR_GRAPH, "on_grad: %s", !t ? "the tensor is NULL" : !fn ? "the function is NULL" : "the tensor has no gradient");
+        return NULL;
+    }
+    gr__hook *new = gr__alloc(sizeof *new), **end = &t->hooks;
+    if (!new) {
+        gr__fail_memory("on_grad", sizeof *new);
+        return NULL;
+    }
+    *new = (gr__hook){ .fn = fn, .ctx = ctx, .serial = 1 };
+    for (; *end; end = &(*end)->next) new->serial = (*end)->serial + 1;
+    *end = new;
+    return t;
+}
+
+bool gr_off_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
+{
+    gr__hook **at = t ? &t->hooks : NULL;
+    while (at && *at && ((*at)->fn != fn || (*at)->ctx != ctx)) at = &(*at)->next;
+    if (!at || !*at) return gr__fail(GR_ERR_ARGUMENT, "off_grad: %s", t ? "the tensor has no such hook" : "the tensor is NULL");
+    gr__hook *gone = *at;
+    *at = gone->next;
+    gr__release(gone, sizeof *gone);
+    return true;
+}
+
+/* Puts what a hook has answered in the gradient's place; the pass then holds a reference of its own. */
+static bool replace(const gr_tensor *t, gr_tensor **g, gr_tensor *by, const gr__step *step)
+{
+    if (by->dtype != GR_REAL || !gr__same_shape(&by->shape, &t->shape))
+        return gr__fail(GR_ERR_GRAPH, "backward: a hook gave %s%s for the gradient of %s", by->dtype == GR_REAL ? "" : "int32 ",
+            GR__TEXT(by), GR__TEXT(t));
+    if (step && by->owner == step)
+        gr__disown(by);
+    else
+        gr__ref(by);
+    gr__unref(*g);
+    *g = by;
+    return true;
+}
+
+static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor **g)
+{
+    gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
+    if (!p->create && step.depth == 0) return false;
+    const gr__step *inner = p->create ? NULL : p->me->step;
+    unsigned        failures = gr__failures();
+    gr_tensor      *by = hook.fn(*g, hook.ctx);
+    bool            good = gr__failures() == failures || !gr__failed();
+    p->me->no_grad = !p->create; /* whatever it has been set to */
+    if (good && by && by != *g) good = replace(t, g, by, inner);
+    gr_step_end(&step);
+    return good;
+}
+
+static const gr__hook *first_after(const gr_tensor *t, uint64_t serial)
+{
+    const gr__hook *h = t->hooks;
+    while (h && h->serial <= serial) h = h->next;
+    return h;
+}
+
+bool gr__pass_hooks(const gr__pass *p, const gr_tensor *t, gr_tensor **g)
+{
+    uint64_t last = 0, at = 0;
+    for (const gr__hook *h = t->hooks; h; h = h->next) last = h->serial;
+    for (const gr__hook *h; (h = first_after(t, at)) && h->serial <= last;) {
+        at = h->serial;
+        if (!call(p, *h, t, g)) return false;
+    }
+    return true;
+}
