@@ -1,0 +1,44 @@
+/* picture.c: PNG and JPEG pictures. The checksums of a PNG are put right first: bytes changed at random never have them. */
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+static uint32_t big_endian(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+static void fix_checksums(uint8_t *b, size_t n)
+{
+    for (size_t at = 8; n >= 12 && at <= n - 12;) {
+        size_t size = big_endian(b + at);
+        if (size > n - 12 - at) return;
+        uint32_t sum = (uint32_t)crc32(0, b + at + 4, (uInt)size + 4);
+        for (int i = 0; i < 4; i++) b[at + 8 + size + (size_t)i] = (uint8_t)(sum >> (24 - 8 * i));
+        at += size + 12;
+    }
+}
+
+static bool within_0_and_1(const gr_tensor *t)
+{
+    const gr_real *x = gr_data(t);
+    bool           good = true;
+    for (int64_t i = 0; i < gr_count(t); i++) good = good && x[i] >= 0 && x[i] <= 1;
+    return good;
+}
+
+bool fuzz_picture(const uint8_t *bytes, size_t n)
+{
+    uint8_t *copy = malloc(n + 1);
+    fuzz_check(copy != NULL, "memory");
+    if (n) memcpy(copy, bytes, n);
+    if (n > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) fix_checksums(copy, n);
+    const char *path = fuzz_file("file", copy, n);
+    free(copy);
+    gr_tensor *t = gr_picture_load(path, .grey = n % 2 == 0), *small = t ? gr_picture_load(path, .height = 7, .width = 5) : NULL;
+    if (!t) return fuzz_end(false);
+    fuzz_check(small && gr_count(small) == 3 * 7 * 5, "a picture that can be read can be resized");
+    fuzz_check(within_0_and_1(t) && within_0_and_1(small), "a picture is of numbers from 0 to 1");
+    gr_free(t);
+    gr_free(small);
+    return fuzz_end(true);
+}
