@@ -357,6 +357,19 @@ static gr_tensor *batch_norm_slope(gr_tensor *const *x, const int *o)
     return gx;
 }
 
+F(layer_norm, gr_layer_norm(x[0], .dims = o[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
+F(group_norm, gr_group_norm(x[0], o[0] + 1, .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
+
+/* Weight and bias as the last dims dimensions. */
+static int tails(gr_shape *in, const int *o)
+{
+    int dims = o[0] ? o[0] : 1;
+    in[1].rank = dims;
+    for (int i = 0; i < dims; i++) in[1].dim[i] = in[0].dim[in[0].rank - dims + i];
+    in[2] = in[1];
+    return o[3] ? 1 : 3;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------------------------ */
 
 static const char *const sums = "linear in x";
@@ -545,6 +558,11 @@ static const row table[] = {
     { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)), OPTS(0, 3, 1), line_or_not },
     { "batch_norm2d in eval mode, plain", batch_norm_plain, IN(1, S(2, 3, 1, 2)), .linear = sums },
     { "batch_norm2d's gradient", batch_norm_slope, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
+    { "layer_norm", layer_norm, IN(3, S(2, 3, 5), S(1), S(1)), OPTS(3, 0, 1, 1), tails },
+    { "layer_norm of a row", layer_norm, IN(3, S(17), S(1), S(1)), OPTS(1), tails },
+    { "group_norm", group_norm, IN(3, S(2, 2, 3, 1), S(2), S(2)), OPTS(1, 0, 1, 1), line_or_not },
+    { "group_norm of rows", group_norm, IN(3, S(3, 6), S(6), S(6)), OPTS(1), line_or_not },
+    { "group_norm, long", group_norm, IN(3, S(1, 2, 11, 3), S(2), S(2)), OPTS(1), line_or_not },
     { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3) },
     { "softmax vector", softmax_vector, IN(1, S(4)) },
     { "softmax of one", softmax_vector, IN(1, S(1, 3)), .flat = "softmax of one number is 1" },

@@ -271,6 +271,128 @@ START_TEST(batch_norm_says_what_is_wrong)
 }
 END_TEST
 
+/* ---- layer and group norm -------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(layer_norm_by_hand)
+{
+    GR_STEP;
+    gr_tensor *x = T(gr_shape(2, 2, 2), 1, 2, 3, 6, -1, 1, 0, 4);
+    double     r = 1 / sqrt(3.5 + 1e-5), s = 1 / sqrt(3.5 + 0.5);
+    NEAR(gr_layer_norm(x), gr_shape(2, 2, 2), 1e-4, -1, 1, -1, 1, -1, 1, -1, 1);
+    gr_tensor *y = gr_layer_norm(x, .dims = 2, .weight = T(gr_shape(2, 2), 1, 2, 3, 4), .bias = T(gr_shape(2, 2), 0, 0, 0, 10));
+    NEAR(y, gr_shape(2, 2, 2), ROUGHLY, -2 * r, -2 * r, 0, 10 + 12 * r, -2 * r, 0, -3 * r, 10 + 12 * r);
+    NEAR(gr_layer_norm(T(gr_shape(4), 1, 2, 3, 6), .eps = 0.5, .bias = gr_ones(gr_shape(4))), gr_shape(4), ROUGHLY, 1 - 2 * s, 1 - s, 1,
+        1 + 3 * s);
+    HOLDS(gr_layer_norm(T(gr_shape(2, 1), 5, 6)), gr_shape(2, 1), 0, 0);
+    ck_assert(gr_count(gr_layer_norm(gr_zeros(gr_shape(0, 3)))) == 0 && gr_count(gr_layer_norm(gr_zeros(gr_shape(3, 0)))) == 0);
+    nothing_failed();
+    FAILS(gr_layer_norm(NULL), GR_ERR_ARGUMENT, "layer_norm: input 1 is NULL");
+    FAILS(gr_layer_norm(x, .dims = 4), GR_ERR_ARGUMENT, "layer_norm: input (2,2,2), the last 4 dimensions wanted");
+    FAILS(gr_layer_norm(x, .dims = -1), GR_ERR_ARGUMENT, "layer_norm: input (2,2,2), the last -1 dimensions wanted");
+    FAILS(gr_layer_norm(x, .dims = 2, .weight = gr_ones(gr_shape(2))), GR_ERR_ARGUMENT,
+        "layer_norm: input (2,2,2) wants a weight (2,2), reals (2) given");
+    FAILS(gr_layer_norm(x, .eps = -1), GR_ERR_ARGUMENT, "layer_norm: eps -1: over 0 wanted");
+}
+END_TEST
+
+START_TEST(group_norm_by_hand)
+{
+    GR_STEP;
+    gr_tensor *x = T(gr_shape(1, 4, 1, 2), 1, 2, 3, 6, -1, 1, 0, 4);
+    double     r = 1 / sqrt(3.5 + 1e-5);
+    gr_tensor *y = gr_group_norm(x, 2, .weight = T(gr_shape(4), 1, 2, 3, 4), .bias = T(gr_shape(4), 0, 1, 0, 0));
+    NEAR(y, gr_shape(1, 4, 1, 2), ROUGHLY, -2 * r, -r, 1, 1 + 6 * r, -6 * r, 0, -4 * r, 12 * r);
+    NEAR(gr_group_norm(x, 4), gr_shape(1, 4, 1, 2), 1e-4, -1, 1, -1, 1, -1, 1, -1, 1);
+    HOLDS(gr_group_norm(gr_ones(gr_shape(2, 2)), 2), gr_shape(2, 2), 0, 0, 0, 0);
+    ck_assert(gr_count(gr_group_norm(gr_zeros(gr_shape(0, 4, 2)), 2)) == 0 && gr_count(gr_group_norm(gr_zeros(gr_shape(2, 4, 0)), 2)) == 0);
+    nothing_failed();
+    FAILS(
+        gr_group_norm(x, 3), GR_ERR_ARGUMENT, "group_norm: input (1,4,1,2), 3 groups: an input (N,C,...) and groups that divide C wanted");
+    FAILS(
+        gr_group_norm(x, 0), GR_ERR_ARGUMENT, "group_norm: input (1,4,1,2), 0 groups: an input (N,C,...) and groups that divide C wanted");
+    FAILS(gr_group_norm(gr_ones(gr_shape(1, 2)), 2), GR_ERR_ARGUMENT,
+        "group_norm: input (1,2) has one number a group, which has no variance");
+    FAILS(gr_group_norm(x, 2, .bias = gr_ones(gr_shape(2))), GR_ERR_ARGUMENT,
+        "group_norm: input (1,4,1,2) wants a bias (4), reals (2) given");
+}
+END_TEST
+
+/* ---- the layers ---------------------------------------------------------------------------------------------------------------------- */
+
+static gr_tensor *layers(gr_model *m, gr_tensor *x)
+{
+    x = gr_nn_layer_norm(m, "ln", gr_nn_group_norm(m, "gn", x, 2), .dims = 2);
+    return gr_nn_layer_norm(m, "plain", gr_nn_group_norm(m, "bare", x, 1, .no_affine = true), .no_affine = true);
+}
+
+START_TEST(norms_are_layers)
+{
+    static const char *const names[] = { "gn.weight", "gn.bias", "ln.weight", "ln.bias" };
+    gr_model                *m = gr_model_build(layers, gr_shape(1, 4, 3, 2));
+    ck_assert_int_eq(gr_model_count(m), 4);
+    ck_assert_int_eq(gr_model_buffer_count(m), 0);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_str_eq(gr_model_name(m, i), names[i]);
+        ck_assert(same_shape(gr_shape_of(gr_model_at(m, i)), i < 2 ? gr_shape(4) : gr_shape(3, 2)));
+        ck_assert(gr_data(gr_model_at(m, i))[3] == (i % 2 ? 0 : 1));
+    }
+    GR_STEP;
+    gr_rng     rng = gr_rng_of(1, "x");
+    gr_tensor *x = noise(gr_shape(2, 4, 3, 2), &rng), *y = gr_group_norm(gr_layer_norm(gr_group_norm(x, 2), .dims = 2), 1);
+    gr_tensor *ours = layers(m, x), *wanted = gr_layer_norm(y);
+    ck_assert(gr_count(ours) == 48 && memcmp(gr_data(ours), gr_data(wanted), 48 * sizeof(gr_real)) == 0);
+    FAILS(gr_nn_layer_norm(m, "ln", x, .dims = 9), GR_ERR_ARGUMENT, "layer_norm: input (2,4,3,2), the last 9 dimensions wanted");
+    FAILS(gr_nn_group_norm(m, "gn", NULL, 2), GR_ERR_ARGUMENT, "group_norm: input 1 is NULL");
+    gr_model_free(m);
+}
+END_TEST
+
+START_TEST(an_embedding_is_a_layer)
+{
+    gr_model *m = gr_model_open(5);
+    GR_STEP;
+    gr_tensor *index = gr_from_ints(gr_shape(2, 2), (const int32_t[]){ 0, 999, 3, 0 });
+    gr_tensor *y = gr_nn_embedding(m, "words", index, 1000, 8);
+    gr_tensor *w = gr_model_get(m, "words.weight");
+    ck_assert(same_shape(gr_shape_of(y), gr_shape(2, 2, 8)) && same_shape(gr_shape_of(w), gr_shape(1000, 8)));
+    ck_assert(memcmp(gr_data(y) + 8, gr_data(w) + 999 * 8, 8 * sizeof(gr_real)) == 0);
+    double sum = 0, square = 0;
+    for (int i = 0; i < 8000; i++) {
+        sum += (double)gr_data(w)[i];
+        square += (double)gr_data(w)[i] * (double)gr_data(w)[i];
+    }
+    ck_assert(fabs(sum / 8000) < 0.05 && fabs(square / 8000 - 1) < 0.07);
+    FAILS(gr_nn_embedding(m, "more", index, 0, 8), GR_ERR_ARGUMENT, "embedding 'more': 0 rows of 8 features: 1 or more wanted");
+    gr_model_free(m);
+}
+END_TEST
+
+static gr_tensor *dropping(gr_model *m, gr_tensor *x) { return gr_nn_dropout2d(m, "drop", x, 0.25); }
+
+START_TEST(dropout2d_drops_channels)
+{
+    gr_model *m = gr_model_build(dropping, gr_shape(1, 1, 1, 1), .seed = 3);
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_ones(gr_shape(50, 40, 3, 2))), *y = dropping(m, x), *z = dropping(m, x);
+    int        dropped = 0, different = 0;
+    for (int plane = 0; plane < 2000; plane++) {
+        const gr_real *v = gr_data(y) + 6 * plane;
+        dropped += v[0] == 0;
+        different += v[0] != gr_data(z)[6 * plane];
+        ck_assert(v[0] == 0 || fabs((double)v[0] - 4.0 / 3) < 1e-6);
+        for (int i = 1; i < 6; i++) ck_assert(v[i] == v[0]);
+    }
+    ck_assert(abs(dropped - 500) < 100 && different > 0);
+    ck_assert(gr_backward(gr_sum(y)));
+    ck_assert(memcmp(gr_data(gr_grad_of(x)), gr_data(y), 12000 * sizeof(gr_real)) == 0);
+    gr_model_eval(m);
+    ck_assert_ptr_eq(dropping(m, x), x);
+    FAILS(gr_nn_dropout2d(m, "drop", x, 1), GR_ERR_ARGUMENT, "dropout2d 'drop': p = 1: 0 or more and under 1 wanted");
+    FAILS(gr_nn_dropout2d(m, "drop", gr_ones(gr_shape(2)), 0.5), GR_ERR_ARGUMENT, "dropout2d: input (2) has rank 1, 4 wanted");
+    gr_model_free(m);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--dump") == 0) {
@@ -287,5 +409,10 @@ int main(int argc, char **argv)
     tcase_add_test(t, two_forwards_then_backward);
     tcase_add_test(t, the_number_of_threads_does_not_show);
     tcase_add_test(t, batch_norm_says_what_is_wrong);
+    tcase_add_test(t, layer_norm_by_hand);
+    tcase_add_test(t, group_norm_by_hand);
+    tcase_add_test(t, norms_are_layers);
+    tcase_add_test(t, an_embedding_is_a_layer);
+    tcase_add_test(t, dropout2d_drops_channels);
     return run(s);
 }

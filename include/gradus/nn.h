@@ -80,10 +80,11 @@ typedef struct gr_nn_param_options {
     GR__NAMED
     double value GR__OR(0);   /* the first value of every element ... */
     double uniform GR__OR(0); /* ... plus a number uniform in [-uniform, uniform) */
+    double normal GR__OR(0);  /* ... plus a normal number with this standard deviation */
     bool shared GR__OR(false);
 } gr_nn_param_options;
 
-/** gr_nn_param(m, name, shape, .value, .uniform, .shared): the parameter of that name, for layers of one's own; made if the model is being built. */
+/** gr_nn_param(m, name, shape, .value, .uniform, .normal, .shared): the parameter of that name, for layers of one's own; made if the model is being built. */
 #define gr_nn_param(m, name, ...) gr_nn_param_((m), (name), GR__LITERAL(gr_nn_param_options) { .shape = __VA_ARGS__ })
 /** gr_nn_param as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o);
@@ -174,9 +175,55 @@ typedef struct gr_nn_batch_norm2d_options {
 /** gr_nn_batch_norm2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d_options o);
 
+/** Options of gr_nn_layer_norm. */
+typedef struct gr_nn_layer_norm_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    int dims GR__OR(0);   /* 1 */
+    double eps GR__OR(0); /* 1e-5 */
+    bool no_affine GR__OR(false); /* without weight and bias */
+    bool shared GR__OR(false);
+} gr_nn_layer_norm_options;
+
+/** gr_nn_layer_norm(m, name, x, .dims, .eps, .no_affine, .shared): gr_layer_norm by name.weight (ones) and name.bias (zeros), both shaped as
+ *  the last dims dimensions of x. Defaults: as gr_layer_norm. */
+#define gr_nn_layer_norm(m, name, ...) gr_nn_layer_norm_((m), (name), GR__LITERAL(gr_nn_layer_norm_options) { .x = __VA_ARGS__ })
+/** gr_nn_layer_norm as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_layer_norm_(gr_model *m, const char *name, gr_nn_layer_norm_options o);
+
+/** Options of gr_nn_group_norm. */
+typedef struct gr_nn_group_norm_options {
+    int64_t groups GR__OR(0);
+    GR__NAMED
+    double eps GR__OR(0); /* 1e-5 */
+    bool no_affine GR__OR(false); /* without weight and bias */
+    bool shared GR__OR(false);
+} gr_nn_group_norm_options;
+
+/** gr_nn_group_norm(m, name, x, groups, .eps, .no_affine, .shared): gr_group_norm by name.weight (C, ones) and name.bias (C, zeros).
+ *  Shapes: x and y (N,C,...). Defaults: as gr_group_norm. */
+#define gr_nn_group_norm(m, name, x, ...) gr_nn_group_norm_((m), (name), (x), GR__LITERAL(gr_nn_group_norm_options) { .groups = __VA_ARGS__ })
+/** gr_nn_group_norm as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_tensor *x, gr_nn_group_norm_options o);
+
+/** Options of gr_nn_embedding. */
+typedef struct gr_nn_embedding_options {
+    int64_t features GR__OR(0);
+    GR__NAMED
+    bool shared GR__OR(false);
+} gr_nn_embedding_options;
+
+/** gr_nn_embedding(m, name, index, rows, features, .shared): gr_embedding by name.weight (rows,features). Shapes: index (...) int32, y
+ *  (...,features). Defaults: first values normal with mean 0 and deviation 1, as PyTorch's. */
+#define gr_nn_embedding(m, name, index, rows, ...) gr_nn_embedding_((m), (name), (index), (rows), GR__LITERAL(gr_nn_embedding_options) { .features = __VA_ARGS__ })
+/** gr_nn_embedding as a function, for callers without macros. */
+GR_API gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o);
+
 /** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
+/** gr_nn_dropout of whole channels: one draw for each plane. Shapes: x (N,C,H,W). Errors: as gr_nn_dropout; rank. */
+GR_API gr_tensor *gr_nn_dropout2d(gr_model *m, const char *name, gr_tensor *x, double p);
 
 /* ---- the model as a table ---------------------------------------------------------------------------------------------------------------- */
 

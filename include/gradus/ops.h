@@ -448,6 +448,41 @@ typedef struct gr_batch_norm2d_options {
 /** gr_batch_norm2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o);
 
+/** Options of gr_layer_norm. */
+typedef struct gr_layer_norm_options {
+    gr_tensor *x GR__OR(nullptr);
+    GR__NAMED
+    int dims GR__OR(0); /* how many dimensions, from the last, are normalised together: 1 */
+    gr_tensor *weight GR__OR(nullptr); /* none: 1 */
+    gr_tensor *bias GR__OR(nullptr);   /* none: 0 */
+    double eps GR__OR(0);              /* 1e-5 */
+} gr_layer_norm_options;
+
+/** gr_layer_norm(x, .dims, .weight, .bias, .eps): y = weight (x - mean) / sqrt(var + eps) + bias, mean and var those of the last dims dimensions,
+ *  var dividing by n. Shapes: y as x, weight and bias as the last dims dimensions of x. Gradient: as gr_batch_norm2d's, each row by
+ *  itself. Defaults: dims 1, eps 1e-5. Errors: more dims than x has, sizes that do not fit.
+ *  Source: Ba, Kiros and Hinton, Layer Normalization, 2016. */
+#define gr_layer_norm(...) gr_layer_norm_(GR__LITERAL(gr_layer_norm_options) { .x = __VA_ARGS__ })
+/** gr_layer_norm as a function, for callers without macros. */
+GR_API gr_tensor *gr_layer_norm_(gr_layer_norm_options o);
+
+/** Options of gr_group_norm. */
+typedef struct gr_group_norm_options {
+    int64_t groups GR__OR(0);
+    GR__NAMED
+    gr_tensor *weight GR__OR(nullptr); /* none: 1 */
+    gr_tensor *bias GR__OR(nullptr);   /* none: 0 */
+    double eps GR__OR(0);              /* 1e-5 */
+} gr_group_norm_options;
+
+/** gr_group_norm(x, groups, .weight, .bias, .eps): y = weight (x - mean) / sqrt(var + eps) + bias, mean and var those of a group of neighbouring
+ *  channels in one picture, var dividing by n. Shapes: x and y (N,C,...), weight and bias (C). Gradient: as gr_batch_norm2d's, each group
+ *  by itself. Defaults: eps 1e-5. Errors: groups that do not divide C, sizes that do not fit, one number a group.
+ *  Source: Wu and He, Group Normalization, ECCV 2018. */
+#define gr_group_norm(x, ...) gr_group_norm_((x), GR__LITERAL(gr_group_norm_options) { .groups = __VA_ARGS__ })
+/** gr_group_norm as a function, for callers without macros. */
+GR_API gr_tensor *gr_group_norm_(gr_tensor *x, gr_group_norm_options o);
+
 /* ---- probabilities and losses --------------------------------------------------------------------------------------------------------- */
 
 /** y = e^x / sum over axis of e^x. Gradient: y (g - sum over axis of g y). Errors: an axis that x lacks. */

@@ -15,8 +15,12 @@ gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
     gr__slot *s = gr__model_slot(m, name, GR__PARAM, &o.shape, o.shared);
     if (!s || !made) return s ? s->t : NULL;
     gr_rng rng = gr_rng_of(m->seed, name);
-    for (int64_t i = 0; i < s->t->count; i++)
-        gr__reals(s->t)[i] = (gr_real)(o.value + (o.uniform > 0 ? o.uniform * (2 * gr_rng_uniform(&rng) - 1) : 0));
+    for (int64_t i = 0; i < s->t->count; i++) {
+        double value = o.value;
+        if (o.uniform > 0) value += o.uniform * (2 * gr_rng_uniform(&rng) - 1);
+        if (o.normal > 0) value += o.normal * gr_rng_normal(&rng);
+        gr__reals(s->t)[i] = (gr_real)value;
+    }
     s->t->param = true;
     return s->t;
 }
@@ -37,16 +41,25 @@ static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
            gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", layer && *layer ? "too long" : "NULL or empty");
 }
 
-/* The parameter layer.what, uniform in value +-bound when it is made. */
-static gr_tensor *part_about(gr_model *m, const char *layer, const char *what, gr_shape shape, double value, double bound, bool shared)
+/* The parameter layer.what. */
+static gr_tensor *part_of(gr_model *m, const char *layer, const char *what, gr_nn_param_options o)
 {
     char name[NAME_MOST];
-    return part_name(name, layer, what) ? gr_nn_param(m, name, shape, .value = value, .uniform = bound, .shared = shared) : NULL;
+    return part_name(name, layer, what) ? gr_nn_param_(m, name, o) : NULL;
 }
 
+/* The same, uniform in +-bound when it is made. */
 static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shape shape, double bound, bool shared)
 {
-    return part_about(m, layer, what, shape, 0, bound, shared);
+    return part_of(m, layer, what, (gr_nn_param_options){ .shape = shape, .uniform = bound, .shared = shared });
+}
+
+/* A weight of ones and a bias of zeros, to follow a normalisation; none of them if the layer says so. */
+static bool affine(gr_model *m, const char *layer, gr_shape shape, bool none, bool shared, gr_tensor **w, gr_tensor **b)
+{
+    *w = none ? NULL : part_of(m, layer, "weight", (gr_nn_param_options){ .shape = shape, .value = 1, .shared = shared });
+    *b = *w ? part(m, layer, "bias", shape, 0, shared) : NULL;
+    return none || *b;
 }
 
 static gr_tensor *buffer(gr_model *m, const char *layer, const char *what, gr_shape shape, double value, bool shared)
@@ -135,9 +148,8 @@ gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d
 {
     if (!o.x || o.x->shape.rank != 4) return gr_batch_norm2d(o.x);
     gr_shape   c = gr_shape(o.x->shape.dim[1]);
-    gr_tensor *w = o.no_affine ? NULL : part_about(m, name, "weight", c, 1, 0, o.shared);
-    gr_tensor *b = w ? part(m, name, "bias", c, 0, o.shared) : NULL;
-    if (!b && !o.no_affine) return NULL;
+    gr_tensor *w, *b;
+    if (!affine(m, name, c, o.no_affine, o.shared, &w, &b)) return NULL;
     gr_tensor *mean = buffer(m, name, "running_mean", c, 0, o.shared);
     gr_tensor *var = mean ? buffer(m, name, "running_var", c, 1, o.shared) : NULL;
     gr_tensor *batches = var ? counter(m, name, "num_batches_tracked", o.shared) : NULL;
@@ -152,27 +164,87 @@ gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d
     return y;
 }
 
+gr_tensor *gr_nn_layer_norm_(gr_model *m, const char *name, gr_nn_layer_norm_options o)
+{
+    gr_shape   tail = { .rank = o.dims ? o.dims : 1 };
+    gr_tensor *w, *b;
+    if (!o.x || tail.rank < 1 || tail.rank > o.x->shape.rank) return gr_layer_norm(o.x, .dims = o.dims);
+    for (int i = 0; i < tail.rank; i++) tail.dim[i] = o.x->shape.dim[o.x->shape.rank - tail.rank + i];
+    if (!affine(m, name, tail, o.no_affine, o.shared, &w, &b)) return NULL;
+    return gr_layer_norm(o.x, .dims = o.dims, .weight = w, .bias = b, .eps = o.eps);
+}
+
+gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_tensor *x, gr_nn_group_norm_options o)
+{
+    gr_tensor *w, *b;
+    if (!x || x->shape.rank < 2) return gr_group_norm(x, o.groups);
+    if (!affine(m, name, gr_shape(x->shape.dim[1]), o.no_affine, o.shared, &w, &b)) return NULL;
+    return gr_group_norm(x, o.groups, .weight = w, .bias = b, .eps = o.eps);
+}
+
+/* ---- embedding -------------------------------------------------------------------------------------------------------------------- */
+
+gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o)
+{
+    if (rows < 1 || o.features < 1) {
+        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted", name ? name : "", (long long)rows,
+            (long long)o.features);
+        return NULL;
+    }
+    gr_tensor *w =
+        part_of(m, name, "weight", (gr_nn_param_options){ .shape = gr_shape(rows, o.features), .normal = 1, .shared = o.shared });
+    return w ? gr_embedding(w, index) : NULL;
+}
+
 /* ---- dropout -------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct draw {
+    gr_real *y;
+    gr_rng   rng;
+    double   p;
+} draw;
+
+/* Number i of the stream is for element i, so that any partition gives the same bits. */
+static void draw_part(const void *arg, int64_t begin, int64_t end)
+{
+    const draw *d = arg;
+    gr_rng      rng = d->rng;
+    rng.counter += (uint64_t)begin;
+    for (int64_t i = begin; i < end; i++) d->y[i] = (gr_real)(gr_rng_uniform(&rng) < d->p ? 0 : 1 / (1 - d->p));
+}
 
 static gr_tensor *mask(const gr_shape *shape, gr_rng rng, double p)
 {
     gr_tensor *t = gr__tensor(GR_REAL, shape, "dropout");
-    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)(gr_rng_uniform(&rng) < p ? 0 : 1 / (1 - p));
+    if (t) gr__parallel(t->count, GR__GRAIN / 8, draw_part, &(draw){ gr__reals(t), rng, p });
     return gr__own(t);
 }
 
-gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
+/* x times a mask of that shape, which broadcasts. */
+static gr_tensor *drop(gr_model *m, const char *name, gr_tensor *x, const gr_shape *shape, double p)
 {
-    if (!x || !(p >= 0 && p < 1)) {
-        gr__fail(GR_ERR_ARGUMENT, x ? "dropout '%s': p = %g: 0 or more and under 1 wanted" : "dropout '%s': the input is NULL",
-            name ? name : "", p);
-        return NULL;
-    }
     gr__slot *s = gr__model_slot(m, name, GR__LAYER, NULL, false);
     if (!s || m->eval) return s ? x : NULL;
     char stream[NAME_MOST];
     snprintf(stream, sizeof stream, "%.*s run %llu", NAME_MOST - 32, s->name, (unsigned long long)s->runs);
-    gr_tensor *kept = mask(&x->shape, gr_rng_of(m->seed, stream), p);
+    gr_tensor *kept = mask(shape, gr_rng_of(m->seed, stream), p);
     if (kept) s->runs++;
     return gr_mul(x, kept);
+}
+
+static bool may_drop(const char *op, const char *name, const gr_tensor *x, double p)
+{
+    if (!x) return gr__fail(GR_ERR_ARGUMENT, "%s '%s': the input is NULL", op, name ? name : "");
+    return (p >= 0 && p < 1) || gr__fail(GR_ERR_ARGUMENT, "%s '%s': p = %g: 0 or more and under 1 wanted", op, name ? name : "", p);
+}
+
+gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
+{
+    return may_drop("dropout", name, x, p) ? drop(m, name, x, &x->shape, p) : NULL;
+}
+
+gr_tensor *gr_nn_dropout2d(gr_model *m, const char *name, gr_tensor *x, double p)
+{
+    if (!may_drop("dropout2d", name, x, p) || !gr__want_rank(x, 4, "dropout2d", "input")) return NULL;
+    return drop(m, name, x, &(gr_shape){ 4, { x->shape.dim[0], x->shape.dim[1], 1, 1 } }, p);
 }

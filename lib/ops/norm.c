@@ -310,3 +310,70 @@ gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
     if (y && o.training && o.running_mean && x->count > 0) run_on(&o, x, stats, n.B);
     return n.relu ? y : gr__act(o.act, y);
 }
+
+/* ---- layer and group norm --------------------------------------------------------------------------------------------------------------- */
+
+/* h for sets of neighbours, then weight and bias, shaped to broadcast against x. */
+static gr_tensor *norm_neighbours(norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
+{
+    n.A = 1;
+    gr_tensor *h = norm(&n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
+    gr_tensor *y = w && h ? gr_mul(h, w) : h;
+    return b && y ? gr_add(y, b) : y;
+}
+
+static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, const gr_tensor *x)
+{
+    return !t || (t->dtype == GR_REAL && gr__same_shape(&t->shape, tail)) ||
+           gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s wants a %s %s, %s %s given", GR__TEXT(x), what, gr__shape_text(tail).s,
+               t->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(t));
+}
+
+gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
+{
+    gr_tensor *x = o.x;
+    norm_args  n = { .eps = o.eps, .B = 1, .S = 1 };
+    int        dims = o.dims ? o.dims : 1;
+    if (!gr__given_reals("layer_norm", 1, &x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, "layer_norm")) return NULL;
+    if (dims < 1 || dims > x->shape.rank) {
+        gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s, the last %d dimensions wanted", GR__TEXT(x), dims);
+        return NULL;
+    }
+    gr_shape tail = { .rank = dims };
+    for (int i = 0, first = x->shape.rank - dims; i < x->shape.rank; i++)
+        if (i < first)
+            n.B *= x->shape.dim[i];
+        else
+            n.S *= tail.dim[i - first] = x->shape.dim[i];
+    return is_tail(o.weight, &tail, "weight", x) && is_tail(o.bias, &tail, "bias", x) ? norm_neighbours(n, x, o.weight, o.bias) : NULL;
+}
+
+/* (C) as (C,1,1), so that it broadcasts against x. */
+static gr_tensor *by_channel(gr_tensor *t, const gr_tensor *x)
+{
+    gr_shape s = { .rank = x->shape.rank - 1, .dim = { x->shape.dim[1] } };
+    for (int i = 1; i < s.rank; i++) s.dim[i] = 1;
+    return t ? gr_reshape(t, s) : NULL;
+}
+
+gr_tensor *gr_group_norm_(gr_tensor *x, gr_group_norm_options o)
+{
+    static const char *const name = "group_norm";
+    norm_args                n = { .eps = o.eps };
+    if (!gr__given_reals(name, 1, &x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, name)) return NULL;
+    if (x->shape.rank < 2 || o.groups < 1 || x->shape.dim[1] % o.groups != 0) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name, GR__TEXT(x),
+            (long long)o.groups);
+        return NULL;
+    }
+    int64_t N = x->shape.dim[0], C = x->shape.dim[1];
+    if (!vector_of(o.weight, C, name, "weight", x) || !vector_of(o.bias, C, name, "bias", x)) return NULL;
+    if (x->count > 0 && x->count == o.groups) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance", name, GR__TEXT(x));
+        return NULL;
+    }
+    n.B = N * o.groups;
+    n.S = n.B > 0 ? x->count / n.B : 0;
+    gr_tensor *w = by_channel(o.weight, x), *b = by_channel(o.bias, x);
+    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, x, w, b) : NULL;
+}
