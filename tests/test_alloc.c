@@ -229,7 +229,10 @@ static bool do_picture_load(scene *s)
 static bool do_print(scene *s)
 {
     GR_STEP;
-    return gr_format(s->images) && gr_model_format(s->net);
+    gr_confusion *c = gr_confusion_open(3);
+    bool          good = c && gr_confusion_format(c, NULL) && gr_format(s->images) && gr_model_format(s->net);
+    gr_confusion_free(c);
+    return good;
 }
 
 static void attempt(bool (*act)(scene *), scene *s, long n)

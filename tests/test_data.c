@@ -1,6 +1,7 @@
 /* test_data.c: data sets, the drawn digits, and what is said of sets that do not hold together. */
 #include "support.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -195,6 +196,98 @@ START_TEST(a_linear_model_is_not_enough_for_digits)
 }
 END_TEST
 
+/* ---- what a classifier confuses ---- */
+
+/* Labels 0 0 0 1 1 2, guessed 0 0 1 1 2 1; class 3 is not there. */
+static gr_confusion *six(void)
+{
+    gr_confusion *c = gr_confusion_open(4);
+    ck_assert(
+        gr_confusion_add(c, gr_from_ints(gr_shape(4), (int32_t[]){ 0, 0, 1, 1 }), gr_from_ints(gr_shape(4), (int32_t[]){ 0, 0, 0, 1 })));
+    ck_assert(gr_confusion_add(c, T(gr_shape(2, 4), 1, 2, 3, 0, -5, -1, -1, -2), gr_from_ints(gr_shape(2), (int32_t[]){ 1, 2 })));
+    return c;
+}
+
+START_TEST(confusions_are_counted)
+{
+    const int64_t expected[4][4] = { { 2, 1, 0, 0 }, { 0, 1, 1, 0 }, { 0, 1, 0, 0 }, { 0 } };
+    GR_STEP;
+    gr_confusion *c = six();
+    for (int k = 0; k < 16; k++) ck_assert_int_eq(gr_confusion_count(c, k / 4, k % 4), expected[k / 4][k % 4]);
+    ck_assert(gr_confusion_accuracy(c) == 0.5);
+    gr_class_scores zero = gr_confusion_scores(c, 0), one = gr_confusion_scores(c, 1), two = gr_confusion_scores(c, 2);
+    ck_assert(zero.precision == 1 && zero.recall == 2.0 / 3 && zero.f1 == 4.0 / 5 && zero.count == 3);
+    ck_assert(one.precision == 1.0 / 3 && one.recall == 0.5 && one.f1 == 2.0 / 5 && one.count == 2);
+    ck_assert(two.precision == 0 && two.recall == 0 && two.f1 == 0 && two.count == 1);
+    gr_class_scores none = gr_confusion_scores(c, 3);
+    ck_assert(none.precision == 0 && none.recall == 0 && none.f1 == 0 && none.count == 0);
+    ck_assert(gr_confusion_add(c, T(gr_shape(1, 4), 1, NAN, 3, NAN), gr_from_ints(gr_shape(1), (int32_t[]){ 3 })));
+    ck_assert_int_eq(gr_confusion_count(c, 3, 1), 1); /* as gr_argmax has it */
+    ck_assert(gr_confusion_add(c, gr_zeros(gr_shape(0, 4)), gr_from_ints(gr_shape(0), (int32_t[]){ 0 })));
+    gr_confusion_free(c);
+    c = gr_confusion_open(1);
+    ck_assert(gr_confusion_accuracy(c) == 0);
+    gr_confusion_free(c);
+    nothing_failed();
+}
+END_TEST
+
+START_TEST(confusions_as_a_table)
+{
+    const char *const names[] = { "cat", "d\303\274ck", "hippopotamus", "x" };
+    GR_STEP;
+    gr_confusion *c = six();
+    ck_assert_str_eq(gr_confusion_format(c, NULL), "               0      1      2      3  recall\n"
+                                                   "        0      2      1      0      0   66.7%\n"
+                                                   "        1      0      1      1      0   50.0%\n"
+                                                   "        2      0      1      0      0    0.0%\n"
+                                                   "        3      0      0      0      0    0.0%\n"
+                                                   "precision 100.0%  33.3%   0.0%   0.0%   50.0%");
+    ck_assert_str_eq(gr_confusion_format(c, names), "                      cat         d\303\274ck hippopotamus            x  recall\n"
+                                                    "         cat            2            1            0            0   66.7%\n"
+                                                    "        d\303\274ck            0            1            1            0   50.0%\n"
+                                                    "hippopotamus            0            1            0            0    0.0%\n"
+                                                    "           x            0            0            0            0    0.0%\n"
+                                                    "   precision       100.0%        33.3%         0.0%         0.0%   50.0%");
+    gr_confusion_free(c);
+}
+END_TEST
+
+START_TEST(confusions_that_cannot_be)
+{
+    const char *const names[] = { "a", "b", NULL, "d" };
+    GR_STEP;
+    gr_confusion *c = six();
+    gr_tensor    *two = gr_from_ints(gr_shape(2), (int32_t[]){ 1, 2 }), *bad = gr_from_ints(gr_shape(2), (int32_t[]){ 1, 4 });
+    FAILS(gr_confusion_open(0), GR_ERR_ARGUMENT, "confusion_open: there cannot be 0 classes, only 1 to 10000");
+    FAILS(gr_confusion_open(10001), GR_ERR_ARGUMENT, "confusion_open: there cannot be 10001 classes, only 1 to 10000");
+    FAILS(gr_confusion_add(NULL, two, two), GR_ERR_ARGUMENT, "confusion_add: the matrix is NULL");
+    FAILS(gr_confusion_add(c, NULL, two), GR_ERR_ARGUMENT, "confusion_add: guess is NULL");
+    FAILS(gr_confusion_add(c, two, NULL), GR_ERR_ARGUMENT, "confusion_add: labels is NULL");
+    FAILS(gr_confusion_add(c, two, gr_ones(gr_shape(2))), GR_ERR_ARGUMENT, "confusion_add: labels (2) are real, int32 wanted");
+    FAILS(gr_confusion_add(c, gr_ones(gr_shape(2, 3)), two), GR_ERR_ARGUMENT,
+        "confusion_add: guess (2,3), labels (2): (N,4) or int32 (N), and (N) wanted");
+    FAILS(gr_confusion_add(c, gr_ones(gr_shape(3, 4)), two), GR_ERR_ARGUMENT,
+        "confusion_add: guess (3,4), labels (2): (N,4) or int32 (N), and (N) wanted");
+    FAILS(gr_confusion_add(c, two, bad), GR_ERR_ARGUMENT, "confusion_add: label 1 is 4, not one of 4 classes");
+    FAILS(gr_confusion_add(c, bad, two), GR_ERR_ARGUMENT, "confusion_add: guess 1 is 4, not one of 4 classes");
+    ck_assert(gr_confusion_accuracy(c) == 0.5); /* nothing was counted */
+    ck_assert_int_eq(gr_confusion_count(c, 4, 0), -1);
+    failed_with(GR_ERR_ARGUMENT, "confusion_count: there is no class 4 among 4");
+    ck_assert(isnan(gr_confusion_scores(c, -1).f1));
+    failed_with(GR_ERR_ARGUMENT, "confusion_scores: there is no class -1 among 4");
+    ck_assert(isnan(gr_confusion_accuracy(NULL)));
+    failed_with(GR_ERR_ARGUMENT, "confusion_accuracy: the matrix is NULL");
+    FAILS(gr_confusion_format(c, names), GR_ERR_ARGUMENT, "confusion_format: the name of class 2 is NULL");
+    FAILS(gr_confusion_format(NULL, NULL), GR_ERR_ARGUMENT, "confusion_format: the matrix is NULL");
+    gr_confusion_print(NULL, NULL);
+    failed_with(GR_ERR_ARGUMENT, "confusion_format: the matrix is NULL");
+    gr_confusion_free(NULL);
+    gr_confusion_free(c);
+    nothing_failed();
+}
+END_TEST
+
 /* ---- files ---- */
 
 static char              folder[] = "/tmp/gradus-data-XXXXXX";
@@ -343,6 +436,10 @@ int main(void)
     tcase_add_test(c, digits_have_ink_and_labels);
     tcase_add_test(c, digits_that_cannot_be);
     tcase_add_test(c, a_linear_model_is_not_enough_for_digits);
+    c = cases(s, "confusions");
+    tcase_add_test(c, confusions_are_counted);
+    tcase_add_test(c, confusions_as_a_table);
+    tcase_add_test(c, confusions_that_cannot_be);
     c = cases(s, "files");
     tcase_add_checked_fixture(c, enter, leave);
     tcase_add_test(c, mnist_by_hand);

@@ -168,6 +168,41 @@ GR_API int64_t gr_loader_batches(const gr_loader *loader);
 /** Releases a loader and its batches' tensors. NULL is allowed. */
 GR_API void gr_loader_free(gr_loader *loader);
 
+/* ---- what a classifier confuses ------------------------------------------------------------------------------------------ */
+
+/** How often images of each class were taken for each other: a matrix of counts, a row a label, a column a guess. */
+typedef struct gr_confusion gr_confusion;
+
+/** What is said of one class, from 0 to 1; a part of nothing is 0. */
+typedef struct gr_class_scores {
+    double  precision; /* of what was guessed to be of this class, the part that is */
+    double  recall;    /* of what is of this class, the part that was guessed to be */
+    double  f1;        /* their harmonic mean */
+    int64_t count;     /* how many are of this class */
+} gr_class_scores;
+
+/** A matrix of zeros. Errors: classes under 1 or over 10,000, no memory. Lifetime: until gr_confusion_free. */
+GR_API gr_confusion *gr_confusion_open(int classes);
+/** Counts a batch: guess is a model's output, of which the greatest number of a row is its guess (as gr_argmax), or the guesses themselves.
+ *  Shapes: guess (N, classes), or int32 (N); labels int32 (N). Errors: NULL, other shapes, a label or a guess that is no class; then
+ *  nothing is counted. */
+GR_API bool gr_confusion_add(gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels);
+/** How many of one class were taken for another, or for itself; -1 if there is no such class. Errors: NULL, no such class. */
+GR_API int64_t gr_confusion_count(const gr_confusion *c, int label, int guess);
+/** The part that was guessed right, from 0 to 1; 0 if nothing was counted, NaN for NULL. Errors: NULL. */
+GR_API double gr_confusion_accuracy(const gr_confusion *c);
+/** Precision, recall and F1 of one class; NaN if there is no such class. Errors: NULL, no such class. */
+GR_API gr_class_scores gr_confusion_scores(const gr_confusion *c, int label);
+/** The matrix as a table: a row a label with its recall, a column a guess with its precision, the accuracy in the corner. names: a text
+ *  for each class, or NULL for numbers. Errors: NULL, a name that is NULL. Lifetime: as gr_format. */
+GR_API const char *gr_confusion_format(const gr_confusion *c, const char *const *names);
+/** Writes gr_confusion_format and a newline to standard output. Errors: as gr_confusion_format. */
+GR_API void gr_confusion_print(const gr_confusion *c, const char *const *names);
+/** Releases a matrix. NULL is allowed. */
+GR_API void gr_confusion_free(gr_confusion *c);
+
+/* ---- single images ------------------------------------------------------------------------------------------------------- */
+
 /** Options of gr_images. */
 typedef struct gr_images_options {
     int64_t first GR__OR(0);
