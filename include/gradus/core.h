@@ -75,10 +75,10 @@ GR_API void gr_free(gr_tensor *t);
  *  values, stay. Errors: called inside a step. */
 GR_API bool gr_reset(void);
 
-/** Memory of the whole process that the library holds, in bytes. */
+/** Memory of the whole process that the library holds, in bytes; what other threads took and gave back last is missing, up to 64 KiB a thread. */
 typedef struct gr_memory_info {
     size_t live;         /* in use by tensors, history and work space */
-    size_t peak;         /* the most that live has been */
+    size_t peak;         /* the most that live has been, to 64 KiB a thread */
     size_t system;       /* taken from the system: live, and recycled blocks that wait for use */
     size_t system_calls; /* how often the system was asked */
 } gr_memory_info;

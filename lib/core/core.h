@@ -38,7 +38,8 @@ gr__text gr__shape_text(const gr_shape *s); /* "(64,3,28,28)" */
 
 /* ---- memory.c: blocks, 64-byte aligned, recycled by size class ----------------------------------------------------------- */
 
-void *gr__alloc(size_t bytes);            /* NULL without an error: the caller knows what it was for */
+enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
+void *gr__alloc(size_t bytes); /* NULL without an error: the caller knows what it was for */
 void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
 void  gr__memory_thread_end(void);
 
@@ -67,15 +68,9 @@ gr_shape gr__place(const gr_shape *s, int64_t element); /* its coordinates, whic
 
 /* ---- tensor.c ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct gr__storage {
-    atomic_int  refs;
-    atomic_uint version;
-    size_t      bytes; /* of this header and the data */
-    _Alignas(64) unsigned char data[];
-} gr__storage;
-
-typedef struct gr__node gr__node;
-typedef struct gr__step gr__step;
+typedef struct gr__storage gr__storage;
+typedef struct gr__node    gr__node;
+typedef struct gr__step    gr__step;
 
 /* What is called with the gradient of a tensor, in the order of the list; a later one's serial is greater. */
 typedef struct gr__hook {
@@ -101,6 +96,15 @@ struct gr_tensor {
     gr_tensor   *prev, *next; /* in the owner's list */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
+};
+
+/* Elements, and in the same block the tensor that was made with them; views of them are blocks of their own. */
+struct gr__storage {
+    atomic_int  refs;
+    atomic_uint version;
+    size_t      bytes; /* of the whole block */
+    gr_tensor   first;
+    _Alignas(64) unsigned char data[];
 };
 
 gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what); /* not yet owned: one reference, the caller's */

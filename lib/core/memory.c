@@ -1,6 +1,6 @@
 /* memory.c: blocks, 64-byte aligned, recycled by size class.
 
-   A size class is a multiple of 64 bytes up to 1 KiB, then 64 bytes (a storage's header) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
+   A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
    that released them, without a lock, at most 1 MiB a class; the others in the process. Small blocks are cut from slabs.
    Invariant: what is asked again in the same size is found again; nothing goes back to the system before the process ends, so a
    loop that does the same things asks for nothing.
@@ -24,7 +24,16 @@
 #define SANITIZED 0
 #endif
 
-enum { UNIT = 64, FINE = 16, CLASSES = FINE + 1 + 4 * 40, LOCAL_CLASSES = FINE + 1 + 4 * 5, SLAB = 64 * 1024, LOCAL_MOST = 1 << 20 };
+enum {
+    UNIT = 64,
+    FINE = 16,
+    HEAD = GR__BLOCK_HEAD / UNIT,
+    CLASSES = FINE + HEAD + 4 * 40,
+    LOCAL_CLASSES = FINE + HEAD + 4 * 5,
+    SLAB = 64 * 1024,
+    UNTOLD = 64 * 1024,
+    LOCAL_MOST = 1 << 20
+};
 
 typedef struct block {
     struct block *next;
@@ -48,16 +57,16 @@ static atomic_size_t     live, peak, system_bytes, system_calls;
 static int class_of(size_t bytes, size_t *size)
 {
     size_t units = bytes ? (bytes + UNIT - 1) / UNIT : 1;
-    if (units <= FINE + 1) {
+    if (units <= FINE + HEAD) {
         *size = units * UNIT;
         return (int)units - 1;
     }
-    units--;
+    units -= HEAD;
     int    octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
     size_t quarter = (size_t)4 << octave;
     size_t part = (units - ((size_t)FINE << octave) + quarter - 1) / quarter; /* 1 .. 4 */
-    *size = (((size_t)FINE << octave) + part * quarter + 1) * UNIT;
-    return FINE + 4 * octave + (int)part;
+    *size = (((size_t)FINE << octave) + part * quarter + HEAD) * UNIT;
+    return FINE + HEAD - 1 + 4 * octave + (int)part;
 }
 
 static void *from_system(size_t size)
@@ -110,12 +119,22 @@ static void *take_shared(int class, size_t size)
     return p;
 }
 
-static void count_live(size_t size)
+/* Each thread counts for itself, and tells the others now and then: an atomic sum at every block would cost more than the block. */
+static _Thread_local ptrdiff_t untold;
+
+static void tell(void)
 {
-    size_t now = atomic_fetch_add_explicit(&live, size, memory_order_relaxed) + size;
+    size_t now = atomic_fetch_add_explicit(&live, (size_t)untold, memory_order_relaxed) + (size_t)untold;
     size_t most = atomic_load_explicit(&peak, memory_order_relaxed);
-    while (now > most && !atomic_compare_exchange_weak(&peak, &most, now))
+    untold = 0;
+    while ((ptrdiff_t)now > (ptrdiff_t)most && !atomic_compare_exchange_weak(&peak, &most, now))
         ;
+}
+
+static void count_live(ptrdiff_t size)
+{
+    untold += size;
+    if (untold > UNTOLD || untold < -UNTOLD) tell();
 }
 
 void *gr__alloc(size_t bytes)
@@ -135,7 +154,7 @@ void *gr__alloc(size_t bytes)
         p = take_shared(class, size);
         pthread_mutex_unlock(&pool.lock);
     }
-    if (p) count_live(size);
+    if (p) count_live((ptrdiff_t)size);
     return p;
 }
 
@@ -158,7 +177,7 @@ void gr__release(void *p, size_t bytes)
     if (!p) return;
     size_t size;
     int class = class_of(bytes, &size);
-    atomic_fetch_sub_explicit(&live, size, memory_order_relaxed);
+    count_live(-(ptrdiff_t)size);
     if (!recycling()) {
         free(p);
         atomic_fetch_sub(&system_bytes, size);
@@ -182,10 +201,12 @@ void gr__release(void *p, size_t bytes)
 void gr__memory_thread_end(void)
 {
     for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(class, 0);
+    tell();
 }
 
 gr_memory_info gr_memory(void)
 {
+    tell();
     return (gr_memory_info){
         .live = atomic_load(&live),
         .peak = atomic_load(&peak),

@@ -43,20 +43,23 @@ int gr_threads(void)
 
 /* ---- the kernels ---- */
 
-static const gr__kernels *chosen;
-static const char        *refusal;
-static pthread_once_t     once = PTHREAD_ONCE_INIT;
+static const gr__kernels *_Atomic chosen;
+static const char                *refusal;
+static pthread_once_t             once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-    chosen = gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), getenv("GRADUS_CONV"), &refusal);
+    atomic_store(&chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), getenv("GRADUS_CONV"), &refusal));
 }
 
 const gr__kernels *gr__k(void)
 {
+    const gr__kernels *k = atomic_load_explicit(&chosen, memory_order_acquire);
+    if (k) return k;
     pthread_once(&once, choose);
-    if (!chosen) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
-    return chosen;
+    k = atomic_load(&chosen);
+    if (!k) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
+    return k;
 }
 
 const char *gr_kernels(void)

@@ -10,18 +10,6 @@
 
 static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
 
-static gr__storage *new_storage(size_t data_bytes)
-{
-    size_t       bytes = sizeof(gr__storage) + data_bytes;
-    gr__storage *s = gr__alloc(bytes);
-    if (s) {
-        atomic_init(&s->refs, 1);
-        atomic_init(&s->version, 0);
-        s->bytes = bytes;
-    }
-    return s;
-}
-
 /* The last reference needs no atomic exchange: nobody else can take another. */
 static bool last_reference(atomic_int *refs)
 {
@@ -33,48 +21,47 @@ static void storage_unref(gr__storage *s)
     if (last_reference(&s->refs)) gr__release(s, s->bytes);
 }
 
-static gr_tensor *new_tensor(gr_dtype dtype, const gr_shape *shape, int64_t count)
+static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t count, gr__storage *s, void *data)
 {
-    gr_tensor *t = gr__alloc(sizeof *t);
-    if (!t) return NULL;
     memset(t, 0, sizeof *t);
     atomic_init(&t->refs, 1);
     t->dtype = dtype;
     t->shape = *shape;
     t->count = count;
-    return t;
+    t->storage = s;
+    t->data = data;
 }
 
 gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
 {
+    _Static_assert(sizeof(gr__storage) <= GR__BLOCK_HEAD, "the sizes of blocks are made for it");
     int64_t count = gr__count(shape);
     if (count < 0) {
         gr__fail(GR_ERR_ARGUMENT, "%s: shape %s: sizes must not be negative, nor their product too large", what, gr__shape_text(shape).s);
         return NULL;
     }
-    size_t       bytes = (size_t)count * element_size(dtype);
-    gr_tensor   *t = new_tensor(dtype, shape, count);
-    gr__storage *s = t ? new_storage(bytes) : NULL;
+    size_t       bytes = sizeof(gr__storage) + (size_t)count * element_size(dtype);
+    gr__storage *s = gr__alloc(bytes);
     if (!s) {
-        gr__release(t, sizeof *t);
-        gr__fail_memory(what, bytes);
+        gr__fail_memory(what, bytes - sizeof *s);
         return NULL;
     }
-    t->storage = s;
-    t->data = s->data;
-    return t;
+    atomic_init(&s->refs, 1);
+    atomic_init(&s->version, 0);
+    s->bytes = bytes;
+    begin(&s->first, dtype, shape, count, s, s->data);
+    return &s->first;
 }
 
 gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const char *what)
 {
-    gr_tensor *v = new_tensor(t->dtype, shape, gr__count(shape));
+    gr_tensor *v = gr__alloc(sizeof *v);
     if (!v) {
         gr__fail_memory(what, sizeof *v);
         return NULL;
     }
-    v->storage = t->storage;
+    begin(v, t->dtype, shape, gr__count(shape), t->storage, (char *)t->data + (size_t)offset * element_size(t->dtype));
     atomic_fetch_add_explicit(&t->storage->refs, 1, memory_order_relaxed);
-    v->data = (char *)t->data + (size_t)offset * element_size(t->dtype);
     return v;
 }
 
@@ -96,10 +83,11 @@ void gr__unref(gr_tensor *t)
 {
     /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at the next link. */
     while (t && last_reference(&t->refs)) {
-        gr_tensor *grad = t->grad;
+        gr_tensor   *grad = t->grad;
+        gr__storage *s = t->storage;
         hooks_release(t->hooks);
-        storage_unref(t->storage);
-        gr__release(t, sizeof *t);
+        if (t != &s->first) gr__release(t, sizeof *t);
+        storage_unref(s);
         t = grad;
     }
 }

@@ -1,16 +1,18 @@
-/* matmul.c: y = a b, products of dense matrices. Two algorithms: panels of b, COLS vectors wide, times rows of a where they stand;
-   and for few rows of a, where b is transposed and so both run along the summed index, dots, with nothing copied.
+/* matmul.c: y = a b, products of dense matrices. Three algorithms: panels of b, COLS vectors wide, times rows of a where they stand;
+   for few rows of a, where b is transposed and so both run along the summed index, dots, with nothing copied; and for a handful of
+   numbers, plain loops, since looking for anything better would take longer.
    Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
 #include "conv.h"
 #include "table.h"
 
-enum { OUTER, DOTS };              /* variants */
-enum { DOT_TERMS = 1024 };         /* terms of a sum taken at once: few enough for the nearest cache */
-enum { DOT_WIDTH = 48 };           /* columns of a task */
-enum { IN_PLACE_BYTES = 1 << 18 }; /* a b so small is read where it stands */
-enum { MOST_ROWS = 96 };           /* rows of a task: as many as pay for the panel they share */
-enum { FEW_PRODUCTS = 1 << 16 };   /* a task as small is not split */
-enum { FEW_ROWS = 8 };             /* too few to pay for packing what stands transposed */
+enum { OUTER, DOTS, SMALL };                                /* variants */
+enum { FEW_SUMS = 256, FEW_TERMS = 16, FEW_SCALARS = 512 }; /* small: of whole vectors; otherwise, products */
+enum { DOT_TERMS = 1024 };                                  /* terms of a sum taken at once: few enough for the nearest cache */
+enum { DOT_WIDTH = 48 };                                    /* columns of a task */
+enum { IN_PLACE_BYTES = 1 << 18 };                          /* a b so small is read where it stands */
+enum { MOST_ROWS = 96 };                                    /* rows of a task: as many as pay for the panel they share */
+enum { FEW_PRODUCTS = 1 << 16 };                            /* a task as small is not split */
+enum { FEW_ROWS = 8 };                                      /* too few to pay for packing what stands transposed */
 
 typedef struct grid {
     int64_t down, across; /* tasks of one product */
@@ -24,6 +26,12 @@ static gr__matmul plainest(const gr__matmul *m)
     p.transpose_a = m->transpose_a && m->M > 1 && m->K > 1;
     p.transpose_b = (m->transpose_b || m->N == 1) && m->K > 1;
     return p;
+}
+
+static bool is_small(const gr__matmul *m)
+{
+    if (m->batch != 1 || m->M * m->N > FEW_SUMS || m->K > FEW_TERMS) return false;
+    return m->N % LANES == 0 || m->M * m->N * m->K <= FEW_SCALARS;
 }
 
 static grid grid_of(const gr__matmul *m, int variant)
@@ -41,6 +49,11 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
     gr__matmul m = plainest(given);
     *plan = (gr__plan){ .phases = 1 };
     if (!m.M || !m.N || !m.batch) return;
+    if (is_small(given)) {
+        plan->variant = SMALL;
+        plan->tasks[0] = 1;
+        return;
+    }
     plan->variant = m.transpose_b && !m.transpose_a && (m.M < FEW_ROWS || m.N == 1) ? DOTS : OUTER;
     grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
@@ -50,6 +63,59 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
         plan->scratch = padded_bytes(GR__TERMS * (int64_t)sizeof(gr__step)) +
                         padded_bytes(GR__TERMS * GR__PANEL * (int64_t)sizeof(gr_real)) +
                         padded_bytes((ceil_div(m.M, g.down) + 1) * GR__PANEL * (int64_t)sizeof(gr_real));
+}
+
+/* Four rows of y at most, LANES columns, all terms. */
+GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, const gr_real *b, int64_t b_row, int64_t K, vec start,
+    vec least, gr_real *y, int64_t y_row, const int rows)
+{
+    vec acc[4];
+    GR__UNROLL
+    for (int i = 0; i < rows; i++) acc[i] = start;
+    for (int64_t k = 0; k < K; k++) {
+        vec term = vec_load(b + k * b_row);
+        GR__UNROLL
+        for (int i = 0; i < rows; i++) acc[i] += a[i * a_row + k * a_term] * term;
+    }
+    GR__UNROLL
+    for (int i = 0; i < rows; i++) vec_store(y + i * y_row, vec_choose(acc[i] < least, least, acc[i]));
+}
+
+static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real least)
+{
+    gr_real        turned[FEW_SUMS * FEW_TERMS];
+    const gr_real *b = o->b;
+    int64_t        a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1, i = 0;
+    if (m->transpose_b) {
+        for (int64_t k = 0; k < m->K; k++)
+            for (int64_t j = 0; j < m->N; j++) turned[k * m->N + j] = b[j * m->K + k];
+        b = turned;
+    }
+    for (int64_t j = 0; j < m->N; j += LANES) {
+        vec start = o->bias ? vec_load(o->bias + j) : (vec){ 0 };
+        for (i = 0; i + 4 <= m->M; i += 4)
+            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least), o->y + i * m->N + j, m->N, 4);
+        for (; i < m->M; i++)
+            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least), o->y + i * m->N + j, m->N, 1);
+    }
+}
+
+static void small(const gr__matmul *m, const gr__operands *o)
+{
+    gr_real least = GR__NAME(least_of)(o->act);
+    if (m->N % LANES == 0) {
+        small_vectors(m, o, least);
+    } else {
+        int64_t a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1;
+        int64_t b_term = m->transpose_b ? 1 : m->N, b_col = m->transpose_b ? m->K : 1;
+        for (int64_t i = 0; i < m->M; i++)
+            for (int64_t j = 0; j < m->N; j++) {
+                gr_real sum = o->bias ? o->bias[j] : 0;
+                for (int64_t k = 0; k < m->K; k++) sum += o->a[i * a_row + k * a_term] * o->b[k * b_term + j * b_col];
+                o->y[i * m->N + j] = sum < least ? least : sum;
+            }
+    }
+    GR__NAME(activate)(o->y, m->M * m->N, o->act);
 }
 
 /* The rectangle of one task; a, b and y begin at its product. */
@@ -170,6 +236,10 @@ void GR__NAME(matmul_run)(
     const gr__matmul *given, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     (void)phase, (void)shared;
+    if (plan->variant == SMALL) {
+        small(given, o);
+        return;
+    }
     gr__matmul m = plainest(given);
     grid       g = grid_of(&m, plan->variant);
     int64_t    col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
