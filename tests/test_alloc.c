@@ -296,7 +296,7 @@ static bool write_idx_gz(scene *s)
     return gz && gzclose(gz) == Z_OK && good;
 }
 
-START_TEST(every_allocation_of_a_step) { every_n("step", NULL, do_step, 80); }
+START_TEST(every_allocation_of_a_step) { every_n("step", NULL, do_step, 50); }
 END_TEST
 START_TEST(every_allocation_of_a_later_step) { every_n("later step", do_step, do_step, 60); }
 END_TEST

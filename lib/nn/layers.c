@@ -9,9 +9,12 @@
 
 enum { NAME_MOST = 256 };
 
+/* Whether a slot of that name would be made now. */
+static bool is_new(const gr_model *m, const char *name) { return m && name && !m->sealed && !gr__map_get(m->by_name, name); }
+
 gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
 {
-    bool      made = m && name && !gr__map_get(m->by_name, name);
+    bool      made = is_new(m, name);
     gr__slot *s = gr__model_slot(m, name, GR__PARAM, &o.shape, o.shared);
     if (!s || !made) return s ? s->t : NULL;
     gr_rng rng = gr_rng_of(m->seed, name);
@@ -27,18 +30,22 @@ gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
 
 gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
 {
-    bool      made = m && name && !gr__map_get(m->by_name, name);
+    bool      made = is_new(m, name);
     gr__slot *s = gr__model_slot(m, name, GR__BUFFER, &o.shape, o.shared);
     for (int64_t i = 0; s && made && i < s->t->count; i++) gr__reals(s->t)[i] = (gr_real)o.value;
     return s ? s->t : NULL;
 }
 
-/* The name layer.what; false: there is none. */
+/* The name layer.what; false: there is none. Every step makes the names of all its parameters: snprintf would take a tenth of a small one. */
 static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
 {
-    int length = snprintf(name, NAME_MOST, "%s.%s", layer ? layer : "", what);
-    return (layer && *layer && length < NAME_MOST) ||
-           gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", layer && *layer ? "too long" : "NULL or empty");
+    size_t length = layer ? strlen(layer) : 0, rest = strlen(what) + 1;
+    if (length == 0 || length + 1 + rest > NAME_MOST)
+        return gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", length ? "too long" : "NULL or empty");
+    memcpy(name, layer, length);
+    name[length] = '.';
+    memcpy(name + length + 1, what, rest);
+    return true;
 }
 
 /* The parameter layer.what. */
@@ -73,7 +80,7 @@ static gr_tensor *counter(gr_model *m, const char *layer, const char *what, bool
 {
     char name[NAME_MOST];
     if (!part_name(name, layer, what)) return NULL;
-    bool      made = m && !gr__map_get(m->by_name, name);
+    bool      made = is_new(m, name);
     gr__slot *s = gr__model_slot(m, name, GR__COUNTER, &(gr_shape){ .rank = 0 }, shared);
     if (s && made) gr__ints(s->t)[0] = 0;
     return s ? s->t : NULL;
