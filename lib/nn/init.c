@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+enum { GRAIN = 32768 };
+
 /* The weights that one output sums over, and the outputs that one input goes to: of (O,I,...), I and O times what follows. */
 static void fans(const gr_tensor *t, double *in, double *out)
 {
@@ -45,20 +47,32 @@ static double dot(const double *a, const double *b, int64_t n)
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-/* Gram and Schmidt's, twice for each vector, since what one pass leaves of the others may be no longer small beside what is left of the
-   vector. Lengths are positive, and that is the Q of the QR whose R has a positive diagonal: uniform among all, if v was normal. */
+typedef struct later {
+    double       *v; /* the vectors behind vk */
+    const double *vk;
+    int64_t       length;
+} later;
+
+/* Takes what lies along vk off the vectors begin .. end-1 behind it. */
+static void take_off(const void *arg, int64_t begin, int64_t end)
+{
+    const later *l = arg;
+    for (int64_t j = begin; j < end; j++) {
+        double *vj = l->v + j * l->length, along = dot(l->vk, vj, l->length);
+        for (int64_t i = 0; i < l->length; i++) vj[i] -= along * l->vk[i];
+    }
+}
+
+/* Gram and Schmidt's, twice, since what one turn leaves along the others need not be small beside what it leaves of the vector. Lengths are
+   positive: that is the Q of the QR whose R has a positive diagonal, and uniform among all if v was normal. */
 static void orthonormalise(double *v, int64_t count, int64_t length)
 {
-    for (int64_t k = 0; k < count; k++) {
-        double *vk = v + k * length;
-        for (int64_t turn = 0; turn < 2 * k; turn++) {
-            const double *vj = v + turn % k * length;
-            double        along = dot(vj, vk, length);
-            for (int64_t i = 0; i < length; i++) vk[i] -= along * vj[i];
+    for (int turn = 0; turn < 2; turn++)
+        for (int64_t k = 0; k < count; k++) {
+            double *vk = v + k * length, norm = sqrt(dot(vk, vk, length));
+            for (int64_t i = 0; i < length; i++) vk[i] /= norm;
+            gr__parallel(count - k - 1, 1 + GRAIN / length, take_off, &(later){ vk + length, vk, length });
         }
-        double norm = sqrt(dot(vk, vk, length));
-        for (int64_t i = 0; i < length; i++) vk[i] /= norm;
-    }
 }
 
 /* Rows are made orthonormal, or columns if there are more rows than columns. */
