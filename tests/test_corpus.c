@@ -14,9 +14,11 @@ static const struct {
     bool (*fuzz)(const uint8_t *, size_t);
 } targets[] = {
     { "checkpoint", fuzz_checkpoint },
+    { "cifar", fuzz_cifar },
     { "idx", fuzz_idx },
     { "npy", fuzz_npy },
     { "picture", fuzz_picture },
+    { "pictures", fuzz_pictures },
     { "weights", fuzz_weights },
 };
 enum { TARGETS = sizeof targets / sizeof *targets };

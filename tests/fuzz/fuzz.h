@@ -11,14 +11,18 @@
 
 /* The targets; each says whether it accepted the file. */
 bool fuzz_checkpoint(const uint8_t *bytes, size_t n);
+bool fuzz_cifar(const uint8_t *bytes, size_t n);
 bool fuzz_idx(const uint8_t *bytes, size_t n);
 bool fuzz_npy(const uint8_t *bytes, size_t n);
 bool fuzz_picture(const uint8_t *bytes, size_t n);
+bool fuzz_pictures(const uint8_t *bytes, size_t n);
 bool fuzz_weights(const uint8_t *bytes, size_t n);
 
 bool fuzz_checkpoint_write(const char *path); /* a file that fuzz_checkpoint accepts */
 
-/* The path of a file with these bytes, until the next call with this name. */
+/* A folder for this process alone; it goes when the process ends. */
+const char *fuzz_folder(void);
+/* The path of a file there with these bytes, until the next call with this name; "a/b" is a file in a sub-folder. */
 const char *fuzz_file(const char *name, const void *bytes, size_t n);
 /* Stops the program if not so. */
 void        fuzz_check(bool so, const char *what);
@@ -26,6 +30,8 @@ void        fuzz_check(bool so, const char *what);
 bool        fuzz_end(bool accepted);
 /* A number that depends on every byte. */
 uint64_t    fuzz_hash(uint64_t hash, const void *bytes, size_t n);
+/* A copy, the checksums of a PNG put right: bytes changed at random never have them. To be freed. */
+uint8_t    *fuzz_whole_png(const uint8_t *bytes, size_t n);
 /* Safetensors begin with the length of their header, which bytes changed at random never have right: the same with a header that ends
    at the first zero byte, or with the bytes. To be freed. */
 uint8_t    *fuzz_framed(const uint8_t *bytes, size_t n);

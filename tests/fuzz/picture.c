@@ -1,4 +1,4 @@
-/* picture.c: PNG and JPEG pictures. The checksums of a PNG are put right first: bytes changed at random never have them. */
+/* picture.c: PNG and JPEG pictures: one, and a folder of them. */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -18,6 +18,15 @@ static void fix_checksums(uint8_t *b, size_t n)
     }
 }
 
+uint8_t *fuzz_whole_png(const uint8_t *bytes, size_t n)
+{
+    uint8_t *copy = malloc(n + 1);
+    fuzz_check(copy != NULL, "memory");
+    if (n) memcpy(copy, bytes, n);
+    if (n > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) fix_checksums(copy, n);
+    return copy;
+}
+
 static bool within_0_and_1(const gr_tensor *t)
 {
     const gr_real *x = gr_data(t);
@@ -28,10 +37,7 @@ static bool within_0_and_1(const gr_tensor *t)
 
 bool fuzz_picture(const uint8_t *bytes, size_t n)
 {
-    uint8_t *copy = malloc(n + 1);
-    fuzz_check(copy != NULL, "memory");
-    if (n) memcpy(copy, bytes, n);
-    if (n > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) fix_checksums(copy, n);
+    uint8_t    *copy = fuzz_whole_png(bytes, n);
     const char *path = fuzz_file("file", copy, n);
     free(copy);
     gr_tensor *t = gr_picture_load(path, .grey = n % 2 == 0), *small = t ? gr_picture_load(path, .height = 7, .width = 5) : NULL;
@@ -41,4 +47,27 @@ bool fuzz_picture(const uint8_t *bytes, size_t n)
     gr_free(t);
     gr_free(small);
     return fuzz_end(true);
+}
+
+bool fuzz_pictures(const uint8_t *bytes, size_t n)
+{
+    /* 1x1, grey */
+    static const uint8_t good[] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 1, 0, 0, 0, 1, 8,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 'I', 'D', 'A', 'T', 0x78, 0x9c, 0x63, 0x68, 0, 0, 0, 0x82, 0, 0x81, 0, 0, 0, 0, 0, 0, 0, 0,
+        'I', 'E', 'N', 'D', 0, 0, 0, 0 };
+    uint8_t             *copy = fuzz_whole_png(bytes, n), *other = fuzz_whole_png(good, sizeof good);
+    fuzz_file("cats/one.png", copy, n);
+    fuzz_file("cats/two.jpeg", other, sizeof good);
+    fuzz_file("dogs/three.JPG", copy, n);
+    free(copy);
+    free(other);
+    gr_dataset *all = gr_pictures(fuzz_folder(), .height = 4, .width = 3), *some = NULL;
+    bool        accepted = fuzz_end(all != NULL);
+    some = gr_pictures(fuzz_folder(), .height = 5, .grey = n % 2 == 0, .skip_broken = true);
+    fuzz_check(some && gr_dataset_count(some) == (accepted ? 3 : 1), "broken pictures are left out, and no others");
+    fuzz_check(!accepted || (gr_dataset_count(all) == 3 && gr_dataset_label(all, 2) == 1), "pictures are read in order");
+    gr_dataset_free(all);
+    gr_dataset_free(some);
+    fuzz_end(true);
+    return accepted;
 }

@@ -30,7 +30,7 @@ for target in $targets; do
     found=../found/$target
     mkdir -p "$found"
     more=()
-    [ ! -f "../source/tests/fuzz/$target.dict" ] || more+=("-dict=../source/tests/fuzz/$target.dict")
+    [ ! -f "../source/tests/fuzz/${target/pictures/picture}.dict" ] || more+=("-dict=../source/tests/fuzz/${target/pictures/picture}.dict")
     # A file takes at most 20 s and 2 GB; the memory that a reader asks for at once, 1 GB.
     if "tests/fuzz/$target" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=8192 -max_total_time="$seconds" \
         -artifact_prefix="../failed/$target-" -print_final_stats=1 "${more[@]}" "$found" "$kept" >"../$target.log" 2>&1; then

@@ -4,31 +4,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* A folder of this process, in memory if there is such a place. */
-static char folder[64], path[128];
+enum { MOST_PATHS = 16 };
+
+/* A folder of this process, in memory if there is such a place, and what stands in it: files after the folders they are in. */
+static char folder[64], path[MOST_PATHS][128];
+static int  paths;
 
 static void clean_up(void)
 {
-    remove(path);
+    while (paths > 0) remove(path[--paths]);
     remove(folder);
 }
 
-static void make_folder(void)
+const char *fuzz_folder(void)
 {
+    if (*folder) return folder;
     snprintf(folder, sizeof folder, "%s/gradus-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     fuzz_check(mkdtemp(folder) != NULL, "a folder for temporary files");
     atexit(clean_up);
+    return folder;
+}
+
+static char *path_of(const char *name, int length)
+{
+    char new[sizeof *path];
+    snprintf(new, sizeof new, "%s/%.*s", fuzz_folder(), length, name);
+    for (int i = 0; i < paths; i++)
+        if (strcmp(path[i], new) == 0) return path[i];
+    fuzz_check(paths < MOST_PATHS, "room for a path");
+    return strcpy(path[paths++], new);
 }
 
 const char *fuzz_file(const char *name, const void *bytes, size_t n)
 {
-    if (!*folder) make_folder();
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "wb");
+    const char *slash = strchr(name, '/');
+    if (slash) mkdir(path_of(name, (int)(slash - name)), 0700);
+    const char *at = path_of(name, (int)strlen(name));
+    FILE       *f = fopen(at, "wb");
     fuzz_check(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0, "a temporary file");
-    return path;
+    return at;
 }
 
 void fuzz_check(bool so, const char *what)
