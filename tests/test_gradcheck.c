@@ -2,7 +2,10 @@
 
    A row is a function from inputs to a result. First order: for random output weights g, d <g, y> / dx by gr_grads, and by gr_backward.
    Second order: gx is a function of (x, g); for random weights w, d <w, gx(x, g)> / d(x, g), by the recorded gradient against
-   differences of first-order gradients. Every element is compared, signed, to 1e-6. Each row runs twice: on its inputs as they are, and
+   differences of first-order gradients. Third order, where the row asks for it: likewise once more, for random u, d <u, d <w, gx> / d(x, g)> / d(x, g).
+   Every element is compared, signed, to 1e-6 of itself, or of 1 if it is smaller: a difference at step h = 1e-5 of numbers f is off by their rounding,
+   1e-16 f / h = 1e-11 f, and by h^2 / 6 = 2e-11 of their third derivative, in any order, since the gradients that are differenced
+   are exact to rounding; what is left is for numbers in the hundreds. Each row runs twice: on its inputs as they are, and
    on results computed from them that two nodes use. An expected gradient that is zero throughout proves nothing: it is refused, unless
    the row names why; and a row that names why must be right. */
 #include "support.h"
@@ -32,6 +35,7 @@ typedef struct row {
     domain      domain;
     const char *linear; /* why the second derivative by x is zero */
     const char *flat;   /* why every derivative is zero */
+    bool        third;  /* the third derivative is checked, and is not zero */
 } row;
 
 #define S(...)                                  \
@@ -346,17 +350,6 @@ static int line_or_not(gr_shape *in, const int *o)
     return o[3] ? 1 : 3;
 }
 
-/* The gradient of a square, as a function of its inputs: its second order is the third. */
-static gr_tensor *batch_norm_slope(gr_tensor *const *x, const int *o)
-{
-    bool       recorded = gr_set_recording(true);
-    gr_tensor *at = gr_requires_grad(x[0]) ? x[0] : gr_param(gr_copy(x[0]));
-    gr_tensor *y = batch_norm((gr_tensor *[]){ at, x[1], x[2] }, o);
-    gr_tensor *gx = gr_grad(gr_sum(gr_mul(y, gr_mul(y, y))), at, .create_graph = true);
-    gr_set_recording(recorded);
-    return gx;
-}
-
 F(layer_norm, gr_layer_norm(x[0], .dims = o[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
 F(group_norm, gr_group_norm(x[0], o[0] + 1, .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
 
@@ -430,7 +423,9 @@ static const row table[] = {
     { "relu", relu, IN(1, S(3, 5)), .linear = picks },
     { "relu nothing", relu, IN(1, S(2, 0)), .flat = "there is no element" },
     UNARY("sigmoid", sigmoid, .linear = NULL),
-    UNARY("tanh", hyperbolic, .linear = NULL),
+    { "tanh", hyperbolic, IN(1, S(2, 3)), .third = true },
+    { "tanh number", hyperbolic, IN(1, NUMBER), .third = true },
+    { "tanh nothing", hyperbolic, IN(1, S(2, 0)), .flat = "there is no element" },
     UNARY("sin", sine, .linear = NULL),
     UNARY("cos", cosine, .linear = NULL),
     UNARY("log1p", log_of_one_and, .domain = POSITIVE),
@@ -519,16 +514,17 @@ static const row table[] = {
     { "matmul self", matmul_self, IN(1, S(3, 3)), OPTS(1, 1) },
     { "matmul self batched", matmul_self, IN(1, S(2, 2, 2)), OPTS(1, 1) },
 
-    { "linear", linear, IN(3, S(2, 3), S(4, 3), S(4)), OPTS(3, 1), bias_or_not },
+    { "linear", linear, IN(3, S(2, 3), S(4, 3), S(4)), OPTS(3, 1), bias_or_not, .third = true },
     { "linear vector", linear, IN(3, S(3), S(4, 3), S(4)), OPTS(3, 1), bias_or_not },
-    { "linear rank 3", linear, IN(3, S(2, 2, 3), S(2, 3), S(2)), OPTS(3, 1), bias_or_not },
-    { "linear self", linear_self, IN(1, S(3, 3)), OPTS(3) },
+    { "linear rank 3", linear, IN(3, S(2, 2, 3), S(2, 3), S(2)), OPTS(3, 1), bias_or_not, .third = true },
+    { "linear self", linear_self, IN(1, S(3, 3)), OPTS(3), .third = true },
 
     { "conv2d", conv, IN(2, S(2, 4, 4, 5), S(4, 4, 2, 3)), OPTS(2, 2, 1, 2), grouped },
-    { "conv2d act", conv_act, IN(3, S(2, 2, 4, 5), S(3, 2, 3, 2), S(3)), OPTS(3, 1), bias_or_not },
-    { "conv2d height and width apart", conv_apart, IN(2, S(1, 2, 5, 4), S(2, 2, 2, 3)) },
+    { "conv2d act", conv_act, IN(3, S(2, 2, 4, 5), S(3, 2, 3, 2), S(3)), OPTS(3, 1), bias_or_not, .third = true },
+    { "conv2d height and width apart", conv_apart, IN(2, S(1, 2, 5, 4), S(2, 2, 2, 3)), .third = true },
+    { "conv2d in groups", conv, IN(2, S(2, 2, 3, 3), S(2, 2, 2, 2)), OPTS(1, 1, 1, 1), grouped, .third = true },
     { "conv2d 1x1", conv, IN(2, S(2, 2, 2, 2), S(3, 2, 1, 1)) },
-    { "conv2d self", conv_self, IN(1, S(2, 2, 3, 3)), OPTS(1) },
+    { "conv2d self", conv_self, IN(1, S(2, 2, 3, 3)), OPTS(1), .third = true },
     { "conv2d_input_grad", input_grad, IN(2, S(2, 4, 1, 1), S(4, 4, 2, 3)), OPTS(2, 2, 1, 2, 1), input_grad_sizes },
     { "conv2d_kernel_grad", kernel_grad, IN(2, S(2, 4, 4, 5), S(2, 4, 1, 1)), OPTS(2, 2, 1, 2), kernel_grad_sizes },
     { "conv_transpose2d", conv_transpose, IN(3, S(2, 4, 3, 2), S(4, 4, 2, 3), S(4)), OPTS(1, 0, 1, 0, 1, 1), transpose_sizes },
@@ -553,24 +549,23 @@ static const row table[] = {
     { "upsample to a size", resized, IN(1, S(2, 1, 3, 4)), OPTS(1, 1), .linear = sums },
     { "upsample of one", resized, IN(1, S(1, 1, 1, 1)), OPTS(1, 1), .linear = sums },
     { "upsample used", upsampled_used, IN(1, S(1, 2, 2, 3)) },
-    { "batch_norm2d", batch_norm, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 3, 1, 1), line_or_not },
+    { "batch_norm2d", batch_norm, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 3, 1, 1), line_or_not, .third = true },
     { "batch_norm2d wide", batch_norm, IN(3, S(1, 3, 3, 11), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
-    { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)), OPTS(0, 3, 1), line_or_not },
+    { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)), OPTS(0, 3, 1), line_or_not, .third = true },
     { "batch_norm2d in eval mode, plain", batch_norm_plain, IN(1, S(2, 3, 1, 2)), .linear = sums },
-    { "batch_norm2d's gradient", batch_norm_slope, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
     { "layer_norm", layer_norm, IN(3, S(2, 3, 5), S(1), S(1)), OPTS(3, 0, 1, 1), tails },
-    { "layer_norm of a row", layer_norm, IN(3, S(17), S(1), S(1)), OPTS(1), tails },
-    { "group_norm", group_norm, IN(3, S(2, 2, 3, 1), S(2), S(2)), OPTS(1, 0, 1, 1), line_or_not },
+    { "layer_norm of a row", layer_norm, IN(3, S(17), S(1), S(1)), OPTS(1), tails, .third = true },
+    { "group_norm", group_norm, IN(3, S(2, 2, 3, 1), S(2), S(2)), OPTS(1, 0, 1, 1), line_or_not, .third = true },
     { "group_norm of rows", group_norm, IN(3, S(3, 6), S(6), S(6)), OPTS(1), line_or_not },
     { "group_norm, long", group_norm, IN(3, S(1, 2, 11, 3), S(2), S(2)), OPTS(1), line_or_not },
-    { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3) },
+    { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3), .third = true },
     { "softmax vector", softmax_vector, IN(1, S(4)) },
     { "softmax of one", softmax_vector, IN(1, S(1, 3)), .flat = "softmax of one number is 1" },
-    { "log_softmax", log_softmax, IN(1, S(2, 3, 2)), OPTS(3) },
-    { "cross_entropy", cross_entropy, IN(1, S(3, 4)) },
-    { "cross_entropy of one row", cross_entropy_one, IN(1, S(1, 3)), OPTS(2) },
+    { "log_softmax", log_softmax, IN(1, S(2, 3, 2)), OPTS(3), .third = true },
+    { "cross_entropy", cross_entropy, IN(1, S(3, 4)), .third = true },
+    { "cross_entropy of one row", cross_entropy_one, IN(1, S(1, 3)), OPTS(2), .third = true },
     { "cross_entropy of one class", cross_entropy_one, IN(1, S(1, 1)), .flat = "the one class has probability 1" },
-    { "cross_entropy used", cross_entropy_used, IN(1, S(3, 4)) },
+    { "cross_entropy used", cross_entropy_used, IN(1, S(3, 4)), .third = true },
     { "mse", mse, IN(2, S(2, 3), S(2, 3)) },
     { "mse number", mse, IN(2, NUMBER, NUMBER) },
     { "mse self", mse_self, IN(1, S(3)), .flat = "x - x is 0" },
@@ -587,7 +582,7 @@ typedef struct problem {
     bool       derived; /* inputs are results, used by two nodes */
     int        n;
     gr_tensor *x[INPUTS + 1]; /* the last of n + 1 is g */
-    gr_tensor *w[INPUTS];
+    gr_tensor *w[INPUTS], *u[INPUTS + 1];
     gr_rng     rng;
 } problem;
 
@@ -632,6 +627,39 @@ static int64_t gradients(const problem *p, double *to)
         complain(p, "no gradient");
     int64_t at = 0;
     for (int i = 0; i < p->n; i++) at += elements(to + at, gx[i]);
+    return at;
+}
+
+/* The sum of <w[i], t[i]>, with its history; the weights as one array, too. */
+static gr_tensor *weighed(gr_tensor *const *t, gr_tensor *const *w, int n, double *weight)
+{
+    gr_tensor *m = NULL;
+    int64_t    at = 0;
+    for (int i = 0; i < n; i++) {
+        gr_tensor *part = gr_sum(gr_mul(t[i], w[i]));
+        at += elements(weight + at, w[i]);
+        m = m ? gr_add(m, part) : part;
+    }
+    return m;
+}
+
+/* The gradients of <w, gx> by x and g, recorded or not. */
+static void second_gradients_of(const problem *p, bool create, gr_tensor **ggx)
+{
+    static double unused[MOST];
+    gr_tensor    *gx[INPUTS];
+    if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = p->x[p->n], .create_graph = true }) ||
+        !gr_grads(weighed(gx, p->w, p->n, unused), p->x, p->n + 1, ggx, (gr_grad_options){ .create_graph = create, .allow_unused = true }))
+        complain(p, "no second derivative");
+}
+
+static int64_t second_gradients(const problem *p, double *to)
+{
+    GR_STEP;
+    gr_tensor *ggx[INPUTS + 1];
+    second_gradients_of(p, false, ggx);
+    int64_t at = 0;
+    for (int i = 0; i <= p->n; i++) at += elements(to + at, ggx[i]);
     return at;
 }
 
@@ -696,19 +724,6 @@ static void first_order(const problem *p)
     }
 }
 
-/* <w, gx>, with its history. */
-static gr_tensor *weighed(const problem *p, gr_tensor *const *gx, double *weight)
-{
-    gr_tensor *m = NULL;
-    int64_t    at = 0;
-    for (int i = 0; i < p->n; i++) {
-        gr_tensor *part = gr_sum(gr_mul(gx[i], p->w[i]));
-        at += elements(weight + at, p->w[i]);
-        m = m ? gr_add(m, part) : part;
-    }
-    return m;
-}
-
 static void second_order(const problem *p)
 {
     GR_STEP;
@@ -716,7 +731,7 @@ static void second_order(const problem *p)
     gr_tensor    *gx[INPUTS], *ggx[INPUTS + 1], *g = p->x[p->n];
     if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = g, .create_graph = true, .allow_unused = p->r->flat }))
         complain(p, "no recorded gradient");
-    gr_tensor *m = weighed(p, gx, weight);
+    gr_tensor *m = weighed(gx, p->w, p->n, weight);
     if (!gr_requires_grad(m)) {
         refuse(p, false, p->r->flat, "second");
         return;
@@ -726,6 +741,19 @@ static void second_order(const problem *p)
     for (int i = 0; i < p->n; i++) lively = agrees(p, gradients, weight, i, ggx[i], "second") || lively;
     refuse(p, lively, p->r->linear || p->r->flat, "second");
     refuse(p, agrees(p, gradients, weight, p->n, ggx[p->n], "second, by g,"), p->r->flat, "second, by g,");
+}
+
+static void third_order(const problem *p)
+{
+    GR_STEP;
+    static double weight[MOST];
+    gr_tensor    *ggx[INPUTS + 1], *gggx[INPUTS + 1];
+    bool          lively = false;
+    second_gradients_of(p, true, ggx);
+    if (!gr_grads(weighed(ggx, p->u, p->n + 1, weight), p->x, p->n + 1, gggx, (gr_grad_options){ .allow_unused = true }))
+        complain(p, "no third derivative");
+    for (int i = 0; i <= p->n; i++) lively = agrees(p, second_gradients, weight, i, gggx[i], "third") || lively;
+    refuse(p, lively, NULL, "third");
 }
 
 /* ---- the inputs -------------------------------------------------------------------------------------------------------------------------------- */
@@ -761,12 +789,14 @@ static void pose(problem *p)
     if (!y) complain(p, "no result");
     p->x[p->n] = gr_param(gr_keep(gr_uniform(gr_shape_of(y), &p->rng, 0.5, 1.5)));
     for (int i = 0; i < p->n; i++) p->w[i] = gr_keep(gr_uniform(in[i], &p->rng, 0.5, 1.5));
+    for (int i = 0; i <= p->n; i++) p->u[i] = gr_keep(gr_uniform(gr_shape_of(p->x[i]), &p->rng, 0.5, 1.5));
 }
 
 static void dispose(problem *p)
 {
     for (int i = 0; i <= p->n; i++) gr_free(p->x[i]);
     for (int i = 0; i < p->n; i++) gr_free(p->w[i]);
+    for (int i = 0; i <= p->n; i++) gr_free(p->u[i]);
 }
 
 /* The next combination of options; false after the last. */
@@ -794,6 +824,7 @@ START_TEST(every_row)
             pose(&p);
             first_order(&p);
             second_order(&p);
+            if (r->third) third_order(&p);
             dispose(&p);
             nothing_failed();
         }
