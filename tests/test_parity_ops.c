@@ -209,6 +209,9 @@ static gr_tensor *op_batch_norm2d(parity *p)
     return y;
 }
 
+F(layer_norm, gr_layer_norm(x[0], .dims = (int)num(p, "dims"), .weight = x[1], .bias = x[2], .eps = num(p, "eps")))
+F(group_norm, gr_group_norm(x[0], (int64_t)num(p, "groups"), .weight = x[1], .bias = x[2], .eps = num(p, "eps")))
+
 F(softmax, gr_softmax(x[0], AXIS))
 F(log_softmax, gr_log_softmax(x[0], AXIS))
 F(cross_entropy, gr_cross_entropy(x[0], x[1]))
@@ -362,8 +365,9 @@ static struct {
     OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(gather), OP(embedding), OP(one_hot),
     OP(matmul), OP(linear), OP(conv2d), OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid),
     OP(conv_full), OP(max_pool2d), OP(avg_pool2d), OP(adaptive_avg_pool2d), OP(global_avg_pool2d), OP(upsample), OP(batch_norm2d),
-    OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop), OP(clip_grad_norm),
-    OP(clip_grad_value), OP(step_lr), OP(multistep_lr), OP(exponential_lr), OP(cosine_lr), OP(one_cycle_lr), OP(plateau_lr) };
+    OP(layer_norm), OP(group_norm), OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop),
+    OP(clip_grad_norm), OP(clip_grad_value), OP(step_lr), OP(multistep_lr), OP(exponential_lr), OP(cosine_lr), OP(one_cycle_lr),
+    OP(plateau_lr) };
 
 enum { OPS = (int)(sizeof table / sizeof *table) };
 

@@ -468,6 +468,19 @@ def normalisation():
     case("batch_norm2d", batch_norm(True), at(np.ones((2, 1, 2, 2))), x(1), x(1), c(1), c(1, low=0.5, high=3), zero=(1,), training=1)
     case("batch_norm2d", batch_norm(False), x(0, 2, 3, 3), x(2), x(2), c(2), c(2, low=0.5, high=3), training=0)
 
+    for shape, dims, eps in (((3, 4), 1, 1e-5), ((2, 3, 4), 2, 1e-5), ((2, 3, 4), 3, 0.5), ((5,), 1, 1e-5), ((2, 2, 3, 3), 1, 0.01), ((2, 1, 5), 2, 1e-5),
+                             ((0, 3), 1, 1e-5)):
+        told = {**({"dims": dims} if dims > 1 else {}), **({"eps": eps} if eps != 1e-5 else {})}
+        inner = shape[len(shape) - dims :]
+        case("layer_norm", lambda a, w, b: F.layer_norm(a, inner, w, b, eps), x(*shape), x(*inner), x(*inner), **told)
+        case("layer_norm", lambda a: F.layer_norm(a, inner, None, None, eps), x(*shape), **told)
+    case("layer_norm", lambda a, w, b: F.layer_norm(a, (3,), w, b), at([[1, 1, 1], [1, 2, 4]]), x(3), x(3))
+    for shape, groups, eps in (((2, 4, 3, 3), 1, 1e-5), ((2, 4, 3, 3), 2, 1e-5), ((2, 4, 3, 3), 4, 0.01), ((2, 6, 3), 3, 1e-5), ((3, 4), 2, 0.5),
+                               ((1, 2, 2, 1, 2), 2, 1e-5)):
+        told = {"groups": groups, **({"eps": eps} if eps != 1e-5 else {})}
+        case("group_norm", lambda a, w, b: F.group_norm(a, groups, w, b, eps), x(*shape), x(shape[1]), x(shape[1]), **told)
+        case("group_norm", lambda a: F.group_norm(a, groups, None, None, eps), x(*shape), **told)
+
 
 # ---- probabilities and losses -------------------------------------------------------------------------------------------------------------------------
 
