@@ -99,11 +99,3 @@ void GR__NAME(where)(gr_real *y, const gr_real *c, const gr_real *a, const gr_re
         y[i] = c[i] != 0 ? yes : no;
     }
 }
-
-void GR__NAME(bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n)
-{
-    /* A byte has 256 values; each is rounded once, from double. */
-    gr_real value[256];
-    for (int i = 0; i < 256; i++) value[i] = (gr_real)(scale * i + shift);
-    for (int64_t i = 0; i < n; i++) y[i] = value[x[i]];
-}

@@ -164,8 +164,7 @@ typedef struct gr__kernels {
     void (*norm_grad)(const gr__norm *n, int64_t begin, int64_t end); /* y = gx, from x, g, the statistics and sums (unless find) */
 
     /* movement */
-    void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box);           /* element: 4 or 8 bytes */
-    void (*bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n); /* scale x + shift */
+    void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box); /* element: 4 or 8 bytes */
 
     /* optimisers, elements 0..n-1: p the parameter, g its gradient, never changed; velocity and mean may be NULL, for none */
     void (*sgd)(gr_real *p, const gr_real *g, gr_real *velocity, const gr__sgd *s, int64_t n);

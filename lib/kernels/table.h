@@ -44,7 +44,6 @@ void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end);
 void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end);
 
 void GR__NAME(copy_box)(void *to, const void *from, size_t element, const gr__box *box);
-void GR__NAME(bytes_to_real)(gr_real *y, const uint8_t *x, double scale, double shift, int64_t n);
 
 void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, const gr__sgd *s, int64_t n);
 void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n);
@@ -59,7 +58,7 @@ void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *v
     .gt = GR__NAME(gt), .ge = GR__NAME(ge), .relu_grad = GR__NAME(relu_grad), .sigmoid_grad = GR__NAME(sigmoid_grad),                   \
     .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max),   \
     .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax), .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box),     \
-    .bytes_to_real = GR__NAME(bytes_to_real), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop),               \
-    .blend = GR__NAME(blend), .blend_spread = GR__NAME(blend_spread)
+    .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop), .blend = GR__NAME(blend),                               \
+    .blend_spread = GR__NAME(blend_spread)
 
 #endif
