@@ -226,6 +226,58 @@ static bool do_picture_load(scene *s)
     return t != NULL;
 }
 
+/* Picked, averaged and made larger again, forward and back. */
+static bool do_pick_and_pool(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_copy(s->images)), *i = gr_from_ints(gr_shape(1, 1, 1, 2), (const int32_t[]){ 3, 3 });
+    gr_tensor *y = gr_add(gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, 7, 7), 4, .bilinear = true));
+    gr_tensor *rows = gr_embedding(gr_reshape(y, gr_shape(-1, 28)), gr_from_ints(gr_shape(3), (const int32_t[]){ 1, 0, 1 }));
+    gr_tensor *loss = gr_add(gr_sum(gr_gather(y, 3, i)), gr_sum(gr_mul(rows, gr_sum(gr_one_hot(i, 28)))));
+    return loss && gr_backward(loss);
+}
+
+static gr_tensor *twice(gr_tensor *g, void *ctx)
+{
+    (void)ctx;
+    return gr_scale(g, 2);
+}
+
+/* A failure in a hook, or on the way to one, leaves no gradient. */
+static bool do_hooks(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_copy(s->images)), *z = gr_exp(x);
+    bool       good = gr_on_grad(x, twice, NULL) && gr_on_grad(z, twice, NULL) && gr_on_grad(z, twice, s) && gr_backward(gr_sum(z));
+    need(good || !gr_grad_of(x), "a gradient is left");
+    return good;
+}
+
+static bool do_hvp(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_copy(s->images)), *v = gr_copy(s->images), *hv = NULL, *loss = gr_sum(gr_tanh(x));
+    bool       good = loss && v && gr_hvp(loss, &x, 1, &v, &hv);
+    need(good == (hv != NULL), "a product is left");
+    return good;
+}
+
+static gr_tensor *cube(gr_tensor *const *x, void *ctx)
+{
+    (void)ctx;
+    return gr_mul(x[0], gr_mul(x[0], x[0]));
+}
+
+static bool do_gradcheck(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = gr_scalar(0.5);
+    (void)s;
+    bool good = gr_gradcheck(cube, &x, 1, .second_order = true);
+    need(!x || (gr_data(x)[0] == (gr_real)0.5 && !gr_requires_grad(x)), "the input has changed");
+    return good;
+}
+
 static bool do_print(scene *s)
 {
     GR_STEP;
@@ -332,6 +384,14 @@ START_TEST(every_allocation_of_a_picture_out) { every_n("picture_save", NULL, do
 END_TEST
 START_TEST(every_allocation_of_a_picture_in) { every_n("picture_load", do_picture_save, do_picture_load, 7); }
 END_TEST
+START_TEST(every_allocation_of_picks_and_pools) { every_n("pick and pool", NULL, do_pick_and_pool, 50); }
+END_TEST
+START_TEST(every_allocation_of_hooks) { every_n("hooks", NULL, do_hooks, 15); }
+END_TEST
+START_TEST(every_allocation_of_a_hessian) { every_n("hvp", NULL, do_hvp, 20); }
+END_TEST
+START_TEST(every_allocation_of_a_gradcheck) { every_n("gradcheck", NULL, do_gradcheck, 100); }
+END_TEST
 START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 20); }
 END_TEST
 
@@ -391,6 +451,10 @@ int main(void)
     tcase_add_test(c, every_allocation_of_an_npy_file_in);
     tcase_add_test(c, every_allocation_of_a_picture_out);
     tcase_add_test(c, every_allocation_of_a_picture_in);
+    tcase_add_test(c, every_allocation_of_picks_and_pools);
+    tcase_add_test(c, every_allocation_of_hooks);
+    tcase_add_test(c, every_allocation_of_a_hessian);
+    tcase_add_test(c, every_allocation_of_a_gradcheck);
     tcase_add_test(c, every_allocation_of_a_print);
     tcase_add_test(c, a_loop_asks_for_nothing_from_its_third_step);
     suite_add_tcase(s, c);

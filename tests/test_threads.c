@@ -178,6 +178,67 @@ START_TEST(a_failure_ahead_is_the_callers)
 }
 END_TEST
 
+typedef struct derivation {
+    uint64_t seed;
+    gr_real  gx[6 * 3 * 64 * 64], gw[50 * 64];
+    int      failed;
+} derivation;
+
+static gr_tensor *half(gr_tensor *g, void *ctx)
+{
+    ((derivation *)ctx)->failed += g == NULL;
+    return gr_scale(g, 0.5);
+}
+
+/* Large enough that each operation is cut into tasks; hooks on top. */
+static void *derive(void *arg)
+{
+    GR_STEP;
+    derivation *d = arg;
+    gr_rng      rng = gr_rng_of(d->seed, "derive");
+    gr_tensor  *x = gr_param(gr_normal(gr_shape(6, 3, 64, 64), &rng, 0, 1)), *w = gr_param(gr_normal(gr_shape(50, 64), &rng, 0, 1));
+    int32_t     at[3000];
+    for (int i = 0; i < 3000; i++) at[i] = (int32_t)gr_rng_below(&rng, 50);
+    gr_tensor *index = gr_from_ints(gr_shape(3000), at), *rows = gr_embedding(w, index);
+    gr_tensor *y = gr_mul(
+        gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, 7, 5), 0, .size_hw = { 64, 64 }, .bilinear = true));
+    gr_tensor *picked = gr_gather(rows, 0, gr_reshape(index, gr_shape(50, 60)));
+    gr_on_grad(x, half, d);
+    gr_on_grad(rows, half, d);
+    bool good = gr_backward(gr_add(gr_sum(gr_tanh(y)), gr_sum(gr_mul(picked, picked))));
+    if (good) memcpy(d->gx, gr_data(gr_grad_of(x)), sizeof d->gx);
+    if (good) memcpy(d->gw, gr_data(gr_grad_of(w)), sizeof d->gw);
+    d->failed += gr_error() != NULL;
+    return NULL;
+}
+
+static void same_gradients(const derivation *a, const derivation *b)
+{
+    ck_assert_int_eq(a->failed + b->failed, 0);
+    ck_assert_int_eq(memcmp(a->gx, b->gx, sizeof a->gx), 0);
+    ck_assert_int_eq(memcmp(a->gw, b->gw, sizeof a->gw), 0);
+}
+
+START_TEST(gradients_are_the_same_in_any_company)
+{
+    static derivation alone[2], together[2];
+    pthread_t         t[2];
+    for (int i = 0; i < 2; i++) {
+        alone[i].seed = together[i].seed = (uint64_t)i + 1;
+        ck_assert(gr_set_threads(1));
+        derive(&alone[i]);
+    }
+    ck_assert(gr_set_threads(3));
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, derive, &together[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(t[i], NULL);
+        same_gradients(&alone[i], &together[i]);
+    }
+    ck_assert_int_ne(memcmp(alone[0].gx, alone[1].gx, sizeof alone[0].gx), 0);
+    gr_set_threads(0);
+}
+END_TEST
+
 static void *fail_here(void *arg)
 {
     (void)arg;
@@ -228,6 +289,7 @@ int main(void)
     tcase_add_test(c, threads_do_not_show_in_the_bits);
     tcase_add_test(c, loaders_that_are_ahead_give_the_same);
     tcase_add_test(c, a_failure_ahead_is_the_callers);
+    tcase_add_test(c, gradients_are_the_same_in_any_company);
     tcase_add_test(c, errors_and_steps_belong_to_a_thread);
     tcase_add_test(c, a_thread_that_ends_leaves_nothing_live);
     suite_add_tcase(s, c);
