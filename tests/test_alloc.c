@@ -158,7 +158,7 @@ static bool do_idx(scene *s)
 
 static bool do_split(scene *s)
 {
-    gr_dataset *d = gr_digits(20, 1), *a = NULL, *b = NULL;
+    gr_dataset *d = gr_shapes(20, 1), *a = NULL, *b = NULL;
     bool        good = d && gr_dataset_split(d, 0.3, 1, &a, &b);
     (void)s;
     gr_dataset_free(a);

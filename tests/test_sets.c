@@ -243,6 +243,127 @@ START_TEST(names_of_nothing)
 }
 END_TEST
 
+/* ---- drawn shapes ---- */
+
+enum { BYTES = 3 * 32 * 32 };
+
+static uint64_t hash_of_shapes(int64_t count, uint64_t seed)
+{
+    uint64_t    hash = 0xcbf29ce484222325u;
+    gr_dataset *d = gr_shapes(count, seed);
+    ck_assert_msg(d, "%s", gr_error());
+    for (int64_t i = 0; i < count; i++) {
+        for (int k = 0; k < BYTES; k++) hash = (hash ^ gr_dataset_image(d, i)[k]) * 0x100000001b3u;
+        hash = (hash ^ (uint64_t)gr_dataset_label(d, i)) * 0x100000001b3u;
+    }
+    gr_dataset_free(d);
+    return hash;
+}
+
+START_TEST(shapes_are_the_same_everywhere)
+{
+    /* Recorded; accuracies that are told elsewhere hang on it. */
+    ck_assert_msg(hash_of_shapes(300, 1) == 0x48a0180d41cd8cf8u, "%#llxu", (unsigned long long)hash_of_shapes(300, 1));
+    gr_set_threads(1);
+    uint64_t one = hash_of_shapes(500, 7);
+    gr_set_threads(2);
+    ck_assert(hash_of_shapes(500, 7) == one);
+    ck_assert(hash_of_shapes(500, 8) != one);
+}
+END_TEST
+
+START_TEST(a_shape_depends_on_its_seed_and_number)
+{
+    gr_dataset *few = gr_shapes(60, 3), *many = gr_shapes(200, 3), *other = gr_shapes(60, 4);
+    int         same = 0;
+    for (int i = 0; i < 60; i++) {
+        ck_assert(memcmp(gr_dataset_image(few, i), gr_dataset_image(many, i), BYTES) == 0);
+        ck_assert_int_eq(gr_dataset_label(few, i), gr_dataset_label(many, i));
+        for (int k = 0; k < 200; k++) same += k != i && memcmp(gr_dataset_image(few, i), gr_dataset_image(many, k), BYTES) == 0;
+        for (int k = 0; k < 60; k++) same += memcmp(gr_dataset_image(few, i), gr_dataset_image(other, k), BYTES) == 0;
+    }
+    ck_assert_int_eq(same, 0);
+    gr_dataset_free(few);
+    gr_dataset_free(many);
+    gr_dataset_free(other);
+}
+END_TEST
+
+/* No channel of any pixel, and no mean over an image, tells a class. */
+START_TEST(shapes_have_classes_and_all_colours)
+{
+    static const char *const names[] = { "disk", "ring", "crescent", "triangle", "square", "bar", "cross", "star", "heart", "arrow" };
+    gr_dataset              *d = gr_shapes(4000, 11);
+    double                   mean[10][3] = { 0 };
+    int                      of[10] = { 0 };
+    ck_assert(same_shape(gr_dataset_shape(d), gr_shape(3, 32, 32)));
+    ck_assert_int_eq(gr_dataset_classes(d), 10);
+    for (int64_t i = 0; i < 4000; i++) {
+        int label = gr_dataset_label(d, i);
+        of[label]++;
+        for (int k = 0; k < BYTES; k++) mean[label][k / 1024] += gr_dataset_image(d, i)[k] / 1024.0;
+    }
+    for (int k = 0; k < 10; k++) {
+        ck_assert_msg(of[k] > 310 && of[k] < 490, "%d images show a %s", of[k], names[k]);
+        ck_assert_str_eq(gr_dataset_class_name(d, k), names[k]);
+        for (int c = 0; c < 3; c++) ck_assert_msg(abs((int)(mean[k][c] / of[k]) - 127) < 12, "%s: %g", names[k], mean[k][c] / of[k]);
+    }
+    gr_dataset_free(d);
+}
+END_TEST
+
+START_TEST(shapes_that_cannot_be)
+{
+    FAILS(gr_shapes(0, 1), GR_ERR_ARGUMENT, "shapes: there cannot be 0 images");
+    FAILS(gr_shapes(-5, 1), GR_ERR_ARGUMENT, "shapes: there cannot be -5 images");
+    FAILS(gr_shapes(INT64_MAX / 64, 1), GR_ERR_ARGUMENT, "shapes: there cannot be 144115188075855871 images");
+}
+END_TEST
+
+static gr_tensor *linear(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_flatten(x), 10); }
+
+static double accuracy(gr_model *m, gr_dataset *d)
+{
+    GR_NO_GRAD;
+    gr_loader *l = gr_loader_open(d, 500, .in_order = true, .mean = 0.5, .std = 0.25);
+    gr_batch   b;
+    int64_t    right = 0;
+    while (gr_next_batch(l, &b)) {
+        GR_STEP;
+        gr_tensor *guess = gr_argmax(linear(m, b.images), 1);
+        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.labels)[i];
+    }
+    gr_loader_free(l);
+    return (double)right / (double)gr_dataset_count(d);
+}
+
+START_TEST(a_linear_model_is_not_enough_for_shapes)
+{
+    gr_dataset *train = gr_shapes(20000, 1), *test = gr_shapes(4000, 2);
+    gr_model   *m = gr_model_build(linear, gr_shape(1, 3, 32, 32), .seed = 1);
+    gr_optim   *adam = gr_adam(m, .lr = 0.0003);
+    gr_loader  *l = gr_loader_open(train, 64, .seed = 1, .mean = 0.5, .std = 0.25);
+    gr_batch    b;
+    double      best = 0;
+    for (int epoch = 0; epoch < 8; epoch++) {
+        while (gr_next_batch(l, &b)) {
+            GR_STEP;
+            gr_minimize(adam, gr_cross_entropy(linear(m, b.images), b.labels));
+        }
+        double a = accuracy(m, test);
+        best = a > best ? a : best;
+    }
+    nothing_failed();
+    ck_assert_msg(best > 0.1 && best < 0.25, "a linear model knows %.2f%%", 100 * best);
+    ck_assert_msg(accuracy(m, train) > 0.15, "it has not learnt what it can: %.2f%%", 100 * accuracy(m, train));
+    gr_loader_free(l);
+    gr_optim_free(adam);
+    gr_model_free(m);
+    gr_dataset_free(train);
+    gr_dataset_free(test);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("sets");
@@ -256,5 +377,11 @@ int main(void)
     tcase_add_test(c, splits_that_cannot_be);
     tcase_add_test(c, a_subset_holds_what_was_asked_for);
     tcase_add_test(c, names_of_nothing);
+    c = cases(s, "shapes");
+    tcase_add_test(c, shapes_are_the_same_everywhere);
+    tcase_add_test(c, a_shape_depends_on_its_seed_and_number);
+    tcase_add_test(c, shapes_have_classes_and_all_colours);
+    tcase_add_test(c, shapes_that_cannot_be);
+    tcase_add_test(c, a_linear_model_is_not_enough_for_shapes);
     return run(s);
 }

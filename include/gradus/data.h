@@ -51,6 +51,12 @@ GR_API gr_dataset *gr_pictures_(gr_pictures_options o);
  *  Shape of an image: (1, 28, 28), 0 for paper to 255 for ink. Errors: count under 1, no memory. Lifetime: until gr_dataset_free. */
 GR_API gr_dataset *gr_digits(int64_t count, uint64_t seed);
 
+/** Coloured shapes on textured backgrounds, drawn: disk, ring, crescent, triangle, square, bar, cross, star, heart and arrow, each anywhere, at any
+ *  angle and in any colour, over stripes, checks or blotches with dots and lines among them, and noise. Only the shape tells the class: a
+ *  linear model of the pixels does little better than guessing, a small residual network gets nearly all right. Image i depends on seed and i alone, as in
+ *  gr_digits. Shape of an image: (3, 32, 32), red, green, blue. Errors: count under 1, no memory. Lifetime: until gr_dataset_free. */
+GR_API gr_dataset *gr_shapes(int64_t count, uint64_t seed);
+
 /** A data set of the caller's bytes, copied: count images of the given shape, one behind the other, and their labels.
  *  Shape: (C, H, W), or any other without empty dimensions. Errors: NULL, count or classes under 1, a label that is not under classes,
  *  no memory. Lifetime: until gr_dataset_free. */

@@ -4,15 +4,7 @@
    random affine map, joined by a curve, and drawn with a pen of random width, softness and pressure; then noise is added.
    Invariant: image i depends on (seed, i) alone: its random numbers are numbers i * DRAWS, i * DRAWS + 1, ... of one stream. And it is
    the same everywhere: of floating point it uses only what IEEE 754 rounds in one way, no sine, no fused multiply-add. */
-#include "data/data.h"
-
-#include <math.h>
-
-#if defined              __clang__
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "data/draw.h"
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, CLASSES = 10, DRAWS = 64, MOST_POINTS = 24, PIECES = 4 };
 
@@ -71,20 +63,6 @@ enum { GLYPHS = sizeof glyphs / sizeof glyphs[0] };
 
 static bool is_up(point p) { return p.x == -100; }
 
-/* ---- chance ---- */
-
-static float between(gr_rng *rng, float low, float high) { return low + (high - low) * (float)gr_rng_uniform(rng); }
-
-/* Near the middle more often than at the ends: the mean of two. */
-static float about(gr_rng *rng, float middle, float reach) { return middle + reach * (float)(gr_rng_uniform(rng) - gr_rng_uniform(rng)); }
-
-/* Near enough to sin(2 pi t): a parabola, squeezed once. */
-static float wave(float t)
-{
-    float r = t - floorf(t + 0.5f), s = r * (8 - 16 * fabsf(r));
-    return s * (0.775f + 0.225f * fabsf(s));
-}
-
 static const glyph *some_glyph(gr_rng *rng, int digit)
 {
     int ways = 0, first = GLYPHS;
@@ -97,10 +75,6 @@ static const glyph *some_glyph(gr_rng *rng, int digit)
 }
 
 /* ---- where the strokes go ---- */
-
-typedef struct spot {
-    float x, y;
-} spot;
 
 typedef struct warp {
     float xx, xy, yx, yy;    /* the affine map about the middle of the box */
@@ -145,10 +119,6 @@ typedef struct canvas {
 } canvas;
 
 static int clamp(float x) { return x < 0 ? 0 : x > SIDE - 1 ? SIDE - 1 : (int)x; }
-
-static float smaller(float a, float b) { return a < b ? a : b; }
-
-static float larger(float a, float b) { return a > b ? a : b; }
 
 static void draw_piece(canvas *c, spot a, spot b)
 {
@@ -199,15 +169,6 @@ static void draw_glyph(canvas *c, const glyph *g, const warp *w)
     }
 }
 
-/* Eight random bytes; a hash of (key, i), so that pixels need no order (Steele, Lea, Flood, OOPSLA 2014: SplitMix). */
-static uint64_t noise_bytes(uint64_t key, uint64_t i)
-{
-    uint64_t z = key + (i + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* Ink where the pen was, fading over the soft edge; and noise, the sum of two bytes a pixel. */
 static void develop(const canvas *c, float soft, float ink, float noise, uint64_t key, unsigned char *image)
 {
@@ -217,7 +178,7 @@ static void develop(const canvas *c, float soft, float ink, float noise, uint64_
         for (int k = 0; k < 4; k++, bits >>= 16) {
             float cover = smaller(1, larger(0, (1 - sqrtf(c->near[i + k])) * edge + 0.5f));
             float grain = ((float)(bits & 255) + (float)(bits >> 8 & 255)) / 255 - 1;
-            image[i + k] = (unsigned char)smaller(255, larger(0, ink * cover + noise * grain + 0.5f));
+            image[i + k] = to_byte(ink * cover + noise * grain);
         }
     }
 }
@@ -232,7 +193,7 @@ static unsigned char draw(gr_rng rng, unsigned char *image)
     c.reach = 1.25f * (c.half + soft / 2);
     for (int i = 0; i < PIXELS; i++) c.near[i] = 1e6f;
     draw_glyph(&c, g, &w);
-    develop(&c, soft, ink, noise, rng.key ^ rng.counter * 0xd6e8feb86659fd93u, image);
+    develop(&c, soft, ink, noise, noise_key(&rng), image);
     return (unsigned char)digit;
 }
 
@@ -246,10 +207,7 @@ typedef struct task {
 static void draw_some(const void *arg, int64_t begin, int64_t end)
 {
     const task *t = arg;
-    for (int64_t i = begin; i < end; i++) {
-        gr_rng rng = { .key = t->rng.key, .counter = (uint64_t)i * DRAWS };
-        t->set->labels[i] = draw(rng, t->set->own + (size_t)i * PIXELS);
-    }
+    for (int64_t i = begin; i < end; i++) { t->set->labels[i] = draw(rng_of_image(t->rng, i, DRAWS), t->set->own + (size_t)i * PIXELS); }
 }
 
 gr_dataset *gr_digits(int64_t count, uint64_t seed)
