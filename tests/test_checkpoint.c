@@ -82,6 +82,7 @@ typedef struct kind {
     int64_t  count, batch;
     uint64_t seed, order;
     double   mean;
+    bool     ahead; /* prefetched, and changed at random */
 } kind;
 
 static gr_optim *plain(gr_model *m) { return gr_sgd(m, .lr = 0.05); }
@@ -106,26 +107,27 @@ static gr_schedule *one_cycle(gr_optim *o) { return gr_one_cycle_lr(o, 0.1, 11, 
 static gr_schedule *plateau(gr_optim *o) { return gr_plateau_lr(o, .patience = 1, .cooldown = 1, .threshold = 0.1); }
 
 static const kind kinds[] = {
-    { "sgd", plain, NULL, 50, 8, 1, 1, 0 },
-    { "sgd, nesterov", heavy, NULL, 50, 8, 2, 1, 0.5 },
-    { "sgd, dampening", damped, NULL, 48, 8, 3, 9, 0 },
-    { "adam", adam, NULL, 50, 8, 1, 1, 0 },
-    { "adamw", adamw, NULL, 50, 60, 1, 1, 0 },
-    { "rmsprop", rmsprop, NULL, 50, 8, 1, 1, 0 },
-    { "groups", grouped, NULL, 50, 8, 1, 1, 0 },
-    { "step_lr", plain, steps, 50, 8, 1, 1, 0 },
-    { "multistep_lr", heavy, milestones, 50, 8, 1, 1, 0 },
-    { "exponential_lr", adam, exponential, 50, 8, 1, 1, 0 },
-    { "cosine_lr", grouped, cosine, 50, 8, 1, 1, 0 },
-    { "one_cycle_lr", heavy, one_cycle, 50, 8, 1, 1, 0 },
-    { "plateau_lr", adamw, plateau, 50, 8, 1, 1, 0 },
+    { "sgd", plain, NULL, 50, 8, 1, 1, 0, false },
+    { "sgd, nesterov", heavy, NULL, 50, 8, 2, 1, 0.5, false },
+    { "sgd, dampening", damped, NULL, 48, 8, 3, 9, 0, false },
+    { "adam", adam, NULL, 50, 8, 1, 1, 0, false },
+    { "adamw", adamw, NULL, 50, 60, 1, 1, 0, false },
+    { "rmsprop", rmsprop, NULL, 50, 8, 1, 1, 0, false },
+    { "groups", grouped, NULL, 50, 8, 1, 1, 0, false },
+    { "ahead", heavy, NULL, 50, 8, 1, 1, 0, true },
+    { "step_lr", plain, steps, 50, 8, 1, 1, 0, false },
+    { "multistep_lr", heavy, milestones, 50, 8, 1, 1, 0, false },
+    { "exponential_lr", adam, exponential, 50, 8, 1, 1, 0, false },
+    { "cosine_lr", grouped, cosine, 50, 8, 1, 1, 0, false },
+    { "one_cycle_lr", heavy, one_cycle, 50, 8, 1, 1, 0, false },
+    { "plateau_lr", adamw, plateau, 50, 8, 1, 1, 0, false },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static gr_tensor *small(gr_model *m, gr_tensor *x)
 {
     gr_tensor *seen = gr_nn_buffer(m, "seen", gr_shape(2));
-    x = gr_nn_conv2d(m, "conv", x, 4, 7, .stride = 4, .act = GR_RELU);
+    x = gr_nn_batch_norm2d(m, "norm", gr_nn_conv2d(m, "conv", x, 4, 7, .stride = 4), .act = GR_RELU);
     x = gr_nn_dropout(m, "drop", x, 0.2);
     if (gr_requires_grad(x)) gr_data_mut(seen)[0] += gr_data(x)[0];
     return gr_nn_linear(m, "fc", gr_flatten(x), 10);
@@ -134,7 +136,8 @@ static gr_tensor *small(gr_model *m, gr_tensor *x)
 static session open_run(const kind *k)
 {
     session r = { .data = gr_digits(k->count, 1), .net = gr_model_build(small, gr_shape(1, 1, 28, 28), .seed = k->seed) };
-    r.loader = gr_loader_open(r.data, k->batch, .seed = k->order, .mean = k->mean);
+    r.loader = k->ahead ? gr_loader_open(r.data, k->batch, .prefetch = true, .augment = { .rotation = 10, .crop_padding = 2, .erase = 0.5 })
+                        : gr_loader_open(r.data, k->batch, .seed = k->order, .mean = k->mean);
     r.optim = k->optim(r.net);
     r.schedule = k->schedule ? k->schedule(r.optim) : NULL;
     r.plateau = k->schedule == plateau;
@@ -388,7 +391,7 @@ static gr_schedule *fewer(gr_optim *o) { return gr_multistep_lr(o, GR_MILESTONES
 
 START_TEST(another_schedule)
 {
-    kind    k = kinds[8];
+    kind    k = kinds[9];
     session r = open_run(&k);
     train(&r, 3);
     save(&r, "a");
@@ -521,6 +524,7 @@ static void with(const char *name, gr__type type, const void *data, gr_shape sha
 START_TEST(numbers_out_of_range)
 {
     const double  nan = 0.0 / 0.0, less = -1;
+    const int32_t less_than_none = -1;
     const int64_t eight = 8, minus = -1, two = 2;
     const kind   *k = &kinds[1];
     session       r = open_run(k);
@@ -535,6 +539,8 @@ START_TEST(numbers_out_of_range)
     refuses(k, "bad", GR_ERR_FORMAT, "checkpoint_load: 'bad' has loader.next 8, 0 to 7 wanted");
     with("loader.epoch", GR__I64, &minus, SCALAR, "bad");
     refuses(k, "bad", GR_ERR_FORMAT, "checkpoint_load: 'bad' has loader.epoch -1, 0 to 9223372036854775806 wanted");
+    with("weights.norm.num_batches_tracked", GR__I32, &less_than_none, SCALAR, "bad");
+    refuses(k, "bad", GR_ERR_FORMAT, "checkpoint_load: 'bad' has weights.norm.num_batches_tracked -1, 0 to 2147483647 wanted");
     with("gradus.checkpoint", GR__I64, &two, SCALAR, "bad");
     refuses(k, "bad", GR_ERR_FORMAT, "checkpoint_load: 'bad' has gradus.checkpoint 2, this run has 1");
     with("loader.epoch", GR__F64, &less, SCALAR, "bad");

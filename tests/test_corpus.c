@@ -1,5 +1,6 @@
 /* test_corpus.c: the fuzz targets without a fuzzer: over the files kept in tests/fuzz/corpus, as they are and with a few bytes changed.
-   A file's name says what must become of it: good-..., bad-... . `test_corpus FILE` writes a checkpoint that is good, for the corpus. */
+   A file's name says what must become of it: good-..., bad-... . `test_corpus FILE` writes a checkpoint that is good: when checkpoints hold something new, the
+   corpus wants tests/fuzz/corpus/checkpoint/good-run anew. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -90,7 +90,7 @@ works()
 
     "$examples/predict" --help >help || fail "predict --help: status $?"
     lenet --help >help || fail "lenet --help: status $?"
-    for option in data epochs batch lr momentum seed threads save load eval help; do
+    for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps eval help; do
         grep -q -e "--$option" help || fail "lenet --help does not name --$option"
     done
 
@@ -103,6 +103,10 @@ works()
     lenet --data=data --epochs=2 --threads=1 --save=good.safetensors >same || fail "lenet --data=data: status $?"
     [ "$(tail -n 1 one)" = "$(tail -n 1 same)" ] || fail "--data DIR gives $(tail -n 1 one), --data=DIR $(tail -n 1 same)"
     cmp good.safetensors two.safetensors || fail "one thread and two differ"
+    lenet --data data --epochs 2 --checkpoint run.ckpt --save two.safetensors >two || fail "lenet --checkpoint: status $?"
+    cmp good.safetensors two.safetensors || fail "with a checkpoint and without differ"
+    lenet --data data --epochs 3 --checkpoint run.ckpt >three || fail "lenet --checkpoint that is there: status $?"
+    grep -qx 'lenet goes on from run.ckpt: epoch 2/3, 100 %' three && grep -q '^epoch 3/3  loss' three || fail "going on: $(cat three)"
     lenet --data data --load good.safetensors --eval >again || fail "lenet --eval: status $?"
     [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
 
@@ -240,6 +244,11 @@ refuses_options()
     refused "unknown option" lenet --no-such-option 1
     refused "no value" lenet --epochs
     refused "unwritable --save" lenet --data data --epochs 1 --save nowhere/file
+    refused "unwritable --checkpoint" lenet --data data --epochs 1 --checkpoint nowhere/file
+    refused "--eval with --checkpoint" lenet --load good.safetensors --eval --checkpoint run
+    refused "weights for a checkpoint" lenet --data data --epochs 1 --checkpoint good.safetensors
+    refused "--checkpoint of another run" lenet --data data --epochs 1 --batch 99 --checkpoint run.ckpt
+    refused "--checkpoint of a longer run" lenet --data data --epochs 1 --checkpoint run.ckpt
     refused "--save to a folder" lenet --data data --epochs 1 --save data
     refused "--load of nothing" lenet --load nowhere --eval
     refused "--save to a device" lenet --data data --epochs 1 --save /dev/null

@@ -164,6 +164,7 @@ static void augment_state(gr__state *s, const gr_augment *a)
     gr__state_is_number(s, "augment.erase_ratio1", a->erase_ratio[1]);
     gr__state_is_integer(s, "augment.fill", a->fill);
     gr__state_is_integer(s, "augment.reflect", a->reflect);
+    gr__state_is_integer(s, "augment.change", a->change != NULL);
 }
 
 void gr__list_recipe(gr__state *s, const gr__recipe *r)

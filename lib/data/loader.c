@@ -194,12 +194,21 @@ int64_t gr_loader_batches(const gr_loader *l)
     return -1;
 }
 
+/* Other data of the same size have other labels, or another order of them. FNV-1a. */
+static int64_t hash_of_labels(const gr_dataset *d)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int64_t i = 0; i < d->count; i++) hash = (hash ^ d->labels[i]) * 0x100000001b3u;
+    return (int64_t)hash;
+}
+
 void gr__list_loader(gr__state *s, const gr_loader *l)
 {
     const gr__recipe *r = &l->recipe;
     gr__state_under(s, "loader.");
     gr__state_is_integer(s, "images", r->data->count);
     gr__state_is_text(s, "image", gr__shape_text(&r->data->shape).s);
+    gr__state_is_integer(s, "hash_of_labels", hash_of_labels(r->data));
     gr__state_is_integer(s, "batch", l->batch);
     gr__state_is_integer(s, "batches", l->batches);
     gr__list_recipe(s, r);
