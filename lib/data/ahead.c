@@ -16,6 +16,19 @@ static void do_job(gr__ahead *a)
     gr__fail_for_another(false);
 }
 
+/* A child process has not got the thread. */
+static bool has_thread(const gr__ahead *a) { return a->threaded && a->process == getpid(); }
+
+#ifdef GRADUS_NO_THREADS
+
+static bool start(gr__ahead *a)
+{
+    (void)a;
+    return false;
+}
+
+#else
+
 static void *run(void *arg)
 {
     gr__ahead *a = arg;
@@ -35,8 +48,9 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* A child process has not got the thread. */
-static bool has_thread(const gr__ahead *a) { return a->threaded && a->process == getpid(); }
+static bool start(gr__ahead *a) { return pthread_create(&a->thread, NULL, run, a) == 0; }
+
+#endif
 
 static void hire(gr__ahead *a)
 {
@@ -45,12 +59,8 @@ static void hire(gr__ahead *a)
         pthread_cond_init(&a->changed, NULL);
         a->process = getpid();
     }
-#ifdef GRADUS_NO_THREADS
-    a->threaded = false;
-#else
     a->threaded = true; /* before there is a thread that reads it */
-    if (pthread_create(&a->thread, NULL, run, a) != 0) a->threaded = false;
-#endif
+    if (!start(a)) a->threaded = false;
 }
 
 void gr__ahead_begin(gr__ahead *a)
