@@ -742,6 +742,61 @@ START_TEST(a_model_opened_by_hand_is_told_how)
 }
 END_TEST
 
+/* A table's rows must be these, and no others between the two rules. */
+static void rows_are(gr_forward *forward, gr_shape input, const char *expected)
+{
+    GR_STEP;
+    gr_model   *m = gr_model_build_(forward, (gr_model_options){ .input = input });
+    const char *text = gr_model_format(m), *rule = "-\n", *from = text ? strstr(text, rule) : NULL;
+    nothing_failed();
+    const char *to = strstr(from + 2, "--");
+    ck_assert_str_eq(gr_name("%.*s", (int)(to - from - 2), from + 2), expected);
+    gr_model_free(m);
+}
+
+static gr_tensor *normed(gr_model *m, gr_tensor *x)
+{
+    x = gr_nn_batch_norm2d(m, "plain", x, .no_affine = true);
+    x = gr_nn_batch_norm2d(m, "bn", x, .act = GR_RELU);
+    x = gr_nn_group_norm(m, "gn", x, 2);
+    return gr_nn_layer_norm(m, "ln", gr_mean(x, .axes = GR_DIMS(2, 3)));
+}
+
+static gr_tensor *worded(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "fc", gr_nn_embedding(m, "embed", gr_argmax(x, 1), 50, 8), 3);
+}
+
+/* A generator that makes its own noise, and a weight made of two. */
+static gr_tensor *generating(gr_model *m, gr_tensor *x)
+{
+    gr_rng rng = gr_rng_of(1, "z");
+    x = gr_relu(gr_nn_linear(m, "fc1", gr_normal(gr_shape(1, 5), &rng, 0, 1), 7));
+    gr_tensor *v = gr_nn_param(m, "fc2.weight_v", gr_shape(3, 7)), *g = gr_nn_param(m, "fc2.weight_g", gr_shape(3, 1));
+    return gr_linear(x, gr_mul(v, gr_mul(gr_scalar(2), g)));
+}
+
+START_TEST(a_tables_rows_are_the_layers)
+{
+    rows_are(normed, gr_shape(1, 4, 8, 8),
+        "       input           (1,4,8,8)\n"
+        "       norm            (1,4,8,8)                256\n"
+        "bn     norm            (1,4,8,8)           8    256\n"
+        "gn     norm, mul, add  (1,4,8,8)           8    768\n"
+        "       mean            (1,4)                    256\n"
+        "ln     norm, mul, add  (1,4)               8     12\n");
+    rows_are(worded, gr_shape(2, 6),
+        "       input      (2,6)\n"
+        "embed  embedding  (2,8)          400    400\n"
+        "fc     linear     (2,3)           27     96\n");
+    rows_are(generating, gr_shape(1),
+        "       input   (1)\n"
+        "fc1    linear  (1,7)           42     70\n"
+        "       relu    (1,7)                   7\n"
+        "fc2    linear  (1,3)           24     42\n");
+}
+END_TEST
+
 /* A forward function that goes backward itself, and one that reads what is older than the run. */
 static gr_tensor *older;
 static gr_tensor *inner(gr_model *m, gr_tensor *x)
@@ -794,6 +849,7 @@ int main(void)
     c = cases(s, "tables");
     tcase_add_test(c, a_model_is_told_as_a_table);
     tcase_add_test(c, a_model_opened_by_hand_is_told_how);
+    tcase_add_test(c, a_tables_rows_are_the_layers);
     tcase_add_test(c, a_table_stands_whatever_forward_does);
     return run(s);
 }

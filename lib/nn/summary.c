@@ -90,22 +90,6 @@ static const gr__slot *slot_of(gr__slot *const *slots, const gr_tensor *t)
     return NULL;
 }
 
-/* The parameter or buffer that a node computes with, perhaps by way of another view of it. *alone: its result is made of such alone. */
-static const gr__slot *owner(const summary *s, const gr__node *nd, size_t first, bool *alone)
-{
-    const gr__slot *found = NULL;
-    *alone = true;
-    for (int i = 0; i < nd->n; i++) {
-        const gr_tensor *t = nd->in[i];
-        bool             made = t->node && t->node->index >= first; /* else a leaf, or older than the run */
-        const gr__slot  *by = made ? s->of[t->node->index - first] : slot_of(s->m->params, t);
-        if (!by && !made) by = slot_of(s->m->buffers, t);
-        if (!by && gr__tracked(t)) *alone = false;
-        if (by && !found) found = by;
-    }
-    return found;
-}
-
 /* "block.conv1" of "block.conv1.weight". */
 static int layer_length(const char *name)
 {
@@ -116,6 +100,23 @@ static int layer_length(const char *name)
 static bool same_layer(const char *name, const char *layer, int length)
 {
     return layer_length(name) == length && strncmp(name, layer, (size_t)length) == 0;
+}
+
+/* The parameter or buffer that a node computes with. *alone: with those of one layer and single numbers alone, so that its result, a
+   weight in another shape or scaled, still stands for the layer's weights. */
+static const gr__slot *owner(const summary *s, const gr__node *nd, size_t first, bool *alone)
+{
+    const gr__slot *found = NULL;
+    *alone = true;
+    for (int i = 0; i < nd->n; i++) {
+        const gr_tensor *t = nd->in[i];
+        bool             made = t->node && t->node->index >= first; /* else a leaf, or older than the run */
+        const gr__slot  *by = made ? s->of[t->node->index - first] : slot_of(s->m->params, t);
+        if (!by && !made) by = slot_of(s->m->buffers, t);
+        if (by && !found) found = by;
+        if (by ? !same_layer(by->name, found->name, layer_length(found->name)) : gr__tracked(t) || t->count != 1) *alone = false;
+    }
+    return found;
 }
 
 /* The numbers in a layer's parameters that no line has yet. */
@@ -132,6 +133,20 @@ static int64_t take_params(const summary *s, const char *layer, int length)
 
 /* ---- lines ------------------------------------------------------------------------------------------------------------------------------- */
 
+static bool same_line(const line *a, const line *b)
+{
+    return a->name && b->name && a->name_length == b->name_length && strncmp(a->name, b->name, (size_t)a->name_length) == 0;
+}
+
+/* What layer norm and group norm do without their weights comes before what they do by them. */
+static void adopt(line *last, const line *l)
+{
+    if (last->name || !l->name || strcmp(last->op[0], "norm") != 0 || strcmp(l->op[0], "mul") != 0) return;
+    last->name = l->name;
+    last->name_length = l->name_length;
+    last->params = l->params;
+}
+
 /* A node of the layer that the last line is about adds to it. */
 static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
 {
@@ -144,9 +159,9 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
         l.name_length = layer_length(by->name);
         l.params = take_params(s, l.name, l.name_length);
     }
-    line *last = by && n > 0 && s->lines[n - 1].name ? &s->lines[n - 1] : NULL;
-    if (!last || last->name_length != l.name_length || strncmp(last->name, l.name, (size_t)l.name_length) != 0)
-        return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
+    line *last = n > 0 ? &s->lines[n - 1] : NULL;
+    if (last) adopt(last, &l);
+    if (!last || !same_line(last, &l)) return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
     last->shape = l.shape;
     if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true; /* a bias that the product does not add itself */
     if (last->ops < MOST_OPS) last->op[last->ops++] = l.op[0];
@@ -161,7 +176,7 @@ static bool add_tape(summary *s, gr__node *const *tape, size_t first)
         bool            alone;
         const gr__slot *by = owner(s, tape[i], first, &alone);
         s->of[i - first] = alone ? by : NULL;
-        if (!(alone && by) && !add_node(s, tape[i], by)) return false;
+        if (!s->of[i - first] && !add_node(s, tape[i], by)) return false;
     }
     return true;
 }
