@@ -330,6 +330,29 @@ F(cross_entropy_used, gr_mul(gr_cross_entropy(x[0], gr_from_ints(gr_shape(3), (c
 F(mse, gr_mse(x[0], x[1]))
 F(mse_self, gr_mse(x[0], x[0]))
 
+/* Options: smoothing, class weights, what is ignored (nothing, label 3, label 0), reduction; logits (N,C) or (N,C,2). */
+
+static gr_tensor *some_labels(const gr_tensor *x)
+{
+    static const int32_t at[] = { 1, 3, 1, 0, 2, 3 };
+    return gr_shape_of(x).rank == 2 ? gr_from_ints(gr_shape(3), at) : gr_from_ints(gr_shape(3, 2), at);
+}
+
+static gr_tensor *class_weights(void) { return T(gr_shape(4), 0.5, 2, 1.5, 1); }
+
+F(cross_entropy_full, gr_cross_entropy(x[0], some_labels(x[0]), .smoothing = 0.3 * o[0], .weight = o[1] ? class_weights() : NULL,
+                          .ignore_index = o[2] == 1 ? 3 : 0, .ignore_class_0 = o[2] == 2, .reduction = (gr_reduction)o[3]))
+F(nll, gr_nll(x[0], some_labels(x[0]), .weight = o[1] ? class_weights() : NULL, .ignore_index = o[2] == 1 ? 3 : 0,
+           .ignore_class_0 = o[2] == 2, .reduction = (gr_reduction)o[3]))
+F(mse_reduced, gr_mse(x[0], x[1], .reduction = (gr_reduction)o[0]))
+F(l1, gr_l1(x[0], x[1], .reduction = (gr_reduction)o[0]))
+F(smooth_l1, gr_smooth_l1(gr_scale(x[0], 1.013), x[1], .beta = o[1] ? 0.4 : 0, .reduction = (gr_reduction)o[0]))
+F(bce, gr_bce_with_logits(x[0], x[1], .weight = o[1] ? T(gr_shape(3), 0.5, 2, 1) : NULL,
+           .pos_weight = o[2] ? T(gr_shape(2, 1), 0.5, 3) : NULL, .reduction = (gr_reduction)o[0]))
+F(kl_div, gr_kl_div(x[0], x[1], .log_target = o[1], .reduction = (gr_reduction)o[0]))
+F(kl_div_batch, gr_kl_div(x[0], x[1], .log_target = o[1], .batch_mean = true))
+F(bce_weights, gr_bce_with_logits(x[0], thirds(gr_shape(2, 3)), .weight = x[1], .pos_weight = x[2]))
+
 /* ---- normalisation ----------------------------------------------------------------------------------------------------------------------- */
 /* Options: none, act, a larger eps; without weight and bias where there is one input alone. */
 
@@ -566,6 +589,17 @@ static const row table[] = {
     { "cross_entropy of one row", cross_entropy_one, IN(1, S(1, 3)), OPTS(2), .third = true },
     { "cross_entropy of one class", cross_entropy_one, IN(1, S(1, 1)), .flat = "the one class has probability 1" },
     { "cross_entropy used", cross_entropy_used, IN(1, S(3, 4)), .third = true },
+    { "cross_entropy with options", cross_entropy_full, IN(1, S(3, 4)), OPTS(1, 1, 2, 2), .third = true },
+    { "cross_entropy of planes", cross_entropy_full, IN(1, S(3, 4, 2)), OPTS(1, 1, 2, 2) },
+    { "nll", nll, IN(1, S(3, 4)), OPTS(0, 1, 2, 2), .linear = moves },
+    { "nll of planes", nll, IN(1, S(3, 4, 2)), OPTS(0, 1, 2, 2), .linear = moves },
+    { "mse reduced", mse_reduced, IN(2, S(2, 3), S(2, 3)), OPTS(2) },
+    { "l1", l1, IN(2, S(2, 3), S(2, 3)), OPTS(2), .linear = picks },
+    { "smooth_l1", smooth_l1, IN(2, S(3, 5), S(3, 5)), OPTS(2, 1) },
+    { "bce_with_logits", bce, IN(2, S(2, 3), S(2, 3)), OPTS(2, 1, 1) },
+    { "bce_with_logits's weights", bce_weights, IN(3, S(2, 3), S(3), S(2, 1)) },
+    { "kl_div", kl_div, IN(2, S(2, 3), S(2, 3)), OPTS(2, 1), .domain = POSITIVE },
+    { "kl_div of a batch", kl_div_batch, IN(2, S(2, 3), S(2, 3)), OPTS(0, 1), .domain = POSITIVE },
     { "mse", mse, IN(2, S(2, 3), S(2, 3)) },
     { "mse number", mse, IN(2, NUMBER, NUMBER) },
     { "mse self", mse_self, IN(1, S(3)), .flat = "x - x is 0" },

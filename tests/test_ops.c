@@ -803,8 +803,8 @@ START_TEST(refused_pooling_and_losses)
     REFUSED(gr_cross_entropy(m, NULL), "cross_entropy: input 2 is NULL");
     REFUSED(gr_cross_entropy(m, V(0, 1)), "cross_entropy: input 2 (2) is real, int32 wanted");
     REFUSED(gr_cross_entropy(INTS(1, 2), INTS(1, 2)), "cross_entropy: input 1 (2) is int32, real wanted");
-    REFUSED(gr_cross_entropy(m, INTS(1, 2, 0)), "cross_entropy: logits (2,3) want labels (N), labels (3) given");
-    REFUSED(gr_cross_entropy(x, INTS(1)), "cross_entropy: logits (1,2,4,4) want labels (N), labels (1) given");
+    REFUSED(gr_cross_entropy(m, INTS(1, 2, 0)), "cross_entropy: logits (2,3) want labels (2), labels (3) given");
+    REFUSED(gr_cross_entropy(x, INTS(1)), "cross_entropy: logits (1,2,4,4) want labels (1,4,4), labels (1) given");
     REFUSED(gr_cross_entropy(m, INTS(1, 3)), "cross_entropy: label 3 at 1 is outside the 3 classes of logits (2,3)");
     REFUSED(gr_cross_entropy(m, INTS(-1, 2)), "cross_entropy: label -1 at 0 is outside the 3 classes of logits (2,3)");
     REFUSED(gr_mse(m, V(1)), "mse: (2,3) and (1) differ in shape");

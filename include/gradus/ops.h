@@ -490,12 +490,110 @@ GR_API gr_tensor *gr_softmax(gr_tensor *x, int axis);
 /** y = x - log sum over axis of e^x. Gradient: g - e^y (sum over axis of g). Errors: an axis that x lacks. */
 GR_API gr_tensor *gr_log_softmax(gr_tensor *x, int axis);
 
-/** loss = mean over n of -log_softmax(logits)[n, labels[n]], in nats. Shapes: logits (N,C), labels (N) int32, loss ().
- *  Gradient: g (softmax(logits) - one_hot(labels)) / N. Errors: shapes, a label outside 0 .. C-1. */
-GR_API gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *labels);
+/** What a loss of many numbers is: their mean, their sum, or all of them. */
+typedef enum gr_reduction { GR_MEAN = 0, GR_SUM = 1, GR_NONE = 2 } gr_reduction;
 
-/** loss = mean of (x - target)^2, over all elements. Gradient: 2 g (x - target) / count, and its negative. Errors: unequal shapes. */
-GR_API gr_tensor *gr_mse(gr_tensor *x, gr_tensor *target);
+/** Options of gr_cross_entropy. */
+typedef struct gr_cross_entropy_options {
+    gr_tensor *labels GR__OR(nullptr);
+    GR__NAMED
+    double smoothing GR__OR(0);
+    gr_tensor *weight GR__OR(nullptr); /* one number a class; none: 1 */
+    int ignore_index GR__OR(0);        /* a label that does not count: -100 */
+    bool ignore_class_0 GR__OR(false); /* label 0 does not count, which .ignore_index cannot say */
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_cross_entropy_options;
+
+/** gr_cross_entropy(logits, labels, .smoothing, .weight, .ignore_index, .ignore_class_0, .reduction): loss_n = -sum over c of q_c
+ *  log_softmax(logits)[n,c], in nats, with q_c = (1 - smoothing) weight[label] [c = label] + smoothing / C weight[c]; 0 for an ignored
+ *  label. The mean divides by the sum of weight[label] over labels that count, and of none is NaN (PyTorch's). Shapes: logits (N,C) or
+ *  (N,C,...), labels (N) or (N,...) int32, weight (C), loss () or, with GR_NONE, as labels. Gradient: g (softmax(logits) sum of q - q), over what
+ *  the mean divides by; none to weight. Defaults: the mean; no smoothing, weights 1, label -100 ignored. Errors: shapes, a label outside
+ *  0 .. C-1, a smoothing outside 0 .. 1. */
+#define gr_cross_entropy(logits, ...) gr_cross_entropy_((logits), GR__LITERAL(gr_cross_entropy_options) { .labels = __VA_ARGS__ })
+/** gr_cross_entropy as a function, for callers without macros. */
+GR_API gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o);
+
+/** Options of gr_nll. */
+typedef struct gr_nll_options {
+    gr_tensor *labels GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *weight GR__OR(nullptr); /* one number a class; none: 1 */
+    int ignore_index GR__OR(0);        /* a label that does not count: -100 */
+    bool ignore_class_0 GR__OR(false); /* label 0 does not count, which .ignore_index cannot say */
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_nll_options;
+
+/** gr_nll(log_probs, labels, .weight, .ignore_index, .ignore_class_0, .reduction): loss_n = -weight[label] log_probs[n,label]; what
+ *  gr_cross_entropy is after gr_log_softmax. Shapes: as gr_cross_entropy. Gradient: -g weight[label] at the label, else 0. Defaults: the
+ *  mean; weights 1, label -100 ignored. Errors: as gr_cross_entropy. */
+#define gr_nll(log_probs, ...) gr_nll_((log_probs), GR__LITERAL(gr_nll_options) { .labels = __VA_ARGS__ })
+/** gr_nll as a function, for callers without macros. */
+GR_API gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o);
+
+/** Options of gr_mse and gr_l1. */
+typedef struct gr_pair_options {
+    gr_tensor *target GR__OR(nullptr);
+    GR__NAMED
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_pair_options;
+
+/** gr_mse(x, target, .reduction): (x - target)^2. Gradient: 2 g (x - target), and its negative. Defaults: the mean over all elements.
+ *  Errors: unequal shapes. */
+#define gr_mse(x, ...) gr_mse_((x), GR__LITERAL(gr_pair_options) { .target = __VA_ARGS__ })
+/** gr_mse as a function, for callers without macros. */
+GR_API gr_tensor *gr_mse_(gr_tensor *x, gr_pair_options o);
+/** gr_l1(x, target, .reduction): |x - target|. Gradient: g sign(x - target), and its negative. Defaults: the mean over all elements.
+ *  Errors: unequal shapes. */
+#define gr_l1(x, ...) gr_l1_((x), GR__LITERAL(gr_pair_options) { .target = __VA_ARGS__ })
+/** gr_l1 as a function, for callers without macros. */
+GR_API gr_tensor *gr_l1_(gr_tensor *x, gr_pair_options o);
+
+/** Options of gr_smooth_l1. */
+typedef struct gr_smooth_l1_options {
+    gr_tensor *target GR__OR(nullptr);
+    GR__NAMED
+    double beta GR__OR(0); /* 1; for 0 there is gr_l1 */
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_smooth_l1_options;
+
+/** gr_smooth_l1(x, target, .beta, .reduction): d^2 / (2 beta) where d = |x - target| is under beta, else d - beta / 2. Gradient: g (x -
+ *  target) / beta, or g sign(x - target), and its negative. Defaults: beta 1, the mean over all elements. Errors: unequal shapes, a negative beta. */
+#define gr_smooth_l1(x, ...) gr_smooth_l1_((x), GR__LITERAL(gr_smooth_l1_options) { .target = __VA_ARGS__ })
+/** gr_smooth_l1 as a function, for callers without macros. */
+GR_API gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o);
+
+/** Options of gr_bce_with_logits. */
+typedef struct gr_bce_with_logits_options {
+    gr_tensor *target GR__OR(nullptr);
+    GR__NAMED
+    gr_tensor *weight GR__OR(nullptr);     /* of each element; broadcasts to x; none: 1 */
+    gr_tensor *pos_weight GR__OR(nullptr); /* of the part with the target; broadcasts to x; none: 1 */
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_bce_with_logits_options;
+
+/** gr_bce_with_logits(x, target, .weight, .pos_weight, .reduction): -weight (pos_weight target log s + (1 - target) log(1 - s)) with
+ *  s = 1 / (1 + e^-x), without overflow. Gradient: g weight (s - target) where pos_weight is 1; to target, weight and pos_weight, too.
+ *  Defaults: the mean over all elements, weights 1. Errors: unequal shapes, weights that do not broadcast to x. */
+#define gr_bce_with_logits(x, ...) gr_bce_with_logits_((x), GR__LITERAL(gr_bce_with_logits_options) { .target = __VA_ARGS__ })
+/** gr_bce_with_logits as a function, for callers without macros. */
+GR_API gr_tensor *gr_bce_with_logits_(gr_tensor *x, gr_bce_with_logits_options o);
+
+/** Options of gr_kl_div. */
+typedef struct gr_kl_div_options {
+    gr_tensor *target GR__OR(nullptr);
+    GR__NAMED
+    bool log_target GR__OR(false); /* the target is given as its logarithm, too */
+    bool batch_mean GR__OR(false); /* divide by N alone, as the definition of the divergence has it, not by all elements */
+    gr_reduction reduction GR__OR(GR_MEAN);
+} gr_kl_div_options;
+
+/** gr_kl_div(x, target, .log_target, .batch_mean, .reduction): target (log target - x), x being the logarithm of what is measured against
+ *  the target; 0 log 0 is 0. Gradient: -g target; to target g (log target + 1 - x), and -g x where it is 0. Defaults: the mean over all
+ *  elements (PyTorch's). Errors: unequal shapes, .batch_mean without a batch or with another reduction. */
+#define gr_kl_div(x, ...) gr_kl_div_((x), GR__LITERAL(gr_kl_div_options) { .target = __VA_ARGS__ })
+/** gr_kl_div as a function, for callers without macros. */
+GR_API gr_tensor *gr_kl_div_(gr_tensor *x, gr_kl_div_options o);
 
 #ifdef __cplusplus
 }

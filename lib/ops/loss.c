@@ -1,10 +1,13 @@
-/* loss.c: softmax and the losses.
+/* loss.c: softmax, and the losses of labels.
 
    The kernels work on rows, the last axis; along another axis, x is permuted first. Cross-entropy is one op forward and one backward,
-   softmax - one_hot, which is again an op with a rule. */
+   softmax - targets, which is again an op with a rule; both take rows to numbers, and what reduces them is made of ops. */
 #include "ops/ops.h"
 
 #include <math.h>
+#include <string.h>
+
+static int64_t at_least_one(int64_t n) { return n > 0 ? n : 1; }
 
 /* ---- softmax and log_softmax ----------------------------------------------------------------------------------------------------- */
 
@@ -72,116 +75,260 @@ static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 gr_tensor *gr_softmax(gr_tensor *x, int axis) { return along(&softmax_op, x, axis); }
 gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return along(&log_softmax_op, x, axis); }
 
-/* ---- cross-entropy ------------------------------------------------------------------------------------------------------------------ */
+/* ---- labels ------------------------------------------------------------------------------------------------------------------------- */
 
-static gr_tensor *cross_entropy_grad(gr_tensor *x, gr_tensor *labels, gr_tensor *g);
+/* How labels count. Row n of C numbers, with label y, has the target q_c = (1 - smoothing) w_y [c = y] + smoothing / C w_c, or 0 if y is
+   ignored; w is 1 without class weights. */
+typedef struct counting {
+    double  smoothing;
+    int32_t ignored;
+} counting;
 
-static bool labels_fit(const gr_tensor *x, const gr_tensor *labels)
+static const gr_real *weights_of(const gr_tensor *w) { return w ? gr__reals(w) : NULL; }
+static double         weight_at(const gr_real *w, int64_t c) { return w ? (double)w[c] : 1; }
+
+/* x is (N,C,...), labels (N,...), weight (C). */
+static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *labels, const gr_tensor *weight, const counting *how)
 {
-    if (x->shape.rank != 2 || labels->shape.rank != 1 || labels->count != x->shape.dim[0])
-        return gr__fail(GR_ERR_ARGUMENT, "cross_entropy: logits %s want labels (N), labels %s given", GR__TEXT(x), GR__TEXT(labels));
-    for (int64_t n = 0; n < labels->count; n++)
-        if (gr__ints(labels)[n] < 0 || gr__ints(labels)[n] >= x->shape.dim[1])
-            return gr__fail(GR_ERR_ARGUMENT, "cross_entropy: label %d at %lld is outside the %lld classes of logits %s",
-                gr__ints(labels)[n], (long long)n, (long long)x->shape.dim[1], GR__TEXT(x));
+    gr_shape wanted = { .rank = x->shape.rank - 1, .dim = { x->shape.rank > 0 ? x->shape.dim[0] : 0 } };
+    for (int i = 1; i < wanted.rank; i++) wanted.dim[i] = x->shape.dim[i + 1];
+    if (x->shape.rank < 2) return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s, (N,C) or (N,C,...) wanted", name, GR__TEXT(x));
+    if (!gr__same_shape(&labels->shape, &wanted))
+        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want labels %s, labels %s given", name, GR__TEXT(x), gr__shape_text(&wanted).s,
+            GR__TEXT(labels));
+    int64_t C = x->shape.dim[1];
+    if (weight && (weight->dtype != GR_REAL || weight->shape.rank != 1 || weight->count != C))
+        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weights, %s %s given", name, GR__TEXT(x), (long long)C,
+            weight->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(weight));
+    for (int64_t n = 0; n < labels->count; n++) {
+        int32_t y = gr__ints(labels)[n];
+        if (y != how->ignored && (y < 0 || y >= C))
+            return gr__fail(GR_ERR_ARGUMENT, "%s: label %d at %lld is outside the %lld classes of logits %s", name, y, (long long)n,
+                (long long)C, GR__TEXT(x));
+    }
     return true;
 }
 
-static bool cross_entropy_shape(gr__node *nd, gr_shape *y)
+/* (N,C,...) as rows of C, in the order of the labels. */
+static gr_tensor *to_rows(gr_tensor *x)
 {
-    y->rank = 0;
-    return labels_fit(nd->in[0], nd->in[1]);
+    int rank = x->shape.rank;
+    if (rank == 2) return x;
+    gr_dims order = { .count = rank };
+    for (int i = 0; i < rank; i++) order.at[i] = i == 0 ? 0 : i == rank - 1 ? 1 : i + 1;
+    int64_t  C = x->shape.dim[1];
+    gr_shape flat = { 2, { 1, C } };
+    for (int i = 0; i < rank; i++) flat.dim[0] *= i == 1 ? 1 : x->shape.dim[i];
+    return gr_reshape(gr_permute(x, order), flat);
 }
 
-/* In double: a loss is a sum over the batch, and what a training curve shows. */
-static double row_loss(const gr_real *x, int64_t C, int32_t label)
+/* What a mean divides by: the weights of the labels that count. */
+static double counted(const gr_tensor *labels, const gr_tensor *weight, const counting *how)
+{
+    double sum = 0;
+    for (int64_t n = 0; n < labels->count; n++) {
+        int32_t y = gr__ints(labels)[n];
+        if (y != how->ignored) sum += weight_at(weights_of(weight), y);
+    }
+    return sum;
+}
+
+/* The losses of the rows, reduced. Of none, the mean is NaN: 0 times infinity. */
+static gr_tensor *reduced(gr_tensor *losses, const gr_tensor *labels, const gr_tensor *weight, const counting *how, gr_reduction reduction)
+{
+    if (!losses || reduction == GR_NONE) return losses ? gr_reshape(losses, labels->shape) : NULL;
+    gr_tensor *sum = gr_sum(losses);
+    return reduction == GR_SUM ? sum : gr_scale(sum, 1 / counted(labels, weight, how));
+}
+
+bool gr__want_reduction(gr_reduction r, const char *op)
+{
+    return (unsigned)r <= GR_NONE || gr__fail(GR_ERR_ARGUMENT, "%s: there is no reduction %d", op, (int)r);
+}
+
+static int32_t ignored_by(int index, bool class_0) { return index ? index : class_0 ? 0 : -100; }
+
+/* ---- cross-entropy: rows (N,C) to the loss of each, (N) ---------------------------------------------------------------------------- */
+
+static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w);
+
+static bool cross_entropy_shape(gr__node *nd, gr_shape *y)
+{
+    *y = gr_shape(nd->in[0]->shape.dim[0]);
+    return true;
+}
+
+typedef struct ce_rows {
+    const counting *how;
+    const gr_real  *x, *w, *g;
+    const int32_t  *labels;
+    gr_real        *y;
+    int64_t         C;
+} ce_rows;
+
+/* Sum of q_c, and of q_c x_c if x is given. */
+static double target_sum(const ce_rows *r, int32_t label, const gr_real *x)
+{
+    double sure = (1 - r->how->smoothing) * weight_at(r->w, label), spread = 0;
+    if (r->how->smoothing > 0)
+        for (int64_t c = 0; c < r->C; c++) spread += weight_at(r->w, c) * (x ? (double)x[c] : 1);
+    return sure * (x ? (double)x[label] : 1) + r->how->smoothing / (double)r->C * spread;
+}
+
+/* In double: what a training curve shows. */
+static double row_loss(const ce_rows *r, const gr_real *x, int32_t label)
 {
     double top = (double)x[0], sum = 0;
-    for (int64_t c = 1; c < C; c++) top = x[c] > top ? (double)x[c] : top;
-    for (int64_t c = 0; c < C; c++) sum += exp((double)x[c] - top);
-    return log(sum) + top - (double)x[label];
+    for (int64_t c = 1; c < r->C; c++) top = x[c] > top ? (double)x[c] : top;
+    for (int64_t c = 0; c < r->C; c++) sum += exp((double)x[c] - top);
+    return target_sum(r, label, NULL) * (log(sum) + top) - target_sum(r, label, x);
+}
+
+static void loss_part(const void *arg, int64_t begin, int64_t end)
+{
+    const ce_rows *r = arg;
+    for (int64_t n = begin; n < end; n++)
+        r->y[n] = r->labels[n] == r->how->ignored ? 0 : (gr_real)row_loss(r, r->x + n * r->C, r->labels[n]);
 }
 
 static bool cross_entropy_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr_tensor *x = nd->in[0];
-    int64_t          N = x->shape.dim[0], C = x->shape.dim[1];
-    double           total = 0;
-    for (int64_t n = 0; n < N; n++) total += row_loss(gr__reals(x) + n * C, C, gr__ints(nd->in[1])[n]);
-    gr__reals(y)[0] = (gr_real)(total / (double)N);
+    int64_t C = nd->in[0]->shape.dim[1];
+    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 2 ? gr__reals(nd->in[2]) : NULL, NULL, gr__ints(nd->in[1]), gr__reals(y), C };
+    gr__parallel(y->count, GR__GRAIN / 8 / at_least_one(C), loss_part, &r);
     return true;
 }
 
 static gr_tensor *cross_entropy_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     (void)i;
-    return cross_entropy_grad(nd->in[0], nd->in[1], g);
+    return cross_entropy_grad(nd->args, nd->in[0], nd->in[1], g, nd->n > 2 ? nd->in[2] : NULL);
 }
 
-/* z = g (softmax(x) - one_hot) / N. */
+/* z = g (Q softmax(x) - q), Q the sum of q. */
+static void grad_row(const ce_rows *r, gr_real *z, int32_t label, gr_real g)
+{
+    gr_real whole = (gr_real)(target_sum(r, label, NULL) * (double)g), sure = (gr_real)(1 - r->how->smoothing);
+    for (int64_t c = 0; c < r->C; c++) z[c] *= whole;
+    z[label] -= g * sure * (gr_real)weight_at(r->w, label);
+    gr_real share = g * (gr_real)(r->how->smoothing / (double)r->C);
+    for (int64_t c = 0; share != 0 && c < r->C; c++) z[c] -= share * (gr_real)weight_at(r->w, c);
+}
+
+static void grad_part(const void *arg, int64_t begin, int64_t end)
+{
+    const ce_rows *r = arg;
+    gr__k()->softmax(r->y, r->x, r->C, begin, end);
+    for (int64_t n = begin; n < end; n++) {
+        gr_real *z = r->y + n * r->C;
+        if (r->labels[n] == r->how->ignored)
+            memset(z, 0, (size_t)r->C * sizeof *z);
+        else
+            grad_row(r, z, r->labels[n], r->g[n]);
+    }
+}
+
 static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
 {
-    const gr_tensor *x = nd->in[0];
-    const int32_t   *labels = gr__ints(nd->in[1]);
-    int64_t          N = x->shape.dim[0], C = x->shape.dim[1];
-    gr_real          share = gr__reals(nd->in[2])[0] / (gr_real)N;
-    gr__k()->softmax(gr__reals(z), gr__reals(x), C, 0, N);
-    for (int64_t n = 0; n < N; n++) {
-        gr_real *row = gr__reals(z) + n * C;
-        row[labels[n]] -= 1;
-        for (int64_t c = 0; c < C; c++) row[c] *= share;
-    }
+    int64_t N = z->shape.dim[0], C = z->shape.dim[1];
+    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 3 ? gr__reals(nd->in[3]) : NULL, gr__reals(nd->in[2]), gr__ints(nd->in[1]),
+        gr__reals(z), C };
+    gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), grad_part, &r);
     return true;
+}
+
+/* Q of every row, as a column. */
+static gr_tensor *target_sums(const counting *how, const gr_tensor *x, const gr_tensor *labels, const gr_tensor *w)
+{
+    gr_tensor *q = gr__constant(&(gr_shape){ 2, { x->shape.dim[0], 1 } }, 0);
+    ce_rows    r = { .how = how, .w = weights_of(w), .C = x->shape.dim[1] };
+    for (int64_t n = 0; q && n < q->count; n++) {
+        int32_t y = gr__ints(labels)[n];
+        if (y != how->ignored) gr__reals(q)[n] = (gr_real)target_sum(&r, y, NULL);
+    }
+    return q;
 }
 
 static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
-    gr_tensor *x = nd->in[0], *labels = nd->in[1], *g = nd->in[2];
-    if (i == 2) return gr_reshape(gr_sum(gr_mul(u, cross_entropy_grad(x, labels, gr__constant(&(gr_shape){ .rank = 0 }, 1)))), g->shape);
+    const counting *how = nd->args;
+    gr_tensor      *x = nd->in[0], *labels = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL;
+    if (i == 2) return gr_sum(gr_mul(u, cross_entropy_grad(how, x, labels, gr__constant(&g->shape, 1), w)), .axes = GR_DIMS(-1));
     gr_tensor *s = gr_softmax(x, -1);
     gr_tensor *inner = gr_sub(u, gr_sum(gr_mul(u, s), .axes = GR_DIMS(-1), .keepdim = true));
-    return gr_mul(gr_scale(g, 1 / (double)x->shape.dim[0]), gr_mul(s, inner));
+    return gr_mul(gr_mul(gr_reshape(g, gr_shape(-1, 1)), target_sums(how, x, labels, w)), gr_mul(s, inner));
 }
 
 static const gr__op cross_entropy_op = {
     .name = "cross_entropy",
-    .equation = "L = mean of -log softmax(x)[label]; gx = g (softmax(x) - one_hot) / N",
+    .equation = "L_n = sum over c of -q_nc log softmax(x)_nc; gx = g (softmax(x) sum q - q)",
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,
     .vjp = cross_entropy_vjp,
-    .constant = 2,
-    .ints = 2,
+    .constant = 1 << 1 | 1 << 2,
+    .ints = 1 << 1,
 };
 
 static const gr__op cross_entropy_grad_op = {
     .name = "cross_entropy_grad",
-    .equation = "z = g (softmax(x) - one_hot) / N",
+    .equation = "z = g (softmax(x) sum q - q)",
     .shape = same_shape,
     .forward = cross_entropy_grad_forward,
     .vjp = cross_entropy_grad_vjp,
-    .constant = 2,
-    .ints = 2,
+    .constant = 1 << 1 | 1 << 3,
+    .ints = 1 << 1,
 };
 
-static gr_tensor *cross_entropy_grad(gr_tensor *x, gr_tensor *labels, gr_tensor *g)
+static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w)
 {
-    return gr__apply(&cross_entropy_grad_op, 3, (gr_tensor *[]){ x, labels, g }, NULL, 0);
+    return gr__apply(&cross_entropy_grad_op, w ? 4 : 3, (gr_tensor *[]){ x, labels, g, w }, how, sizeof *how);
 }
 
-gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *labels)
+gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o)
 {
-    return gr__apply(&cross_entropy_op, 2, (gr_tensor *[]){ logits, labels }, NULL, 0);
-}
-
-/* ---- mean squared error ----------------------------------------------------------------------------------------------------------------- */
-
-gr_tensor *gr_mse(gr_tensor *x, gr_tensor *target)
-{
-    if (!gr__given_reals("mse", 2, (gr_tensor *[]){ x, target })) return NULL;
-    if (!gr__same_shape(&x->shape, &target->shape)) {
-        gr__fail(GR_ERR_ARGUMENT, "mse: %s and %s differ in shape", GR__TEXT(x), GR__TEXT(target));
+    static const char *const name = "cross_entropy";
+    counting                 how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
+    if (!gr__given_reals(name, 1, &logits) || !gr__given(name, 2, (gr_tensor *[]){ logits, o.labels }) ||
+        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name))
+        return NULL;
+    if (!(o.smoothing >= 0 && o.smoothing <= 1)) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: smoothing %g: 0 to 1 wanted", name, o.smoothing);
         return NULL;
     }
-    gr_tensor *d = gr_sub(x, target);
-    return gr_mean(gr_mul(d, d));
+    if (!labels_fit(name, logits, o.labels, o.weight, &how)) return NULL;
+    gr_tensor *x = to_rows(logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
+    gr_tensor *losses = gr__apply(&cross_entropy_op, o.weight ? 3 : 2, (gr_tensor *[]){ x, labels, o.weight }, &how, sizeof how);
+    return reduced(losses, o.labels, o.weight, &how, o.reduction);
+}
+
+/* ---- negative log-likelihood --------------------------------------------------------------------------------------------------------- */
+
+/* The labels as indices, an ignored one as 0; and what each row's number is multiplied with. */
+static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *how, gr_tensor **index, gr_tensor **factor)
+{
+    gr_shape column = gr_shape(labels->count, 1);
+    *index = gr__own(gr__tensor(GR_INT32, &column, "nll"));
+    *factor = gr__constant(&column, 0);
+    if (!*index || !*factor) return false;
+    for (int64_t n = 0; n < labels->count; n++) {
+        int32_t y = gr__ints(labels)[n];
+        gr__ints(*index)[n] = y == how->ignored ? 0 : y;
+        gr__reals(*factor)[n] = y == how->ignored ? 0 : (gr_real)-weight_at(weights_of(w), y);
+    }
+    return true;
+}
+
+gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o)
+{
+    static const char *const name = "nll";
+    counting                 how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
+    gr_tensor               *index, *factor;
+    if (!gr__given_reals(name, 1, &log_probs) || !gr__given(name, 2, (gr_tensor *[]){ log_probs, o.labels }) ||
+        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name) ||
+        !labels_fit(name, log_probs, o.labels, o.weight, &how) || !picks(o.labels, o.weight, &how, &index, &factor))
+        return NULL;
+    /* What is ignored is replaced first: it may be infinite. */
+    gr_tensor *picked = gr_gather(to_rows(log_probs), 1, index), *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0);
+    gr_tensor *losses = gr_mul(gr_where(factor, picked, zero), factor);
+    return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }

@@ -21,6 +21,9 @@ gr_tensor *gr__act(gr_act act, gr_tensor *x);
 /* g act'(x), from the result y = act(x). */
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 
+/* Whether r is one of the reductions, or the error. */
+bool       gr__want_reduction(gr_reduction r, const char *op);
+
 /* The rank that an op wants of its input, or the error. */
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
 /* A pair of options, plain and _hw, with its default where both are 0. */

@@ -1,0 +1,80 @@
+/* pairs.c: losses of x beside a target of the same shape, element by element, then reduced. Each is a formula over ops that have their
+   rules, so gradients of any order flow to both. */
+#include "ops/ops.h"
+
+static gr_tensor *number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
+
+static bool are_a_pair(const char *name, gr_tensor *x, gr_tensor *target, gr_reduction reduction)
+{
+    if (!gr__given_reals(name, 2, (gr_tensor *[]){ x, target }) || !gr__want_reduction(reduction, name)) return false;
+    return gr__same_shape(&x->shape, &target->shape) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s differ in shape", name, GR__TEXT(x), GR__TEXT(target));
+}
+
+static gr_tensor *reduced(gr_tensor *loss, gr_reduction reduction)
+{
+    return reduction == GR_NONE ? loss : reduction == GR_SUM ? gr_sum(loss) : gr_mean(loss);
+}
+
+gr_tensor *gr_mse_(gr_tensor *x, gr_pair_options o)
+{
+    if (!are_a_pair("mse", x, o.target, o.reduction)) return NULL;
+    gr_tensor *d = gr_sub(x, o.target);
+    return reduced(gr_mul(d, d), o.reduction);
+}
+
+gr_tensor *gr_l1_(gr_tensor *x, gr_pair_options o)
+{
+    return are_a_pair("l1", x, o.target, o.reduction) ? reduced(gr_abs(gr_sub(x, o.target)), o.reduction) : NULL;
+}
+
+gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o)
+{
+    double beta = o.beta == 0 ? 1 : o.beta;
+    if (!are_a_pair("smooth_l1", x, o.target, o.reduction)) return NULL;
+    if (!(beta > 0)) {
+        gr__fail(GR_ERR_ARGUMENT, "smooth_l1: beta %g: over 0 wanted", beta);
+        return NULL;
+    }
+    gr_tensor *d = gr_abs(gr_sub(x, o.target));
+    return reduced(gr_where(gr_lt(d, number(beta)), gr_scale(gr_mul(d, d), 0.5 / beta), gr_sub(d, number(0.5 * beta))), o.reduction);
+}
+
+static bool spreads_over(const char *what, const gr_tensor *w, const gr_tensor *x)
+{
+    gr_shape s;
+    return !w || (w->dtype == GR_REAL && gr__broadcast(&x->shape, &w->shape, &s) && gr__same_shape(&s, &x->shape)) ||
+           gr__fail(GR_ERR_ARGUMENT, "bce_with_logits: %s %s does not broadcast to %s", what, GR__TEXT(w), GR__TEXT(x));
+}
+
+/* -t p log s(x) - (1 - t) log(1 - s(x)) = (1 - t) x + (1 + (p - 1) t) log(1 + e^-x). */
+gr_tensor *gr_bce_with_logits_(gr_tensor *x, gr_bce_with_logits_options o)
+{
+    gr_tensor *t = o.target;
+    if (!are_a_pair("bce_with_logits", x, t, o.reduction) || (!(o.weight && o.pos_weight) && gr__failed()) ||
+        !spreads_over("weight", o.weight, x) || !spreads_over("pos_weight", o.pos_weight, x))
+        return NULL;
+    gr_tensor *tail = gr_softplus(gr_neg(x));
+    if (o.pos_weight) tail = gr_mul(gr_add(number(1), gr_mul(gr_sub(o.pos_weight, number(1)), t)), tail);
+    gr_tensor *loss = gr_add(gr_mul(gr_sub(number(1), t), x), tail);
+    return reduced(o.weight ? gr_mul(loss, o.weight) : loss, o.reduction);
+}
+
+/* 0 log 0 is 0: what is not chosen is replaced first. */
+static gr_tensor *entropy(gr_tensor *t)
+{
+    gr_tensor *none = gr_eq(t, number(0));
+    return gr_mul(t, gr_log(gr_where(none, number(1), t)));
+}
+
+gr_tensor *gr_kl_div_(gr_tensor *x, gr_kl_div_options o)
+{
+    gr_tensor *t = o.target;
+    if (!are_a_pair("kl_div", x, t, o.reduction)) return NULL;
+    if (o.batch_mean && (x->shape.rank < 1 || o.reduction != GR_MEAN)) {
+        gr__fail(GR_ERR_ARGUMENT, "kl_div: .batch_mean of %s: a mean, and a batch (N,...), wanted", GR__TEXT(x));
+        return NULL;
+    }
+    gr_tensor *loss = o.log_target ? gr_mul(gr_exp(t), gr_sub(t, x)) : gr_sub(entropy(t), gr_mul(t, x));
+    return o.batch_mean ? gr_scale(gr_sum(loss), 1 / (double)x->shape.dim[0]) : reduced(loss, o.reduction);
+}
