@@ -333,6 +333,19 @@ START_TEST(a_full_disk_leaves_no_file)
 }
 END_TEST
 
+START_TEST(what_is_written_has_no_name_yet)
+{
+    gr__writer w;
+    ck_assert(gr__writer_open(&w, "a"));
+    ck_assert(gr__writer_put(&w, "abc", 3));
+    ck_assert_int_eq(files(false), w.named); /* where there are nameless files, a program killed now leaves nothing */
+    ck_assert(gr__writer_close(&w));
+    ck_assert_int_eq(files(false), 1);
+    unsigned char bytes[4];
+    ck_assert_uint_eq(get("a", bytes, 4), 3);
+}
+END_TEST
+
 /* A file with this header, and so many bytes of data behind it. */
 static void put_tensors(const char *name, const char *header, size_t header_length, size_t data)
 {
@@ -502,9 +515,9 @@ int main(void)
     const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none, idx_sizes_that_lie_take_no_memory,
         idx_damaged_gz, files_that_cannot_be_read, null_idx };
     const TTest *const named[] = { named_tensors_come_back, elements_of_every_type, the_bytes_of_a_file, writing_replaces_or_leaves_alone,
-        files_that_cannot_be_written, a_full_disk_leaves_no_file, headers_that_are_no_object, headers_that_nest_deeply,
-        tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed, a_header_that_does_not_fit, a_file_cut_anywhere,
-        a_file_with_any_byte_changed };
+        files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet, headers_that_are_no_object,
+        headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed, a_header_that_does_not_fit,
+        a_file_cut_anywhere, a_file_with_any_byte_changed };
     add(s, "IDX", idx, sizeof idx / sizeof *idx);
     add(s, "named tensors", named, sizeof named / sizeof *named);
     return run(s);

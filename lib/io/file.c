@@ -1,7 +1,10 @@
 /* file.c: whole files, read with their sizes checked and written so that they are never seen half done.
 
-   Invariant: what is being written has a temporary name beside the target's; only a complete and synced file is renamed to it, and
-   after a failure the temporary one is gone. */
+   Invariant: what is being written has no name yet, or (where the system has no nameless files) a temporary one beside the target's; only
+   a complete and synced file is renamed to it, and after a failure nothing is left. */
+#ifdef __linux__
+#define _GNU_SOURCE /* O_TMPFILE */
+#endif
 #include "io/io.h"
 
 #include <errno.h>
@@ -11,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_AT_ONCE = 1 << 30 };
+enum { MOST_AT_ONCE = 1 << 30, NAME_MORE = 48 };
 
 gr__quote gr__quoted(const char *text)
 {
@@ -87,20 +90,43 @@ bool gr__folder_check(const char *folder, const char *what)
 
 /* ---- writing ---- */
 
-/* A name that no file has, beside the target's, created. */
-static bool create_temporary(gr__writer *w)
+/* Cuts a path down to the folder it is in. */
+static const char *folder_of(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash) slash[slash == path] = 0;
+    return slash ? path : ".";
+}
+
+/* A program that is killed leaves nothing of a file without a name. w->temporary: room for a path. */
+static int open_nameless(const gr__writer *w)
+{
+#ifdef O_TMPFILE
+    const char *folder = folder_of(strcpy(w->temporary, w->path));
+    if (access("/proc/self/fd", X_OK) == 0) return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+#endif
+    (void)w;
+    return -1;
+}
+
+/* Gives the open file the name w->temporary, or makes a file of that name if none is open. */
+static bool take_name(gr__writer *w)
+{
+    char self[40];
+    if (w->fd < 0) return (w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) >= 0;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, w->temporary, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static bool take_any_name(gr__writer *w)
 {
     static atomic_uint serial;
-    size_t             size = strlen(w->path) + 48;
-    w->temporary = malloc(size);
-    if (!w->temporary) return gr__fail_memory("write", size);
-    for (int tries = 0; tries < 100; tries++) {
-        snprintf(w->temporary, size, "%s.%ld-%u.tmp", w->path, (long)getpid(), atomic_fetch_add(&serial, 1));
-        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (w->fd >= 0) return true;
-        if (errno != EEXIST) break;
+    for (int tries = 0; tries < 100 && !w->named; tries++) {
+        snprintf(w->temporary, strlen(w->path) + NAME_MORE, "%s.%ld-%u.tmp", w->path, (long)getpid(), atomic_fetch_add(&serial, 1));
+        w->named = take_name(w);
+        if (!w->named && errno != EEXIST) break;
     }
-    return cannot("write", w->path, errno);
+    return w->named || cannot("write", w->path, errno);
 }
 
 bool gr__writer_open(gr__writer *w, const char *path)
@@ -111,7 +137,11 @@ bool gr__writer_open(gr__writer *w, const char *path)
     if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) /* renaming would replace a device, or fail on a folder */
         return S_ISDIR(about.st_mode) ? cannot("write", path, EISDIR)
                                       : gr__fail(GR_ERR_FILE, "cannot write '%s': it is not a regular file", path);
-    if (create_temporary(w)) return true;
+    size_t size = strlen(path) + NAME_MORE;
+    w->temporary = malloc(size);
+    if (!w->temporary) return gr__fail_memory("write", size);
+    w->fd = open_nameless(w);
+    if (w->fd >= 0 || take_any_name(w)) return true;
     free(w->temporary);
     return false;
 }
@@ -133,9 +163,7 @@ bool gr__writer_put(gr__writer *w, const void *from, size_t size)
 /* Makes the renaming last. A folder that cannot be opened or synced (some file systems) takes nothing from the file. */
 static void sync_folder(char *path)
 {
-    char *slash = strrchr(path, '/');
-    if (slash) slash[slash == path] = 0;
-    int fd = open(slash ? path : ".", O_RDONLY | O_CLOEXEC);
+    int fd = open(folder_of(path), O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         (void)fsync(fd);
         close(fd);
@@ -145,11 +173,12 @@ static void sync_folder(char *path)
 bool gr__writer_close(gr__writer *w)
 {
     if (w->good && fsync(w->fd)) w->good = cannot("write", w->path, errno);
+    w->good = w->good && (w->named || take_any_name(w));
     if (close(w->fd) && w->good) w->good = cannot("write", w->path, errno);
     if (w->good && rename(w->temporary, w->path)) w->good = cannot("write", w->path, errno);
     if (w->good)
         sync_folder(w->temporary);
-    else
+    else if (w->named)
         unlink(w->temporary);
     free(w->temporary);
     return w->good;

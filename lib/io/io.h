@@ -20,12 +20,13 @@ void gr__file_close(gr__file *f);
 
 bool gr__folder_check(const char *folder, const char *what); /* false: "cannot open 'FOLDER': ..." */
 
-/* A file being written under a temporary name beside its own. */
+/* A file being written, without a name or under a temporary one beside its own. */
 typedef struct gr__writer {
     const char *path;
     char       *temporary;
     int         fd;
-    bool        good; /* nothing has failed yet */
+    bool        named; /* the file has its temporary name */
+    bool        good;  /* nothing has failed yet */
 } gr__writer;
 
 bool gr__writer_open(gr__writer *w, const char *path); /* false: nothing to close */
