@@ -53,6 +53,23 @@ data_set()
     labels 100 | gzip >"$1/t10k-labels-idx1-ubyte.gz"
 }
 
+# cifar FOLDER: 64 pictures of noise to train with and 20 to test with, in the files of CIFAR-10.
+records()
+{
+    local i
+    for ((i = 0; i < $1; i++)); do
+        big 1 $((i % 10))
+        tail -c +$((3072 * i + 1)) "$bytes" | head -c 3072
+    done
+}
+
+cifar()
+{
+    mkdir "$1"
+    records 64 >"$1/data_batch_1.bin"
+    records 20 >"$1/test_batch.bin"
+}
+
 # weights HEADER: a safetensors file with this header and the numbers of the good file.
 weights()
 {
@@ -66,6 +83,16 @@ weights()
 lenet()
 {
     "$examples/lenet" "$@" </dev/null
+}
+
+pictures()
+{
+    "$examples/pictures" "$@" </dev/null
+}
+
+resnet20()
+{
+    "$examples/resnet20" "$@" </dev/null
 }
 
 accuracy='^test accuracy [0-9]+\.[0-9][0-9]% \([0-9]+/[0-9]+\)$'
@@ -141,6 +168,8 @@ draws()
     same_pictures "$examples/autoencoder" --data data --eval
 
     "$examples/saliency" --data data --epochs 1 --copies 3 $out >drawn || fail "saliency: status $?"
+    mkdir -p pets/cat pets/dog
+    for i in 1 2 3 4 5; do cp drawn.png "pets/cat/$i.png"; done
     [ "$(png drawn.png)" = "1138 340" ] || fail "saliency's picture is $(png drawn.png)"
     same_pictures "$examples/saliency" --data data --copies 3
 
@@ -148,6 +177,7 @@ draws()
     grep -qE '^epoch 1/1  loss -?[0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' drawn || fail "wgan_gp's line of an epoch: $(cat drawn)"
     tail -n 1 drawn | grep -qE '^classes found: [1-9]0? of 10$' || fail "wgan_gp's last line: $(tail -n 1 drawn)"
     tail -n 2 drawn | head -n 1 | awk '{ for (i = 2; i <= NF; i += 2) n += $i; exit !(NF == 20 && n == 1000) }' || fail "wgan_gp does not judge 1000 digits: $(cat drawn)"
+    for i in 1 2 3 4 5; do cp drawn.png "pets/dog/$i.png"; done
     [ "$(png drawn.png)" = "298 298" ] || fail "wgan_gp's picture is $(png drawn.png)"
     same_pictures "$examples/wgan_gp" --judge good.safetensors
 
@@ -158,6 +188,42 @@ draws()
     cmp whole.safetensors half.safetensors || fail "wgan_gp resumed ends with other weights"
     cmp whole.png half.png || fail "wgan_gp resumed draws another picture"
     rm -f whole* half*
+}
+
+# resnet20 on two epochs of noise: what it prints, the same bits with one thread and two, in one go and resumed, trained and loaded.
+deep()
+{
+    local run="--data noise --epochs 2 --batch 16"
+    cifar noise
+    resnet20 $run --threads 1 --save deep.1 >one || fail "resnet20: status $?"
+    [ "$(grep -cE '^epoch [12]/2  loss [0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' one)" = 2 ] || fail "resnet20's lines of an epoch: $(cat one)"
+    at_least 0 one
+    resnet20 $run --threads 2 --save deep.2 --checkpoint half --checkpoint-steps 3 >two || fail "resnet20 --checkpoint: status $?"
+    cmp deep.1 deep.2 || fail "resnet20: one thread and two differ"
+    resnet20 --data noise --load deep.1 --eval >again || fail "resnet20 --eval: status $?"
+    [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
+    rm -f deep.? half
+}
+
+# pictures on the pictures that draws() has left, five of each of two kinds.
+own_pictures()
+{
+    local run="--size 16 --validation 0.2"
+    pictures pets $run --epochs 3 --batch 4 --save own --predict pets/cat/1.png >one || fail "pictures: status $?"
+    [ "$(grep -cE '^epoch [123]/3  loss [0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' one)" = 3 ] || fail "pictures' lines of an epoch: $(cat one)"
+    grep -qE '^test accuracy [0-9]+\.[0-9]{2}% of 2 pictures$' one || fail "pictures' accuracy: $(cat one)"
+    [ "$(grep -cE '^pets/cat/1.png: [01]\.[0-9]{3} (cat|dog)$' one)" = 2 ] || fail "pictures' prediction: $(cat one)"
+    pictures pets $run --load own --eval --predict pets/cat/1.png >again || fail "pictures --eval: status $?"
+    grep -v ^epoch one | cmp - again || fail "pictures: trained and loaded weights say different things"
+    refused "pictures --eval without --load" pictures pets --eval
+    refused "pictures without a folder" pictures
+    refused "pictures in a folder without pictures" pictures data
+    refused "pictures that --predict nothing" pictures pets $run --load own --eval --predict nowhere.png
+    head -c 1000 pets/cat/1.png >pets/cat/broken.png
+    refused "pictures, one broken" pictures pets $run --load own --eval
+    pictures pets $run --load own --eval --skip-broken >again || fail "pictures --skip-broken: status $?"
+    grep -q "^left out: 'pets/cat/broken.png'" again || fail "pictures --skip-broken names none: $(cat again)"
+    rm -rf pets own
 }
 
 # After its first image predict allocates nothing: as often for 100 images as for one. Where its calls can be counted, that is.
@@ -260,6 +326,9 @@ refuses_options()
     refused "autoencoder with lenet's weights" "$examples/autoencoder" --data data --load good.safetensors --eval
     refused "saliency --load with --save" "$examples/saliency" --data data --load good.safetensors --save saved
     refused "saliency --copies 0" "$examples/saliency" --copies 0
+    refused "resnet20 --eval without --load" resnet20 --eval
+    refused "resnet20 in a folder without CIFAR-10" resnet20 --data data
+    refused "resnet20 with lenet's weights" resnet20 --data noise --load good.safetensors --eval
     refused "wgan_gp --load with --save" "$examples/wgan_gp" --load good.safetensors --save saved
     refused "wgan_gp with lenet's weights" "$examples/wgan_gp" --load good.safetensors
     refused "wgan_gp with a judge that is not there" "$examples/wgan_gp" --data data --epochs 1 --judge nowhere
@@ -320,6 +389,8 @@ refuses_weights()
 data_set data
 works
 draws
+own_pictures
+deep
 steady
 learns
 refuses_options
