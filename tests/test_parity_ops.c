@@ -214,8 +214,24 @@ F(group_norm, gr_group_norm(x[0], (int64_t)num(p, "groups"), .weight = x[1], .bi
 
 F(softmax, gr_softmax(x[0], AXIS))
 F(log_softmax, gr_log_softmax(x[0], AXIS))
-F(cross_entropy, gr_cross_entropy(x[0], x[1]))
-F(mse, gr_mse(x[0], x[1]))
+
+static gr_reduction reduction(parity *p)
+{
+    const char *s = text(p, "reduction");
+    return !s ? GR_MEAN : strcmp(s, "sum") == 0 ? GR_SUM : GR_NONE;
+}
+
+#define REDUCTION .reduction = reduction(p)
+#define LABELLED .weight = x[2], .ignore_index = (int)num(p, "ignore_index"), .ignore_class_0 = num(p, "ignore_class_0") != 0, REDUCTION
+
+F(cross_entropy, gr_cross_entropy(x[0], x[1], .smoothing = num(p, "smoothing"), LABELLED))
+F(nll, gr_nll(x[0], x[1], LABELLED))
+F(mse, gr_mse(x[0], x[1], REDUCTION))
+F(l1, gr_l1(x[0], x[1], REDUCTION))
+F(smooth_l1, gr_smooth_l1(x[0], x[1], .beta = num(p, "beta"), REDUCTION))
+F(bce_with_logits, gr_bce_with_logits(x[0], x[1], .weight = num(p, "weight") != 0 ? x[2] : NULL,
+                       .pos_weight = num(p, "pos_weight") != 0 ? x[p->ins - 1] : NULL, REDUCTION))
+F(kl_div, gr_kl_div(x[0], x[1], .log_target = num(p, "log_target") != 0, .batch_mean = num(p, "batch_mean") != 0, REDUCTION))
 
 /* ---- training: five steps of a (4,5) matrix and a (5) vector, both in one row of 25 numbers ---------------------------------------------- */
 
@@ -365,9 +381,9 @@ static struct {
     OP(transpose), OP(unsqueeze), OP(squeeze), OP(stack), OP(split), OP(roll), OP(slice), OP(pad), OP(gather), OP(embedding), OP(one_hot),
     OP(matmul), OP(linear), OP(conv2d), OP(conv2d_input_grad), OP(conv2d_kernel_grad), OP(conv_transpose2d), OP(conv_filt), OP(conv_valid),
     OP(conv_full), OP(max_pool2d), OP(avg_pool2d), OP(adaptive_avg_pool2d), OP(global_avg_pool2d), OP(upsample), OP(batch_norm2d),
-    OP(layer_norm), OP(group_norm), OP(softmax), OP(log_softmax), OP(cross_entropy), OP(mse), OP(sgd), OP(adam), OP(adamw), OP(rmsprop),
-    OP(clip_grad_norm), OP(clip_grad_value), OP(step_lr), OP(multistep_lr), OP(exponential_lr), OP(cosine_lr), OP(one_cycle_lr),
-    OP(plateau_lr) };
+    OP(layer_norm), OP(group_norm), OP(softmax), OP(log_softmax), OP(cross_entropy), OP(nll), OP(mse), OP(l1), OP(smooth_l1),
+    OP(bce_with_logits), OP(kl_div), OP(sgd), OP(adam), OP(adamw), OP(rmsprop), OP(clip_grad_norm), OP(clip_grad_value), OP(step_lr),
+    OP(multistep_lr), OP(exponential_lr), OP(cosine_lr), OP(one_cycle_lr), OP(plateau_lr) };
 
 enum { OPS = (int)(sizeof table / sizeof *table) };
 

@@ -495,8 +495,73 @@ def losses():
     case("cross_entropy", F.cross_entropy, x(1, 5), ints([4]))
     case("cross_entropy", F.cross_entropy, x(2, 1), ints([0, 0]), zero=(0,))
     case("cross_entropy", F.cross_entropy, at([[50, -50, 0], [1000, 1000, 0]]), ints([1, 0]))
-    for shape in ((2, 3), (1,), (), (2, 1, 3)):
-        case("mse", F.mse_loss, x(*shape), x(*shape))
+    for reduction in REDUCTIONS:
+        labelled(reduction)
+        elementwise(reduction)
+
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def reduced(reduction):
+    return {} if reduction == "mean" else {"reduction": reduction}
+
+
+def labelled(reduction):
+    """Losses of classes: smoothing, a weight a class, labels that do not count; labels of pixels."""
+    told = reduced(reduction)
+    labels = ints([0, 2, 1, 2])
+    weighed = lambda fn, **o: lambda a, i, w: fn(a, i, weight=w, reduction=reduction, **o)
+    plain = lambda fn, **o: lambda a, i: fn(a, i, reduction=reduction, **o)
+    if reduction != "mean":
+        case("cross_entropy", plain(F.cross_entropy), x(4, 3), labels, **told)
+    for op, fn in (("cross_entropy", F.cross_entropy), ("nll", F.nll_loss)):
+        case(op, weighed(fn), x(4, 3), labels, c(3, low=0.25, high=3), **told)
+        case(op, plain(fn), x(4, 3), ints([0, -100, 1, 2]), **told)
+        case(op, plain(fn, ignore_index=2), x(4, 3), labels, ignore_index=2, **told)
+        case(op, weighed(fn, ignore_index=0), x(4, 3), labels, c(3, low=0.25, high=3), ignore_class_0=1, **told)
+        case(op, plain(fn), x(2, 3, 2, 2), ints([[[0, 1], [2, 2]], [[1, 0], [0, 2]]]), **told)
+        case(op, weighed(fn, ignore_index=1), x(2, 4, 3), ints([[0, 1, 3], [1, 2, 2]]), c(4, low=0.25, high=3), ignore_index=1, **told)
+    case("nll", plain(F.nll_loss), x(4, 3), labels, **told)
+    for smoothing in (0.1, 0.75, 1):
+        case("cross_entropy", plain(F.cross_entropy, label_smoothing=smoothing), x(4, 3), labels, smoothing=smoothing, **told)
+    case("cross_entropy", weighed(F.cross_entropy, label_smoothing=0.25), x(4, 3), labels, c(3, low=0.25, high=3), smoothing=0.25, **told)
+    case("cross_entropy", weighed(F.cross_entropy, label_smoothing=0.25, ignore_index=2), x(4, 3), labels, c(3, low=0.25, high=3), smoothing=0.25,
+         ignore_index=2, **told)
+    case("cross_entropy", plain(F.cross_entropy, label_smoothing=0.5), x(2, 3, 2), ints([[0, 1], [-100, 2]]), smoothing=0.5, **told)
+    nobody = fixed([[1, 2]]) if reduction == "mean" else at([[1, 2]])  # PyTorch's gradient of the mean of none is NaN as well
+    case("cross_entropy", plain(F.cross_entropy), nobody, ints([-100]), zero=(0,), **told)
+
+
+def elementwise(reduction):
+    told = reduced(reduction)
+    pair = lambda fn, **o: lambda a, b: fn(a, b, reduction=reduction, **o)
+    for shape in ((2, 3), (1,), (), (2, 1, 3), (0, 2)):
+        if shape == (0, 2) and reduction == "mean":
+            continue  # a mean of nothing
+        case("mse", pair(F.mse_loss), x(*shape), x(*shape), **told)
+        case("l1", pair(F.l1_loss), x(*shape), x(*shape), **told)
+        case("smooth_l1", pair(F.smooth_l1_loss), x(*shape), x(*shape, low=-3), **told)
+        case("bce_with_logits", pair(F.binary_cross_entropy_with_logits), x(*shape), x(*shape, low=0, high=1), **told)
+        case("kl_div", pair(F.kl_div), x(*shape), positive(*shape), **told)
+    case("mse", pair(F.mse_loss), at([1, 2, 3]), at([1, 2, 5]), **told)
+    case("l1", pair(F.l1_loss), at([1, 2, 3]), at([1, 4, -5]), **told)
+    for beta in (0.25, 3):
+        case("smooth_l1", pair(F.smooth_l1_loss, beta=beta), x(3, 4), x(3, 4), beta=beta, **told)
+    case("smooth_l1", pair(F.smooth_l1_loss), at([0, 1, 2, 3, -1]), at([0, 2, 0, 2.5, 0]), **told)
+    bce = lambda a, t, *w, p=None: F.binary_cross_entropy_with_logits(a, t, *w, pos_weight=p, reduction=reduction)
+    case("bce_with_logits", bce, at([100, -100, 0, 30, -30]), fixed([0, 1, 0.5, 1, 0]), **told)
+    case("bce_with_logits", bce, x(3, 2), x(3, 2, low=0, high=1), c(3, 2, low=0.25, high=3), weight=1, **told)
+    case("bce_with_logits", bce, x(3, 2), x(3, 2, low=0, high=1), c(2, low=0.25, high=3), weight=1, **told)
+    case("bce_with_logits", lambda a, t, p: bce(a, t, p=p), x(3, 2), x(3, 2, low=0, high=1), c(2, low=0.25, high=3), pos_weight=1, **told)
+    case("bce_with_logits", lambda a, t, w, p: bce(a, t, w, p=p), x(2, 3, 2), x(2, 3, 2, low=0, high=1), c(3, 1, low=0.25, high=3),
+         c(2, low=0.25, high=3), weight=1, pos_weight=1, **told)
+    case("kl_div", pair(F.kl_div, log_target=True), x(2, 3), x(2, 3), log_target=1, **told)
+    case("kl_div", pair(F.kl_div), x(2, 3), fixed([[0, 0.5, 0.5], [1, 0, 0]]), **told)
+    if reduction == "mean":
+        batch = lambda **o: lambda a, b: F.kl_div(a, b, reduction="batchmean", **o)
+        case("kl_div", batch(), x(4, 3), positive(4, 3), batch_mean=1)
+        case("kl_div", batch(log_target=True), x(2, 3, 2), x(2, 3, 2), batch_mean=1, log_target=1)
 
 
 # ---- training ---------------------------------------------------------------------------------------------------------------------------------------------
