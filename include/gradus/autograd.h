@@ -57,10 +57,10 @@ GR_API bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const
  *  kept; g is not to be changed in place. A failure in it fails the whole pass. */
 typedef gr_tensor *gr_grad_hook(gr_tensor *g, void *ctx);
 
-/** Has fn(g, ctx) called with g = d loss / d t in every backward, gr_grad and gr_grads that comes to t, as soon as g is whole: before it goes on from
- *  an intermediate, and after the scan for a leaf. What gr_grad_of and gr_grad give is what the hooks leave. Several hooks are called in the order they came; they may
- *  take gradients, and add and remove hooks. With .create_graph what they compute is recorded. Returns t. Errors: NULL, a tensor without a gradient.
- *  Lifetime: t's, or until gr_off_grad. */
+/** Has fn(g, ctx) called with g = d loss / d t in every backward, gr_grad and gr_grads that comes to t, as soon as g is whole: before it
+ *  goes on from an intermediate, and after the scan for a leaf. What gr_grad_of and gr_grad give is what the hooks leave. Several are
+ *  called in the order they came; they may take gradients, and add and remove hooks. With .create_graph what they compute is recorded.
+ *  Returns t. Errors: NULL, a tensor without a gradient. Lifetime: t's, or until gr_off_grad. */
 GR_API gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx);
 /** Removes the first hook of t with this fn and ctx. Errors: there is none. */
 GR_API bool gr_off_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx);
@@ -79,10 +79,10 @@ typedef struct gr_gradcheck_options {
     bool allow_zero GR__OR(false); /* it is meant that every derivative is zero */
 } gr_gradcheck_options;
 
-/** gr_gradcheck(fn, x, n, .ctx, .eps, .tolerance, .second_order): whether the gradient of y = fn(x, ctx) is what differences of y say; y of any shape, its
- *  elements weighed at random. Each element of each real input is moved up and down by .eps and by half of it (Richardson's central differences),
- *  and by less where the function bends there; beside the tolerance, rounding of y is allowed for. The inputs need not be parameters, and are afterwards what they were.
- *  Slow: four calls of fn an element. gr_gradcheck(fn, GR_TENSORS(a, b), .second_order = true).
+/** gr_gradcheck(fn, x, n, .ctx, .eps, .tolerance, .second_order): whether the gradient of y = fn(x, ctx) is what differences of y say; y of
+ *  any shape, its elements weighed at random. Each element of each real input is moved up and down by .eps and by half of it (Richardson's
+ *  central differences), and by less where the function bends there; beside the tolerance, rounding of y is allowed for. The inputs need not
+ *  be parameters, and are afterwards what they were. Slow: four calls of fn an element. gr_gradcheck(fn, GR_TENSORS(a, b), .eps = 1e-3).
  *  Errors: fn fails, or differs between two calls; an input that is the result of an operation; a gradient that is not what differences say,
  *  with the worst element: "gradcheck: input 1, element (0,2): 0.123 by backward, 0.456 by differences"; all of them zero. */
 #define gr_gradcheck(fn, ...) GR__GRADCHECK(fn, __VA_ARGS__)
