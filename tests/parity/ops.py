@@ -1,6 +1,6 @@
 """Records what PyTorch computes, op by op, in double, for tests/test_parity_ops.c.
 
-    python3 tests/parity/ops.py        writes ops.txt beside this file: the same script and PyTorch, the same file
+    python3 tests/parity/ops.py        writes ops.txt beside this file: the same script, PyTorch and processor, the same file
 
 The file is text. Its first line is "cases N"; then, for each case:
 
@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DIGITS, FLOAT_TOLERANCE = 14, 1e-5
+DIGITS, FLOAT_TOLERANCE = 13, 1e-5
 INF, NAN = float("inf"), float("nan")
 
 
@@ -54,6 +54,11 @@ def weight(*shape):
 def c(*shape, low=-2, high=2):
     """The same without a gradient."""
     return ("c", shape, low, high)
+
+
+def quarters(*shape):
+    """Multiples of 1/4, whose products are short in the file: for large inputs."""
+    return ("x", shape, -2, 2, 4)
 
 
 def at(values):
@@ -260,6 +265,9 @@ def reductions():
         case(op, fn((0,), False), at([[1, 3, 3], [1, 1, 3]]), axes=0)
         case(op, fn((1,), True), at([[2, 2, 2], [5, 4, 4]]), axes=1, keepdim=1)
         case(op, fn((0,), False), fixed([[1, NAN], [INF, 2]]), axes=0)
+    for op, fn in ops[:2] + ops[4:5]:
+        case(op, fn(None, False), quarters(555))
+        case(op, fn((0,), False), quarters(70, 9), axes=0)
     case("norm", ops[4][1]((1,), False), at([[0, 0], [3, 4]]), axes=1)
     case("norm", ops[4][1]((1,), False), x(0, 3), axes=1)
     case("norm", ops[4][1]((1,), False), x(3, 0), axes=1)
@@ -343,6 +351,7 @@ def matrices():
                  ((2, 1, 2, 3), (3, 3, 2)), ((2, 2, 3), (3,)), ((0, 3), (3, 2)), ((7, 5), (5, 9)), ((1, 8), (8, 1))):
         case("matmul", torch.matmul, x(*a), x(*b))
     case("matmul", torch.matmul, x(2, 0), x(0, 3))
+    case("matmul", torch.matmul, quarters(33, 37), quarters(37, 19))
     case("matmul", lambda a, b: a.mT @ b, x(3, 2), x(3, 4), transpose_a=1)
     case("matmul", lambda a, b: a @ b.mT, x(2, 2, 3), x(4, 3), transpose_b=1)
     case("matmul", lambda a, b: a.mT @ b.mT, x(2, 3, 2), x(2, 4, 3), transpose_a=1, transpose_b=1)
@@ -403,6 +412,8 @@ def convolutions():
         filters = k[1] * geometry.get("groups", 1)
         case("conv_transpose2d", lambda a, k, b: F.conv_transpose2d(a, k, b, **geometry), x(*a), x(*k), x(filters), **geometry)
     case("conv_transpose2d", F.conv_transpose2d, x(1, 2, 3, 3), x(2, 2, 2, 2))
+    # enough channels and images for every way there is to compute them
+    case("conv2d", lambda a, k: F.conv2d(a, k, padding=1), quarters(12, 16, 4, 4), quarters(16, 16, 3, 3), padding=1)
     plane = lambda a, b, **o: F.conv2d(a[None, None], b[None, None], **o)[0, 0]
     for a, b in (((4, 5), (2, 3)), ((3, 3), (3, 3)), ((1, 1), (1, 1)), ((5, 2), (1, 2))):
         case("conv_filt", plane, x(*a), x(*b))
@@ -458,7 +469,8 @@ def normalisation():
         ((4, 3, 2, 2), {}), ((2, 2, 5, 3), {"momentum": 0.5, "eps": 0.01}), ((3, 4, 1, 1), {}), ((1, 2, 3, 3), {"act": "relu"}), ((2, 1, 3, 5), {"act": "tanh"}),
         ((2, 3, 3, 2), {"affine": False}), ((2, 2, 3, 3), {"affine": False, "act": "sigmoid"}), ((2, 2, 4, 4), {"eps": 1}), ((5, 1, 1, 2), {"momentum": 1}),
     ):
-        more = [x(shape[1]), x(shape[1])] if options.get("affine", True) else []
+        scale = weight if "act" in options else x
+        more = [scale(shape[1]), scale(shape[1])] if options.get("affine", True) else []
         running = [c(shape[1]), c(shape[1], low=0.5, high=3)]
         for training in (True, False):
             case("batch_norm2d", batch_norm(training, **options), x(*shape), *more, *running, training=training, **options)
