@@ -1,4 +1,4 @@
-/* lenet.h: the network, and the batch, that several tests train. */
+/* lenet.h: the networks, and the batch, that several tests train. */
 #ifndef TESTS_LENET_H
 #define TESTS_LENET_H
 
@@ -12,6 +12,16 @@ static inline gr_tensor *lenet(gr_model *m, gr_tensor *x)
     x = gr_nn_linear(m, "fc1", x, 120, .act = GR_RELU);
     x = gr_nn_linear(m, "fc2", x, 84, .act = GR_RELU);
     return gr_nn_linear(m, "fc3", x, 10);
+}
+
+/* A smaller one with every kind of normalisation, and so with buffers. */
+static inline gr_tensor *normed(gr_model *m, gr_tensor *x)
+{
+    x = gr_nn_batch_norm2d(m, "bn1", gr_nn_conv2d(m, "conv1", x, 6, 5, .no_bias = true), .act = GR_RELU);
+    x = gr_nn_group_norm(m, "gn1", gr_nn_dropout2d(m, "drop1", x, 0.2), 2);
+    x = gr_nn_batch_norm2d(m, "bn2", gr_nn_conv2d(m, "conv2", x, 8, 3, .stride = 4), .act = GR_TANH);
+    x = gr_nn_layer_norm(m, "ln", gr_flatten(x));
+    return gr_nn_linear(m, "fc", x, 10);
 }
 
 /* n pictures of noise about a mean that tells the class, so that there is something to learn. The caller's. */
@@ -31,6 +41,12 @@ static inline double lenet_step(gr_model *net, gr_optim *o, gr_tensor *images, g
 {
     GR_STEP;
     return gr_minimize(o, gr_cross_entropy(lenet(net, images), labels));
+}
+
+static inline double normed_step(gr_model *net, gr_optim *o, gr_tensor *images, gr_tensor *labels)
+{
+    GR_STEP;
+    return gr_minimize(o, gr_cross_entropy(normed(net, images), labels, .smoothing = 0.1, .weight = gr_full(gr_shape(10), 1.5)));
 }
 
 /* One number that tells two sets of weights apart, by their bits. */

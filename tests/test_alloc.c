@@ -71,11 +71,18 @@ static void need(int good, const char *what)
     _exit(1);
 }
 
+static bool with_norms; /* which network the scene is set with */
+
+static double step_of(scene *s)
+{
+    return with_norms ? normed_step(s->net, s->o, s->images, s->labels) : lenet_step(s->net, s->o, s->images, s->labels);
+}
+
 static scene set_up(void)
 {
     scene s = { 0 };
     gr_set_threads(1); /* libgomp ends the process when a thread cannot be had */
-    s.net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 7);
+    s.net = gr_model_build(with_norms ? normed : lenet, gr_shape(1, 1, 28, 28), .seed = 7);
     s.o = gr_sgd(s.net, .lr = 0.02, .momentum = 0.9);
     noise_batch(7, 4, &s.images, &s.labels);
     snprintf(s.path, sizeof s.path, "alloc-%ld.safetensors", (long)getpid());
@@ -89,7 +96,7 @@ static void no_gradients(const scene *s)
 }
 
 /* Each returns whether it worked. */
-static bool do_step(scene *s) { return lenet_step(s->net, s->o, s->images, s->labels) > 0; }
+static bool do_step(scene *s) { return step_of(s) > 0; }
 static bool do_save(scene *s) { return gr_save(s->net, s->path); }
 static bool do_load(scene *s) { return gr_load(s->net, s->path); }
 
@@ -350,6 +357,15 @@ static bool write_idx_gz(scene *s)
 
 START_TEST(every_allocation_of_a_step) { every_n("step", NULL, do_step, 50); }
 END_TEST
+START_TEST(every_allocation_with_norms)
+{
+    with_norms = true;
+    every_n("step with norms", NULL, do_step, 80);
+    every_n("save with buffers", NULL, do_save, 20);
+    every_n("load with buffers", do_save, do_load, 20);
+    with_norms = false;
+}
+END_TEST
 START_TEST(every_allocation_of_a_later_step) { every_n("later step", do_step, do_step, 60); }
 END_TEST
 START_TEST(every_allocation_of_a_save) { every_n("save", NULL, do_save, 20); }
@@ -399,27 +415,30 @@ END_TEST
 static int loop_allocations(void)
 {
     setenv("GRADUS_MEMORY", "recycle", 1);
+    double (*loop_step)(gr_model *, gr_optim *, gr_tensor *, gr_tensor *) = with_norms ? normed_step : lenet_step;
     scene      s = set_up();
     gr_optim  *adam = gr_adam(s.net);
     gr_loader *loader = gr_loader_open(gr_digits(20, 1), 4, .augment = { .crop_padding = 2, .rotation = 5 }, .prefetch = true);
     gr_batch   b;
     for (int step = 0; step < 2; step++) {
-        lenet_step(s.net, step ? adam : s.o, s.images, s.labels);
+        loop_step(s.net, step ? adam : s.o, s.images, s.labels);
         gr_next_batch(loader, &b);
     }
-    lenet_step(s.net, s.o, s.images, s.labels);
+    loop_step(s.net, s.o, s.images, s.labels);
     allocations = 0;
     size_t live = gr_memory().live;
     for (int step = 0; step < 200; step++)
-        if (gr_next_batch(loader, &b)) lenet_step(s.net, step % 2 ? adam : s.o, b.images, b.labels);
+        if (gr_next_batch(loader, &b)) loop_step(s.net, step % 2 ? adam : s.o, b.images, b.labels);
     return allocations == 0 && gr_memory().live == live && !gr_error() ? SURVIVED : 1;
 }
 
 START_TEST(a_loop_asks_for_nothing_from_its_third_step)
 {
+    with_norms = _i == 1;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) _exit(loop_allocations());
+    with_norms = false;
     int status = 0;
     waitpid(child, &status, 0);
     ck_assert(WIFEXITED(status));
@@ -434,6 +453,7 @@ int main(void)
     TCase *c = tcase_create("alloc");
     tcase_set_timeout(c, 300);
     tcase_add_test(c, every_allocation_of_a_step);
+    tcase_add_test(c, every_allocation_with_norms);
     tcase_add_test(c, every_allocation_of_a_later_step);
     tcase_add_test(c, every_allocation_of_a_save);
     tcase_add_test(c, every_allocation_of_a_load);
@@ -456,7 +476,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_hessian);
     tcase_add_test(c, every_allocation_of_a_gradcheck);
     tcase_add_test(c, every_allocation_of_a_print);
-    tcase_add_test(c, a_loop_asks_for_nothing_from_its_third_step);
+    tcase_add_loop_test(c, a_loop_asks_for_nothing_from_its_third_step, 0, 2);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_set_fork_status(r, CK_NOFORK);

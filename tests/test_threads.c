@@ -6,19 +6,22 @@
 
 #include "lenet.h"
 
+/* The two networks that the tests run with. */
+static gr_forward *const networks[] = { lenet, normed };
+
 typedef struct job {
     uint64_t seed, result;
-    int      failed;
+    int      network, failed;
 } job;
 
 static void *train(void *arg)
 {
     job       *j = arg;
-    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = j->seed);
+    gr_model  *net = gr_model_build(networks[j->network], gr_shape(1, 1, 28, 28), .seed = j->seed);
     gr_optim  *o = j->seed % 2 ? gr_sgd(net, .lr = 0.02, .momentum = 0.9) : gr_adam(net, .lr = 0.002);
     gr_tensor *images, *labels;
     noise_batch(j->seed, 16, &images, &labels);
-    for (int step = 0; step < 12; step++) lenet_step(net, o, images, labels);
+    for (int step = 0; step < 12; step++) (j->network ? normed_step : lenet_step)(net, o, images, labels);
     j->result = fingerprint(net);
     j->failed = gr_error() != NULL;
     gr_free(images);
@@ -30,7 +33,7 @@ static void *train(void *arg)
 
 START_TEST(two_models_train_as_each_alone)
 {
-    job alone[2] = { { .seed = 1 }, { .seed = 2 } }, together[2] = { { .seed = 1 }, { .seed = 2 } };
+    job alone[2] = { { .seed = 1, .network = _i }, { .seed = 2, .network = _i } }, together[2] = { alone[0], alone[1] };
     for (int i = 0; i < 2; i++) train(&alone[i]);
     pthread_t t[2];
     for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, train, &together[i]), 0);
@@ -49,7 +52,7 @@ typedef struct reader {
     gr_tensor *images;
     gr_real    out[160];
     bool       record;
-    int        failed;
+    int        network, failed;
 } reader;
 
 static void *infer(void *arg)
@@ -58,7 +61,7 @@ static void *infer(void *arg)
     for (int i = 0; i < 20; i++) {
         GR_STEP;
         bool       was = gr_set_recording(r->record);
-        gr_tensor *y = lenet(r->net, r->images);
+        gr_tensor *y = networks[r->network](r->net, r->images);
         if (y) memcpy(r->out, gr_data(y), sizeof r->out);
         gr_set_recording(was);
     }
@@ -69,11 +72,12 @@ static void *infer(void *arg)
 /* Also when one of the two forgets to say that nothing is to be recorded. */
 START_TEST(two_threads_share_a_model_for_inference)
 {
-    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 3);
+    gr_model  *net = gr_model_build(networks[_i], gr_shape(1, 1, 28, 28), .seed = 3);
     gr_tensor *images, *labels;
     noise_batch(3, 16, &images, &labels);
     gr_model_eval(net);
-    reader r[3] = { { .net = net, .images = images }, { .net = net, .images = images, .record = true }, { .net = net, .images = images } };
+    reader one = { .net = net, .images = images, .network = _i }, r[3] = { one, one, one };
+    r[1].record = true;
     infer(&r[2]);
     pthread_t t[2];
     for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, infer, &r[i]), 0);
@@ -93,7 +97,7 @@ START_TEST(threads_do_not_show_in_the_bits)
     uint64_t result[4];
     for (int threads = 1; threads <= 4; threads++) {
         ck_assert(gr_set_threads(threads));
-        job j = { .seed = 5 };
+        job j = { .seed = 5, .network = _i };
         train(&j);
         ck_assert_int_eq(j.failed, 0);
         result[threads - 1] = j.result;
@@ -284,9 +288,9 @@ int main(void)
     Suite *s = suite_create("threads");
     TCase *c = tcase_create("threads");
     tcase_set_timeout(c, 120);
-    tcase_add_test(c, two_models_train_as_each_alone);
-    tcase_add_test(c, two_threads_share_a_model_for_inference);
-    tcase_add_test(c, threads_do_not_show_in_the_bits);
+    tcase_add_loop_test(c, two_models_train_as_each_alone, 0, 2);
+    tcase_add_loop_test(c, two_threads_share_a_model_for_inference, 0, 2);
+    tcase_add_loop_test(c, threads_do_not_show_in_the_bits, 0, 2);
     tcase_add_test(c, loaders_that_are_ahead_give_the_same);
     tcase_add_test(c, a_failure_ahead_is_the_callers);
     tcase_add_test(c, gradients_are_the_same_in_any_company);
