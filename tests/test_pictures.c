@@ -366,6 +366,7 @@ static void put_png(const char *name, int width, int height, size_t n)
 
 START_TEST(bombs)
 {
+    GR_STEP;
     put_png("fine.png", 3, 2, 8);
     HAS_BYTES(gr_picture_load("fine.png", .grey = true), gr_shape(1, 2, 3), 0, 0, 0, 0, 0, 0);
     put_png("x", 20000, 1, 20001);
@@ -380,6 +381,26 @@ START_TEST(bombs)
     FAILS(gr_picture_load("x"), GR_ERR_FORMAT, "'x' is damaged: more data than its size takes");
     put_png("x", 0, 1, 2);
     FAILS(gr_picture_load("x"), GR_ERR_FORMAT, "'x' is damaged: its header is not valid");
+}
+END_TEST
+
+START_TEST(chunks)
+{
+    GR_STEP;
+    static const struct {
+        const char *type, *verdict;
+    } extra[] = { { "tEXt", "" }, { "vpAg", "" }, { "ABCD", "is damaged: it has a chunk of a kind that no PNG has" } };
+    unsigned char png[512], x[600];
+    put_png("fine.png", 3, 2, 8);
+    size_t n = get("fine.png", png, sizeof png), head = 8 + 25;
+    for (int i = 0; i < 3; i++) {
+        memcpy(x, png, head);
+        size_t more = chunk(x + head, extra[i].type, (const unsigned char *)"words", 5);
+        memcpy(x + head + more, png + head, n - head);
+        put("x", x, n + more);
+        ck_assert_str_eq(verdict("x"), extra[i].verdict);
+        gr_clear_error();
+    }
 }
 END_TEST
 
@@ -548,6 +569,7 @@ int main(void)
     tcase_add_test(c, a_png_with_a_changed_byte_is_refused);
     tcase_add_test(c, a_jpeg_with_changed_bytes_does_no_harm);
     tcase_add_test(c, bombs);
+    tcase_add_test(c, chunks);
     tcase_add_test(c, jpegs_that_lie);
     c = cases(s, "folders");
     tcase_add_checked_fixture(c, enter, leave);

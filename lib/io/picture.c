@@ -31,6 +31,15 @@ static unsigned long big_endian(const unsigned char *p, int n)
     return x;
 }
 
+/* A chunk may be passed over if the first letter of its type is small; stb notes the type of any other, for all threads. */
+static bool is_known_chunk(const unsigned char *type)
+{
+    static const char *const known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
+    bool                     is = (type[0] & 32) != 0;
+    for (int i = 0; i < 4; i++) is |= memcmp(type, known[i], 4) == 0;
+    return is;
+}
+
 /* Chunks: a length, a type, so many bytes, and the checksum of type and bytes. The last is IEND. */
 static const char *walk_png(walk w)
 {
@@ -40,6 +49,7 @@ static const char *walk_png(walk w)
         const unsigned char *type = w.p + 4;
         if (size > left(&w) - AROUND) break;
         if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4)) return "is damaged: a checksum is wrong";
+        if (!is_known_chunk(type)) return "is damaged: it has a chunk of a kind that no PNG has";
         if (memcmp(type, "IEND", 4) == 0) return NULL;
         w.p += size + AROUND;
     }
