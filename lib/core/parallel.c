@@ -108,7 +108,8 @@ typedef struct phase {
 static void run_task(const void *arg, int64_t task, int thread)
 {
     const phase *p = arg;
-    p->fn(p->arg, p->number, task, p->shared, p->scratch + p->scratch_step * (size_t)thread);
+    char        *scratch = p->scratch ? p->scratch + p->scratch_step * (size_t)thread : NULL; /* a sum with NULL is not defined */
+    p->fn(p->arg, p->number, task, p->shared, scratch);
 }
 
 /* Multiply-adds that are over before a second thread has woken. */
@@ -123,7 +124,7 @@ bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void
     phase  p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
     size_t shared_bytes = (plan->shared + 63) / 64 * 64, bytes = shared_bytes + p.scratch_step * (size_t)threads;
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
-    p.scratch = p.shared + shared_bytes;
+    p.scratch = p.shared ? p.shared + shared_bytes : NULL;
     for (p.number = 0; p.number < plan->phases; p.number++) gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
