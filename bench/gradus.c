@@ -5,16 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- models ---- */
+#include "../examples/lenet.h"
+#include "../examples/resnet20.h"
 
-static gr_tensor *lenet(gr_model *m, gr_tensor *x) /* (N,1,28,28) -> (N,10) */
-{
-    x = gr_max_pool2d(gr_nn_conv2d(m, "conv1", x, 6, 5, .padding = 2, .act = GR_RELU), 2);
-    x = gr_max_pool2d(gr_nn_conv2d(m, "conv2", x, 16, 5, .act = GR_RELU), 2);
-    x = gr_nn_linear(m, "fc1", gr_flatten(x), 120, .act = GR_RELU);
-    x = gr_nn_linear(m, "fc2", x, 84, .act = GR_RELU);
-    return gr_nn_linear(m, "fc3", x, 10);
-}
+/* ---- models ---- */
 
 static gr_tensor *vgg(gr_model *m, gr_tensor *x) /* (N,3,32,32) -> (N,10) */
 {
@@ -140,9 +134,9 @@ static void chain_and_back(void)
 
 /* ---- preparing ---- */
 
-static gr_tensor *classes_of(int64_t n) /* n <= 64 */
+static gr_tensor *classes_of(int64_t n) /* n <= 128 */
 {
-    int32_t classes[64];
+    int32_t classes[128];
     for (int64_t i = 0; i < n; i++) classes[i] = (int32_t)(i * 7 % 10);
     return gr_from_ints(gr_shape(n), classes);
 }
@@ -167,6 +161,12 @@ static bool prepare_training(const char *name)
         target = classes_of(64);
         net = gr_model_build(vgg, gr_shape(1, 3, 32, 32), .seed = 1);
         optimiser = gr_adam(net, .lr = 1e-6);
+    } else if (!strcmp(name, "resnet20")) {
+        forward = resnet20;
+        in = filled(gr_shape(128, 3, 32, 32), 1);
+        target = classes_of(128);
+        net = gr_model_build(resnet20, gr_shape(1, 3, 32, 32), .seed = 1);
+        optimiser = gr_sgd(net, .lr = 1e-4, .momentum = 0.9, .weight_decay = 1e-4);
     } else if (!strcmp(name, "mlp")) {
         forward = mlp;
         runner = train_values;

@@ -34,6 +34,29 @@ def vgg():
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
+class Block(nn.Module):
+    def __init__(self, channels, filters, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters)
+        self.conv2, self.bn2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False), nn.BatchNorm2d(filters)
+        self.stride, self.extra = stride, filters - channels
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.extra:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        return F.relu(x + y)
+
+
+def resnet20():
+    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for filters in (16, 32, 64):
+        for block in range(3):
+            layers.append(Block(channels, filters, 2 if filters > 16 and block == 0 else 1))
+            channels = filters
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
 def mlp():
     return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
 
@@ -44,15 +67,16 @@ def training(name, last, foreach):
         net, x, target, loss_of = mlp(), torch.randn(4, 2), torch.randn(4, 1), F.mse_loss
         optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, foreach=foreach)
     else:
-        net = LeNet() if name == "lenet" else vgg()
-        x = torch.randn(64, 1, 28, 28) if name == "lenet" else torch.randn(64, 3, 32, 32)
-        target, loss_of = torch.arange(64) * 7 % 10, F.cross_entropy
+        net, batch, channels, size = {"lenet": (LeNet, 64, 1, 28), "vgg": (vgg, 64, 3, 32), "resnet20": (resnet20, 128, 3, 32)}[name]
+        net, x = net(), torch.randn(batch, channels, size, size)
+        target, loss_of = torch.arange(batch) * 7 % 10, F.cross_entropy
         if last:
             net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-        if name == "lenet":
-            optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, foreach=foreach)
-        else:
+        if name == "vgg":
             optimiser = torch.optim.Adam(net.parameters(), lr=1e-6, foreach=foreach)
+        else:
+            decay = 1e-4 if name == "resnet20" else 0
+            optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, weight_decay=decay, foreach=foreach)
 
     def step():
         optimiser.zero_grad(set_to_none=True)
