@@ -393,6 +393,24 @@ START_TEST(dropout2d_drops_channels)
 }
 END_TEST
 
+static gr_tensor *dropping_numbers(gr_model *m, gr_tensor *x) { return gr_nn_dropout(m, "drop", x, 0.25); }
+
+START_TEST(dropout_draws_number_i_for_element_i)
+{
+    for (int threads = 1; threads <= 4; threads += 3) {
+        GR_STEP;
+        ck_assert(gr_set_threads(threads));
+        gr_model  *m = gr_model_build(dropping_numbers, gr_shape(1), .seed = 3);
+        gr_tensor *y = dropping_numbers(m, gr_ones(gr_shape(3, 7001)));
+        gr_rng     rng = gr_rng_of(3, "drop run 0");
+        for (int i = 0; i < 3 * 7001; i++)
+            if ((gr_data(y)[i] == 0) != (gr_rng_uniform(&rng) < 0.25)) ck_abort_msg("element %d with %d threads", i, threads);
+        gr_model_free(m);
+    }
+    gr_set_threads(0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--dump") == 0) {
@@ -414,5 +432,6 @@ int main(int argc, char **argv)
     tcase_add_test(t, norms_are_layers);
     tcase_add_test(t, an_embedding_is_a_layer);
     tcase_add_test(t, dropout2d_drops_channels);
+    tcase_add_test(t, dropout_draws_number_i_for_element_i);
     return run(s);
 }
