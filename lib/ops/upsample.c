@@ -28,14 +28,14 @@ static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr__apply(&nearest_op, 1, &u, nd->args, sizeof(gr__cover2d));
 }
 
-/* Span i is those of y that take x's element i. */
+/* Span i is those of y that take x's element i: where that is a matter of rounding, as PyTorch rounds, which is in float for doubles too. */
 static void by_nearest(const gr__cover *v, gr__span *spans)
 {
     int64_t at = 0;
-    gr_real step = (gr_real)v->scale;
+    float   step = (float)v->scale;
     for (int64_t i = 0; i < v->count; i++) {
         spans[i].begin = at;
-        while (at < v->size && (i == v->count - 1 || (int64_t)floor((double)((gr_real)at * step)) <= i)) at++;
+        while (at < v->size && (i == v->count - 1 || (int64_t)floorf((float)at * step) <= i)) at++;
         spans[i].end = at;
     }
 }
@@ -139,11 +139,12 @@ static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u)
 
 /* ---- entering from outside ------------------------------------------------------------------------------------------------------------------ */
 
+/* A scale that leaves the size as it is leaves the elements as they are; PyTorch's rule, also for 1.1 times 7. */
 static along resize(int64_t from, int size, double scale)
 {
     double to = size ? (double)size : floor((double)from * scale);
     along  a = { .from = from, .to = to >= 1 && to <= INT32_MAX ? (int64_t)to : 0 };
-    a.step = size ? (double)from / (double)size : 1 / scale;
+    a.step = size || a.to == from ? (double)from / to : 1 / scale;
     return a;
 }
 
@@ -163,6 +164,10 @@ static bool geometry(const gr_tensor *x, const gr_upsample_options *o, zoom *z)
     return true;
 }
 
+/* What gives twice the size takes each element twice, whatever the scale says; PyTorch's rule again, though its forward of several channels
+   does not keep to either, as its backward does. */
+static double nearest_step(const along *a) { return a->to == 2 * a->from ? 0.5 : a->step; }
+
 gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o)
 {
     zoom z = { 0 };
@@ -170,8 +175,8 @@ gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o)
     if (o.bilinear) return gr__apply(&bilinear_op, 1, &x, &z, sizeof z);
     gr__cover2d v = {
         .planes = z.planes,
-        .rows = { .rule = by_nearest, .size = z.rows.to, .count = z.rows.from, .scale = z.rows.step },
-        .columns = { .rule = by_nearest, .size = z.columns.to, .count = z.columns.from, .scale = z.columns.step },
+        .rows = { .rule = by_nearest, .size = z.rows.to, .count = z.rows.from, .scale = nearest_step(&z.rows) },
+        .columns = { .rule = by_nearest, .size = z.columns.to, .count = z.columns.from, .scale = nearest_step(&z.columns) },
         .divisor = 1,
     };
     return gr__apply(&nearest_op, 1, &x, &v, sizeof v);
