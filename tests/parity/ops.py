@@ -446,7 +446,8 @@ def pooling():
         case("global_avg_pool2d", lambda a: F.adaptive_avg_pool2d(a, 1), x(*shape))
     for mode in ("nearest", "bilinear"):
         told = {"bilinear": 1} if mode == "bilinear" else {}
-        for shape, scale in (((2, 2, 3, 3), 2), ((1, 2, 2, 3), 3), ((1, 1, 4, 4), 0.5), ((1, 1, 5, 4), 1.5), ((1, 2, 7, 5), 0.75), ((1, 1, 1, 1), 4), ((1, 1, 3, 2), 1)):
+        for shape, scale in (((2, 2, 3, 3), 2), ((1, 2, 2, 3), 3), ((1, 1, 4, 4), 0.5), ((1, 1, 5, 4), 1.5), ((1, 2, 7, 5), 0.75), ((1, 1, 1, 1), 4), ((1, 1, 3, 2), 1),
+                             ((1, 1, 4, 7), 1.1), ((1, 1, 3, 2), 2.3), ((1, 1, 2, 31), 1.3)):
             case("upsample", lambda a: F.interpolate(a, scale_factor=scale, mode=mode), x(*shape), scale=scale, **told)
         for shape, size in (((1, 2, 3, 3), (5, 7)), ((2, 1, 4, 5), (4, 2)), ((1, 1, 7, 6), (3, 3)), ((1, 1, 1, 3), (2, 9)), ((1, 1, 2, 2), (1, 1))):
             case("upsample", lambda a: F.interpolate(a, size=size, mode=mode), x(*shape), size=size, **told)
