@@ -1,4 +1,4 @@
-/* test_resnet20.c: ResNet-20 beside PyTorch's, from the same weights and batches; built in float and in double.
+/* test_resnet20.c: the ResNet-20 of the examples beside PyTorch's, from the same weights and batches; built in float and in double.
 
    tests/parity/resnet20.py recorded the losses of 50 steps of PyTorch's run in double, and in float, and after them the loss in eval mode, by
    the running statistics. Over the run ours may stray from the run in double by 1e-8 in double, and in float three times as far as PyTorch's
@@ -9,7 +9,7 @@
    some ten times as much and turns signs, and PyTorch's float run has turned one as well.
 
    test_resnet20 --dump DIR writes what resnet20.py wants to check: weights after the run, and their logits. */
-#include "resnet20.h"
+#include "../examples/resnet20.h"
 
 #include <math.h>
 #include <stdio.h>
