@@ -5,37 +5,19 @@
 
 #include <math.h>
 
-/* One block of four words. Salmon et al., SC 2011, section 3.4; multipliers and Weyl constants are the paper's. */
-static void philox(uint64_t key, uint64_t counter, uint32_t out[4])
-{
-    uint32_t x[4] = { (uint32_t)counter, (uint32_t)(counter >> 32), 0, 0 };
-    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t a = (uint64_t)0xD2511F53u * x[0], b = (uint64_t)0xCD9E8D57u * x[2];
-        uint32_t y0 = (uint32_t)(b >> 32) ^ x[1] ^ k0, y2 = (uint32_t)(a >> 32) ^ x[3] ^ k1;
-        x[1] = (uint32_t)b;
-        x[3] = (uint32_t)a;
-        x[0] = y0;
-        x[2] = y2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    for (int i = 0; i < 4; i++) out[i] = x[i];
-}
-
 gr_rng gr_rng_of(uint64_t seed, const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a of the name */
     for (const char *c = name ? name : ""; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
     uint32_t mixed[4];
-    philox(seed, hash, mixed);
+    gr__philox(seed, hash, mixed);
     return (gr_rng){ .key = (uint64_t)mixed[0] << 32 | mixed[1] };
 }
 
 static uint64_t next(gr_rng *rng)
 {
     uint32_t w[4];
-    philox(rng->key, rng->counter++, w);
+    gr__philox(rng->key, rng->counter++, w);
     return (uint64_t)w[0] << 32 | w[1];
 }
 
@@ -44,7 +26,7 @@ double gr_rng_uniform(gr_rng *rng) { return (double)(next(rng) >> 11) * 0x1p-53;
 double gr_rng_normal(gr_rng *rng)
 {
     uint32_t w[4];
-    philox(rng->key, rng->counter++, w);
+    gr__philox(rng->key, rng->counter++, w);
     double u = ((double)w[0] + 0.5) * 0x1p-32, v = (double)w[1] * 0x1p-32;
     return sqrt(-2 * log(u)) * cos(6.283185307179586477 * v);
 }

@@ -12,6 +12,7 @@
 #define GR_KERNELS_H
 
 #include "gradus/types.h"
+#include "random.h"
 
 /* N images, C channels of H x W; F filters of C/G channels of KH x KW; outputs OH x OW;
    stride S, padding P, dilation D, groups G:
@@ -162,6 +163,9 @@ typedef struct gr__kernels {
     void (*norm)(const gr__norm *n, int64_t begin, int64_t end);      /* y, and the statistics unless fixed */
     void (*norm_sums)(const gr__norm *n, int64_t begin, int64_t end); /* sums, from x, g and the statistics */
     void (*norm_grad)(const gr__norm *n, int64_t begin, int64_t end); /* y = gx, from x, g, the statistics and sums (unless find) */
+
+    /* random masks: y = 0 with probability p, else 1 / (1 - p), from numbers counter, counter + 1, ... of the stream of that key */
+    void (*drop)(gr_real *y, uint64_t key, uint64_t counter, double p, int64_t n);
 
     /* movement */
     void (*copy_box)(void *to, const void *from, size_t element, const gr__box *box); /* element: 4 or 8 bytes */

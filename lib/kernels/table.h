@@ -39,6 +39,8 @@ void GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inn
 void GR__NAME(softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 void GR__NAME(log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 
+void GR__NAME(drop)(gr_real *y, uint64_t key, uint64_t counter, double p, int64_t n);
+
 void GR__NAME(norm)(const gr__norm *n, int64_t begin, int64_t end);
 void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end);
 void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end);
@@ -58,7 +60,7 @@ void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *v
     .gt = GR__NAME(gt), .ge = GR__NAME(ge), .relu_grad = GR__NAME(relu_grad), .sigmoid_grad = GR__NAME(sigmoid_grad),                   \
     .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max),   \
     .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax), .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box),     \
-    .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop), .blend = GR__NAME(blend),                               \
+    .drop = GR__NAME(drop), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop), .blend = GR__NAME(blend),       \
     .blend_spread = GR__NAME(blend_spread)
 
 #endif

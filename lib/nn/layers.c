@@ -215,9 +215,7 @@ typedef struct draw {
 static void draw_part(const void *arg, int64_t begin, int64_t end)
 {
     const draw *d = arg;
-    gr_rng      rng = d->rng;
-    rng.counter += (uint64_t)begin;
-    for (int64_t i = begin; i < end; i++) d->y[i] = (gr_real)(gr_rng_uniform(&rng) < d->p ? 0 : 1 / (1 - d->p));
+    gr__k()->drop(d->y + begin, d->rng.key, d->rng.counter + (uint64_t)begin, d->p, end - begin);
 }
 
 static gr_tensor *mask(const gr_shape *shape, gr_rng rng, double p)
