@@ -102,7 +102,7 @@ static void list_value(gr__state *s, const gr_value *v)
     if (v->real && !v->same) gr__state_number(s, v->name, v->real, NAN, NAN);
     if (v->text && v->same) gr__state_is_text(s, v->name, v->text);
     if (v->text && !v->same) gr__state_text(s, v->name, v->text, v->size);
-    if (v->rng) gr__state_words(s, v->name, &v->rng->key, 2);
+    if (v->rng) gr__state_words(s, v->name, (uint64_t *)v->rng, 2);
 }
 
 static bool list_part(run *r, part *p)
