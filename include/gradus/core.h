@@ -117,6 +117,10 @@ GR_API gr_tensor *gr_detach(gr_tensor *t);
  *  Errors: t is int32, or the result of a recorded operation. */
 GR_API gr_tensor *gr_param(gr_tensor *t);
 
+/** Gives a tensor a name, which is copied, for gr_explain and for errors: gr_named(t, "logits"). Parameters and buffers of a model have theirs.
+ *  Returns t. Errors: NULL, an empty name, no memory. Lifetime: the name's is the tensor's. */
+GR_API gr_tensor *gr_named(gr_tensor *t, const char *name);
+
 /* ---- reading tensors --------------------------------------------------------------------------------------------------- */
 
 /** The shape; rank 0 for NULL. */
@@ -127,6 +131,8 @@ GR_API int64_t gr_size(const gr_tensor *t, int dim);
 GR_API int64_t gr_count(const gr_tensor *t);
 /** The kind of element. */
 GR_API gr_dtype gr_dtype_of(const gr_tensor *t);
+/** The name that gr_named or a model gave it; NULL if it has none. Lifetime: the tensor's, until it is named anew. */
+GR_API const char *gr_name_of(const gr_tensor *t);
 /** Whether a gradient flows to t: a parameter, or the result of a recorded operation. */
 GR_API bool gr_requires_grad(const gr_tensor *t);
 

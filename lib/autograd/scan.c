@@ -121,7 +121,7 @@ static bool all_finite(const gr__node *nd, int i, const gr_tensor *g)
     for (int64_t e = 0; e < g->count; e++)
         if (!isfinite(v[e]))
             return gr__fail(GR_ERR_NUMBER, "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
-                (double)v[e], (long long)e, i + 1, GR__TEXT(g));
+                (double)v[e], (long long)e, i + 1, GR__LABEL(nd->in[i]));
     return true;
 }
 

@@ -36,6 +36,12 @@ typedef struct gr__text {
 gr__text gr__shape_text(const gr_shape *s); /* "(64,3,28,28)" */
 #define GR__TEXT(t) (gr__shape_text(&(t)->shape).s)
 
+/* Text from a user or a file, fit to be quoted in a message: short, and on one line. */
+typedef struct gr__quote {
+    char s[100];
+} gr__quote;
+gr__quote gr__quoted(const char *text);
+
 /* ---- memory.c: blocks, 64-byte aligned, recycled by size class ----------------------------------------------------------- */
 
 enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
@@ -82,7 +88,7 @@ typedef struct gr__hook {
 
 struct gr_tensor {
     atomic_int   refs;
-    gr_dtype     dtype;
+    uint8_t      dtype;       /* a gr_dtype */
     bool         param;       /* a leaf whose gradient is wanted */
     bool         retain_grad; /* an intermediate whose gradient is wanted */
     int64_t      count;
@@ -92,6 +98,7 @@ struct gr_tensor {
     gr__node    *node; /* what made it, while its step lasts; NULL for a leaf */
     gr_tensor   *grad;
     gr__hook    *hooks;
+    char        *name;        /* its own copy, or NULL */
     gr__step    *owner;       /* NULL: the caller's, or nobody's but the references' */
     gr_tensor   *prev, *next; /* in the owner's list */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
@@ -117,6 +124,13 @@ unsigned   gr__version_of(const gr_tensor *t);
 void       gr__touch(gr_tensor *t);      /* its values are about to change */
 bool       gr__sole(const gr_tensor *t); /* one reference, and storage that nobody shares: free to be changed */
 bool       gr__tracked(const gr_tensor *t);
+
+/* A tensor in a message: "(2,3)", with its name "'logits' (2,3)". */
+typedef struct gr__label {
+    char s[sizeof(gr__quote) + sizeof(gr__text) + 3];
+} gr__label;
+gr__label gr__label_of(const gr_tensor *t);
+#define GR__LABEL(t) (gr__label_of(t).s)
 
 /* Guards: the errors of an input (number i + 1 of name) that is NULL, or of the wrong type. */
 bool gr__is(gr_dtype wanted, const char *name, int i, const gr_tensor *t);

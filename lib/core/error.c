@@ -3,6 +3,8 @@
    Invariant: message is the text of the failure that came first; later ones, which are its consequences, leave it alone. */
 #include "core/core.h"
 
+#include <string.h>
+
 static _Thread_local gr__failure pending;
 static _Thread_local bool        for_another;
 static _Thread_local unsigned    failures;
@@ -58,4 +60,20 @@ gr__text gr__shape_text(const gr_shape *s)
     for (int i = 0; i < rank; i++) at += (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
     snprintf(t.s + at, sizeof t.s - at, ")");
     return t;
+}
+
+gr__quote gr__quoted(const char *text)
+{
+    gr__quote q;
+    size_t    n = 0;
+    while (*text && n < sizeof q.s - 4) {
+        unsigned char c = (unsigned char)*text++;
+        q.s[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    if ((*text & 0xc0) == 0x80) { /* in the middle of a character, which begins with the last byte that is no continuation */
+        while (n > 0 && (q.s[n - 1] & 0xc0) == 0x80) n--;
+        n -= n > 0;
+    }
+    strcpy(q.s + n, *text ? "..." : "");
+    return q;
 }

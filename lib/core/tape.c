@@ -26,14 +26,17 @@ static bool wants_record(const gr__thread *me, const gr__op *op, int n, gr_tenso
     return false;
 }
 
-static bool all_finite(const gr__op *op, const gr_tensor *y)
+static bool all_finite(const gr__node *nd, const gr_tensor *y)
 {
     if (y->dtype != GR_REAL) return true;
     const gr_real *v = gr__reals(y);
-    for (int64_t i = 0; i < y->count; i++)
-        if (!isfinite(v[i]))
-            return gr__fail(GR_ERR_NUMBER, "%s: forward gave %g at element %lld of %s", op->name, (double)v[i], (long long)i, GR__TEXT(y));
-    return true;
+    int64_t        i = 0;
+    while (i < y->count && isfinite(v[i])) i++;
+    if (i == y->count) return true;
+    int named = 0; /* the result is too young for a name, an input may have one */
+    while (named < nd->n && !nd->in[named]->name) named++;
+    return gr__fail(GR_ERR_NUMBER, "%s: forward gave %g at element %lld of %s%s%s", nd->op->name, (double)v[i], (long long)i, GR__TEXT(y),
+        named < nd->n ? ", from " : "", named < nd->n ? GR__LABEL(nd->in[named]) : "");
 }
 
 /* ---- recording ---- */
@@ -93,7 +96,7 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 {
     gr_shape   shape = { .rank = 0 };
     gr_tensor *y = nd->op->shape(nd, &shape) ? result_of(nd, &shape) : NULL;
-    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd->op, y)) && (!nd->record || record(me, nd, y, args_size));
+    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd, y)) && (!nd->record || record(me, nd, y, args_size));
     if (good) return gr__own(y);
     gr__unref(y);
     gr__unref(nd->saved);

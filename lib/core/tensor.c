@@ -25,7 +25,7 @@ static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t c
 {
     memset(t, 0, sizeof *t);
     atomic_init(&t->refs, 1);
-    t->dtype = dtype;
+    t->dtype = (uint8_t)dtype;
     t->shape = *shape;
     t->count = count;
     t->storage = s;
@@ -79,6 +79,11 @@ static void hooks_release(gr__hook *h)
     }
 }
 
+static void name_release(char *name)
+{
+    if (name) gr__release(name, strlen(name) + 1);
+}
+
 void gr__unref(gr_tensor *t)
 {
     /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at the next link. */
@@ -86,6 +91,7 @@ void gr__unref(gr_tensor *t)
         gr_tensor   *grad = t->grad;
         gr__storage *s = t->storage;
         hooks_release(t->hooks);
+        name_release(t->name);
         if (t != &s->first) gr__release(t, sizeof *t);
         storage_unref(s);
         t = grad;
@@ -105,6 +111,17 @@ void gr__touch(gr_tensor *t) { atomic_fetch_add_explicit(&t->storage->version, 1
 bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
 
 bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
+
+gr__label gr__label_of(const gr_tensor *t)
+{
+    gr__label l;
+    gr__text  shape = gr__shape_text(&t->shape);
+    if (t->name)
+        snprintf(l.s, sizeof l.s, "'%s' %s", gr__quoted(t->name).s, shape.s);
+    else
+        snprintf(l.s, sizeof l.s, "%s", shape.s);
+    return l;
+}
 
 /* ---- guards ---- */
 
@@ -190,6 +207,25 @@ gr_tensor *gr_param(gr_tensor *t)
     return t;
 }
 
+gr_tensor *gr_named(gr_tensor *t, const char *name)
+{
+    if (!given(t, "named")) return NULL;
+    if (!name || !*name) {
+        gr__fail(GR_ERR_ARGUMENT, "named: the name of %s is %s", GR__TEXT(t), name ? "empty" : "NULL");
+        return NULL;
+    }
+    size_t bytes = strlen(name) + 1;
+    char  *copy = gr__alloc(bytes);
+    if (!copy) {
+        gr__fail_memory("named", bytes);
+        return NULL;
+    }
+    memcpy(copy, name, bytes);
+    name_release(t->name);
+    t->name = copy;
+    return t;
+}
+
 /* ---- reading ---- */
 
 gr_shape gr_shape_of(const gr_tensor *t) { return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 }; }
@@ -203,6 +239,8 @@ int64_t gr_size(const gr_tensor *t, int dim)
     }
     return t->shape.dim[dim];
 }
+
+const char *gr_name_of(const gr_tensor *t) { return given(t, "name_of") ? t->name : NULL; }
 
 int64_t gr_count(const gr_tensor *t) { return given(t, "count") ? t->count : -1; }
 

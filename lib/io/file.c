@@ -16,22 +16,6 @@
 
 enum { MOST_AT_ONCE = 1 << 30, NAME_MORE = 48 };
 
-gr__quote gr__quoted(const char *text)
-{
-    gr__quote q;
-    size_t    n = 0;
-    while (*text && n < sizeof q.s - 4) {
-        unsigned char c = (unsigned char)*text++;
-        q.s[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
-    if ((*text & 0xc0) == 0x80) { /* in the middle of a character, which begins with the last byte that is no continuation */
-        while (n > 0 && (q.s[n - 1] & 0xc0) == 0x80) n--;
-        n -= n > 0;
-    }
-    strcpy(q.s + n, *text ? "..." : "");
-    return q;
-}
-
 /* ---- reading ---- */
 
 static bool cannot(const char *do_what, const char *path, int why)

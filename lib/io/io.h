@@ -33,12 +33,6 @@ bool gr__writer_open(gr__writer *w, const char *path); /* false: nothing to clos
 bool gr__writer_put(gr__writer *w, const void *from, size_t size);
 bool gr__writer_close(gr__writer *w); /* if all went well, puts the file in its place; else removes it */
 
-/* Text from a file, fit to be quoted in a message: short, and on one line. */
-typedef struct gr__quote {
-    char s[100];
-} gr__quote;
-gr__quote gr__quoted(const char *text);
-
 /* ---- picture.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Pixels, height x width x channels (1 or 3); bytes are for free. */

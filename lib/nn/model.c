@@ -92,7 +92,7 @@ static gr__slot *new_slot(const char *name, gr__kind kind, const gr_shape *shape
     }
     memcpy(s->name, name, size);
     s->kind = kind;
-    if (shape && !(s->t = gr__tensor(kind == GR__COUNTER ? GR_INT32 : GR_REAL, shape, name))) {
+    if (shape && (!(s->t = gr__tensor(kind == GR__COUNTER ? GR_INT32 : GR_REAL, shape, name)) || !gr_named(s->t, name))) {
         slot_free(s);
         return NULL;
     }
