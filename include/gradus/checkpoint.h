@@ -1,4 +1,12 @@
-/* checkpoint.h: a run of training in a file, so that one that was killed goes on as if it had not been. */
+/* checkpoint.h: a run of training in a file, so that one that was killed goes on as if it had not been.
+
+       double   best = 0;
+       gr_value values[] = { { "best", .real = &best }, { 0 } };
+       if (access("run.ckpt", F_OK) == 0) gr_checkpoint_load("run.ckpt", net, .optim = sgd, .loader = loader, .values = values);
+       ...
+       gr_checkpoint_save("run.ckpt", net, .optim = sgd, .loader = loader, .values = values);
+
+   Everything is made as for a new run first; loading then puts it where the file says. */
 #ifndef GRADUS_CHECKPOINT_H
 #define GRADUS_CHECKPOINT_H
 
