@@ -93,7 +93,7 @@ static void read_value(const option *o, const char *value)
 /* "FILE: where to" names the value; returns what follows, with the length of the name. Without a name: the kind of number. */
 static const char *split_help(const option *o, const char **value, int *length)
 {
-    const char *colon = strstr(o->help, ": ");
+    const char *colon = isupper((unsigned char)o->help[0]) ? strstr(o->help, ": ") : NULL;
     *value = colon ? o->help : o->flag ? "" : "N";
     *length = colon ? (int)(colon - o->help) : (int)strlen(*value);
     return colon ? colon + 2 : o->help;
