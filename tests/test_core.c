@@ -301,6 +301,33 @@ START_TEST(recycled_from_a_thread_that_only_releases)
 }
 END_TEST
 
+static gr_tensor        *handed_on;
+static pthread_barrier_t turn;
+
+static void *make_and_wait(void *arg)
+{
+    handed_on = gr_zeros(gr_shape(10000));
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn);
+    return arg;
+}
+
+/* A thread that has not yet told what it took, while another has given it back: what is live is never less than nothing. */
+START_TEST(live_over_threads)
+{
+    pthread_t thread;
+    pthread_barrier_init(&turn, NULL, 2);
+    ck_assert_int_eq(pthread_create(&thread, NULL, make_and_wait, NULL), 0);
+    pthread_barrier_wait(&turn);
+    gr_free(handed_on);
+    ck_assert_uint_lt(gr_memory().live, 1 << 20);
+    pthread_barrier_wait(&turn);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    pthread_barrier_destroy(&turn);
+    ck_assert_uint_eq(gr_memory().live, 0);
+}
+END_TEST
+
 static atomic_bool enough;
 
 static void *allocate(void *arg)
@@ -743,6 +770,7 @@ int main(void)
     tcase_add_test(t, third_step_asks_for_nothing);
     tcase_add_test(t, recycled_across_threads);
     tcase_add_test(t, recycled_from_a_thread_that_only_releases);
+    tcase_add_test(t, live_over_threads);
     tcase_add_test(t, a_forked_child_is_not_locked_out);
     tcase_add_test(t, thread_ends_with_open_steps);
     tcase_add_test(t, blocks);

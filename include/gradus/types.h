@@ -41,7 +41,7 @@ typedef float gr_real;
 /** What the elements of a tensor are. Labels and indices are GR_INT32 and have no gradient. */
 typedef enum gr_dtype { GR_REAL = 0, GR_INT32 = 1 } gr_dtype;
 
-/** Sizes of the dimensions, outermost first; rank 0 is a scalar. Written gr_shape(64, 1, 28, 28). */
+/** Sizes of the dimensions, outermost first; rank 0 is a scalar, (gr_shape){ 0 }. Written gr_shape(64, 1, 28, 28). */
 typedef struct gr_shape {
     int     rank;
     int64_t dim[GR_MAX_DIMS];

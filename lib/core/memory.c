@@ -207,8 +207,9 @@ void gr__memory_thread_end(void)
 gr_memory_info gr_memory(void)
 {
     tell();
+    ptrdiff_t now = (ptrdiff_t)atomic_load(&live); /* negative while one thread has told what it gave back, another not what it took */
     return (gr_memory_info){
-        .live = atomic_load(&live),
+        .live = now > 0 ? (size_t)now : 0,
         .peak = atomic_load(&peak),
         .system = atomic_load(&system_bytes),
         .system_calls = atomic_load(&system_calls),
