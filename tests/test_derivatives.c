@@ -204,6 +204,41 @@ START_TEST(hooks_are_recorded)
 }
 END_TEST
 
+static gr_tensor *keeping(gr_tensor *g, void *ctx)
+{
+    *(gr_tensor **)ctx = gr_keep(g);
+    return NULL;
+}
+
+/* What a hook keeps belongs to whoever called backward, also where others hold that gradient; and no history is lost by it. */
+START_TEST(hooks_may_keep_what_they_see)
+{
+    gr_tensor *of_x = NULL, *of_y = NULL, *x = gr_param(V(1, -3)), *y = gr_mul(x, x);
+    gr_on_grad(x, keeping, &of_x);
+    gr_on_grad(y, keeping, &of_y);
+    ck_assert(gr_backward(gr_sum(gr_mul(y, y))));
+    gr_reset();
+    HOLDS(of_x, gr_shape(2), 4, -108);
+    HOLDS(of_y, gr_shape(2), 2, 18);
+    gr_free(of_x);
+    gr_free(of_y);
+    HOLDS(gr_grad_of(x), gr_shape(2), 4, -108);
+    gr_off_grad(x, keeping, &of_x);
+    {
+        GR_STEP;
+        y = gr_mul(x, x);
+        gr_on_grad(y, keeping, &of_y);
+        gr_tensor *gx = gr_grad(gr_sum(gr_mul(y, y)), x, .create_graph = true);
+        gr_tensor *first = of_y;
+        HOLDS(gr_grad(gr_sum(gx), x), gr_shape(2), 12, 108);
+        HOLDS(first, gr_shape(2), 2, 18);
+        gr_free(first);
+    }
+    gr_free(x);
+    nothing_failed();
+}
+END_TEST
+
 static gr_tensor *failing(gr_tensor *g, void *ctx) { return gr_add(g, ctx); }
 
 static gr_tensor *recovering(gr_tensor *g, void *ctx)
@@ -535,6 +570,7 @@ int main(void)
     tcase_add_test(t, a_hook_removes_the_next);
     tcase_add_test(t, hooks_take_gradients);
     tcase_add_test(t, hooks_are_recorded);
+    tcase_add_test(t, hooks_may_keep_what_they_see);
     tcase_add_test(t, failing_hooks);
     tcase_add_test(t, refused_hooks);
     tcase_add_test(t, hooks_go_with_their_tensor);

@@ -51,14 +51,11 @@ bool gr_backward_(gr_backward_options o)
     if (!loss) return gr__fail(GR_ERR_ARGUMENT, "backward: the loss is NULL");
     if (loss->dtype != GR_REAL || !gr__tracked(loss))
         return gr__fail(GR_ERR_GRAPH, "backward: the loss %s depends on no parameter, or was made without recording", GR__TEXT(loss));
-    gr_step step = gr_step_begin();
-    if (step.depth == 0) return false;
     gr__pass p = gr__pass_begin(loss);
     p.leaves = true;
     p.retain = o.retain_graph;
     bool good = gr__pass_run(&p, loss, NULL) && commit(&p);
     gr__pass_end(&p);
-    gr_step_end(&step);
     return good;
 }
 

@@ -3,6 +3,7 @@
    A hook sees the whole gradient, and what it answers goes on from there: an intermediate's before its operation's rule, a leaf's when the
    scan is over. Invariant: hooks are found by their serial, never by a pointer kept over a call, so one may add and remove hooks. */
 #include "autograd/autograd.h"
+#include "ops/ops.h"
 
 gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
 {
@@ -47,16 +48,18 @@ static bool replace(const gr_tensor *t, gr_tensor **g, gr_tensor *by, const gr__
     return true;
 }
 
+/* The hook sees a tensor of its own, which it may keep: what a slot holds is the slot's, and what is recorded must not lose its history. */
 static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor **g)
 {
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
     if (!p->create && step.depth == 0) return false;
     const gr__step *inner = p->create ? NULL : p->me->step;
+    gr_tensor      *seen = gr_reshape(*g, (*g)->shape);
     unsigned        failures = gr__failures();
-    gr_tensor      *by = hook.fn(*g, hook.ctx);
-    bool            good = gr__failures() == failures || !gr__failed();
+    gr_tensor      *by = seen ? hook.fn(seen, hook.ctx) : NULL;
+    bool            good = seen && (gr__failures() == failures || !gr__failed());
     p->me->no_grad = !p->create; /* whatever it has been set to */
-    if (good && by && by != *g) good = replace(t, g, by, inner);
+    if (good && by && by != seen) good = replace(t, g, by, inner);
     gr_step_end(&step);
     return good;
 }
