@@ -211,6 +211,9 @@ START_TEST(splits_that_cannot_be)
     FAILS(gr_dataset_split(d, 0.99, 1, &a, &b), GR_ERR_ARGUMENT, "dataset_split: 0.99 of 10 images: each part must have some");
     FAILS(gr_dataset_split(d, 10, 1, &a, &b), GR_ERR_ARGUMENT, "dataset_split: 10 of 10 images: each part must have some");
     FAILS(gr_dataset_split(d, -1, 1, &a, &b), GR_ERR_ARGUMENT, "dataset_split: -1 of 10 images: each part must have some");
+    FAILS(gr_dataset_split(d, 2.5, 1, &a, &b), GR_ERR_ARGUMENT, "dataset_split: there cannot be 2.5 images");
+    FAILS(gr_dataset_split(d, NAN, 1, &a, &b), GR_ERR_ARGUMENT, "dataset_split: there cannot be nan images");
+    FAILS(gr_dataset_split(d, 0.5, 1, &a, &a), GR_ERR_ARGUMENT, "dataset_split: both sets have the same place");
     ck_assert(!a && !b);
     gr_dataset_free(d);
 }

@@ -68,8 +68,8 @@ GR_API gr_dataset *gr_dataset_subset(const gr_dataset *d, const int64_t *index, 
 
 /** Splits a data set in two, copied: *validation gets that part of the images, a fraction (under 1) or a number of them, *train all others.
  *  Which ones depends on seed; each class is split in this proportion, as far as whole images allow; in both parts they keep d's order.
- *  Errors: NULL, a part that leaves none on one side, no memory; then neither is set. Lifetime: each until gr_dataset_free; d may go
- *  before. */
+ *  Errors: NULL, one place for both, a part that leaves none on one side or is 1.5, no memory; then neither is set. Lifetime: each until
+ *  gr_dataset_free; d may go before. */
 GR_API bool gr_dataset_split(const gr_dataset *d, double part, uint64_t seed, gr_dataset **train, gr_dataset **validation);
 
 /** The number of images; -1 for NULL. Errors: NULL. */

@@ -3,6 +3,7 @@
    Invariant: a data set that a caller holds has at least one image, a label for each, and no label that is not under classes. */
 #include "data/data.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,11 +173,14 @@ bool gr_dataset_split(const gr_dataset *d, double part, uint64_t seed, gr_datase
     if (!given(d, "dataset_split")) return false;
     if (!train || !validation)
         return gr__fail(GR_ERR_ARGUMENT, "dataset_split: the place for the %s set is NULL", train ? "validation" : "train");
-    double n = part > 0 && part < 1 ? (double)d->count * part + 0.5 : part;
+    if (train == validation) return gr__fail(GR_ERR_ARGUMENT, "dataset_split: both sets have the same place");
+    double n = part > 0 && part < 1 ? floor((double)d->count * part + 0.5) : part;
+    if (n != floor(n)) return gr__fail(GR_ERR_ARGUMENT, "dataset_split: there cannot be %g images", part);
     if (!(n >= 1 && n < (double)d->count))
         return gr__fail(GR_ERR_ARGUMENT, "dataset_split: %g of %lld images: each part must have some", part, (long long)d->count);
-    int64_t parted = (int64_t)n, kept = d->count - parted, *index = malloc(2 * sizeof *index * (size_t)d->count), *rest = index + d->count;
+    int64_t parted = (int64_t)n, kept = d->count - parted, *index = malloc(2 * sizeof *index * (size_t)d->count), *rest;
     if (!index) return gr__fail_memory("dataset_split", 2 * sizeof *index * (size_t)d->count);
+    rest = index + d->count;
     shuffle_classes(d, gr_rng_of(seed, "split"), index);
     part_off(d, parted, index, rest);
     gr_dataset *t = images_of(d, index, kept, "dataset_split"), *v = t ? images_of(d, rest, parted, "dataset_split") : NULL;
