@@ -303,6 +303,26 @@ START_TEST(writing_replaces_or_leaves_alone)
 }
 END_TEST
 
+START_TEST(links_and_permissions_stay)
+{
+    struct stat about;
+    ck_assert_int_eq(mkdir("d", 0700), 0);
+    ck_assert(gr__safetensors_write("d/a", sample, 1));
+    ck_assert_int_eq(chmod("d/a", 0640), 0);
+    ck_assert_int_eq(symlink("d/a", "link"), 0);
+    ck_assert_int_eq(symlink("d/none", "lost"), 0);
+    ck_assert(gr__safetensors_write("link", sample, 3));
+    ck_assert(lstat("link", &about) == 0 && S_ISLNK(about.st_mode));
+    ck_assert(stat("d/a", &about) == 0 && (about.st_mode & 0777) == 0640);
+    gr__safetensors *f = gr__safetensors_read("d/a");
+    ck_assert_int_eq(gr__safetensors_count(f), 3);
+    gr__safetensors_free(f);
+    ck_assert(gr__safetensors_write("lost", sample, 1)); /* what leads nowhere is replaced itself */
+    ck_assert(lstat("lost", &about) == 0 && S_ISREG(about.st_mode));
+    ck_assert_int_eq(unlink("d/a"), 0);
+}
+END_TEST
+
 START_TEST(files_that_cannot_be_written)
 {
     ck_assert_int_eq(mkdir("d", 0700), 0);
@@ -515,9 +535,9 @@ int main(void)
     const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none, idx_sizes_that_lie_take_no_memory,
         idx_damaged_gz, files_that_cannot_be_read, null_idx };
     const TTest *const named[] = { named_tensors_come_back, elements_of_every_type, the_bytes_of_a_file, writing_replaces_or_leaves_alone,
-        files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet, headers_that_are_no_object,
-        headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed, a_header_that_does_not_fit,
-        a_file_cut_anywhere, a_file_with_any_byte_changed };
+        links_and_permissions_stay, files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
+        headers_that_are_no_object, headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed,
+        a_header_that_does_not_fit, a_file_cut_anywhere, a_file_with_any_byte_changed };
     add(s, "IDX", idx, sizeof idx / sizeof *idx);
     add(s, "named tensors", named, sizeof named / sizeof *named);
     return run(s);

@@ -86,7 +86,7 @@ static const char *folder_of(char *path)
 static int open_nameless(const gr__writer *w)
 {
 #ifdef O_TMPFILE
-    const char *folder = folder_of(strcpy(w->temporary, w->path));
+    const char *folder = folder_of(strcpy(w->temporary, w->target));
     if (access("/proc/self/fd", X_OK) == 0) return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
 #endif
     (void)w;
@@ -106,27 +106,43 @@ static bool take_any_name(gr__writer *w)
 {
     static atomic_uint serial;
     for (int tries = 0; tries < 100 && !w->named; tries++) {
-        snprintf(w->temporary, strlen(w->path) + NAME_MORE, "%s.%ld-%u.tmp", w->path, (long)getpid(), atomic_fetch_add(&serial, 1));
+        snprintf(w->temporary, strlen(w->target) + NAME_MORE, "%s.%ld-%u.tmp", w->target, (long)getpid(), atomic_fetch_add(&serial, 1));
         w->named = take_name(w);
         if (!w->named && errno != EEXIST) break;
     }
     return w->named || cannot("write", w->path, errno);
 }
 
+/* Where a link leads to: the file there is replaced, not the link. */
+static bool find_target(gr__writer *w)
+{
+    w->target = realpath(w->path, NULL);
+    if (!w->target && errno != ENOMEM) w->target = strdup(w->path); /* of what is not there yet */
+    size_t size = w->target ? strlen(w->target) + NAME_MORE : NAME_MORE;
+    w->temporary = w->target ? malloc(size) : NULL;
+    return w->temporary || gr__fail_memory("write", size);
+}
+
+static void forget_names(gr__writer *w)
+{
+    free(w->target);
+    free(w->temporary);
+}
+
 bool gr__writer_open(gr__writer *w, const char *path)
 {
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "the path of the file to write is NULL");
     struct stat about;
+    bool        there = stat(path, &about) == 0;
     *w = (gr__writer){ .path = path, .fd = -1, .good = true };
-    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) /* renaming would replace a device, or fail on a folder */
+    if (there && !S_ISREG(about.st_mode)) /* renaming would replace a device, or fail on a folder */
         return S_ISDIR(about.st_mode) ? cannot("write", path, EISDIR)
                                       : gr__fail(GR_ERR_FILE, "cannot write '%s': it is not a regular file", path);
-    size_t size = strlen(path) + NAME_MORE;
-    w->temporary = malloc(size);
-    if (!w->temporary) return gr__fail_memory("write", size);
-    w->fd = open_nameless(w);
-    if (w->fd >= 0 || take_any_name(w)) return true;
-    free(w->temporary);
+    if (find_target(w) && ((w->fd = open_nameless(w)) >= 0 || take_any_name(w))) {
+        if (there) (void)fchmod(w->fd, about.st_mode & 0777); /* what was private stays so */
+        return true;
+    }
+    forget_names(w);
     return false;
 }
 
@@ -159,11 +175,11 @@ bool gr__writer_close(gr__writer *w)
     if (w->good && fsync(w->fd)) w->good = cannot("write", w->path, errno);
     w->good = w->good && (w->named || take_any_name(w));
     if (close(w->fd) && w->good) w->good = cannot("write", w->path, errno);
-    if (w->good && rename(w->temporary, w->path)) w->good = cannot("write", w->path, errno);
+    if (w->good && rename(w->temporary, w->target)) w->good = cannot("write", w->path, errno);
     if (w->good)
         sync_folder(w->temporary);
     else if (w->named)
         unlink(w->temporary);
-    free(w->temporary);
+    forget_names(w);
     return w->good;
 }

@@ -23,6 +23,7 @@ bool gr__folder_check(const char *folder, const char *what); /* false: "cannot o
 /* A file being written, without a name or under a temporary one beside its own. */
 typedef struct gr__writer {
     const char *path;
+    char       *target; /* path, or what it leads to if it is a link */
     char       *temporary;
     int         fd;
     bool        named; /* the file has its temporary name */

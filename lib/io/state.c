@@ -59,7 +59,7 @@ void gr__state_free(gr__state *s)
     free(s);
 }
 
-void gr__state_part(gr__state *s, int part) 
+void gr__state_part(gr__state *s, int part)
 {
     if (part > 1) snprintf(s->part, sizeof s->part, "part%d.", part);
 }
