@@ -53,8 +53,9 @@ typedef struct gr_picture_load_options {
 /** gr_picture_load(path, .height, .width, .grey, .squash): a PNG or JPEG file as numbers from 0 to 1, byte / 255. Transparency and the
  *  orientation that a camera noted are ignored. Shape: (3, H, W), or (1, H, W) if .grey. Defaults: the file's own size; with one of
  *  height and width, in proportion; with both, the largest part of the picture's middle that has these proportions, or all of it if
- *  .squash. Errors: no such file; one that is damaged, cut off, neither PNG nor JPEG, or larger than 16384 on a side or 2^26 pixels
- *  (GR_ERR_FORMAT); a height or width under 0 or over 16384; no memory. Lifetime: as gr_from. */
+ *  .squash. Errors: no such file; one that is damaged, cut off, neither PNG nor JPEG (or a JPEG of a rare kind: arithmetic, lossless, of
+ *  12 bits), or larger than 16384 on a side or 2^26 pixels (GR_ERR_FORMAT); a height or width under 0 or over 16384; no memory.
+ *  Lifetime: as gr_from. */
 #define gr_picture_load(...) gr_picture_load_(GR__LITERAL(gr_picture_load_options) { .path = __VA_ARGS__ })
 /** gr_picture_load as a function, for callers without macros. */
 GR_API gr_tensor *gr_picture_load_(gr_picture_load_options o);
@@ -64,14 +65,14 @@ typedef struct gr_picture_save_options {
     gr_tensor *picture GR__OR(nullptr);
     GR__NAMED
     double  low GR__OR(0);  /* what is black */
-    double  high GR__OR(0); /* what is white */
+    double  high GR__OR(0); /* what is white: 1 */
     int64_t columns GR__OR(0);
 } gr_picture_save_options;
 
 /** gr_picture_save(path, picture, .low, .high, .columns): writes a tensor as a PNG file, byte = 255 (x - low) / (high - low), rounded;
  *  numbers beyond are black or white, NaN is black. A batch becomes a grid, row by row, with grey between its images. The file appears
- *  whole, or not at all. Shape: (H, W), (C, H, W) or (N, C, H, W), C 1 or 3. Defaults: from 0 to 1 if neither low nor high is given;
- *  as many columns as rows. Errors: NULL, int32, another shape, low not under high, a picture over 2 GB, a file that cannot be
+ *  whole, or not at all. Shape: (H, W), (C, H, W) or (N, C, H, W), C 1 or 3. Defaults: from 0 to 1, so .low = -1 is from -1 to 1; as
+ *  many columns as rows. Errors: NULL, int32, another shape, low not under high, a picture over 2 GB, a file that cannot be
  *  written, no memory. */
 #define gr_picture_save(path, ...) gr_picture_save_((path), GR__LITERAL(gr_picture_save_options) { .picture = __VA_ARGS__ })
 /** gr_picture_save as a function, for callers without macros. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Elements of at most 8 bytes, and room for headers beside them. */
-static const int64_t most_elements = INT64_MAX / 32;
+static const int64_t most_elements = PTRDIFF_MAX / 32;
 
 int64_t gr__count(const gr_shape *s)
 {

@@ -76,6 +76,14 @@ static bool tables_fit(walk w)
     return left(&w) == 0;
 }
 
+/* A frame that is coded arithmetically, without loss or in layers, or has more than 8 bits a number. */
+static bool is_rare_frame(int marker, const walk *segment)
+{
+    enum { SOF0 = 0xc0, SOF2 = 0xc2, DHT = 0xc4, SOF15 = 0xcf };
+    if (marker < SOF0 || marker > SOF15 || marker == DHT) return false;
+    return marker > SOF2 || (left(segment) > 2 && segment->p[2] != 8);
+}
+
 /* Segments: FF, a marker, and (but for a few markers) a length that counts itself, and so many bytes. The last is EOI. */
 static const char *walk_jpeg(walk w)
 {
@@ -90,6 +98,7 @@ static const char *walk_jpeg(walk w)
         size_t size = left(&w) >= 2 ? big_endian(w.p, 2) : 0;
         if (size < 2 || size > left(&w)) break;
         if (marker == DHT && !tables_fit((walk){ w.p + 2, w.p + size })) return "is damaged: its Huffman tables are not valid";
+        if (is_rare_frame(marker, &w)) return "is a JPEG of a rare kind, which is not read";
         w.p += size;
         if (marker == SOS && ++scans > MOST_SCANS) return "has too many scans";
         if (marker == SOS) skip_scan(&w);
@@ -190,8 +199,7 @@ static bool decode(const reading *r, const unsigned char *file, size_t size)
 bool gr__picture_check(const gr__picture_options *o, const char *what)
 {
     if (o->height >= 0 && o->height <= MOST_SIDE && o->width >= 0 && o->width <= MOST_SIDE) return true;
-    return gr__fail(
-        GR_ERR_ARGUMENT, "%s: a height of %d and a width of %d: both must be from 1 to %d", what, o->height, o->width, MOST_SIDE);
+    return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %d and a width of %d: 0 to %d wanted", what, o->height, o->width, MOST_SIDE);
 }
 
 bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_options *o, gr__quote *broken)
@@ -310,7 +318,7 @@ bool gr_picture_save_(const char *path, gr_picture_save_options o)
     grid g = { .N = 0 };
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "the path of the file to write is NULL");
     if (!gr__given_reals("picture_save", 1, &o.picture)) return false;
-    if (o.low == 0 && o.high == 0) o.high = 1;
+    if (o.high == 0) o.high = 1;
     if (!check_range(&o) || !lay_out(o.picture, o.columns, &g)) return false;
     size_t         size = (size_t)(g.height * g.width * g.C);
     unsigned char *pixels = malloc(size);
