@@ -2,7 +2,7 @@
 
    tests/parity/ops.py recorded in tests/parity/ops.txt what PyTorch makes of each case in double, outputs and gradients, and tells what the
    file looks like. How far ours may be off is relative to the largest number of the tensor compared, as its elements are sums of numbers
-   of about that size: 1e-10 in double, and in float 1e-5, some eighty roundings, which PyTorch's own float results keep to as well. NaN
+   of about that size: 1e-10 in double, and in float 1e-5, some eighty units in the last place, which PyTorch's own float results keep to as well. NaN
    and Inf must stand where they stand there. Each case runs twice: on inputs of their own, and on inputs that lie at an odd place in the
    storage of a larger tensor, and whose gradients pass through what took them out.
 
