@@ -5,6 +5,7 @@
 #include <check.h>
 
 #include "gradus/autograd.h"
+#include "gradus/io.h"
 
 /* The pending failure must be this one, to the letter; it is cleared. */
 void failed_with(gr_code code, const char *text);

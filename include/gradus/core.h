@@ -149,12 +149,6 @@ GR_API int32_t *gr_ints_mut(gr_tensor *t);
 /** The value of a tensor of one element. Errors: NULL, another number of elements; then NaN. */
 GR_API double gr_item(const gr_tensor *t);
 
-/** The tensor as text, as NumPy prints an array: rows in brackets, the fewest digits that tell the numbers apart (at most 8 after the
- *  point), long ones summarised. Lifetime: the step's (outside any step: until gr_reset). */
-GR_API const char *gr_format(const gr_tensor *t);
-/** Writes gr_format and a newline to standard output. */
-GR_API void gr_print(const gr_tensor *t);
-
 /** A name by printf's format, for parameters made in loops: gr_name("layer%d.conv1", i). Lifetime: the step's (outside any step: until gr_reset). */
 GR_API const char *gr_name(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

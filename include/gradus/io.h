@@ -1,4 +1,4 @@
-/* io.h: files of arrays. A file is hostile until proved good: a damaged one is an error, never a crash, and changes nothing. */
+/* io.h: tensors as text, and files of arrays. A file is hostile until proved good: a damaged one is an error, never a crash, and changes nothing. */
 #ifndef GRADUS_IO_H
 #define GRADUS_IO_H
 
@@ -7,6 +7,16 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- text --------------------------------------------------------------------------------------------------------------------- */
+
+/** The tensor as text, as NumPy prints an array: rows in brackets, the fewest digits that tell the numbers apart (at most 8 after the
+ *  point), long ones summarised. Lifetime: the step's (outside any step: until gr_reset). */
+GR_API const char *gr_format(const gr_tensor *t);
+/** Writes gr_format and a newline to standard output. */
+GR_API void gr_print(const gr_tensor *t);
+
+/* ---- IDX files ------------------------------------------------------------------------------------------------------------------ */
 
 /** An array of bytes read from an IDX file: the images or labels of MNIST and its kin. */
 typedef struct gr_idx gr_idx;

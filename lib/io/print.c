@@ -4,7 +4,7 @@
    written in one style: fixed, or with exponents if the largest is 1e8 or more, the smallest under 1e-4, or their ratio over 1000.
    Invariant: the text is laid out twice by the same code, first to be measured (to is NULL), then to be written, so that it is
    exactly as long as the block that holds it. */
-#include "core/core.h"
+#include "io/io.h"
 
 #include <math.h>
 #include <stdlib.h>
