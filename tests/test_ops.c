@@ -609,8 +609,8 @@ START_TEST(refused_reductions)
     REFUSED(gr_min(NULL), "min: input 1 is NULL");
     REFUSED(gr_min(gr_zeros(gr_shape(2, 0))), "min: (2,0) has nothing along its axes");
     REFUSED(gr_var(i), "var: input 1 (3) is int32, real wanted");
-    REFUSED(gr_std(x, .axes = GR_DIMS(2)), "std: (2,3) has no axis 2, or it is named twice");
-    REFUSED(gr_norm(x, .axes = GR_DIMS(0, -2)), "norm: (2,3) has no axis 0, or it is named twice");
+    REFUSED(gr_std(x, .axes = GR_DIMS(2)), "std: (2,3) has no axis 2");
+    REFUSED(gr_norm(x, .axes = GR_DIMS(0, -2)), "norm: axis 0 is named twice");
     REFUSED(gr_logsumexp(NULL), "logsumexp: input 1 is NULL");
     REFUSED(gr_logsumexp(gr_zeros(gr_shape(2, 0)), .axes = GR_DIMS(1)), "logsumexp: (2,0) has nothing along its axes");
     REFUSED(gr_mean(NULL, .axes = GR_DIMS(0)), "mean: input 1 is NULL");

@@ -3,8 +3,6 @@
    Each is a formula over ops that have their rules, so it has all its derivatives from them; at a kink the choice is PyTorch's. */
 #include "ops/ops.h"
 
-static gr_tensor *number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
-
 /* ---- clamp: an op of its own, because at its bounds g passes whole -------------------------------------------------------------- */
 
 typedef struct bounds {
@@ -42,7 +40,7 @@ static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const bounds *b = nd->args;
     (void)i;
-    return gr_mul(g, gr_mul(gr_ge(nd->in[0], number(b->low)), gr_le(nd->in[0], number(b->high))));
+    return gr_mul(g, gr_mul(gr_ge(nd->in[0], gr__number(b->low)), gr_le(nd->in[0], gr__number(b->high))));
 }
 
 static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]", clamp_shape, clamp_forward,
@@ -55,15 +53,15 @@ gr_tensor *gr_clamp(gr_tensor *x, double low, double high) { return gr__apply(&c
 gr_tensor *gr_leaky_relu(gr_tensor *x, double slope)
 {
     if (!gr__given_reals("leaky_relu", 1, &x)) return NULL;
-    return gr_where(gr_gt(x, number(0)), x, gr_scale(x, slope));
+    return gr_where(gr_gt(x, gr__number(0)), x, gr_scale(x, slope));
 }
 
 gr_tensor *gr_elu(gr_tensor *x, double alpha)
 {
     if (!gr__given_reals("elu", 1, &x)) return NULL;
-    gr_tensor *positive = gr_gt(x, number(0));
+    gr_tensor *positive = gr_gt(x, gr__number(0));
     /* What is not chosen is replaced first: e^x may overflow there. */
-    return gr_where(positive, x, gr_scale(gr_expm1(gr_where(positive, number(0), x)), alpha));
+    return gr_where(positive, x, gr_scale(gr_expm1(gr_where(positive, gr__number(0), x)), alpha));
 }
 
 gr_tensor *gr_silu(gr_tensor *x)
@@ -75,5 +73,5 @@ gr_tensor *gr_silu(gr_tensor *x)
 gr_tensor *gr_gelu(gr_tensor *x)
 {
     if (!gr__given_reals("gelu", 1, &x)) return NULL;
-    return gr_mul(gr_scale(x, 0.5), gr_add(number(1), gr_erf(gr_scale(x, 0.70710678118654752440)))); /* 1 / sqrt 2 */
+    return gr_mul(gr_scale(x, 0.5), gr_add(gr__number(1), gr_erf(gr_scale(x, 0.70710678118654752440)))); /* 1 / sqrt 2 */
 }

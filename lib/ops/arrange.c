@@ -3,15 +3,9 @@
 
 #include <string.h>
 
-static bool find_axis(const gr_tensor *x, int *axis, const char *name)
-{
-    int asked = *axis;
-    return gr__axis(axis, x->shape.rank) || gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", name, GR__TEXT(x), asked);
-}
-
 gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
 {
-    if (!gr__given("transpose", 1, &x) || !find_axis(x, &a, "transpose") || !find_axis(x, &b, "transpose")) return NULL;
+    if (!gr__given("transpose", 1, &x) || !gr__want_axis(x, &a, "transpose") || !gr__want_axis(x, &b, "transpose")) return NULL;
     gr_dims order = { .count = x->shape.rank };
     for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
     return gr_permute(x, order);
@@ -37,7 +31,7 @@ gr_tensor *gr_squeeze_(gr_squeeze_options o)
     for (int i = 0; i < GR_MAX_DIMS; i++) out[i] = o.axes.count == 0;
     for (int i = 0; i < o.axes.count && i < GR_MAX_DIMS; i++) {
         int axis = o.axes.at[i];
-        if (!find_axis(o.x, &axis, "squeeze")) return NULL;
+        if (!gr__want_axis(o.x, &axis, "squeeze")) return NULL;
         out[axis] = true;
     }
     gr_shape y = { .rank = 0 };
@@ -69,7 +63,7 @@ gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis)
 
 bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n)
 {
-    if (!gr__given("split", 1, &x) || !find_axis(x, &axis, "split")) return false;
+    if (!gr__given("split", 1, &x) || !gr__want_axis(x, &axis, "split")) return false;
     int64_t whole = x->shape.dim[axis];
     if (!parts || size < 1 || n != (whole + size - 1) / size)
         return gr__fail(
@@ -84,7 +78,7 @@ bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n)
 
 gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis)
 {
-    if (!gr__given("roll", 1, &x) || !find_axis(x, &axis, "roll")) return NULL;
+    if (!gr__given("roll", 1, &x) || !gr__want_axis(x, &axis, "roll")) return NULL;
     int64_t size = x->shape.dim[axis], by = size > 0 ? (shift % size + size) % size : 0;
     if (by == 0) return gr_reshape(x, x->shape);
     return gr_concat((gr_tensor *[]){ gr_slice(x, axis, size - by, size), gr_slice(x, axis, 0, size - by) }, 2, axis);

@@ -127,8 +127,7 @@ static gr_tensor *div_vjp(gr__node *nd, int i, gr_tensor *g)
 /* What is not chosen is replaced before it is used, so that no infinity times zero comes in at any order. */
 static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0),
-              *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__number(0), *one = gr__number(1);
     if (i == 0) {
         gr_tensor *flat = gr_eq(b, zero);
         gr_tensor *power = gr_pow(a, gr_where(flat, one, gr_sub(b, one)));
@@ -140,13 +139,13 @@ static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static gr_tensor *maximum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__number(1);
     return gr_mul(g, gr_sub(one, gr_scale(gr_add(gr_lt(mine, other), gr_le(mine, other)), 0.5)));
 }
 
 static gr_tensor *minimum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
+    gr_tensor *mine = nd->in[i], *other = nd->in[1 - i], *one = gr__number(1);
     return gr_mul(g, gr_sub(one, gr_scale(gr_add(gr_gt(mine, other), gr_ge(mine, other)), 0.5)));
 }
 
@@ -230,7 +229,7 @@ static bool unary_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-static bool same_shape(gr__node *nd, gr_shape *y)
+bool gr__shape_of_first(gr__node *nd, gr_shape *y)
 {
     *y = nd->in[0]->shape;
     return true;
@@ -257,7 +256,7 @@ static gr_tensor *sin_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, g
 static gr_tensor *cos_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_neg(gr_mul(g, gr_sin(nd->in[0]))); }
 static gr_tensor *softplus_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sigmoid(nd->in[0])); }
 
-static gr_tensor *plus_one(gr_tensor *x) { return gr_add(x, gr__constant(&(gr_shape){ .rank = 0 }, 1)); }
+static gr_tensor *plus_one(gr_tensor *x) { return gr_add(x, gr__number(1)); }
 static gr_tensor *log1p_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, plus_one(nd->in[0])); }
 static gr_tensor *expm1_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, plus_one(nd->out)); }
 
@@ -268,15 +267,16 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390); /* 2 / sqrt(pi) */
 }
 
-#define UNARY_OP(f, equation) static const gr__op f##_op = { #f, equation, same_shape, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f) }
+#define UNARY_OP(f, equation) \
+    static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f) }
 UNARY_OP(neg, "y = -x; gx = -g");
-static const gr__op scale_op = { "scale", "y = s x; gx = s g", same_shape, scale_forward, .vjp = scale_vjp };
+static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward, .vjp = scale_vjp };
 UNARY_OP(exp, "y = e^x; gx = g y");
 UNARY_OP(log, "y = log x; gx = g / x");
 UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)");
 UNARY_OP(abs, "y = |x|; gx = g sign x");
 static const gr__op sign_op = {
-    .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = same_shape, .forward = unary_forward, .kernel = LOOP(sign)
+    .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = gr__shape_of_first, .forward = unary_forward, .kernel = LOOP(sign)
 };
 UNARY_OP(relu, "y = max(x, 0); gx = g [y > 0]");
 UNARY_OP(sigmoid, "y = 1 / (1 + e^-x); gx = g y (1 - y)");
@@ -321,8 +321,7 @@ static gr_tensor *sigmoid_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     gr_tensor *y = nd->in[0], *g = nd->in[1];
     if (i == 1) return gr__act_grad(GR_SIGMOID, y, u);
-    gr_tensor *one = gr__constant(&(gr_shape){ .rank = 0 }, 1);
-    return gr_mul(gr_mul(u, g), gr_sub(one, gr_scale(y, 2)));
+    return gr_mul(gr_mul(u, g), gr_sub(gr__number(1), gr_scale(y, 2)));
 }
 
 static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
@@ -331,11 +330,11 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", same_shape, binary_forward, .vjp = relu_grad_vjp,
-    .constant = 1, .kernel = LOOP(relu_grad) };
-static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", same_shape, binary_forward,
-    .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
-static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", same_shape, binary_forward,
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", gr__shape_of_first, binary_forward,
+    .vjp = relu_grad_vjp, .constant = 1, .kernel = LOOP(relu_grad) };
+static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", gr__shape_of_first,
+    binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
+static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", gr__shape_of_first, binary_forward,
     .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
 
 bool gr__want_act(gr_act act, const char *op)
@@ -377,12 +376,12 @@ static bool where_forward(gr__node *nd, gr_tensor *y)
 
 static gr_tensor *where_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0);
+    gr_tensor *zero = gr__number(0);
     return i == 1 ? gr_where(nd->in[0], g, zero) : gr_where(nd->in[0], zero, g);
 }
 
-static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", same_shape, where_forward, .vjp = where_vjp,
-    .constant = 1 };
+static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", gr__shape_of_first, where_forward,
+    .vjp = where_vjp, .constant = 1 };
 
 gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
 {

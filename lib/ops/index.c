@@ -141,10 +141,7 @@ static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index
 gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
 {
     pick p = { .axis = axis };
-    if (x && !gr__axis(&p.axis, x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "gather: %s has no axis %d", GR__TEXT(x), axis);
-        return NULL;
-    }
+    if (x && !gr__want_axis(x, &p.axis, "gather")) return NULL;
     if (x) p.x = x->shape;
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
 }

@@ -34,12 +34,6 @@ static bool by_rows(gr__node *nd, gr_tensor *y, void (*fn)(gr_real *, const gr_r
 static bool softmax_forward(gr__node *nd, gr_tensor *y) { return by_rows(nd, y, gr__k()->softmax); }
 static bool log_softmax_forward(gr__node *nd, gr_tensor *y) { return by_rows(nd, y, gr__k()->log_softmax); }
 
-static bool same_shape(gr__node *nd, gr_shape *y)
-{
-    *y = nd->in[0]->shape;
-    return true;
-}
-
 static gr_tensor *softmax_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     gr_tensor *y = nd->out;
@@ -53,18 +47,16 @@ static gr_tensor *log_softmax_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_sub(g, gr_mul(gr_exp(nd->out), gr_sum(g, .axes = GR_DIMS(-1), .keepdim = true)));
 }
 
-static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)", same_shape, softmax_forward, .vjp = softmax_vjp };
-static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", same_shape, log_softmax_forward,
+static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)", gr__shape_of_first, softmax_forward,
+    .vjp = softmax_vjp };
+static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", gr__shape_of_first, log_softmax_forward,
     .vjp = log_softmax_vjp };
 
 static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 {
     if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
-    if (!gr__axis(&axis, x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", op->name, GR__TEXT(x), axis);
-        return NULL;
-    }
+    if (!gr__want_axis(x, &axis, op->name)) return NULL;
     if (axis == last) return gr__apply(op, 1, &x, NULL, 0);
     gr_dims swap = { .count = x->shape.rank };
     for (int i = 0; i < swap.count; i++) swap.at[i] = i == axis ? last : i == last ? axis : i;
@@ -272,7 +264,7 @@ static const gr__op cross_entropy_op = {
 static const gr__op cross_entropy_grad_op = {
     .name = "cross_entropy_grad",
     .equation = "z = g (softmax(x) sum q - q)",
-    .shape = same_shape,
+    .shape = gr__shape_of_first,
     .forward = cross_entropy_grad_forward,
     .vjp = cross_entropy_grad_vjp,
     .constant = 1 << 1 | 1 << 3,
@@ -328,7 +320,7 @@ gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o)
         !labels_fit(name, log_probs, o.labels, o.weight, &how) || !picks(o.labels, o.weight, &how, &index, &factor))
         return NULL;
     /* What is ignored is replaced first: it may be infinite. */
-    gr_tensor *picked = gr_gather(to_rows(log_probs), 1, index), *zero = gr__constant(&(gr_shape){ .rank = 0 }, 0);
+    gr_tensor *picked = gr_gather(to_rows(log_probs), 1, index), *zero = gr__number(0);
     gr_tensor *losses = gr_mul(gr_where(factor, picked, zero), factor);
     return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }

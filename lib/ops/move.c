@@ -30,6 +30,8 @@ gr_tensor *gr__constant(const gr_shape *shape, double value)
     return gr__own(t);
 }
 
+gr_tensor *gr__number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
+
 /* ---- reshape ------------------------------------------------------------------------------------------------------------------- */
 
 /* The size that stands for -1. */
@@ -288,13 +290,11 @@ gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o)
 {
     if (!x) return slice_range(NULL, &(range){ 0 });
     range r = { .step = o.step == 0 ? 1 : o.step };
-    if (r.step < 1 || !gr__axis(&axis, x->shape.rank)) {
-        if (r.step < 1)
-            gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
-        else
-            gr__fail(GR_ERR_ARGUMENT, "slice: %s has no axis %d", GR__TEXT(x), axis);
+    if (r.step < 1) {
+        gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
         return NULL;
     }
+    if (!gr__want_axis(x, &axis, "slice")) return NULL;
     r.axis = axis;
     r.size = x->shape.dim[axis];
     r.start = hold(start, r.size);
@@ -437,9 +437,6 @@ gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
         gr__fail(GR_ERR_ARGUMENT, "concat: %d tensors, 1 or more wanted", xs ? n : 0);
         return NULL;
     }
-    if (xs[0] && !gr__axis(&axis, xs[0]->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "concat: %s has no axis %d", GR__TEXT(xs[0]), axis);
-        return NULL;
-    }
+    if (xs[0] && !gr__want_axis(xs[0], &axis, "concat")) return NULL;
     return gr__apply(&concat_op, n, xs, &axis, sizeof axis);
 }

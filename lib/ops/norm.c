@@ -79,12 +79,6 @@ static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
     return true;
 }
 
-static bool like_x(gr__node *nd, gr_shape *y)
-{
-    *y = nd->in[0]->shape;
-    return true;
-}
-
 static bool norm_forward(gr__node *nd, gr_tensor *y)
 {
     gr__norm k = plain(nd);
@@ -185,8 +179,7 @@ static gr_tensor *P_by_x(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_
     if (n->fixed) return gr__constant(&x->shape, 0);
     gr_tensor *h = cube(n, h_of(n, x, stats));
     gr_tensor *variance = gr_var(cube(n, x), .axes = GR_DIMS(0, 2), .keepdim = true, .biased = true);
-    gr_tensor *r =
-        gr_div(gr__constant(&(gr_shape){ .rank = 0 }, 1), gr_sqrt(gr_add(variance, gr__constant(&(gr_shape){ .rank = 0 }, n->eps))));
+    gr_tensor *r = gr_div(gr__number(1), gr_sqrt(gr_add(variance, gr__number(n->eps))));
     gr_tensor *uh = set_mean(gr_mul(u, h)), *Gh = set_mean(gr_mul(G, h));
     gr_tensor *d = gr_sub(gr_sub(set_mean(gr_mul(u, G)), gr_mul(set_mean(u), set_mean(G))), gr_mul(uh, Gh));
     gr_tensor *through_r = gr_mul(gr_mul(gr_mul(r, r), d), h);
@@ -209,7 +202,7 @@ static gr_tensor *grad_vjp(gr__node *nd, int i, gr_tensor *u)
 static const gr__op norm_op = {
     .name = "norm",
     .equation = "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, G), gw = sum G h, gb = sum G",
-    .shape = like_x,
+    .shape = gr__shape_of_first,
     .forward = norm_forward,
     .vjp = norm_vjp,
     .constant = 1 << 1,
@@ -227,7 +220,7 @@ static const gr__op sums_op = {
 static const gr__op grad_op = {
     .name = "norm_grad",
     .equation = "z = w P(x, G), P = r (G - <G> - h <G h>); gG = w P(x, u), gw = sum u P(x, G), gx as in norm.c",
-    .shape = like_x,
+    .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,
     .constant = 1 << 1 | 1 << 2 | 1 << 5,

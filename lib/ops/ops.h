@@ -10,10 +10,11 @@ enum { GR__GRAIN = 32768 };
 
 /* A constant inside a rule or a composed op: belongs to the step even outside any step, unlike what the user makes. */
 gr_tensor *gr__constant(const gr_shape *shape, double value);
+gr_tensor *gr__number(double value); /* one without dimensions */
+/* The shape rule of an op whose result is as its first input. */
+bool       gr__shape_of_first(gr__node *nd, gr_shape *y);
 /* g summed over what broadcasting repeated, to give the shape back. */
 gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape);
-/* A reduced dimension put back with size 1, so that g broadcasts against what was reduced. */
-gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes);
 /* Whether act is one of the activations, or the error. */
 bool       gr__want_act(gr_act act, const char *op);
 /* act(x), for an op in which it does not ride along. */
@@ -22,8 +23,12 @@ gr_tensor *gr__act(gr_act act, gr_tensor *x);
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 
 /* Whether r is one of the reductions, or the error. */
-bool       gr__want_reduction(gr_reduction r, const char *op);
+bool gr__want_reduction(gr_reduction r, const char *op);
 
+/* Whether x has that axis, which is counted from the first afterwards, or the error. */
+bool gr__want_axis(const gr_tensor *x, int *axis, const char *op);
+/* Marks the axes, all where none is named; or the error: one that x lacks, or that is named twice. */
+bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIMS], const char *op);
 /* The rank that an op wants of its input, or the error. */
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
 /* A pair of options, plain and _hw, with its default where both are 0. */

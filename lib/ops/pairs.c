@@ -2,8 +2,6 @@
    rules, so gradients of any order flow to both. */
 #include "ops/ops.h"
 
-static gr_tensor *number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
-
 static bool are_a_pair(const char *name, gr_tensor *x, gr_tensor *target, gr_reduction reduction)
 {
     if (!gr__given_reals(name, 2, (gr_tensor *[]){ x, target }) || !gr__want_reduction(reduction, name)) return false;
@@ -37,7 +35,8 @@ gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o)
         return NULL;
     }
     gr_tensor *d = gr_abs(gr_sub(x, o.target));
-    return reduced(gr_where(gr_lt(d, number(beta)), gr_scale(gr_mul(d, d), 0.5 / beta), gr_sub(d, number(0.5 * beta))), o.reduction);
+    return reduced(
+        gr_where(gr_lt(d, gr__number(beta)), gr_scale(gr_mul(d, d), 0.5 / beta), gr_sub(d, gr__number(0.5 * beta))), o.reduction);
 }
 
 static bool spreads_over(const char *what, const gr_tensor *w, const gr_tensor *x)
@@ -55,16 +54,16 @@ gr_tensor *gr_bce_with_logits_(gr_tensor *x, gr_bce_with_logits_options o)
         !spreads_over("weight", o.weight, x) || !spreads_over("pos_weight", o.pos_weight, x))
         return NULL;
     gr_tensor *tail = gr_softplus(gr_neg(x));
-    if (o.pos_weight) tail = gr_mul(gr_add(number(1), gr_mul(gr_sub(o.pos_weight, number(1)), t)), tail);
-    gr_tensor *loss = gr_add(gr_mul(gr_sub(number(1), t), x), tail);
+    if (o.pos_weight) tail = gr_mul(gr_add(gr__number(1), gr_mul(gr_sub(o.pos_weight, gr__number(1)), t)), tail);
+    gr_tensor *loss = gr_add(gr_mul(gr_sub(gr__number(1), t), x), tail);
     return reduced(o.weight ? gr_mul(loss, o.weight) : loss, o.reduction);
 }
 
 /* 0 log 0 is 0: what is not chosen is replaced first. */
 static gr_tensor *entropy(gr_tensor *t)
 {
-    gr_tensor *none = gr_eq(t, number(0));
-    return gr_mul(t, gr_log(gr_where(none, number(1), t)));
+    gr_tensor *none = gr_eq(t, gr__number(0));
+    return gr_mul(t, gr_log(gr_where(none, gr__number(1), t)));
 }
 
 gr_tensor *gr_kl_div_(gr_tensor *x, gr_kl_div_options o)

@@ -14,17 +14,21 @@ typedef struct reduction {
     bool    over[GR_MAX_DIMS];
 } reduction;
 
-static bool mark_axes(reduction *r, int rank, const gr_tensor *x, const char *name)
+bool gr__want_axis(const gr_tensor *x, int *axis, const char *op)
 {
-    memset(r->over, 0, sizeof r->over);
-    if (r->axes.count < 0 || r->axes.count > GR_MAX_DIMS)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", name, r->axes.count, GR_MAX_DIMS);
-    for (int i = 0; i < rank; i++) r->over[i] = r->axes.count == 0;
-    for (int i = 0; i < r->axes.count; i++) {
-        int axis = r->axes.at[i];
-        if (!gr__axis(&axis, rank)) return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", name, GR__TEXT(x), axis);
-        if (r->over[axis]) return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", name, axis);
-        r->over[axis] = true;
+    return gr__axis(axis, x->shape.rank) || gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", op, GR__TEXT(x), *axis);
+}
+
+bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIMS], const char *op)
+{
+    if (axes->count < 0 || axes->count > GR_MAX_DIMS)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", op, axes->count, GR_MAX_DIMS);
+    for (int i = 0; i < GR_MAX_DIMS; i++) over[i] = axes->count == 0;
+    for (int i = 0; i < axes->count; i++) {
+        int axis = axes->at[i];
+        if (!gr__want_axis(x, &axis, op)) return false;
+        if (over[axis]) return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", op, axis);
+        over[axis] = true;
     }
     return true;
 }
@@ -39,13 +43,12 @@ static bool reduce_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-gr_tensor *gr__keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes)
+/* A reduced dimension put back with size 1, so that g broadcasts against what was reduced. */
+static gr_tensor *keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes)
 {
-    reduction r = { .axes = *axes };
-    if (!g || !mark_axes(&r, shape->rank, g, "keepdim")) return NULL;
     gr_shape kept = *shape;
-    for (int i = 0; i < shape->rank; i++)
-        if (r.over[i]) kept.dim[i] = 1;
+    for (int i = 0; i < shape->rank && axes->count == 0; i++) kept.dim[i] = 1;
+    for (int i = 0; i < axes->count; i++) kept.dim[axes->at[i] < 0 ? axes->at[i] + shape->rank : axes->at[i]] = 1;
     return gr_reshape(g, kept);
 }
 
@@ -117,7 +120,7 @@ static bool reduce(const gr__node *nd, gr_tensor *y, void (*part)(const void *, 
 static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
 {
     reduction r = { .axes = o->axes, .keepdim = o->keepdim };
-    if (o->x && !mark_axes(&r, o->x->shape.rank, o->x, op->name)) return NULL;
+    if (o->x && !gr__mark_axes(o->x, &r.axes, r.over, op->name)) return NULL;
     return gr__apply(op, 1, (gr_tensor *[]){ o->x }, &r, sizeof r);
 }
 
@@ -133,7 +136,7 @@ static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const reduction *r = nd->args;
     (void)i;
-    return gr_expand(gr__keepdim(g, &nd->in[0]->shape, &r->axes), nd->in[0]->shape);
+    return gr_expand(keepdim(g, &nd->in[0]->shape, &r->axes), nd->in[0]->shape);
 }
 
 static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g) { return sum_vjp(nd, i, gr_scale(g, share(nd))); }
@@ -173,9 +176,9 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
     const reduction *r = nd->args;
     gr_tensor       *x = nd->in[0];
     (void)i;
-    gr_tensor *largest = gr_eq(x, gr__keepdim(gr_detach(nd->out), &x->shape, &r->axes));
+    gr_tensor *largest = gr_eq(x, keepdim(gr_detach(nd->out), &x->shape, &r->axes));
     gr_tensor *ties = gr_sum(largest, .axes = r->axes, .keepdim = true);
-    return gr_mul(largest, gr_div(gr__keepdim(g, &x->shape, &r->axes), ties));
+    return gr_mul(largest, gr_div(keepdim(g, &x->shape, &r->axes), ties));
 }
 
 static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward, .vjp = max_vjp };
@@ -212,9 +215,6 @@ static const gr__op argmax_op = {
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
 {
-    if (x && !gr__axis(&axis, x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "argmax: %s has no axis %d", GR__TEXT(x), axis);
-        return NULL;
-    }
+    if (x && !gr__want_axis(x, &axis, "argmax")) return NULL;
     return gr__apply(&argmax_op, 1, &x, &axis, sizeof axis);
 }

@@ -3,22 +3,13 @@
 
 #include <math.h>
 
-static gr_tensor *number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
-
 /* The axes are good, in the name of the call; how many elements go into one result. */
 static bool look(const char *name, const gr_reduce_options *o, int64_t *reduced)
 {
-    bool seen[GR_MAX_DIMS] = { false };
-    if (!gr__given_reals(name, 1, &o->x)) return false;
-    const gr_shape *x = &o->x->shape;
-    *reduced = o->axes.count == 0 ? o->x->count : 1;
-    for (int i = 0; i < o->axes.count; i++) {
-        int axis = i < GR_MAX_DIMS ? o->axes.at[i] : GR_MAX_DIMS;
-        if (!gr__axis(&axis, x->rank) || seen[axis])
-            return gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d, or it is named twice", name, GR__TEXT(o->x), axis);
-        seen[axis] = true;
-        *reduced *= x->dim[axis];
-    }
+    bool over[GR_MAX_DIMS];
+    if (!gr__given_reals(name, 1, &o->x) || !gr__mark_axes(o->x, &o->axes, over, name)) return false;
+    *reduced = 1;
+    for (int i = 0; i < o->x->shape.rank; i++) *reduced *= over[i] ? o->x->shape.dim[i] : 1;
     return true;
 }
 
@@ -38,8 +29,8 @@ gr_tensor *gr_min_(gr_reduce_options o)
 /* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes in. */
 static gr_tensor *root(gr_tensor *s)
 {
-    gr_tensor *flat = s ? gr_eq(s, number(0)) : NULL;
-    return gr_where(flat, number(0), gr_sqrt(gr_where(flat, number(1), s)));
+    gr_tensor *flat = s ? gr_eq(s, gr__number(0)) : NULL;
+    return gr_where(flat, gr__number(0), gr_sqrt(gr_where(flat, gr__number(1), s)));
 }
 
 static gr_tensor *variance(const char *name, const gr_var_options *o)
@@ -72,7 +63,7 @@ gr_tensor *gr_logsumexp_(gr_reduce_options o)
 {
     if (!look_for_some("logsumexp", &o)) return NULL;
     gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
-    most = most ? gr_where(gr_eq(gr_abs(most), number(INFINITY)), number(0), most) : NULL;
+    most = most ? gr_where(gr_eq(gr_abs(most), gr__number(INFINITY)), gr__number(0), most) : NULL;
     gr_tensor *sum = gr_sum(gr_exp(gr_sub(o.x, most)), .axes = o.axes, .keepdim = o.keepdim);
     return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
 }
