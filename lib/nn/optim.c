@@ -202,7 +202,7 @@ bool gr_optim_step(gr_optim *o)
     if (!may_step(o)) return false;
     for (size_t i = 0; i < o->count; i++) {
         gr__memory *m = &o->memories[i];
-        if (!m->p->grad || !m->p->param) continue;
+        if (!m->p->grad) continue;
         m->steps++;
         gr__touch(m->p);
         gr__parallel(m->p->count, GRAIN, o->rule->update, &(update){ o, m, gr__reals(m->p->grad) });
