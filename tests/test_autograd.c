@@ -103,6 +103,19 @@ START_TEST(retained_gradients)
 }
 END_TEST
 
+/* add hands one gradient on to both operands; what else one of them gets, from further down, must not reach the other. */
+START_TEST(shared_gradients_are_not_added_to)
+{
+    GR_STEP;
+    gr_tensor *a = gr_param(T(gr_shape(2), 1, 2)), *b = gr_param(T(gr_shape(2), 3, 4)), *alone = gr_sum(gr_scale(a, 5));
+    gr_tensor *u = gr_scale(a, 1), *v = gr_scale(b, 1), *below = gr_sum(gr_scale(u, 7));
+    ck_assert(gr_backward(gr_add(gr_add(alone, below), gr_add(gr_sum(gr_add(a, b)), gr_sum(gr_add(u, v))))));
+    HOLDS(gr_grad_of(a), gr_shape(2), 14, 14);
+    HOLDS(gr_grad_of(b), gr_shape(2), 2, 2);
+    nothing_failed();
+}
+END_TEST
+
 /* Gradients that a rule hands on unchanged to several receivers are each one's own. */
 START_TEST(gradients_do_not_alias)
 {
@@ -588,6 +601,7 @@ int main(void)
     tcase_add_test(t, accumulation);
     tcase_add_test(t, parameter_as_loss);
     tcase_add_test(t, retained_gradients);
+    tcase_add_test(t, shared_gradients_are_not_added_to);
     tcase_add_test(t, gradients_do_not_alias);
     tcase_add_test(t, freed_and_kept);
     tcase_add_test(t, no_grad_and_detach);

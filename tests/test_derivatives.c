@@ -190,6 +190,13 @@ static gr_tensor *squared(gr_tensor *g, void *ctx)
     return gr_mul(g, g);
 }
 
+/* Not set back: the pass does that, too. */
+static gr_tensor *unrecorded(gr_tensor *g, void *ctx)
+{
+    gr_set_recording(false);
+    return ctx ? g : NULL;
+}
+
 /* With create_graph what a hook computes is part of the gradient's history: x^2 -> (2 x)^2 -> 8 x. */
 START_TEST(hooks_are_recorded)
 {
@@ -200,6 +207,10 @@ START_TEST(hooks_are_recorded)
     HOLDS(gx, gr_shape(2), 4, 36);
     gr_off_grad(x, squared, NULL);
     HOLDS(gr_grad(gr_sum(gx), x), gr_shape(2), 8, -24);
+    gr_tensor *square = gr_mul(x, x);
+    gr_on_grad(square, unrecorded, NULL);
+    gx = gr_grad(gr_sum(square), x, .create_graph = true);
+    HOLDS(gr_grad(gr_sum(gx), x), gr_shape(2), 2, 2);
     nothing_failed();
 }
 END_TEST

@@ -229,6 +229,23 @@ START_TEST(two_forwards_then_backward)
 }
 END_TEST
 
+/* While a model is being built by hand, too, nothing runs on. */
+START_TEST(statistics_wait_for_the_seal)
+{
+    GR_STEP;
+    gr_model  *m = gr_model_open(1);
+    gr_tensor *x = T(gr_shape(1, 1, 1, 2), 3, 5);
+    HOLDS(gr_scale(gr_nn_batch_norm2d(m, "bn", x, .eps = 3), 2), gr_shape(1, 1, 1, 2), 3, 5); /* by mean 0 and variance 1 */
+    HOLDS(gr_model_get(m, "bn.running_mean"), gr_shape(1), 0);
+    ck_assert(gr_model_seal(m));
+    gr_nn_batch_norm2d(m, "bn", x, .momentum = 0.5);
+    HOLDS(gr_model_get(m, "bn.running_mean"), gr_shape(1), 2);
+    ck_assert_double_eq(gr_item(gr_model_get(m, "bn.num_batches_tracked")), 1);
+    gr_model_free(m);
+    nothing_failed();
+}
+END_TEST
+
 START_TEST(the_number_of_threads_does_not_show)
 {
     gr_real kept[2][3 * 5 * 40 * 40];
@@ -425,6 +442,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, a_counter_is_loaded_strictly);
     tcase_add_test(t, batch_norm_by_hand);
     tcase_add_test(t, two_forwards_then_backward);
+    tcase_add_test(t, statistics_wait_for_the_seal);
     tcase_add_test(t, the_number_of_threads_does_not_show);
     tcase_add_test(t, batch_norm_says_what_is_wrong);
     tcase_add_test(t, layer_norm_by_hand);
