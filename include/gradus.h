@@ -1,7 +1,7 @@
 /* gradus.h: the only header a program includes.
 
    Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients (autograd.h), models (nn.h) and what
-   trains them (optim.h), files (io.h) and data sets (data.h). */
+   trains them (optim.h), files (io.h), data sets (data.h), and the graph told to people (trace.h). */
 #ifndef GRADUS_H
 #define GRADUS_H
 
@@ -13,6 +13,7 @@
 #include "gradus/nn.h"
 #include "gradus/ops.h"
 #include "gradus/optim.h"
+#include "gradus/trace.h"
 #include "gradus/types.h"
 
 #endif

@@ -294,6 +294,17 @@ static bool do_print(scene *s)
     return good;
 }
 
+/* A graph in which values are used twice. */
+static bool do_trace(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = lenet(s->net, s->images), *again = x ? gr_add(gr_exp(x), gr_mul(x, x)) : NULL;
+    gr_tensor *loss = gr_named(gr_cross_entropy(again, s->labels), "loss");
+    bool       good = gr_explain(loss) && gr_trace_dot(loss, s->path);
+    unlink(s->path);
+    return good;
+}
+
 static void attempt(bool (*act)(scene *), scene *s, long n)
 {
     uint64_t before = fingerprint(s->net);
@@ -410,6 +421,8 @@ START_TEST(every_allocation_of_a_gradcheck) { every_n("gradcheck", NULL, do_grad
 END_TEST
 START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 20); }
 END_TEST
+START_TEST(every_allocation_of_a_trace) { every_n("trace", NULL, do_trace, 200); }
+END_TEST
 
 /* In a process of its own, where blocks are recycled. */
 static int loop_allocations(void)
@@ -476,6 +489,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_hessian);
     tcase_add_test(c, every_allocation_of_a_gradcheck);
     tcase_add_test(c, every_allocation_of_a_print);
+    tcase_add_test(c, every_allocation_of_a_trace);
     tcase_add_loop_test(c, a_loop_asks_for_nothing_from_its_third_step, 0, 2);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

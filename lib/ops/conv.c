@@ -203,7 +203,7 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__op conv_op = {
     .name = "conv2d",
     .equation = "Y_nf = act(sum_c X_nc *filt K_fc + b_f) (33); with G = g act': gX_nc = sum_f K_fc *full G_nf (34), gK_fc = sum_n X_nc "
-                "*filt G_nf (35)",
+                "*filt G_nf (35), gb_f = sum of G_nf",
     .shape = conv_shape,
     .forward = conv_forward,
     .vjp = conv_vjp,

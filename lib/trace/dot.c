@@ -1,0 +1,218 @@
+/* dot.c: the graph as a file for Graphviz.
+
+   Invariant: what comes from a user (names) stands between quotes, through put_text alone; identifiers are numbers of ours. */
+#include "trace/trace.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/io.h"
+
+/* A layer's name: the first length bytes of a parameter's. */
+typedef struct layer {
+    const char *s;
+    int         length;
+    bool        own; /* the operation computes with the layer's parameters, and has not just been put beside them */
+} layer;
+
+typedef struct drawing {
+    gr__page         page;
+    const gr__graph *gr;
+    gr__map         *clusters; /* a layer's name to its number */
+    uintptr_t        count;
+    layer           *of;     /* of operation number i + 1 */
+    int              beside; /* the last operation that a parameter stands beside */
+} drawing;
+
+/* ---- text ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Between quotes: a backslash begins an escape there, an ampersand an HTML entity. */
+static void put_text(gr__page *p, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '&')
+            gr__put(p, "&amp;");
+        else
+            gr__put(p, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+    }
+}
+
+/* ---- layers -------------------------------------------------------------------------------------------------------------------------- */
+
+/* "block.conv1" of "block.conv1.weight", "block" of "block.conv1". */
+static layer above(const char *s, int length)
+{
+    while (length > 0 && s[--length] != '.') continue;
+    return (layer){ s, length, false };
+}
+
+static layer layer_of_leaf(const gr__seen *s)
+{
+    const char *name = s->t->param || !s->t->node ? s->t->name : NULL;
+    return name ? above(name, (int)strlen(name)) : (layer){ "", 0, false };
+}
+
+/* An operation belongs to the layer of its parameters. One without stands by the layer whose result it takes, if it leaves its shape as it is; of
+   several such results by a layer's own, or the last. */
+static layer layer_of(const drawing *d, const gr__operation *op)
+{
+    layer from = { "", 0, false };
+    int   last = 0;
+    for (int i = 0; i < op->count; i++) {
+        const gr__seen *s = &d->gr->seen[d->gr->uses[op->uses + (size_t)i].tensor];
+        layer           l = s->number ? d->of[s->number - 1] : layer_of_leaf(s);
+        if (!s->number && l.length > 0) return (layer){ l.s, l.length, true };
+        if (!s->number || l.own < from.own || (l.own == from.own && s->number < last)) continue;
+        if (!gr__same_shape(&s->t->shape, &op->nd->out->shape)) continue;
+        last = s->number;
+        from = l;
+    }
+    return from.own ? above(from.s, from.length) : from;
+}
+
+/* Opens the frames of a layer and of what it stands in. Returns how many; below 0: no memory. A frame opened again goes on. */
+static int open_layers(drawing *d, const layer *l)
+{
+    int depth = 0;
+    gr__put(&d->page, "  ");
+    for (int n = 1; n <= l->length; n++) {
+        if (n < l->length && l->s[n] != '.') continue;
+        const char *name = gr_name("%.*s", n, l->s);
+        if (!name) return -1;
+        uintptr_t id = (uintptr_t)gr__map_get(d->clusters, name);
+        if (!id && !gr__map_put(d->clusters, name, (void *)(id = ++d->count))) return gr__fail_memory("trace_dot", (size_t)n) - 1;
+        gr__put(&d->page, "subgraph cluster_%zu { label=\"", (size_t)id);
+        put_text(&d->page, gr__show(name).s);
+        gr__put(&d->page, "\"; ");
+        depth++;
+    }
+    return depth;
+}
+
+static void close_layers(drawing *d, int depth)
+{
+    while (depth-- > 0) gr__put(&d->page, " }");
+    gr__put(&d->page, "\n");
+}
+
+/* ---- nodes and arrows ------------------------------------------------------------------------------------------------------------------ */
+
+static bool put_operation(drawing *d, const gr__operation *op)
+{
+    const gr__seen *s = &d->gr->seen[op->result];
+    layer          *l = &d->of[s->number - 1];
+    *l = layer_of(d, op);
+    int depth = open_layers(d, l);
+    if (depth < 0) return false;
+    gr__put(&d->page, "o%d [label=\"", s->number);
+    put_text(&d->page, op->nd->op->name);
+    if (s->t->name) {
+        gr__put(&d->page, "\\n");
+        put_text(&d->page, gr__show(s->t->name).s);
+    }
+    gr__put(&d->page, "\\n|g| %.3g\", tooltip=\"#%d: ", s->grad_norm, s->number);
+    put_text(&d->page, op->nd->op->equation);
+    gr__put(&d->page, "\"%s];", s->number == (int)gr__length(d->gr->operations) ? ", penwidth=2" : "");
+    close_layers(d, depth);
+    return true;
+}
+
+static bool put_leaf(drawing *d, size_t at)
+{
+    const gr__seen *s = &d->gr->seen[at];
+    layer           l = layer_of_leaf(s);
+    int             depth = open_layers(d, &l);
+    if (depth < 0) return false;
+    gr__put(&d->page, "t%zu [label=\"", at);
+    if (s->t->name)
+        put_text(&d->page, gr__show(s->t->name + l.length + (l.length > 0)).s);
+    else if (s->t->count == 1 && s->t->dtype == GR_REAL)
+        gr__put(&d->page, "%.4g", (double)gr__reals(s->t)[0]);
+    else
+        gr__put(&d->page, "%s", s->g ? "parameter" : "constant");
+    if (s->g)
+        gr__put(&d->page, "\\n|g| %.3g\", style=\"filled,rounded\", fillcolor=\"#dcefdc\"];", s->grad_norm);
+    else
+        gr__put(&d->page, "\", shape=plaintext, style=\"\"];");
+    close_layers(d, depth);
+    return true;
+}
+
+/* Beside its operation, in the same frame: then arrows from frame to frame run straight down. */
+static bool stands_beside(const drawing *d, const gr__use *use)
+{
+    const gr__seen *s = &d->gr->seen[use->tensor];
+    layer           l = layer_of_leaf(s), of = d->of[use->number - 1];
+    return !s->number && s->flows == 1 && l.length > 0 && of.own && of.length == l.length && strncmp(of.s, l.s, (size_t)l.length) == 0;
+}
+
+/* The arrow of a use. Of a tensor that has several it says what flows back here. One that points backwards has its operation on the left. */
+static bool put_arrow(drawing *d, const gr__use *use)
+{
+    const gr__seen *s = &d->gr->seen[use->tensor];
+    bool            beside = stands_beside(d, use), backwards = beside && d->beside == use->number;
+    char            from[32];
+    if (beside) {
+        int depth = open_layers(d, &d->of[use->number - 1]);
+        if (depth < 0) return false;
+        gr__put(&d->page, "{ rank=same; t%zu; o%d; }", use->tensor, use->number);
+        close_layers(d, depth);
+        d->beside = use->number;
+    }
+    snprintf(from, sizeof from, s->number ? "o%zu" : "t%zu", s->number ? (size_t)s->number : use->tensor);
+    if (backwards)
+        gr__put(&d->page, "  o%d -> %s [dir=back, label=\" %s", use->number, from, GR__TEXT(s->t));
+    else
+        gr__put(&d->page, "  %s -> o%d [label=\" %s", from, use->number, GR__TEXT(s->t));
+    if (use->flows && s->flows > 1) gr__put(&d->page, "\\n |g| %.3g", use->grad_norm);
+    gr__put(&d->page, "\"%s%s];\n", use->flows ? "" : ", style=dashed", s->number ? ", weight=9" : "");
+    return true;
+}
+
+static bool draw(drawing *d, bool sideways)
+{
+    const gr__graph *gr = d->gr;
+    bool             good = true;
+    gr__put(&d->page,
+        "digraph backward {\n"
+        "  graph [rankdir=%s, fontname=\"Helvetica\", fontsize=11, color=\"#8899aa\", style=rounded, labeljust=l];\n"
+        "  node [shape=box, style=filled, fillcolor=\"#e8eef8\", color=\"#556677\", fontname=\"Helvetica\", fontsize=11, height=0.3];\n"
+        "  edge [color=\"#556677\", fontname=\"Helvetica\", fontsize=9, arrowsize=0.6];\n",
+        sideways ? "LR" : "TB");
+    for (size_t k = gr__length(gr->operations); good && k-- > 0;) good = put_operation(d, &gr->operations[k]);
+    for (size_t i = 0; good && i < gr__length(gr->seen); i++) good = gr->seen[i].number || put_leaf(d, i);
+    for (size_t i = 0; good && i < gr__length(gr->uses); i++) good = put_arrow(d, &gr->uses[i]);
+    gr__put(&d->page, "}\n");
+    return good && d->page.good;
+}
+
+static bool write_page(const gr__page *p, const char *path)
+{
+    gr__writer w;
+    if (!gr__writer_open(&w, path)) return false;
+    gr__writer_put(&w, p->s, p->length);
+    return gr__writer_close(&w);
+}
+
+static bool trace(const gr__graph *gr, const gr_trace_dot_options *o)
+{
+    size_t  bytes = gr__length(gr->operations) * sizeof(layer);
+    drawing d = { .gr = gr, .clusters = gr__map_new(), .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
+    bool    good = (d.clusters && d.of) || gr__fail_memory("trace_dot", bytes);
+    good = good && d.page.good && draw(&d, o->sideways) && write_page(&d.page, o->path);
+    gr__page_end(&d.page);
+    gr__release(d.of, bytes + 1);
+    gr__map_free(d.clusters);
+    return good;
+}
+
+bool gr_trace_dot_(gr_tensor *loss, gr_trace_dot_options o)
+{
+    gr_step   step = gr_step_begin();
+    gr__graph gr = { .seen = NULL };
+    bool      good = step.depth > 0 && gr__graph_make(&gr, loss, "trace_dot") && trace(&gr, &o);
+    gr__graph_free(&gr);
+    gr_step_end(&step);
+    return good;
+}
