@@ -7,7 +7,7 @@
 
 /* What the command line may change. */
 static const char *data, *save, *load;
-static int64_t     epochs = 8, batch_size = 128, seed = 1, threads = 0;
+static int64_t     epochs = 5, batch_size = 128, seed = 1, threads = 0;
 static double      lr = 0.1;
 static bool        eval;
 
@@ -55,7 +55,7 @@ static void test(gr_model *net, gr_dataset *pictures)
 static gr_dataset *pictures_of(bool training)
 {
     if (data) return gr_cifar10(data, training);
-    return training ? gr_shapes(10000, 1) : gr_shapes(2000, 2);
+    return training ? gr_shapes(50000, 1) : gr_shapes(10000, 2);
 }
 
 static const option options[] = {

@@ -82,8 +82,8 @@ static void train(gr_model *net, gr_dataset *digits)
 
 static const option options[] = {
     { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
-    { "load", .text = &load, .help = "FILE: weights that lenet or this program has saved; nothing is trained" },
-    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "else: how often to go through the training digits" },
+    { "load", .text = &load, .help = "FILE: weights that lenet or this program has saved; then nothing is trained" },
+    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
     { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate" },
     { "copies", .integer = &copies, .low = 1, .high = 1000000, .help = "how many noisy copies the mean is over" },
@@ -98,7 +98,7 @@ static const option options[] = {
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "Shows where more ink would make LeNet more sure of a digit, and where less sure.", options);
+    read_options(argc, argv, "Shows where more ink would raise LeNet's score of a digit, and where it would lower it.", options);
     if (load && (save || checkpoint_file)) quit("--load trains nothing, so there is nothing to %s", save ? "--save" : "--checkpoint");
     check_writable(save);
     check_writable(out);

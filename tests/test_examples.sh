@@ -115,7 +115,10 @@ works()
 
     grep -q "^largest difference of all six: 0$" equations || fail "equations: $(tail -n 1 equations)"
 
-    "$examples/predict" --help >help || fail "predict --help: status $?"
+    for program in autoencoder pictures predict resnet20 saliency wgan_gp; do
+        "$examples/$program" --help >help || fail "$program --help: status $?"
+        head -n 1 help | grep -q "^usage: $program " || fail "$program --help begins with $(head -n 1 help)"
+    done
     lenet --help >help || fail "lenet --help: status $?"
     for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps eval help; do
         grep -q -e "--$option" help || fail "lenet --help does not name --$option"
