@@ -7,7 +7,7 @@
 
 /* What the command line may change. */
 static const char *data, *save, *load;
-static int64_t     epochs = 5, batch_size = 128, seed = 1, threads = 0;
+static int64_t     epochs = 3, batch_size = 128, seed = 1, threads = 0;
 static double      lr = 0.1;
 static bool        eval;
 
