@@ -263,7 +263,14 @@ START_TEST(what_is_frozen_and_gradients)
         gr_backward(gr_sum(gr_mul(gr_model_get(s.net, "conv.weight"), gr_model_get(s.net, "conv.weight"))));
     }
     ck_assert_ptr_nonnull(gr_grad_of(gr_model_get(s.net, "conv.weight")));
-    load(&s, "a");
+    {
+        GR_STEP; /* a graph over the old weights */
+        gr_tensor *loss = gr_sum(gr_mul(gr_model_get(s.net, "conv.weight"), gr_model_get(s.net, "conv.weight")));
+        load(&s, "a");
+        ck_assert(!gr_backward(loss));
+        ck_assert_int_eq(gr_error_code(), GR_ERR_GRAPH);
+        gr_clear_error();
+    }
     ck_assert_ptr_null(gr_grad_of(gr_model_get(s.net, "conv.weight")));
     ck_assert(!gr_requires_grad(gr_model_get(s.net, "conv.weight")) && gr_requires_grad(gr_model_get(s.net, "fc.bias")));
     train(&r, 3);

@@ -825,6 +825,12 @@ START_TEST(a_failed_change_is_the_callers_failure)
         ck_assert(gr_loader_seek(l, 0, 2)); /* what was asked for in vain is forgotten */
         ck_assert(gr_next_batch(l, &b) && byte_of(&b, 0) == 255 - 160);
         nothing_failed();
+        ck_assert(gr_loader_seek(l, 0, 1));
+        ck_assert(!gr_next_batch(l, &b));
+        gr_clear_error();
+        o.refuse = -1; /* the same batch is tried again, and it can be had now */
+        ck_assert(gr_next_batch(l, &b) && byte_of(&b, 0) == 255 - 80);
+        nothing_failed();
         gr_loader_free(l);
     }
     gr_on_error(NULL);

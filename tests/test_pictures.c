@@ -211,6 +211,8 @@ START_TEST(sizes_as_asked_for)
     for (int i = 0; i < 4 * 12; i++) thirds[i] = i % 12 < 4 || i % 12 >= 8 ? 10 : 200;
     save("thirds.png", of_bytes(gr_shape(1, 4, 12), thirds));
     HAS_BYTES(gr_picture_load("thirds.png", .grey = true, .height = 2, .width = 2), gr_shape(1, 2, 2), 200, 200, 200, 200);
+    save("upright.png", gr_transpose(of_bytes(gr_shape(1, 4, 12), thirds), 1, 2));
+    HAS_BYTES(gr_picture_load("upright.png", .grey = true, .height = 2, .width = 2), gr_shape(1, 2, 2), 200, 200, 200, 200);
     gr_tensor *t = gr_picture_load("thirds.png", .grey = true, .height = 4, .width = 4, .squash = true);
     for (int i = 0; i < 16; i++) {
         double b = 255 * (double)gr_data(t)[i];
