@@ -54,7 +54,8 @@ GR_API bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, g
 GR_API bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv);
 
 /** A function called with the gradient of a tensor: gives another in its place, or NULL to leave it. g and what it computes are released after it;
- *  gr_keep moves them to the step in which backward was called, or out of any. g is not to be changed in place. A failure in it fails the whole pass. */
+ *  gr_keep moves them to the step in which backward was called (in gr_hvp and gr_gradcheck one that ends with the call), or out of any. g is
+ *  not to be changed in place. A failure in it fails the whole pass. */
 typedef gr_tensor *gr_grad_hook(gr_tensor *g, void *ctx);
 
 /** Has fn(g, ctx) called with g = d loss / d t in every backward, gr_grad and gr_grads that comes to t, as soon as g is whole: before it
