@@ -10,6 +10,8 @@
    the row names why; and a row that names why must be right. */
 #include "support.h"
 
+#include "core/core.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -882,9 +884,77 @@ START_TEST(without_gradient)
 }
 END_TEST
 
-int main(void)
+/* ---- which ops have been differentiated, how often ------------------------------------------------------------------------------------------------ */
+
+enum { MOST_OPS = 256, ORDERS = 3 };
+
+static struct {
+    const gr__op *op;
+    bool          met; /* in the row at hand */
+    int           order;
+} known[MOST_OPS];
+
+static void note(const gr__op *op)
+{
+    int i = 0;
+    while (known[i].op && known[i].op != op) i++;
+    known[i].op = op;
+    known[i].met = true;
+}
+
+/* Backward has come by these, from the root down. */
+static void note_all(const gr__node *root)
+{
+    bool *reached = calloc(root->index - root->reach + 1, 1);
+    reached[root->index - root->reach] = true;
+    for (size_t i = root->index + 1; i-- > root->reach;) {
+        const gr__node *nd = gr__self()->tape[i];
+        if (!reached[i - root->reach]) continue;
+        note(nd->op);
+        for (int k = 0; k < nd->n; k++)
+            if (nd->in[k]->node && !gr__names(nd->op->constant, k)) reached[nd->in[k]->node->index - root->reach] = true;
+    }
+    free(reached);
+}
+
+/* The gradient of a sum of gradients of ... a sum of the result, weighed by the inputs, so that there always is a next one. */
+static void differentiate(const problem *p)
+{
+    GR_STEP;
+    gr_tensor *sum = gr_sum(gr_mul(evaluate(p), p->x[p->n])), *gx[INPUTS + 1];
+    int        order = 0;
+    while (order < ORDERS && gr_grads(sum, p->x, p->n + 1, gx, (gr_grad_options){ .create_graph = true, .allow_unused = true })) {
+        note_all(sum->node);
+        order++;
+        sum = gr_scalar(0);
+        for (int i = 0; i <= p->n; i++) sum = gr_add(sum, gr_sum(gr_mul(gx[i], p->x[i])));
+    }
+    if (gr_error()) complain(p, "not differentiated");
+    for (int i = 0; known[i].op; i++) {
+        if (known[i].met && known[i].order < order) known[i].order = order;
+        known[i].met = false;
+    }
+}
+
+/* "mul 3": its gradient, that gradient's, and that one's have been taken. tests/check_ops.sh makes docs/ops.md of it. */
+static int print_orders(void)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        problem p = { .r = &table[i], .rng = gr_rng_of(7, table[i].name) };
+        do {
+            pose(&p);
+            differentiate(&p);
+            dispose(&p);
+        } while (advance(p.r, p.o));
+    }
+    for (int i = 0; known[i].op; i++) printf("%s %d\n", known[i].op->name, known[i].order);
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     gr_set_threads(1); /* everything here is small */
+    if (argc > 1 && strcmp(argv[1], "--orders") == 0) return print_orders();
     Suite *s = suite_create("gradcheck");
     TCase *t = cases(s, "gradcheck");
     tcase_add_loop_test(t, every_row, 0, (int)(sizeof table / sizeof *table));

@@ -155,6 +155,23 @@ START_TEST(a_convolution)
 }
 END_TEST
 
+/* Each rule beside its input, also where inputs without one stand before it. */
+START_TEST(a_second_derivative)
+{
+    GR_STEP;
+    gr_tensor  *x = gr_named(gr_param(gr_scalar(3)), "x"), *y = gr_relu(x), *z = gr_mul(y, y);
+    const char *text = gr_explain(gr_grad(z, x, .create_graph = true));
+    ck_assert_ptr_nonnull(strstr(text, "  h = g [y > 0]\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  gg = u [y > 0]\n"));
+    gr_tensor *v = gr_named(gr_param(gr_ones(gr_shape(1, 2, 1, 1))), "v"), *w = gr_named(gr_param(gr_ones(gr_shape(2))), "w");
+    gr_tensor *n = gr_named(gr_group_norm(v, 1, .weight = w, .bias = gr_named(gr_param(gr_zeros(gr_shape(2))), "b")), "n");
+    text = gr_explain(gr_sum(gr_grad(gr_sum(gr_mul(n, n)), v, .create_graph = true)));
+    ck_assert_ptr_nonnull(strstr(text, "  gx as in norm.c\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  gG = w P(x, u)\n"));
+    nothing_failed();
+}
+END_TEST
+
 START_TEST(a_parameter_as_loss)
 {
     GR_STEP;
@@ -425,6 +442,7 @@ int main(void)
     tcase_add_test(t, a_square);
     tcase_add_test(t, reused_values);
     tcase_add_test(t, a_convolution);
+    tcase_add_test(t, a_second_derivative);
     tcase_add_test(t, a_parameter_as_loss);
     tcase_add_test(t, many_uses);
     tcase_add_test(t, odd_names);

@@ -172,11 +172,12 @@ typedef struct gr__op {
     bool (*shape)(gr__node *nd, gr_shape *y);             /* checks inputs and arguments, gives the result's shape */
     bool (*forward)(gr__node *nd, gr_tensor *y);          /* fills y; may leave nd->saved if nd->record */
     gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g); /* the gradient for input i, made of public ops */
-    unsigned constant;                                    /* bit i: input i has no gradient */
-    unsigned ints;                                        /* bit i: input i is int32 (else real) */
-    size_t   kernel;                                      /* of the element-wise families: where in gr__kernels the loop stands */
-    bool     moves;                                       /* moves elements of any type: the result's type is the first input's */
-    bool     broadcasts;                                  /* the driver sums a gradient back to its input's shape */
+    unsigned    constant;                                 /* bit i: input i has no gradient */
+    unsigned    ints;                                     /* bit i: input i is int32 (else real) */
+    size_t      kernel;                                   /* of the element-wise families: where in gr__kernels the loop stands */
+    bool        moves;                                    /* moves elements of any type: the result's type is the first input's */
+    bool        broadcasts;                               /* the driver sums a gradient back to its input's shape */
+    const char *torch;                                    /* PyTorch's name; NULL: it has none */
 } gr__op;
 
 /* Whether a mask of inputs names input i; it can name the first 32. */

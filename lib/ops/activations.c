@@ -44,7 +44,7 @@ static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]", clamp_shape, clamp_forward,
-    .vjp = clamp_vjp };
+    .vjp = clamp_vjp, .torch = "torch.clamp" };
 
 gr_tensor *gr_clamp(gr_tensor *x, double low, double high) { return gr__apply(&clamp_op, 1, &x, &(bounds){ low, high }, sizeof(bounds)); }
 

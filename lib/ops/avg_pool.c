@@ -64,7 +64,7 @@ static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u);
 
 static const gr__op avg_pool_op = { "avg_pool2d", "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
-    .vjp = avg_pool_vjp };
+    .vjp = avg_pool_vjp, .torch = "F.avg_pool2d" };
 static const gr__op spread_op = { "avg_pool2d_spread", "x = g / n, spread over the window; gg = mean of u", gr__spread_shape,
     gr__spread_forward, .vjp = spread_vjp };
 

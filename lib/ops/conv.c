@@ -207,6 +207,7 @@ static const gr__op conv_op = {
     .shape = conv_shape,
     .forward = conv_forward,
     .vjp = conv_vjp,
+    .torch = "F.conv2d",
 };
 
 static const gr__op input_grad_op = {
@@ -215,6 +216,7 @@ static const gr__op input_grad_op = {
     .shape = input_shape,
     .forward = input_grad_forward,
     .vjp = input_grad_vjp,
+    .torch = "F.conv_transpose2d",
 };
 
 static const gr__op kernel_grad_op = {
@@ -223,6 +225,7 @@ static const gr__op kernel_grad_op = {
     .shape = kernel_shape,
     .forward = kernel_grad_forward,
     .vjp = kernel_grad_vjp,
+    .torch = "torch.nn.grad.conv2d_weight",
 };
 
 static gr_tensor *conv(const gr__conv *c, gr_tensor *x, gr_tensor *k)

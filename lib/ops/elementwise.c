@@ -150,19 +150,19 @@ static gr_tensor *minimum_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true,
-    .kernel = LOOP(add) };
+    .kernel = LOOP(add), .torch = "torch.add" };
 static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true,
-    .kernel = LOOP(sub) };
+    .kernel = LOOP(sub), .torch = "torch.sub" };
 static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, binary_forward, .vjp = mul_vjp, .broadcasts = true,
-    .kernel = LOOP(mul) };
+    .kernel = LOOP(mul), .torch = "torch.mul" };
 static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, binary_forward, .vjp = div_vjp,
-    .broadcasts = true, .kernel = LOOP(div) };
+    .broadcasts = true, .kernel = LOOP(div), .torch = "torch.div" };
 static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, binary_forward, .vjp = pow_vjp,
-    .broadcasts = true, .kernel = LOOP(pow) };
-static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b]", broadcast_shape, binary_forward,
-    .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum) };
-static const gr__op minimum_op = { "minimum", "y = min(a, b); ga = g [a < b] + g/2 [a = b]", broadcast_shape, binary_forward,
-    .vjp = minimum_vjp, .broadcasts = true, .kernel = LOOP(minimum) };
+    .broadcasts = true, .kernel = LOOP(pow), .torch = "torch.pow" };
+static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b], gb = g [b > a] + g/2 [a = b]", broadcast_shape,
+    binary_forward, .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum), .torch = "torch.maximum" };
+static const gr__op minimum_op = { "minimum", "y = min(a, b); ga = g [a < b] + g/2 [a = b], gb = g [b < a] + g/2 [a = b]", broadcast_shape,
+    binary_forward, .vjp = minimum_vjp, .broadcasts = true, .kernel = LOOP(minimum), .torch = "torch.minimum" };
 
 gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
 gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
@@ -175,22 +175,22 @@ gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b) { return apply2(&minimum_op, a
 /* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
 
 static const gr__op eq_op = {
-    .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq)
+    .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq), .torch = "torch.eq"
 };
 static const gr__op ne_op = {
-    .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne)
+    .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne), .torch = "torch.ne"
 };
 static const gr__op lt_op = {
-    .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt)
+    .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt), .torch = "torch.lt"
 };
 static const gr__op le_op = {
-    .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le)
+    .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le), .torch = "torch.le"
 };
 static const gr__op gt_op = {
-    .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt)
+    .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt), .torch = "torch.gt"
 };
 static const gr__op ge_op = {
-    .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge)
+    .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge), .torch = "torch.ge"
 };
 
 gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
@@ -267,27 +267,31 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390); /* 2 / sqrt(pi) */
 }
 
-#define UNARY_OP(f, equation) \
-    static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f) }
-UNARY_OP(neg, "y = -x; gx = -g");
-static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward, .vjp = scale_vjp };
-UNARY_OP(exp, "y = e^x; gx = g y");
-UNARY_OP(log, "y = log x; gx = g / x");
-UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)");
-UNARY_OP(abs, "y = |x|; gx = g sign x");
-static const gr__op sign_op = {
-    .name = "sign", .equation = "y = [x > 0] - [x < 0]", .shape = gr__shape_of_first, .forward = unary_forward, .kernel = LOOP(sign)
-};
-UNARY_OP(relu, "y = max(x, 0); gx = g [y > 0]");
-UNARY_OP(sigmoid, "y = 1 / (1 + e^-x); gx = g y (1 - y)");
-UNARY_OP(tanh, "y = tanh x; gx = g (1 - y^2)");
+#define UNARY_OP(f, equation, pytorch) \
+    static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f), .torch = pytorch }
+UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
+static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward, .vjp = scale_vjp,
+    .torch = "torch.mul, by a number" };
+UNARY_OP(exp, "y = e^x; gx = g y", "torch.exp");
+UNARY_OP(log, "y = log x; gx = g / x", "torch.log");
+UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)", "torch.sqrt");
+UNARY_OP(abs, "y = |x|; gx = g sign x", "torch.abs");
+static const gr__op sign_op = { .name = "sign",
+    .equation = "y = [x > 0] - [x < 0]",
+    .shape = gr__shape_of_first,
+    .forward = unary_forward,
+    .kernel = LOOP(sign),
+    .torch = "torch.sign" };
+UNARY_OP(relu, "y = max(x, 0); gx = g [y > 0]", "torch.relu");
+UNARY_OP(sigmoid, "y = 1 / (1 + e^-x); gx = g y (1 - y)", "torch.sigmoid");
+UNARY_OP(tanh, "y = tanh x; gx = g (1 - y^2)", "torch.tanh");
 
-UNARY_OP(sin, "y = sin x; gx = g cos x");
-UNARY_OP(cos, "y = cos x; gx = -g sin x");
-UNARY_OP(log1p, "y = log(1 + x); gx = g / (1 + x)");
-UNARY_OP(expm1, "y = e^x - 1; gx = g (y + 1)");
-UNARY_OP(erf, "y = erf x; gx = 2 g e^(-x^2) / sqrt pi");
-UNARY_OP(softplus, "y = log(1 + e^x); gx = g sigmoid x");
+UNARY_OP(sin, "y = sin x; gx = g cos x", "torch.sin");
+UNARY_OP(cos, "y = cos x; gx = -g sin x", "torch.cos");
+UNARY_OP(log1p, "y = log(1 + x); gx = g / (1 + x)", "torch.log1p");
+UNARY_OP(expm1, "y = e^x - 1; gx = g (y + 1)", "torch.expm1");
+UNARY_OP(erf, "y = erf x; gx = 2 g e^(-x^2) / sqrt pi", "torch.erf");
+UNARY_OP(softplus, "y = log(1 + e^x); gx = g sigmoid x", "F.softplus");
 
 static gr_tensor *apply1(const gr__op *op, gr_tensor *x) { return gr__apply(op, 1, &x, NULL, 0); }
 
@@ -330,7 +334,7 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gy = 0, gg = u [y > 0]", gr__shape_of_first, binary_forward,
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gg = u [y > 0]", gr__shape_of_first, binary_forward,
     .vjp = relu_grad_vjp, .constant = 1, .kernel = LOOP(relu_grad) };
 static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", gr__shape_of_first,
     binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
@@ -381,7 +385,7 @@ static gr_tensor *where_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", gr__shape_of_first, where_forward,
-    .vjp = where_vjp, .constant = 1 };
+    .vjp = where_vjp, .constant = 1, .torch = "torch.where" };
 
 gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
 {

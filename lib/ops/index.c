@@ -129,9 +129,9 @@ static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 }
 
 static const gr__op gather_op = { "gather", "y = x[index]; gx[index] = sum of g", gather_shape, gather_forward, .vjp = gather_vjp,
-    .constant = 2, .ints = 2 };
+    .constant = 2, .ints = 2, .torch = "torch.gather" };
 static const gr__op scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]", scatter_shape, scatter_forward, .vjp = scatter_vjp,
-    .constant = 2, .ints = 2 };
+    .constant = 2, .ints = 2, .torch = "Tensor.scatter_add" };
 
 static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index)
 {
@@ -224,9 +224,9 @@ static gr_tensor *row_add_vjp(gr__node *nd, int i, gr_tensor *u)
 }
 
 static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g", embedding_shape, embedding_forward,
-    .vjp = embedding_vjp, .constant = 2, .ints = 2 };
+    .vjp = embedding_vjp, .constant = 2, .ints = 2, .torch = "F.embedding" };
 static const gr__op row_add_op = { "row_add", "w[index] = sum of g; gg = rows of u", row_add_shape, row_add_forward, .vjp = row_add_vjp,
-    .constant = 2, .ints = 2 };
+    .constant = 2, .ints = 2, .torch = "Tensor.index_add" };
 
 static gr_tensor *row_add(int64_t rows, gr_tensor *g, gr_tensor *index)
 {
@@ -265,8 +265,11 @@ static bool one_hot_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-static const gr__op one_hot_op = {
-    .name = "one_hot", .equation = "y[..., c] = 1 if index is c, else 0", .shape = one_hot_shape, .forward = one_hot_forward, .ints = 1
-};
+static const gr__op one_hot_op = { .name = "one_hot",
+    .equation = "y[..., c] = 1 if index is c, else 0",
+    .shape = one_hot_shape,
+    .forward = one_hot_forward,
+    .ints = 1,
+    .torch = "F.one_hot" };
 
 gr_tensor *gr_one_hot(gr_tensor *index, int64_t classes) { return gr__apply(&one_hot_op, 1, &index, &classes, sizeof classes); }

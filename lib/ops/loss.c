@@ -48,9 +48,9 @@ static gr_tensor *log_softmax_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)", gr__shape_of_first, softmax_forward,
-    .vjp = softmax_vjp };
+    .vjp = softmax_vjp, .torch = "torch.softmax" };
 static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", gr__shape_of_first, log_softmax_forward,
-    .vjp = log_softmax_vjp };
+    .vjp = log_softmax_vjp, .torch = "torch.log_softmax" };
 
 static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 {
@@ -259,11 +259,12 @@ static const gr__op cross_entropy_op = {
     .vjp = cross_entropy_vjp,
     .constant = 1 << 1 | 1 << 2,
     .ints = 1 << 1,
+    .torch = "F.cross_entropy",
 };
 
 static const gr__op cross_entropy_grad_op = {
     .name = "cross_entropy_grad",
-    .equation = "z = g (softmax(x) sum q - q)",
+    .equation = "z = g (s sum q - q), s = softmax(x); gx = g s (u - sum u s) sum q, gg = sum u (s sum q - q)",
     .shape = gr__shape_of_first,
     .forward = cross_entropy_grad_forward,
     .vjp = cross_entropy_grad_vjp,

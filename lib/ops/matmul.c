@@ -77,7 +77,7 @@ static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape, matmul_forward, .vjp = matmul_vjp,
-    .broadcasts = true };
+    .broadcasts = true, .torch = "torch.matmul" };
 
 /* Batches that are neither equal nor single are repeated until they are equal. */
 static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
@@ -173,7 +173,7 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,
-    linear_forward, .vjp = linear_vjp };
+    linear_forward, .vjp = linear_vjp, .torch = "F.linear" };
 
 gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o)
 {

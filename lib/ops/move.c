@@ -69,7 +69,7 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's", reshape_shape, NULL, .vjp = reshape_vjp,
-    .moves = true };
+    .moves = true, .torch = "torch.reshape" };
 
 gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape) { return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape); }
 
@@ -125,7 +125,7 @@ static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back", permute_shape, permute_forward,
-    .vjp = permute_vjp, .moves = true };
+    .vjp = permute_vjp, .moves = true, .torch = "torch.permute" };
 
 gr_tensor *gr_permute(gr_tensor *x, gr_dims order) { return gr__apply(&permute_op, 1, &x, &order, sizeof order); }
 
@@ -158,7 +158,7 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats", expand_shape, expand_forward,
-    .vjp = expand_vjp, .moves = true };
+    .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
 
 gr_tensor *gr_expand(gr_tensor *x, gr_shape shape) { return gr__apply(&expand_op, 1, &x, &shape, sizeof shape); }
 
@@ -198,7 +198,8 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_flip(g, *(const gr_dims *)nd->args);
 }
 
-static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape, flip_forward, .vjp = flip_vjp, .moves = true };
+static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape, flip_forward, .vjp = flip_vjp, .moves = true,
+    .torch = "torch.flip" };
 
 gr_tensor *gr_flip(gr_tensor *x, gr_dims dims) { return gr__apply(&flip_op, 1, &x, &dims, sizeof dims); }
 
@@ -271,7 +272,7 @@ static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0", slice_shape, slice_forward, .vjp = slice_vjp,
-    .moves = true };
+    .moves = true, .torch = "x[a:b:step]" };
 static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there", spread_shape, spread_forward, .vjp = spread_vjp,
     .moves = true };
 
@@ -367,7 +368,7 @@ static gr_tensor *pad_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op pad_op = { "pad", "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
-    .vjp = pad_vjp, .moves = true };
+    .vjp = pad_vjp, .moves = true, .torch = "F.pad" };
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b) { return gr__apply(&pad_op, 1, &x, b, sizeof *b); }
 
@@ -429,7 +430,7 @@ static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape, concat_forward, .vjp = concat_vjp,
-    .moves = true };
+    .moves = true, .torch = "torch.cat" };
 
 gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
 {

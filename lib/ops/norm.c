@@ -206,6 +206,7 @@ static const gr__op norm_op = {
     .forward = norm_forward,
     .vjp = norm_vjp,
     .constant = 1 << 1,
+    .torch = "F.batch_norm, F.layer_norm, F.group_norm",
 };
 
 static const gr__op sums_op = {
@@ -219,7 +220,7 @@ static const gr__op sums_op = {
 
 static const gr__op grad_op = {
     .name = "norm_grad",
-    .equation = "z = w P(x, G), P = r (G - <G> - h <G h>); gG = w P(x, u), gw = sum u P(x, G), gx as in norm.c",
+    .equation = "z = w P(x, G), P = r (G - <G> - h <G h>); gx as in norm.c, gG = w P(x, u), gw = sum u P(x, G)",
     .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,

@@ -100,7 +100,7 @@ static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *u)
 }
 
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest", pool_shape, pool_forward,
-    .vjp = pool_vjp };
+    .vjp = pool_vjp, .torch = "F.max_pool2d" };
 static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]", scatter_shape, scatter_forward, .vjp = scatter_vjp,
     .constant = 2, .ints = 2 };
 static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape, gather_forward, .vjp = gather_vjp,

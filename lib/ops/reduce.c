@@ -141,8 +141,9 @@ static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g) { return sum_vjp(nd, i, gr_scale(g, share(nd))); }
 
-static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward, .vjp = sum_vjp };
-static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape, mean_forward, .vjp = mean_vjp };
+static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward, .vjp = sum_vjp, .torch = "torch.sum" };
+static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape, mean_forward, .vjp = mean_vjp,
+    .torch = "torch.mean" };
 
 gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
 gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
@@ -181,7 +182,8 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_mul(largest, gr_div(keepdim(g, &x->shape, &r->axes), ties));
 }
 
-static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward, .vjp = max_vjp };
+static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward, .vjp = max_vjp,
+    .torch = "torch.amax" };
 
 gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
 
@@ -209,9 +211,11 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-static const gr__op argmax_op = {
-    .name = "argmax", .equation = "y = the first i with x_i = max of x", .shape = argmax_shape, .forward = argmax_forward
-};
+static const gr__op argmax_op = { .name = "argmax",
+    .equation = "y = the first i with x_i = max of x",
+    .shape = argmax_shape,
+    .forward = argmax_forward,
+    .torch = "torch.argmax" };
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
 {

@@ -12,7 +12,7 @@ static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u);
 
 static const gr__op nearest_op = { "upsample", "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
-    gr__spread_forward, .vjp = nearest_vjp };
+    gr__spread_forward, .vjp = nearest_vjp, .torch = "F.interpolate" };
 static const gr__op collect_op = { "upsample_sum", "x = sum of g where x is the nearest; gg = the nearest of u", gr__sums_shape,
     gr__sums_forward, .vjp = collect_vjp };
 
@@ -121,7 +121,7 @@ static bool bilinear_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr_
 static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->blend_spread); }
 
 static const gr__op bilinear_op = { "upsample_bilinear", "y = a blend of four of x; gx = g, given to the four", bilinear_shape,
-    bilinear_forward, .vjp = bilinear_vjp };
+    bilinear_forward, .vjp = bilinear_vjp, .torch = "F.interpolate, mode bilinear" };
 static const gr__op bilinear_spread_op = { "upsample_bilinear_spread", "x = g, given to four; gg = a blend of four of u",
     bilinear_spread_shape, bilinear_spread_forward, .vjp = bilinear_spread_vjp };
 
