@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh: builds the fuzz targets with clang in ./fuzz-build and runs each: once over the kept corpus, then for FUZZ_SECONDS with what it
-# finds added to fuzz-build/found, where the next run goes on. `make fuzz` calls it. A failing input stands in fuzz-build/failed.
+# finds added to fuzz-build/found, where the next run goes on. FUZZ_SEED has the same inputs tried again. `make fuzz` calls it. A failing input stands in fuzz-build/failed.
 set -eu -o pipefail
 clang=${FUZZ_CC:-clang}
 seconds=${FUZZ_SECONDS:-60}
@@ -30,6 +30,7 @@ for target in $targets; do
     found=../found/$target
     mkdir -p "$found"
     more=()
+    [ -z "${FUZZ_SEED:-}" ] || more+=("-seed=$FUZZ_SEED")
     [ ! -f "../source/tests/fuzz/${target/pictures/picture}.dict" ] || more+=("-dict=../source/tests/fuzz/${target/pictures/picture}.dict")
     # A file takes at most 20 s and 2 GB; the memory that a reader asks for at once, 1 GB.
     if "tests/fuzz/$target" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=8192 -max_total_time="$seconds" \
