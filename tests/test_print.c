@@ -144,6 +144,11 @@ START_TEST(large_tensors_are_summarised)
                                                            " [1.097e+03]\n"
                                                            " [1.098e+03]\n"
                                                            " [1.099e+03]]");
+}
+END_TEST
+
+START_TEST(large_boxes_are_summarised)
+{
     PRINTS(gr_reshape(gr_arange(1320), gr_shape(10, 11, 12)), "[[[0.000e+00 1.000e+00 2.000e+00 ... 9.000e+00 1.000e+01 1.100e+01]\n"
                                                               "  [1.200e+01 1.300e+01 1.400e+01 ... 2.100e+01 2.200e+01 2.300e+01]\n"
                                                               "  [2.400e+01 2.500e+01 2.600e+01 ... 3.300e+01 3.400e+01 3.500e+01]\n"
@@ -263,6 +268,7 @@ int main(void)
     tcase_add_test(c, rows_and_blocks);
     tcase_add_test(c, long_rows_wrap);
     tcase_add_test(c, large_tensors_are_summarised);
+    tcase_add_test(c, large_boxes_are_summarised);
     tcase_add_test(c, the_text_lives_as_long_as_the_step);
     tcase_add_test(c, a_locale_with_a_decimal_comma_changes_nothing);
     tcase_add_test(c, print_writes_a_line);
