@@ -3,6 +3,8 @@
        y = A^T [(G k G^T) * (B^T d B)] A,      * element by element,
    and backwards, summed over tiles, dk = G^T [(A dy A^T) * (B^T d B)] G. The * becomes a product of matrices, over channels or over tiles,
    at each of the 36 points. Vectors hold one element of LANES tiles, so that every transform is made of plain vector sums.
+   A dilation D is D convolutions along that axis, each of every D-th place: the elements of a tile then stand D apart, and D tiles that begin
+   side by side cover D times as many places.
    Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.3: the points 0, 1, -1, 2, -2 and infinity.
    Invariant: for float alone, whose rounding it makes some ten times larger. */
 #ifndef GR_KERNELS_WINOGRAD_H
@@ -12,11 +14,16 @@
 
 enum { WINOGRAD_TILE = 4, WINOGRAD_READ = 6, WINOGRAD_POINTS = 36 };
 
+/* Tiles along an axis, and the place where tile i begins. */
+GR__INLINE int64_t winograd_count(int64_t outs, int64_t dilation) { return ceil_div(outs, WINOGRAD_TILE * dilation) * dilation; }
+
+GR__INLINE int64_t winograd_place(int64_t i, int64_t dilation) { return (i - i % dilation) * WINOGRAD_TILE + i % dilation; }
+
 /* Whether it is worth its while: a correlation of that many channels and filters, with these outputs. */
 GR__INLINE bool winograd_pays(const gr__conv *c, int64_t outs_h, int64_t outs_w)
 {
-    bool    fits = c->KH == 3 && c->KW == 3 && c->SH == 1 && c->SW == 1 && c->DH == 1 && c->DW == 1 && c->G == 1;
-    int64_t made = ceil_div(outs_h, WINOGRAD_TILE) * ceil_div(outs_w, WINOGRAD_TILE) * WINOGRAD_TILE * WINOGRAD_TILE;
+    bool    fits = c->KH == 3 && c->KW == 3 && c->SH == 1 && c->SW == 1 && c->G == 1;
+    int64_t made = winograd_count(outs_h, c->DH) * winograd_count(outs_w, c->DW) * WINOGRAD_TILE * WINOGRAD_TILE;
     return fits && sizeof(gr_real) == 4 && c->C >= 16 && c->F >= 16 && c->N && outs_h > 0 && outs_w > 0 && made * 5 <= outs_h * outs_w * 9;
 }
 
@@ -79,18 +86,19 @@ GR__INLINE void winograd_kernel_grad(vec to[3], const vec m[6])
     to[2] = sixth * (sum2 - sum1) + m[5];
 }
 
-/* Reads the 6x6 of vectors at `from`, rows `row` vectors apart, and writes the 36 points of B^T d B, `point` vectors apart. */
-void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row);
+/* Reads the 6x6 of vectors at `from`, rows `row` vectors and columns `col` vectors apart, and writes the 36 points of B^T d B, `point` vectors apart. */
+void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
 
 /* The points of the kernel, G k G^T: to[point][row][channel], for rows begin..end-1 of the correlation s. */
 void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_real *to, int64_t begin, int64_t end);
 
 /* The forward correlation of LANES images, the first of which are o's: a task of `chunk` of the grid of tiles. */
 typedef struct gr__tiles {
-    int64_t down, across; /* tiles of an image */
-    int64_t rows, cols;   /* tiles of a chunk, at most */
-    int64_t bands, spans; /* chunks of an image: down, across */
-    int64_t filters;      /* transformed back at once */
+    int64_t apart_h, apart_w; /* the elements of a tile */
+    int64_t down, across;     /* tiles of an image */
+    int64_t rows, cols;       /* tiles of a chunk, at most */
+    int64_t bands, spans;     /* chunks of an image: down, across */
+    int64_t filters;          /* transformed back at once */
 } gr__tiles;
 
 gr__tiles GR__NAME(winograd_tiles)(const gr__correlation *s);
