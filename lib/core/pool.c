@@ -5,8 +5,11 @@
    for. (A team that meets at a barrier waits for all its members: with one busy process beside it, that was measured to cost ten times
    the work itself.) A caller that finds the pool busy does its job alone.
 
+   The system may leave a worker on the caller's processor for as long as one busy process keeps the other: two threads then share a processor,
+   and take longer than one would. So a worker that was seen there is sent to the others, which halves the time beside such a process.
+
    Invariant: the job's fields change only while the door is shut and nobody is inside, and a worker reads them only inside. */
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _GNU_SOURCE /* sched_getaffinity, sched_getcpu */
 #include "core/core.h"
 
 #include <pthread.h>
@@ -26,6 +29,7 @@ static struct {
     int             workers;
     pthread_t       thread[MOST_WORKERS];
     int             number[MOST_WORKERS];
+    atomic_int      seat[MOST_WORKERS]; /* the processor that each last entered a job on; -1: not known */
 
     /* the job */
     gr__task           *fn;
@@ -47,6 +51,36 @@ static void pause_briefly(void)
 }
 
 static unsigned long times_opened(void) { return atomic_load(&pool.door) / OPENED_ONCE; }
+
+/* ---- where they run -------------------------------------------------------------------------------------------------------------- */
+
+#ifdef __linux__
+
+static void note_seat(int worker) { atomic_store_explicit(&pool.seat[worker], sched_getcpu(), memory_order_relaxed); }
+
+static void send_away(int worker, int from)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+    CPU_CLR((size_t)from, &set);
+    if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(pool.thread[worker], sizeof set, &set);
+    atomic_store_explicit(&pool.seat[worker], -1, memory_order_relaxed);
+}
+
+static void spread_out(void)
+{
+    int here = sched_getcpu();
+    for (int i = 0; here >= 0 && i < pool.workers; i++)
+        if (atomic_load_explicit(&pool.seat[i], memory_order_relaxed) == here) send_away(i, here);
+}
+
+#else
+
+static void note_seat(int worker) { (void)worker; }
+
+static void spread_out(void) {}
+
+#endif
 
 /* ---- a worker ---------------------------------------------------------------------------------------------------------------- */
 
@@ -85,6 +119,7 @@ static void *work(void *arg)
         wait_for_job(seen);
         seen = times_opened();
         if (!enter()) continue;
+        note_seat(thread - 1);
         if (thread < pool.threads) claim(thread);
         atomic_fetch_sub(&pool.door, 1);
     }
@@ -120,6 +155,7 @@ static void hire(int workers)
     pthread_once(&once, watch_forks);
     for (int i; (i = pool.workers) < workers; pool.workers++) {
         pool.number[i] = i + 1;
+        atomic_store(&pool.seat[i], -1);
         if (pthread_create(&pool.thread[i], NULL, work, &pool.number[i]) != 0) return;
     }
 }
@@ -143,6 +179,7 @@ void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
         return;
     }
     hire(threads - 1);
+    spread_out();
     pool.fn = fn;
     pool.arg = arg;
     pool.tasks = tasks;
