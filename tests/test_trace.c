@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lenet.h"
+#include "trace/trace.h"
 
 /* ---- names --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -429,6 +430,79 @@ START_TEST(dot_refused)
 }
 END_TEST
 
+/* ---- pages of HTML ------------------------------------------------------------------------------------------------------------------------- */
+
+static void json_is(gr__page *p, const char *text)
+{
+    ck_assert(p->good);
+    ck_assert_str_eq(p->s, text);
+    gr__page_end(p);
+    nothing_failed();
+}
+
+START_TEST(json_commas)
+{
+    gr__page p = gr__page_begin();
+    gr__json_open(&p, NULL, '{');
+    gr__json_open(&p, "a", '[');
+    for (int i = 0; i < 3; i++) gr__json_number(&p, NULL, i);
+    gr__json_close(&p, ']');
+    gr__json_text(&p, "b", "[");
+    gr__json_text(&p, "c", NULL);
+    gr__json_open(&p, "d", '{');
+    gr__json_close(&p, '}');
+    gr__json_shape(&p, "e", &gr_shape(2, 3));
+    gr__json_close(&p, '}');
+    json_is(&p, "{\"a\":[0,1,2],\"b\":\"[\",\"c\":null,\"d\":{},\"e\":[2,3]}");
+}
+END_TEST
+
+/* Nothing ends the script or the string, and nothing unseen gets through; the rest is as it was. */
+START_TEST(json_texts)
+{
+    static const struct {
+        const char *text, *json;
+    } odd[] = {
+        { "</script><!--&", "\"\\u003c/script\\u003e\\u003c!--\\u0026\"" },
+        { "\"\\'", "\"\\u0022\\u005c'\"" },
+        { "\n\x01\x7f", "\"\\u000a\\u0001\\u007f\"" },
+        { "\xe2\x80\xa8\xe2\x80\xa9\xef\xbb\xbf\xe2\x80\xae", "\"\\u2028\\u2029\\ufeff\\u202e\"" },
+        { "a\xff\xc3(\xc0\xaf", "\"a\\ufffd\\ufffd(\\ufffd\\ufffd\"" },
+        { "\xed\xa0\x80\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"" },
+        { "\xc3\xa9\xe2\x88\x91\xf0\x9f\x98\x80", "\"\xc3\xa9\xe2\x88\x91\xf0\x9f\x98\x80\"" },
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        gr__page p = gr__page_begin();
+        gr__json_text(&p, NULL, odd[i].text);
+        json_is(&p, odd[i].json);
+    }
+}
+END_TEST
+
+/* The fewest digits that read back as the same float; of what is no float, as the same double. */
+START_TEST(json_numbers)
+{
+    gr__page p = gr__page_begin();
+    gr__json_open(&p, NULL, '[');
+    const double x[] = { 0, -0.5, 3, 1e16, 1e-5, (double)0.1f, 0.1, 1e300, 16777216, NAN, INFINITY, -INFINITY };
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) gr__json_number(&p, NULL, x[i]);
+    gr__json_close(&p, ']');
+    json_is(&p, "[0,-0.5,3,1e+16,1e-05,0.1,0.1,1e+300,16777216,\"NaN\",\"Infinity\",\"-Infinity\"]");
+}
+END_TEST
+
+START_TEST(json_reals)
+{
+    const gr_real x[] = { 0, 1, -2, (gr_real)NAN };
+    const char   *text[] = { "\"\"", "\"AAAAAA==\"", "\"AAAAAAAAgD8=\"", "\"AAAAAAAAgD8AAADA\"", "\"AAAAAAAAgD8AAADAAADAfw==\"" };
+    for (int n = 0; n <= 4; n++) {
+        gr__page p = gr__page_begin();
+        gr__json_reals(&p, NULL, x, n);
+        json_is(&p, text[n]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     gr_set_threads(1); /* everything here is small */
@@ -454,5 +528,10 @@ int main(void)
     tcase_add_test(t, dot_of_odd_names);
     tcase_add_test(t, dot_of_a_model);
     tcase_add_test(t, dot_refused);
+    t = cases(s, "html");
+    tcase_add_test(t, json_commas);
+    tcase_add_test(t, json_texts);
+    tcase_add_test(t, json_numbers);
+    tcase_add_test(t, json_reals);
     return run(s);
 }

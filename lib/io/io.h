@@ -34,6 +34,12 @@ bool gr__writer_open(gr__writer *w, const char *path); /* false: nothing to clos
 bool gr__writer_put(gr__writer *w, const void *from, size_t size);
 bool gr__writer_close(gr__writer *w); /* if all went well, puts the file in its place; else removes it */
 
+/* ---- print.c ------------------------------------------------------------------------------------------------------------- */
+
+/* The fewest digits that read back as x, with one after the point: "3.0", "1e-05", "nan"; in any locale. Returns their length. */
+enum { GR__NUMBER_ROOM = 64 };
+int gr__number_text(char to[GR__NUMBER_ROOM], double x);
+
 /* ---- picture.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Pixels, height x width x channels (1 or 3); bytes are for free. */

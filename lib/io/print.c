@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRECISION = 8, THRESHOLD = 1000, EDGE = 3, LINE = 75, WORD = 64 };
+enum { PRECISION = 8, THRESHOLD = 1000, EDGE = 3, LINE = 75, WORD = GR__NUMBER_ROOM };
 
 /* ---- one number ---- */
 
@@ -42,11 +42,10 @@ static decimal rounded(double x, int digits)
 
 static bool reads_back(const char *text, double x)
 {
-#ifdef GRADUS_DOUBLE
-    return strtod(text, NULL) == x;
-#else
-    return (double)strtof(text, NULL) == x;
+#ifndef GRADUS_DOUBLE
+    if ((double)(float)x == x) return (double)strtof(text, NULL) == x;
 #endif
+    return strtod(text, NULL) == x;
 }
 
 /* The fewest digits that read back as x. At a power of two the neighbour below is nearer than the one above, so that a number
@@ -293,27 +292,29 @@ static void put_block(page *p, int dim, int64_t at)
     put_times(p, ']', 1);
 }
 
+int gr__number_text(char to[GR__NUMBER_ROOM], double x)
+{
+    if (!isfinite(x)) return snprintf(to, WORD, isnan(x) ? "nan" : x < 0 ? "-inf" : "inf");
+    decimal d = shortest(x);
+    int     n;
+    if (x == 0 || (fabs(x) >= 1e-4 && fabs(x) < 1e16)) {
+        n = put_fixed(to, &d);
+        if (places_after(&d) == 0) to[n++] = '0';
+    } else {
+        n = put_exponent(to, x, d.count - 1, 2);
+        char *point = strchr(to, '.');
+        if (d.count == 1) memmove(point, point + 1, (size_t)(n-- - (point - to)));
+    }
+    to[n] = '\0';
+    return n;
+}
+
 /* A number by itself shows all its digits, and has a digit after the point. */
 static void put_scalar(page *p)
 {
-    char   text[WORD];
-    double x = p->t->dtype == GR_REAL ? (double)gr__reals(p->t)[0] : 0;
-    int    n;
-    if (p->t->dtype == GR_INT32)
-        n = snprintf(text, sizeof text, "%d", (int)gr__ints(p->t)[0]);
-    else if (!isfinite(x))
-        n = snprintf(text, sizeof text, isnan(x) ? "nan" : x < 0 ? "-inf" : "inf");
-    else {
-        decimal d = shortest(x);
-        if (x == 0 || (fabs(x) >= 1e-4 && fabs(x) < 1e16)) {
-            n = put_fixed(text, &d);
-            if (places_after(&d) == 0) text[n++] = '0';
-        } else {
-            n = put_exponent(text, x, d.count - 1, 2);
-            char *point = strchr(text, '.');
-            if (d.count == 1) memmove(point, point + 1, (size_t)(n-- - (point - text)));
-        }
-    }
+    char text[WORD];
+    int  n = p->t->dtype == GR_INT32 ? snprintf(text, sizeof text, "%d", (int)gr__ints(p->t)[0])
+                                     : gr__number_text(text, (double)gr__reals(p->t)[0]);
     put(p, text, (size_t)n);
 }
 

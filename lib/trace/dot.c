@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/io.h"
-
 /* A layer's name: the first length bytes of a parameter's. */
 typedef struct layer {
     const char *s;
@@ -187,20 +185,12 @@ static bool draw(drawing *d, bool sideways)
     return good && d->page.good;
 }
 
-static bool write_page(const gr__page *p, const char *path)
-{
-    gr__writer w;
-    if (!gr__writer_open(&w, path)) return false;
-    gr__writer_put(&w, p->s, p->length);
-    return gr__writer_close(&w);
-}
-
 static bool trace(const gr__graph *gr, const gr_trace_dot_options *o)
 {
     size_t  bytes = gr__length(gr->operations) * sizeof(layer);
     drawing d = { .gr = gr, .clusters = gr__map_new(), .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good = (d.clusters && d.of) || gr__fail_memory("trace_dot", bytes);
-    good = good && d.page.good && draw(&d, o->sideways) && write_page(&d.page, o->path);
+    good = good && d.page.good && draw(&d, o->sideways) && gr__page_write(&d.page, o->path);
     gr__page_end(&d.page);
     gr__release(d.of, bytes + 1);
     gr__map_free(d.clusters);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/io.h"
+
 enum { FIRST_ROOM = 4096, MOST_CHARACTERS = 40 };
 
 gr__page gr__page_begin(void)
@@ -50,10 +52,26 @@ void gr__put(gr__page *p, const char *format, ...)
     va_end(ap);
 }
 
+void gr__put_bytes(gr__page *p, const char *s, size_t n)
+{
+    p->good = p->good && grow(p, n);
+    if (!p->good) return;
+    memcpy(p->s + p->length, s, n);
+    p->length += n;
+    p->s[p->length] = '\0';
+}
+
 void gr__put_spaces(gr__page *p, int n) { gr__put(p, "%*s", n > 0 ? n : 0, ""); }
 
-/* The length of the character that s begins with, in UTF-8; 0: it begins with none. */
-static int character(const unsigned char *s, uint32_t *c)
+bool gr__page_write(const gr__page *p, const char *path)
+{
+    gr__writer w;
+    if (!p->good || !gr__writer_open(&w, path)) return false;
+    gr__writer_put(&w, p->s, p->length);
+    return gr__writer_close(&w);
+}
+
+int gr__character(const unsigned char *s, uint32_t *c)
 {
     int n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
     *c = n < 2 ? s[0] : s[0] & (0x7fu >> n);
@@ -65,8 +83,7 @@ static int character(const unsigned char *s, uint32_t *c)
     return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n : 0; /* 0xd800 .. 0xdfff are halves of characters */
 }
 
-/* What has no picture of its own, or turns the direction of what follows. */
-static bool unseen(uint32_t c)
+bool gr__unseen(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
            (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb);
@@ -79,8 +96,8 @@ gr__shown gr__show(const char *name)
     size_t               at = 0;
     while (*s && to.width < MOST_CHARACTERS) {
         uint32_t c;
-        int      n = character(s, &c);
-        if (n > 0 && !unseen(c)) {
+        int      n = gr__character(s, &c);
+        if (n > 0 && !gr__unseen(c)) {
             memcpy(to.s + at, s, (size_t)n);
             at += (size_t)n;
             to.width++;

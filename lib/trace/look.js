@@ -1,0 +1,143 @@
+/* look.js: what all pages share: the data, numbers, elements, colours of light and dark, heat maps, tips.
+
+   Invariant: text from the data becomes text of the page (textContent, attributes of ours), never markup. */
+'use strict';
+
+const look = {};
+
+/* ---- data and numbers ---- */
+
+look.data = () => JSON.parse(document.getElementById('data').textContent);
+
+/* Numbers as gr__json_reals puts them. */
+look.reals = (base64) => {
+  const bytes = atob(base64), view = new DataView(new ArrayBuffer(bytes.length)), x = new Float32Array(bytes.length / 4);
+  for (let i = 0; i < bytes.length; i++) view.setUint8(i, bytes.charCodeAt(i));
+  for (let i = 0; i < x.length; i++) x[i] = view.getFloat32(4 * i, true);
+  return x;
+};
+
+/* A number for people: four significant digits, a true minus. */
+look.number = (x, digits = 4) => {
+  x = Number(x);
+  if (Number.isNaN(x)) return 'nan';
+  if (!Number.isFinite(x)) return x < 0 ? '\u2212inf' : 'inf';
+  const size = Math.abs(x);
+  let text = x === 0 ? '0' : size >= 1e5 || size < 1e-3 ? x.toExponential(digits - 2) : x.toPrecision(digits);
+  if (!text.includes('e') && text.includes('.')) text = text.replace(/\.?0+$/, '');
+  return text.replace('e+', 'e').replace(/-/g, '\u2212');
+};
+
+look.count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u2009');
+
+/* Smallest, mean and largest of some numbers, without those that are none; and the largest magnitude. */
+look.stats = (values) => {
+  let min = Infinity, max = -Infinity, sum = 0, n = 0;
+  for (const v of values) {
+    if (!Number.isFinite(v)) continue;
+    if (v < min) min = v;
+    if (v > max) max = v;
+    sum += v;
+    n++;
+  }
+  return n ? { min, max, mean: sum / n, limit: Math.max(Math.abs(min), Math.abs(max)) } : { min: 0, max: 0, mean: 0, limit: 0 };
+};
+
+/* ---- elements ---- */
+
+/* look.el('p', { class: 'soft', onclick: f }, 'text', element, ...) */
+look.el = (tag, about = {}, ...inside) => {
+  const e = tag === 'svg' || tag === 'path' || tag === 'g' || tag === 'rect' || tag === 'text' || tag === 'line' || tag === 'circle' || tag === 'polyline' ?
+    document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(about)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith('on')) e.addEventListener(name.slice(2), value);
+    else if (name === 'style') Object.assign(e.style, value);
+    else e.setAttribute(name, value === true ? '' : value);
+  }
+  e.append(...inside.filter((x) => x !== null && x !== undefined && x !== false));
+  return e;
+};
+
+/* ---- light and dark ---- */
+
+look.onTheme = []; /* called after a change of colours, for what is drawn on canvas */
+
+look.theme = (name) => {
+  document.documentElement.dataset.theme = name;
+  look.colours = null;
+  for (const f of look.onTheme) f();
+};
+
+/* A button that changes between the two; until it is pressed, the system decides. */
+look.themeButton = () => {
+  const button = look.el('button', { id: 'theme', title: 'light or dark' }, '\u25d0');
+  button.setAttribute('aria-label', 'light or dark');
+  button.addEventListener('click', () => {
+    look.chosen = true;
+    look.theme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark');
+  });
+  return button;
+};
+
+{
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  look.theme(dark.matches ? 'dark' : 'light');
+  dark.addEventListener('change', () => look.chosen || look.theme(dark.matches ? 'dark' : 'light'));
+}
+
+/* ---- heat maps ---- */
+
+look.variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+const STEPS = 127; /* of a colour, on each side of the middle */
+
+/* From --cold through --mid to --warm, as 2 STEPS + 1 pixels; the last is for what is no number. */
+function makeColours() {
+  const rgb = (name) => look.variable(name).slice(1).match(/../g).map((h) => parseInt(h, 16));
+  const cold = rgb('--cold'), mid = rgb('--mid'), warm = rgb('--warm'), table = new Uint8ClampedArray(4 * (2 * STEPS + 2));
+  for (let i = 0; i <= 2 * STEPS; i++) {
+    const end = i < STEPS ? cold : warm, t = Math.pow(Math.abs(i - STEPS) / STEPS, 0.85);
+    for (let c = 0; c < 3; c++) table[4 * i + c] = mid[c] + (end[c] - mid[c]) * t;
+    table[4 * i + 3] = 255;
+  }
+  table.set([255, 0, 200, 255], 4 * (2 * STEPS + 1));
+  return table;
+}
+
+look.colourIndex = (v, limit) =>
+  Number.isNaN(v) ? 2 * STEPS + 1 : limit > 0 ? STEPS + Math.round(STEPS * Math.max(-1, Math.min(1, v / limit))) : STEPS;
+
+look.colour = (v, limit) => {
+  const table = (look.colours = look.colours || makeColours()), i = 4 * look.colourIndex(v, limit);
+  return `rgb(${table[i]},${table[i + 1]},${table[i + 2]})`;
+};
+
+/* Draws rows x cols numbers, from offset on, a pixel each; the canvas is shown larger by style. -limit is cold, 0 the middle, limit warm. */
+look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
+  const table = (look.colours = look.colours || makeColours());
+  canvas.width = cols;
+  canvas.height = rows;
+  const context = canvas.getContext('2d'), image = context.createImageData(cols, rows);
+  for (let i = 0; i < rows * cols; i++) {
+    const c = 4 * look.colourIndex(values[offset + i], limit);
+    for (let k = 0; k < 4; k++) image.data[4 * i + k] = table[c + k];
+  }
+  context.putImageData(image, 0, 0);
+};
+
+/* The scale under a map. */
+look.bar = (limit) => look.el('div', { class: 'bar number' }, look.number(-limit, 3), look.el('i'), look.number(limit, 3));
+
+/* ---- tips ---- */
+
+look.tip = (text, x, y) => {
+  let tip = document.getElementById('tip');
+  if (!tip) document.body.append((tip = look.el('div', { id: 'tip', role: 'status' })));
+  tip.classList.toggle('shown', Boolean(text));
+  if (!text) return;
+  tip.textContent = text;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - box.width - 6))}px`;
+  tip.style.top = `${y + 18 + box.height > innerHeight ? y - box.height - 10 : y + 18}px`;
+};
