@@ -20,12 +20,12 @@ extern "C" {
 /** A number, text or random stream of the program's own that a checkpoint holds: { "best", .real = &best }. Exactly one of the pointers is
  *  set. A list of them ends with an empty one. */
 typedef struct gr_value {
-    const char *name GR__OR(nullptr);
-    int64_t *integer GR__OR(nullptr);
-    double *real GR__OR(nullptr);
-    gr_rng *rng GR__OR(nullptr);
-    char *text GR__OR(nullptr);
-    size_t size GR__OR(0);   /* of the array that text stands in */
+    const char *name GR__OR(nullptr); /* what it is called in the file, and in errors */
+    int64_t *integer GR__OR(nullptr); /* a number */
+    double *real GR__OR(nullptr);     /* a number */
+    gr_rng *rng GR__OR(nullptr);      /* a random stream */
+    char *text GR__OR(nullptr);       /* a text, in an array of the program's */
+    size_t size GR__OR(0);            /* of that array */
     bool same GR__OR(false); /* an option of the run: never changed, and refused if the file has another (not with .rng) */
 } gr_value;
 

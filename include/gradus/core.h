@@ -17,7 +17,7 @@ typedef struct gr_tensor gr_tensor;
 
 /** What kind of failure is pending. */
 typedef enum gr_code {
-    GR_OK = 0,
+    GR_OK = 0,       /* none */
     GR_ERR_ARGUMENT, /* shapes that do not fit, an option out of range, NULL where a tensor is wanted */
     GR_ERR_MEMORY,   /* the system has no memory left */
     GR_ERR_GRAPH,    /* backward that cannot be: freed graph, changed value, nothing to differentiate */
@@ -45,7 +45,7 @@ GR_API void gr_on_error(void (*fn)(const char *message));
 
 /** An open step: see GR_STEP. */
 typedef struct gr_step {
-    int depth;
+    int depth; /* how many steps were open, itself among them; 0: it could not be opened */
 } gr_step;
 
 /** Opens a step. What this thread makes from here on is released by the matching gr_step_end.
@@ -157,8 +157,8 @@ GR_API const char *gr_name(const char *format, ...) __attribute__((format(printf
 /** A stream of random numbers: Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011). Number i of a stream
  *  depends on its key and on i alone. A plain value: copy it to branch off. */
 typedef struct gr_rng {
-    uint64_t key;
-    uint64_t counter;
+    uint64_t key;     /* which stream */
+    uint64_t counter; /* the number of the next one in it */
 } gr_rng;
 
 /** The stream for one use (name) of one seed. Different names or seeds give independent streams. */

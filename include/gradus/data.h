@@ -102,7 +102,7 @@ typedef struct gr_loader gr_loader;
 typedef struct gr_batch {
     gr_tensor *images; /* (count, C, H, W) */
     gr_tensor *labels; /* (count), int32 */
-    int64_t    count;
+    int64_t    count;  /* how many there are */
 } gr_batch;
 
 /** A change of the caller's own to one image: its bytes, one behind the other, in place, with random numbers that are this image's alone.

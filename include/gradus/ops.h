@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/* Several tensors and their number, as two arguments: gr_concat(GR_TENSORS(a, b), 1). C only. */
+/** Several tensors and their number, as two arguments: gr_concat(GR_TENSORS(a, b), 1). C only. */
 #define GR_TENSORS(...) ((gr_tensor *[]){ __VA_ARGS__ }), GR__COUNT(__VA_ARGS__)
 
 /* ---- arithmetic, element by element ------------------------------------------------------------------------------------
@@ -284,13 +284,13 @@ GR_API gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o);
    same options. Stride S and dilation D are 1 by default, padding P 0, groups 1; the _hw fields take height and width apart. */
 
 #define GR__CONV_OPTIONS \
-    int stride GR__OR(0); \
-    int padding GR__OR(0); \
-    int dilation GR__OR(0); \
-    int groups GR__OR(0); \
-    gr_hw stride_hw GR__OR({}); \
-    gr_hw padding_hw GR__OR({}); \
-    gr_hw dilation_hw GR__OR({});
+    int stride GR__OR(0); /* S: 1 */ \
+    int padding GR__OR(0); /* P: 0 */ \
+    int dilation GR__OR(0); /* D: 1 */ \
+    int groups GR__OR(0); /* 1 */ \
+    gr_hw stride_hw GR__OR({}); /* height and width apart, in place of the number */ \
+    gr_hw padding_hw GR__OR({}); /* likewise */ \
+    gr_hw dilation_hw GR__OR({}); /* likewise */
 
 /** Options of gr_conv2d. */
 typedef struct gr_conv2d_options {
@@ -490,8 +490,12 @@ GR_API gr_tensor *gr_softmax(gr_tensor *x, int axis);
 /** y = x - log sum over axis of e^x. Gradient: g - e^y (sum over axis of g). Errors: an axis that x lacks. */
 GR_API gr_tensor *gr_log_softmax(gr_tensor *x, int axis);
 
-/** What a loss of many numbers is: their mean, their sum, or all of them. */
-typedef enum gr_reduction { GR_MEAN = 0, GR_SUM = 1, GR_NONE = 2 } gr_reduction;
+/** What a loss of many numbers is. */
+typedef enum gr_reduction {
+    GR_MEAN = 0, /* their mean */
+    GR_SUM = 1,  /* their sum */
+    GR_NONE = 2  /* all of them */
+} gr_reduction;
 
 /** Options of gr_cross_entropy. */
 typedef struct gr_cross_entropy_options {

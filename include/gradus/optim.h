@@ -177,8 +177,8 @@ GR_API gr_schedule *gr_step_lr_(gr_optim *o, gr_step_lr_options s);
 
 /** Up to 12 counts, rising: GR_MILESTONES(80, 120). */
 typedef struct gr_milestones {
-    int count GR__OR(0);
-    int64_t at[12] GR__OR({});
+    int count GR__OR(0);       /* how many */
+    int64_t at[12] GR__OR({}); /* which */
 } gr_milestones;
 
 /** The milestones of gr_multistep_lr: GR_MILESTONES(80, 120). */

@@ -39,33 +39,43 @@ typedef float gr_real;
 #define GR_MAX_DIMS 8
 
 /** What the elements of a tensor are. Labels and indices are GR_INT32 and have no gradient. */
-typedef enum gr_dtype { GR_REAL = 0, GR_INT32 = 1 } gr_dtype;
+typedef enum gr_dtype {
+    GR_REAL = 0, /* gr_real */
+    GR_INT32 = 1 /* int32_t */
+} gr_dtype;
 
 /** Sizes of the dimensions, outermost first; rank 0 is a scalar, (gr_shape){ 0 }. Written gr_shape(64, 1, 28, 28). */
 typedef struct gr_shape {
-    int     rank;
-    int64_t dim[GR_MAX_DIMS];
+    int     rank;             /* how many dimensions there are */
+    int64_t dim[GR_MAX_DIMS]; /* their sizes */
 } gr_shape;
 
 /** A list of dimensions, negative ones counted from the last. Written GR_DIMS(0, 2, -1). An empty list means "all", where an option allows it. */
 typedef struct gr_dims {
-    int count GR__OR(0);
-    int at[GR_MAX_DIMS] GR__OR({});
+    int count GR__OR(0);             /* how many */
+    int at[GR_MAX_DIMS] GR__OR({}); /* which */
 } gr_dims;
 
 /** Height and width of an option that may be a rectangle: .padding_hw = {1, 2}. */
 typedef struct gr_hw {
-    int h GR__OR(0);
-    int w GR__OR(0);
+    int h GR__OR(0); /* height */
+    int w GR__OR(0); /* width */
 } gr_hw;
 
 /** An activation that rides along with a layer: .act = GR_RELU. */
-typedef enum gr_act { GR_NO_ACT = 0, GR_RELU = 1, GR_SIGMOID = 2, GR_TANH = 3 } gr_act;
+typedef enum gr_act {
+    GR_NO_ACT = 0,  /* none: y = x */
+    GR_RELU = 1,    /* gr_relu */
+    GR_SIGMOID = 2, /* gr_sigmoid */
+    GR_TANH = 3     /* gr_tanh */
+} gr_act;
 
 #define GR__COUNT(...) GR__NTH(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define GR__NTH(a, b, c, d, e, f, g, h, i, j, k, l, n, ...) n
 
+/** A gr_shape of up to 8 sizes: gr_shape(64, 1, 28, 28). */
 #define gr_shape(...) (GR__LITERAL(gr_shape) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
+/** A gr_dims of up to 8 dimensions: GR_DIMS(0, 2, -1). */
 #define GR_DIMS(...) (GR__LITERAL(gr_dims) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
 
 /* The first field of an options struct is the last required argument. The pointer after it makes an option without its name
