@@ -43,17 +43,13 @@ static void panels_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     extent  e = extent_of(c, d);
-    int64_t units = ceil_div(c->N, LANES) * c->G * GR__NAME(phases)(c, d);
+    int64_t units = ceil_div(c->N, LANES) * c->G;
     int64_t fit = BORDER_BYTES / (int64_t)sizeof(gr_real) / LANES / at_least(1, e.row_size) - c->KH;
     int64_t split = at_least(LEAST_ROWS, e.rows / ceil_div(TASKS, units));
     plan->variant = IMAGES;
     plan->chunk = at_least(1, at_most(at_most(fit, split), e.rows));
     plan->tasks[0] = units * ceil_div(e.rows, plan->chunk);
-    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, phase);
-        size_t          need = GR__NAME(images_scratch)(&s, plan->chunk);
-        plan->scratch = need > plan->scratch ? need : plan->scratch;
-    }
+    plan->scratch = GR__NAME(images_scratch)(c, d, plan->chunk);
 }
 
 /* Phase 0 brings the kernel to its points, phase 1 runs through the chunks of LANES images, image after image. */
@@ -94,35 +90,44 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
         winograd_plan(c, d, plan);
         return;
     }
-    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. Outputs apart from each other (34) have to be written
-       one by one, which costs this variant more than it gains; and a kernel of one tap reads each input once, so that there is no
-       copying to save. */
-    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) == 1 && s.channels && s.x_plane && fills_lanes(c))
+    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. A kernel of one tap reads each input once, so that there is
+       no copying to save. */
+    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) <= GR__MOST_PHASES && s.channels && s.x_plane && fills_lanes(c))
         images_plan(c, d, plan);
     else
         panels_plan(c, d, plan);
 }
 
-/* Tasks run through the chunks of a phase, the phases of a group, the groups of a unit, the units. */
+/* Tasks run through the chunks of a group, the groups of LANES images, the batch. */
+static void images_task(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
+{
+    int64_t   rows = GR__NAME(correlation)(c, d, 0).h.outs, chunks = ceil_div(rows, plan->chunk), unit = task / chunks;
+    int64_t   begin = task % chunks * plan->chunk, n = unit / c->G * LANES;
+    gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
+    GR__NAME(images_run)(c, d, &group, (int)at_most(LANES, c->N - n), begin, at_most(begin + plan->chunk, rows), scratch);
+}
+
+/* Tasks run through the chunks of a phase, the phases of a group, the groups of an image, the batch. */
+static void panels_task(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
+    int64_t         chunks = ceil_div(s.h.outs * s.w.outs, plan->chunk), phases = GR__NAME(phases)(c, d), unit = task / chunks / phases;
+    int64_t         begin = task % chunks * plan->chunk;
+    s = GR__NAME(correlation)(c, d, task / chunks % phases);
+    gr__group group = GR__NAME(group)(c, d, o, unit / c->G, unit % c->G);
+    int64_t   end = at_most(begin + plan->chunk, s.h.outs * s.w.outs);
+    if (begin < end) GR__NAME(panels_run)(&s, &group, begin, end, scratch);
+}
+
 static void run(
     const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    if (plan->variant == WINOGRAD) {
+    if (plan->variant == WINOGRAD)
         winograd_task(c, d, o, phase, task, shared, scratch);
-        return;
-    }
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
-    int64_t         phases = GR__NAME(phases)(c, d), all = plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs;
-    int64_t         chunks = ceil_div(all, plan->chunk), unit = task / chunks / phases;
-    int64_t         begin = task % chunks * plan->chunk, n = unit / c->G * (plan->variant == IMAGES ? LANES : 1);
-    s = GR__NAME(correlation)(c, d, task / chunks % phases);
-    gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
-    int64_t   end = at_most(begin + plan->chunk, plan->variant == IMAGES ? s.h.outs : s.h.outs * s.w.outs);
-    if (begin >= end) return;
-    if (plan->variant == IMAGES)
-        GR__NAME(images_run)(&s, &group, (int)at_most(LANES, c->N - n), c->G, begin, end, scratch);
+    else if (plan->variant == IMAGES)
+        images_task(c, d, plan, o, task, scratch);
     else
-        GR__NAME(panels_run)(&s, &group, begin, end, scratch);
+        panels_task(c, d, plan, o, task, scratch);
 }
 
 void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, false, plan); }

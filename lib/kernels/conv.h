@@ -11,9 +11,10 @@ enum { GR__PANEL = COLS * LANES, GR__TERMS = 256 };
 size_t GR__NAME(panels_scratch)(const gr__correlation *s, int64_t K);
 void   GR__NAME(panels_run)(const gr__correlation *s, const gr__group *o, int64_t begin, int64_t end, void *scratch);
 
-/* Rows begin..end-1 of the outs of `images` images, o being the first; G groups lie between two images. */
-size_t GR__NAME(images_scratch)(const gr__correlation *s, int64_t rows);
-void   GR__NAME(images_run)(const gr__correlation *s, const gr__group *o, int images, int64_t G, int64_t begin, int64_t end, void *scratch);
+/* Rows begin..end-1 of the grids of all phases, at most GR__MOST_PHASES, of `images` images, o being the first. */
+enum { GR__MOST_PHASES = 64 };
+size_t GR__NAME(images_scratch)(const gr__conv *c, gr__direction d, int64_t rows);
+void   GR__NAME(images_run)(const gr__conv *c, gr__direction d, const gr__group *o, int images, int64_t begin, int64_t end, void *scratch);
 
 /* The activation of n numbers that the register block did not already bound. */
 void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);

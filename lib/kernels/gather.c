@@ -110,18 +110,34 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
         }
 }
 
+/* A square of vectors, one image a lane, to n <= LANES numbers in each image. */
+GR__INLINE void deal_square(gr_real *y, int64_t image_step, int images, vec v[LANES], int64_t n)
+{
+    vec_transpose(v);
+    if (images == LANES && n == LANES) {
+        GR__UNROLL
+        for (int i = 0; i < LANES; i++) vec_store(y + i * image_step, v[i]);
+    } else {
+        for (int i = 0; i < images; i++) vec_store_some(y + i * image_step, v[i], n);
+    }
+}
+
 void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
 {
-    for (int64_t j = 0; j < n; j += LANES, y += LANES, from += LANES * LANES) {
+    for (int64_t j = 0; j < n; j += LANES, from += LANES * LANES) {
         vec v[LANES];
         GR__UNROLL
         for (int i = 0; i < LANES; i++) v[i] = vec_load(from + i * LANES);
-        vec_transpose(v);
-        if (images == LANES && n - j >= LANES) {
-            GR__UNROLL
-            for (int i = 0; i < LANES; i++) vec_store(y + i * image_step, v[i]);
-        } else {
-            for (int i = 0; i < images; i++) vec_store_some(y + i * image_step, v[i], at_most(LANES, n - j));
-        }
+        deal_square(y + j, image_step, images, v, at_most(LANES, n - j));
+    }
+}
+
+void GR__NAME(deal_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LANES, place += LANES) {
+        vec v[LANES];
+        GR__UNROLL
+        for (int i = 0; i < LANES; i++) v[i] = vec_load(from + place[i] * LANES);
+        deal_square(y + j, image_step, images, v, at_most(LANES, n - j));
     }
 }

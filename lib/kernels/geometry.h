@@ -62,6 +62,9 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
 /* The way back: n vectors of from, one image a lane, to n numbers side by side in each image. */
 void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
 
+/* The same, the vectors standing in another order: number i at place[i], for all i of whole squares. */
+void GR__NAME(deal_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n);
+
 /* Asks for the n numbers that deal is going to write, while there is still work to do: a write to memory that is far away waits for it, and
    the images may stand so far apart that no processor guesses the next. */
 GR__INLINE void deal_soon(const gr_real *y, int64_t image_step, int images, int64_t n)
