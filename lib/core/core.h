@@ -13,6 +13,21 @@
 #include "gradus/core.h"
 #include "kernels/kernels.h"
 
+/* A variable of each thread that is found without a call. In a library that is loaded late there is room for a pointer or two such. */
+#if defined __GLIBC__ && defined __ELF__
+#define GR__NEAR __attribute__((tls_model("initial-exec")))
+#else
+#define GR__NEAR
+#endif
+
+/* Whether the process is known to have one thread; it stays so until it makes another. */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define GR__ALONE __libc_single_threaded
+#else
+#define GR__ALONE false
+#endif
+
 /* ---- error.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending failure stays. */
@@ -74,6 +89,25 @@ gr_shape gr__place(const gr_shape *s, int64_t element); /* its coordinates, whic
 
 /* ---- tensor.c ------------------------------------------------------------------------------------------------------------ */
 
+/* A count of references. In a process of one thread, a locked instruction would be the better part of what a small operation costs. */
+static inline void gr__count_up(atomic_int *refs)
+{
+    if (GR__ALONE)
+        atomic_store_explicit(refs, atomic_load_explicit(refs, memory_order_relaxed) + 1, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
+}
+
+/* Whether that was the last one, which needs no locked instruction: nobody else can take another. */
+static inline bool gr__count_down(atomic_int *refs)
+{
+    int n = atomic_load_explicit(refs, memory_order_acquire);
+    if (n == 1) return true;
+    if (!GR__ALONE) return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+    atomic_store_explicit(refs, n - 1, memory_order_relaxed);
+    return false;
+}
+
 typedef struct gr__storage gr__storage;
 typedef struct gr__node    gr__node;
 typedef struct gr__step    gr__step;
@@ -116,14 +150,27 @@ struct gr__storage {
 
 gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what); /* not yet owned: one reference, the caller's */
 gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const char *what);
-gr_tensor *gr__ref(gr_tensor *t);
 void       gr__unref(gr_tensor *t); /* NULL allowed */
-gr_real   *gr__reals(const gr_tensor *t);
-int32_t   *gr__ints(const gr_tensor *t);
-unsigned   gr__version_of(const gr_tensor *t);
-void       gr__touch(gr_tensor *t);      /* its values are about to change */
-bool       gr__sole(const gr_tensor *t); /* one reference, and storage that nobody shares: free to be changed */
-bool       gr__tracked(const gr_tensor *t);
+
+static inline gr_real *gr__reals(const gr_tensor *t) { return t->data; }
+
+static inline int32_t *gr__ints(const gr_tensor *t) { return t->data; }
+
+static inline bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
+
+static inline unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
+
+/* Its values are about to change. */
+static inline void gr__touch(gr_tensor *t) { atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed); }
+
+/* One reference, and storage that nobody shares: free to be changed. */
+static inline bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
+
+static inline gr_tensor *gr__ref(gr_tensor *t)
+{
+    gr__count_up(&t->refs);
+    return t;
+}
 
 /* A tensor in a message: "(2,3)", with its name "'logits' (2,3)". */
 typedef struct gr__label {
@@ -157,11 +204,15 @@ typedef struct gr__thread {
     void      *spare; /* an empty stb_ds array, kept by one backward pass for the next */
 } gr__thread;
 
-gr__thread *gr__self(void);
-gr_tensor  *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
-gr_tensor  *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step, else the caller's */
-void        gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
-char       *gr__string(size_t bytes);   /* lives as the step's tensors do */
+extern _Thread_local GR__NEAR gr__thread *gr__me; /* NULL until the thread's first call */
+gr__thread                               *gr__thread_begin(void);
+
+static inline gr__thread *gr__self(void) { return gr__me ? gr__me : gr__thread_begin(); }
+
+gr_tensor *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
+gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step, else the caller's */
+void       gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
+char      *gr__string(size_t bytes);   /* lives as the step's tensors do */
 
 /* ---- tape.c ------------------------------------------------------------------------------------------------------------------- */
 
@@ -214,7 +265,15 @@ int          gr__processors(void);
 
 /* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
 
-const gr__kernels *gr__k(void); /* NULL with the error set */
+extern const gr__kernels *_Atomic gr__k_chosen;
+const gr__kernels                *gr__k_first(void);
+
+/* NULL with the error set. */
+static inline const gr__kernels *gr__k(void)
+{
+    const gr__kernels *k = atomic_load_explicit(&gr__k_chosen, memory_order_acquire);
+    return k ? k : gr__k_first();
+}
 
 /* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
 void         gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);

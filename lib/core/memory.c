@@ -50,8 +50,25 @@ static struct {
     unsigned char  *slab, *slab_end; /* the uncut rest of the newest slab */
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static _Thread_local bin local[LOCAL_CLASSES];
-static atomic_size_t     live, peak, system_bytes, system_calls;
+/* What a thread has; untold: by how much the bytes in use have changed since it told the others. An atomic sum at every block would cost
+   more than the block. */
+typedef struct cache {
+    bin       bins[LOCAL_CLASSES];
+    ptrdiff_t untold;
+} cache;
+
+static _Thread_local cache           room;
+static _Thread_local GR__NEAR cache *own; /* NULL: the thread has asked for nothing yet, or has ended */
+static atomic_size_t                 live, peak, system_bytes, system_calls;
+
+/* A thread that only releases, too, hands over what it has when it ends. */
+static cache *first_cache(void)
+{
+    gr__self();
+    return own = &room;
+}
+
+static cache *own_cache(void) { return own ? own : first_cache(); }
 
 /* The class of a size, and the size that its blocks have. */
 static int class_of(size_t bytes, size_t *size)
@@ -85,17 +102,20 @@ static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
 
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
+enum { UNKNOWN, RECYCLE, SYSTEM };
+
+static int decide(void)
+{
+    const char *wish = getenv("GRADUS_MEMORY");
+    return wish ? (strcmp(wish, "system") == 0 ? SYSTEM : RECYCLE) : SANITIZED ? SYSTEM : RECYCLE;
+}
+
 /* Decided once: blocks of one kind cannot be released as the other. */
 static bool recycling(void)
 {
-    enum { UNKNOWN, RECYCLE, SYSTEM };
-    static atomic_int mode;
+    static atomic_int mode = UNKNOWN;
     int               now = atomic_load_explicit(&mode, memory_order_relaxed);
-    if (now == UNKNOWN) {
-        const char *wish = getenv("GRADUS_MEMORY");
-        now = wish ? (strcmp(wish, "system") == 0 ? SYSTEM : RECYCLE) : SANITIZED ? SYSTEM : RECYCLE;
-        atomic_store(&mode, now);
-    }
+    if (now == UNKNOWN) atomic_store(&mode, now = decide());
     return now == RECYCLE;
 }
 
@@ -119,53 +139,52 @@ static void *take_shared(int class, size_t size)
     return p;
 }
 
-/* Each thread counts for itself, and tells the others now and then: an atomic sum at every block would cost more than the block. */
-static _Thread_local ptrdiff_t untold;
-
-static void tell(void)
+static void tell(cache *c)
 {
-    size_t now = atomic_fetch_add_explicit(&live, (size_t)untold, memory_order_relaxed) + (size_t)untold;
+    size_t now = atomic_fetch_add_explicit(&live, (size_t)c->untold, memory_order_relaxed) + (size_t)c->untold;
     size_t most = atomic_load_explicit(&peak, memory_order_relaxed);
-    untold = 0;
+    c->untold = 0;
     while ((ptrdiff_t)now > (ptrdiff_t)most && !atomic_compare_exchange_weak(&peak, &most, now))
         ;
 }
 
-static void count_live(ptrdiff_t size)
+static void count_live(cache *c, ptrdiff_t size)
 {
-    untold += size;
-    if (untold > UNTOLD || untold < -UNTOLD) tell();
+    c->untold += size;
+    if (c->untold > UNTOLD || c->untold < -UNTOLD) tell(c);
 }
 
 void *gr__alloc(size_t bytes)
 {
     if (bytes > (size_t)1 << 46) return NULL;
+    cache *c = own_cache();
     size_t size;
     int class = class_of(bytes, &size);
     void *p;
     if (!recycling()) {
         p = from_system(size);
-    } else if (class < LOCAL_CLASSES && local[class].head) {
-        p = local[class].head;
-        local[class].head = local[class].head->next;
-        local[class].count--;
+    } else if (class < LOCAL_CLASSES && c->bins[class].head) {
+        bin *b = &c->bins[class];
+        p = b->head;
+        b->head = b->head->next;
+        b->count--;
     } else {
         pthread_mutex_lock(&pool.lock);
         p = take_shared(class, size);
         pthread_mutex_unlock(&pool.lock);
     }
-    if (p) count_live((ptrdiff_t)size);
+    if (p) count_live(c, (ptrdiff_t)size);
     return p;
 }
 
 /* Moves blocks of a class from this thread to the process until `left` are left. */
-static void hand_over(int class, int left)
+static void hand_over(bin *from, int class, int left)
 {
     pthread_mutex_lock(&pool.lock);
-    while (local[class].count > left) {
-        block *b = local[class].head;
-        local[class].head = b->next;
-        local[class].count--;
+    while (from->count > left) {
+        block *b = from->head;
+        from->head = b->next;
+        from->count--;
         b->next = pool.head[class];
         pool.head[class] = b;
     }
@@ -175,9 +194,10 @@ static void hand_over(int class, int left)
 void gr__release(void *p, size_t bytes)
 {
     if (!p) return;
+    cache *c = own_cache();
     size_t size;
     int class = class_of(bytes, &size);
-    count_live(-(ptrdiff_t)size);
+    count_live(c, -(ptrdiff_t)size);
     if (!recycling()) {
         free(p);
         atomic_fetch_sub(&system_bytes, size);
@@ -185,11 +205,10 @@ void gr__release(void *p, size_t bytes)
     }
     block *b = p;
     if (class < LOCAL_CLASSES) {
-        if (!local[class].head) gr__self(); /* a thread that only releases, too, hands over what it has when it ends */
-        b->next = local[class].head;
-        local[class].head = b;
-        int most = (int)(LOCAL_MOST / size);
-        if (++local[class].count > most) hand_over(class, most / 2);
+        bin *to = &c->bins[class];
+        b->next = to->head;
+        to->head = b;
+        if ((size_t)++to->count * size > LOCAL_MOST) hand_over(to, class, to->count / 2);
         return;
     }
     pthread_mutex_lock(&pool.lock);
@@ -200,13 +219,15 @@ void gr__release(void *p, size_t bytes)
 
 void gr__memory_thread_end(void)
 {
-    for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(class, 0);
-    tell();
+    cache *c = own_cache();
+    for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(&c->bins[class], class, 0);
+    tell(c);
+    own = NULL;
 }
 
 gr_memory_info gr_memory(void)
 {
-    tell();
+    tell(own_cache());
     ptrdiff_t now = (ptrdiff_t)atomic_load(&live); /* negative while one thread has told what it gave back, another not what it took */
     return (gr_memory_info){
         .live = now > 0 ? (size_t)now : 0,

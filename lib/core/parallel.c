@@ -43,21 +43,19 @@ int gr_threads(void)
 
 /* ---- the kernels ---- */
 
-static const gr__kernels *_Atomic chosen;
-static const char                *refusal;
-static pthread_once_t             once = PTHREAD_ONCE_INIT;
+const gr__kernels *_Atomic gr__k_chosen;
+static const char         *refusal;
+static pthread_once_t      once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-    atomic_store(&chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), getenv("GRADUS_CONV"), &refusal));
+    atomic_store(&gr__k_chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), getenv("GRADUS_CONV"), &refusal));
 }
 
-const gr__kernels *gr__k(void)
+const gr__kernels *gr__k_first(void)
 {
-    const gr__kernels *k = atomic_load_explicit(&chosen, memory_order_acquire);
-    if (k) return k;
     pthread_once(&once, choose);
-    k = atomic_load(&chosen);
+    const gr__kernels *k = atomic_load(&gr__k_chosen);
     if (!k) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
     return k;
 }
@@ -88,13 +86,14 @@ static void run_chunk(const void *arg, int64_t chunk, int thread)
 void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg)
 {
     if (n <= 0) return;
+    int threads = n > grain ? gr_threads() : 1;
+    if (n <= 1 || threads == 1) {
+        fn(arg, 0, n);
+        return;
+    }
     range r = { fn, arg, n, grain < 1 ? 1 : grain, 0 };
     r.chunks = (n + r.grain - 1) / r.grain;
-    int threads = r.chunks > 1 ? gr_threads() : 1;
-    if (threads == 1)
-        fn(arg, 0, n);
-    else
-        gr__pool_run(run_chunk, &r, r.chunks, threads);
+    gr__pool_run(run_chunk, &r, r.chunks, threads);
 }
 
 typedef struct phase {

@@ -18,10 +18,8 @@ int64_t gr__count(const gr_shape *s)
         if (s->dim[i] < 0) return -1;
         if (s->dim[i] == 0)
             empty = true;
-        else if (count > most_elements / s->dim[i])
+        else if (__builtin_mul_overflow(count, s->dim[i], &count) || count > most_elements)
             return -1;
-        else
-            count *= s->dim[i];
     }
     return empty ? 0 : count;
 }

@@ -16,9 +16,10 @@ struct gr__string {
     char    s[];
 };
 
-static _Thread_local gr__thread self;
-static pthread_key_t            at_end;
-static pthread_once_t           once = PTHREAD_ONCE_INIT;
+static _Thread_local gr__thread    self;
+_Thread_local GR__NEAR gr__thread *gr__me;
+static pthread_key_t               at_end;
+static pthread_once_t              once = PTHREAD_ONCE_INIT;
 
 static void empty(gr__thread *me, gr__step *step)
 {
@@ -53,7 +54,7 @@ static void thread_end(void *arg)
     gr__drop(&me->tape);
     gr__drop(&me->spare);
     gr__memory_thread_end();
-    me->step = NULL; /* what runs after this, such as another key's destructor, begins anew */
+    gr__me = NULL; /* what runs after this, such as another key's destructor, begins anew */
 }
 
 static void make_key(void) { pthread_key_create(&at_end, thread_end); }
@@ -61,21 +62,17 @@ static void make_key(void) { pthread_key_create(&at_end, thread_end); }
 /* The thread that ends the process ends without its key's destructor; one that outlives the library, after dlclose, must not call it. */
 __attribute__((destructor)) static void library_end(void)
 {
-    if (self.step) thread_end(&self);
+    if (gr__me) thread_end(gr__me);
     pthread_once(&once, make_key);
     pthread_key_delete(at_end);
 }
 
-static void thread_begin(gr__thread *me)
+gr__thread *gr__thread_begin(void)
 {
-    me->step = &me->base;
+    gr__me = &self;
+    self.step = &self.base;
     pthread_once(&once, make_key);
-    pthread_setspecific(at_end, me); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
-}
-
-gr__thread *gr__self(void)
-{
-    if (!self.step) thread_begin(&self);
+    pthread_setspecific(at_end, &self); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
     return &self;
 }
 

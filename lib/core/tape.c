@@ -10,20 +10,20 @@
 
 /* ---- guards ---- */
 
-static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in)
-{
-    if (!gr__k() || !gr__given(op->name, n, in)) return false;
-    for (int i = 0; i < n; i++)
-        if (!op->moves && !gr__is(gr__names(op->ints, i) ? GR_INT32 : GR_REAL, op->name, i, in[i])) return false;
-    return true;
-}
+static gr_dtype wanted(const gr__op *op, int i) { return gr__names(op->ints, i) ? GR_INT32 : GR_REAL; }
 
-static bool wants_record(const gr__thread *me, const gr__op *op, int n, gr_tensor *const *in)
+/* Whether the inputs are there and of the types the op takes; *tracked: whether one has a gradient to be given. */
+static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in, bool *tracked)
 {
-    if (me->no_grad || !op->vjp) return false;
+    bool good = true;
+    for (int i = 0; good && i < n; i++) {
+        good = in[i] && (op->moves || in[i]->dtype == wanted(op, i));
+        *tracked |= good && gr__tracked(in[i]) && !gr__names(op->constant, i);
+    }
+    if (good || !gr__given(op->name, n, in)) return good;
     for (int i = 0; i < n; i++)
-        if (!gr__names(op->constant, i) && gr__tracked(in[i])) return true;
-    return false;
+        if (!gr__is(wanted(op, i), op->name, i, in[i])) return false;
+    return true;
 }
 
 static bool all_finite(const gr__node *nd, const gr_tensor *y)
@@ -105,7 +105,8 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
 {
-    if (!check_inputs(op, n, in)) return NULL;
+    bool tracked = false;
+    if (!gr__k() || !check_inputs(op, n, in, &tracked)) return NULL;
     gr__thread *me = gr__self();
     gr__node    nd = {
            .op = op,
@@ -114,7 +115,7 @@ gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *
            .n = n,
            .offset = -1,
            .dtype = op->moves ? in[0]->dtype : GR_REAL,
-           .record = wants_record(me, op, n, in),
+           .record = tracked && op->vjp && !me->no_grad,
     };
     return compute(me, &nd, args_size);
 }

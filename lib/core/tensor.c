@@ -10,26 +10,29 @@
 
 static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
 
-/* The last reference needs no atomic exchange: nobody else can take another. */
-static bool last_reference(atomic_int *refs)
-{
-    return atomic_load_explicit(refs, memory_order_acquire) == 1 || atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
-}
-
 static void storage_unref(gr__storage *s)
 {
-    if (last_reference(&s->refs)) gr__release(s, s->bytes);
+    if (gr__count_down(&s->refs)) gr__release(s, s->bytes);
 }
 
+/* One field after another: zeros for all of them first, and then what some are, would take longer than a sum of four numbers. */
 static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t count, gr__storage *s, void *data)
 {
-    memset(t, 0, sizeof *t);
     atomic_init(&t->refs, 1);
     t->dtype = (uint8_t)dtype;
-    t->shape = *shape;
+    t->param = t->retain_grad = false;
     t->count = count;
+    t->shape = *shape;
     t->storage = s;
     t->data = data;
+    t->node = NULL;
+    t->grad = NULL;
+    t->hooks = NULL;
+    t->name = NULL;
+    t->owner = NULL;
+    t->prev = t->next = NULL;
+    t->pass = 0;
+    t->slot = 0;
 }
 
 gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
@@ -61,14 +64,8 @@ gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const c
         return NULL;
     }
     begin(v, t->dtype, shape, gr__count(shape), t->storage, (char *)t->data + (size_t)offset * element_size(t->dtype));
-    atomic_fetch_add_explicit(&t->storage->refs, 1, memory_order_relaxed);
+    gr__count_up(&t->storage->refs);
     return v;
-}
-
-gr_tensor *gr__ref(gr_tensor *t)
-{
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
-    return t;
 }
 
 static void hooks_release(gr__hook *h)
@@ -87,7 +84,7 @@ static void name_release(char *name)
 void gr__unref(gr_tensor *t)
 {
     /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at the next link. */
-    while (t && last_reference(&t->refs)) {
+    while (t && gr__count_down(&t->refs)) {
         gr_tensor   *grad = t->grad;
         gr__storage *s = t->storage;
         hooks_release(t->hooks);
@@ -98,19 +95,7 @@ void gr__unref(gr_tensor *t)
     }
 }
 
-/* ---- inside ---- */
-
-gr_real *gr__reals(const gr_tensor *t) { return t->data; }
-
-int32_t *gr__ints(const gr_tensor *t) { return t->data; }
-
-unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
-
-void gr__touch(gr_tensor *t) { atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed); }
-
-bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
-
-bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
+/* ---- in messages ---- */
 
 gr__label gr__label_of(const gr_tensor *t)
 {

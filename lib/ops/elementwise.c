@@ -13,13 +13,12 @@
 
 /* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits over dim. */
 typedef struct walk {
-    int            rank;
-    int64_t        dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
-    int64_t        inner;
-    int            a_step, b_step;
     gr__binary    *fn;
     const gr_real *a, *b;
     gr_real       *y;
+    int            a_step, b_step, rank;
+    int64_t        inner;
+    int64_t        dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
 } walk;
 
 static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stride)
@@ -76,26 +75,38 @@ static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
     w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step, end - begin);
 }
 
+/* Whether an operand is as long as the result, or one number: then it is walked in one row. */
+static bool is_one_row(const gr_tensor *t, const gr_tensor *y) { return t->count == y->count || t->count == 1; }
+
 static bool binary_forward(gr__node *nd, gr_tensor *y)
 {
     gr_tensor *a = nd->in[0], *b = nd->in[1];
-    walk       w = { .a = gr__reals(a), .b = gr__reals(b), .y = gr__reals(y) };
+    walk       w;
     memcpy(&w.fn, (const char *)gr__k() + nd->op->kernel, sizeof w.fn);
+    w.a = gr__reals(a);
+    w.b = gr__reals(b);
+    w.y = gr__reals(y);
+    if (is_one_row(a, y) && is_one_row(b, y)) {
+        w.a_step = a->count == y->count;
+        w.b_step = b->count == y->count;
+        gr__parallel(y->count, GR__GRAIN, walk_row_parts, &w);
+        return true;
+    }
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
     operand_strides(a, &y->shape, a_stride);
     operand_strides(b, &y->shape, b_stride);
     merge(&w, &y->shape, a_stride, b_stride);
-    if (y->count == 0) return true;
-    if (w.rank == 0)
-        gr__parallel(w.inner, GR__GRAIN, walk_row_parts, &w);
-    else
-        gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
+    if (y->count > 0) gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
     return true;
 }
 
 static bool broadcast_shape(gr__node *nd, gr_shape *y)
 {
     gr_tensor *a = nd->in[0], *b = nd->in[1];
+    if (gr__same_shape(&a->shape, &b->shape)) {
+        *y = a->shape;
+        return true;
+    }
     return gr__broadcast(&a->shape, &b->shape, y) ||
            gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s do not broadcast", nd->op->name, GR__TEXT(a), GR__TEXT(b));
 }
@@ -334,8 +345,8 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gg = u [y > 0]", gr__shape_of_first, binary_forward,
-    .vjp = relu_grad_vjp, .constant = 1, .kernel = LOOP(relu_grad) };
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gg = u [y > 0]", gr__shape_of_first, binary_forward, .vjp = relu_grad_vjp,
+    .constant = 1, .kernel = LOOP(relu_grad) };
 static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", gr__shape_of_first,
     binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
 static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", gr__shape_of_first, binary_forward,
