@@ -86,7 +86,7 @@ static void refused(const geometry *c, gr_tensor *x, gr_tensor *k)
     failed_with(GR_ERR_ARGUMENT, text);
 }
 
-/* Winograd's algorithm rounds ten times more coarsely than direct sums, in float; test_kernels.c says exactly how coarsely. */
+/* Winograd's algorithm rounds more coarsely than direct sums, in float; test_kernels.c says exactly how coarsely. */
 static double roughness(const geometry *c)
 {
     bool transformed = c->KH == 3 && c->KW == 3 && c->C >= 16 && c->F >= 16;

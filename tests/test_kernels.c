@@ -162,21 +162,23 @@ START_TEST(winograd)
         gr__conv c = { .N = pick(&rng, 3, 17),
             .C = pick(&rng, 16, 21),
             .F = pick(&rng, 16, 21),
-            .H = pick(&rng, 3, 9),
-            .W = pick(&rng, 3, 9),
+            .H = pick(&rng, 3, 12),
+            .W = pick(&rng, 3, 12),
             .KH = 3,
             .KW = 3,
             .SH = 1,
             .SW = 1,
             .PH = pick(&rng, 0, 2),
             .PW = pick(&rng, 0, 2),
-            .DH = 1,
-            .DW = 1,
+            .DH = pick(&rng, 1, 2),
+            .DW = pick(&rng, 1, 2),
             .G = 1 };
+        if (gr_rng_below(&rng, 2)) c.DH = c.DW = 1;
         if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16; /* several blocks of filters */
         if (_i == 1 && i == 0) c.H = 3, c.W = 90, c.N = 4;                    /* several spans of a row */
-        c.OH = c.H + 2 * c.PH - 2;
-        c.OW = c.W + 2 * c.PW - 2;
+        c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH);
+        c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+        if (c.OH < 1 || c.OW < 1) continue;
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
     }
 }
@@ -191,11 +193,11 @@ START_TEST(what_is_transformed)
     for (int i = 0; i < 4; i++) {
         c.C = i == 1 ? 8 : 16, c.DH = c.DW = i == 2 ? 2 : 1, c.PH = c.PW = i == 2 ? 2 : 1, c.G = i == 3 ? 2 : 1;
         fast->conv_plan(&c, &one), direct->conv_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0);
+        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
         fast->conv_input_grad_plan(&c, &one), direct->conv_input_grad_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0);
+        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
         fast->conv_kernel_grad_plan(&c, &one), direct->conv_kernel_grad_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0);
+        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
     }
 }
 END_TEST

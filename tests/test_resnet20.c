@@ -6,7 +6,7 @@
 
    There are two runs. In one no ReLU's input is so nearly 0 that rounding as good as PyTorch's turns its sign, and convolutions are sums
    as they stand; the runs stay together to the last digits. In the other convolutions go by Winograd's algorithm where it pays, which rounds
-   some ten times as much and turns signs, and PyTorch's float run has turned one as well.
+   two or three times as much and turns signs, and PyTorch's float run has turned one as well.
 
    test_resnet20 --dump DIR writes what resnet20.py wants to check: weights after the run, and their logits. */
 #include "../examples/resnet20.h"

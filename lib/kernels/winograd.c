@@ -6,13 +6,13 @@
 
 enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 256 << 10 }; /* of the nearer caches: for the points of a chunk's inputs, of its outputs */
 
-void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row)
+void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
 {
     vec half[6][6], column[6], points[6];
     GR__UNROLL
     for (int j = 0; j < 6; j++) {
         GR__UNROLL
-        for (int i = 0; i < 6; i++) column[i] = vec_load(from + (i * row + j) * LANES);
+        for (int i = 0; i < 6; i++) column[i] = vec_load(from + (i * row + j * col) * LANES);
         winograd_input(points, column);
         GR__UNROLL
         for (int i = 0; i < 6; i++) half[i][j] = points[i];
@@ -63,13 +63,17 @@ void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_r
 
 /* ---- chunks of tiles ---------------------------------------------------------------------------------------------------------------- */
 
+static int64_t distance(int64_t step) { return step < 0 ? -step : step; }
+
 gr__tiles GR__NAME(winograd_tiles)(const gr__correlation *s)
 {
-    gr__tiles t = { .down = ceil_div(s->h.outs, WINOGRAD_TILE), .across = ceil_div(s->w.outs, WINOGRAD_TILE) };
-    int64_t   vector = WINOGRAD_POINTS * LANES * (int64_t)sizeof(gr_real), most = at_least(COLS, CHUNK_BYTES / vector / s->channels);
-    t.spans = ceil_div(t.across, most);
-    t.cols = ceil_div(t.across, t.spans);
-    t.rows = t.spans > 1 ? 1 : at_most(t.down, at_least(1, most / t.cols));
+    gr__tiles t = { .apart_h = distance(s->h.offset_step), .apart_w = distance(s->w.offset_step) };
+    t.down = winograd_count(s->h.outs, t.apart_h);
+    t.across = winograd_count(s->w.outs, t.apart_w);
+    int64_t vector = WINOGRAD_POINTS * LANES * (int64_t)sizeof(gr_real), most = at_least(COLS, CHUNK_BYTES / vector / s->channels);
+    t.spans = at_most(ceil_div(t.across * t.apart_h, most), t.across / t.apart_w);
+    t.cols = ceil_div(t.across / t.apart_w, t.spans) * t.apart_w;
+    t.rows = at_most(t.down, at_least(1, t.spans > 1 ? 1 : most / t.cols / t.apart_h) * t.apart_h);
     t.bands = ceil_div(t.down, t.rows);
     t.filters = at_most(s->rows, ROWS * at_least(1, PRODUCT_BYTES / vector / (t.rows * t.cols) / ROWS));
     return t;
@@ -83,7 +87,8 @@ typedef struct sizes {
 static sizes sizes_of(const gr__correlation *s, const gr__tiles *t)
 {
     int64_t tiles = t->rows * t->cols, T = WINOGRAD_TILE;
-    return (sizes){ (T * t->rows + 2) * (T * t->cols + 2) + LANES, s->channels * tiles + 1, t->filters * tiles + 1, T * T * tiles };
+    return (sizes){ (T * t->rows + 2 * t->apart_h) * (T * t->cols + 2 * t->apart_w) + LANES, s->channels * tiles + 1,
+        t->filters * tiles + 1, T * T * tiles + LANES };
 }
 
 static size_t steps_bytes(int64_t channels) { return padded_bytes(channels * (int64_t)sizeof(gr__step)); }
@@ -97,19 +102,20 @@ size_t GR__NAME(winograd_scratch)(const gr__correlation *s, const gr__tiles *t)
 
 /* What a task works on: its tiles, and its arrays. */
 typedef struct work {
-    int64_t   row, col, rows, cols; /* in tiles */
-    gr__step *step;
-    gr_real  *input, *in, *out, *output;
-    int64_t   point_in, point_out;
+    const gr__tiles *tiles;
+    int64_t          row, col, rows, cols; /* in tiles */
+    gr__step        *step;
+    gr_real         *input, *in, *out, *output;
+    int64_t          point_in, point_out;
 } work;
 
 static work lay_out(const gr__correlation *s, const gr__tiles *t, int64_t chunk, void *scratch)
 {
     sizes   n = sizes_of(s, t);
     int64_t band = chunk / t->spans, span = chunk % t->spans;
-    work    w = { .row = band * t->rows, .col = part_of(t->across, t->spans, span), .step = scratch };
+    work    w = { .tiles = t, .row = band * t->rows, .col = part_of(t->across / t->apart_w, t->spans, span) * t->apart_w, .step = scratch };
     w.rows = at_most(t->rows, t->down - w.row);
-    w.cols = part_of(t->across, t->spans, span + 1) - w.col;
+    w.cols = part_of(t->across / t->apart_w, t->spans, span + 1) * t->apart_w - w.col;
     w.point_in = n.point_in;
     w.point_out = n.point_out;
     w.in = (gr_real *)(void *)((char *)scratch + steps_bytes(s->channels));
@@ -120,19 +126,25 @@ static work lay_out(const gr__correlation *s, const gr__tiles *t, int64_t chunk,
     return w;
 }
 
+/* Where tile i of the chunk begins, in the chunk. */
+static int64_t row_of(const work *w, int64_t i) { return winograd_place(i / w->cols, w->tiles->apart_h); }
+
+static int64_t col_of(const work *w, int64_t i) { return winograd_place(i % w->cols, w->tiles->apart_w); }
+
 /* Inputs of all channels to points: in[point][channel][tile]. */
 static void bring_in(const gr__correlation *s, const gr__group *o, const work *w, int images)
 {
     const int64_t T = WINOGRAD_TILE, tiles = w->rows * w->cols, image_step = s->channels * s->x_plane;
     gr__border    b = { .h = w->row * T + s->h.offset + at_most(0, 2 * s->h.offset_step),
            .w = w->col * T + s->w.offset + at_most(0, 2 * s->w.offset_step),
-           .rows = w->rows * T + 2,
-           .cols = w->cols * T + 2 };
+           .rows = w->rows * T + 2 * w->tiles->apart_h,
+           .cols = w->cols * T + 2 * w->tiles->apart_w };
     for (int64_t c = 0; c < s->channels; c++) {
         GR__NAME(interleave)(w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1, s->h.in, s->w.in);
-        for (int64_t i = 0; i < w->rows; i++)
-            for (int64_t j = 0; j < w->cols; j++) GR__NAME(winograd_tile)
-        (w->in + (c * tiles + i * w->cols + j) * LANES, w->point_in, w->input + (i * b.cols + j) * T * LANES, b.cols);
+        for (int64_t i = 0; i < tiles; i++) {
+            const gr_real *from = w->input + (row_of(w, i) * b.cols + col_of(w, i)) * LANES;
+            GR__NAME(winograd_tile)(w->in + (c * tiles + i) * LANES, w->point_in, from, b.cols * w->tiles->apart_h, w->tiles->apart_w);
+        }
     }
 }
 
@@ -158,8 +170,9 @@ static void multiply(const gr__correlation *s, const work *w, const gr_real *wei
 
 /* ---- outputs ------------------------------------------------------------------------------------------------------------------------- */
 
-/* One tile of points to outputs, at most rows x cols of which are kept, `row` vectors apart. */
-static void tile_back(gr_real *to, int64_t row, int64_t rows, int64_t cols, const gr_real *from, int64_t point, gr_real bias, gr_real least)
+/* One tile of points to outputs, at most rows x cols of which are kept; rows `row` and columns `col` vectors apart. */
+static void tile_back(
+    gr_real *to, int64_t row, int64_t col, int64_t rows, int64_t cols, const gr_real *from, int64_t point, gr_real bias, gr_real least)
 {
     vec half[4][6], column[6], outputs[4];
     GR__UNROLL
@@ -178,7 +191,7 @@ static void tile_back(gr_real *to, int64_t row, int64_t rows, int64_t cols, cons
         GR__UNROLL
         for (int j = 0; j < 4; j++) {
             vec y = outputs[j] + start;
-            if (j < cols) vec_store(to + (i * row + j) * LANES, vec_choose(y < low, low, y));
+            if (j < cols) vec_store(to + (i * row + j * col) * LANES, vec_choose(y < low, low, y));
         }
     }
 }
@@ -191,10 +204,12 @@ static void bring_out(const gr__correlation *s, const gr__group *o, const work *
     const int64_t image_step = s->rows * s->y_plane, runs = cols == s->y_width ? 1 : rows, run = rows * cols / runs;
     gr_real      *y = o->y + r * s->y_plane + top * s->y_width + left;
     for (int64_t a = 0; a < runs; a++) deal_soon(y + a * s->y_width, image_step, images, run);
-    for (int64_t a = 0; a < w->rows; a++)
-        for (int64_t b = 0; b < w->cols; b++)
-            tile_back(w->output + (a * cols + b) * T * LANES, cols, rows - a * T, cols - b * T,
-                w->out + (i * tiles + a * w->cols + b) * LANES, w->point_out, o->bias ? o->bias[r] : 0, GR__NAME(least_of)(o->act));
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t row = row_of(w, t), col = col_of(w, t), apart_h = w->tiles->apart_h, apart_w = w->tiles->apart_w;
+        tile_back(w->output + (row * cols + col) * LANES, cols * apart_h, apart_w, ceil_div(rows - row, apart_h),
+            ceil_div(cols - col, apart_w), w->out + (i * tiles + t) * LANES, w->point_out, o->bias ? o->bias[r] : 0,
+            GR__NAME(least_of)(o->act));
+    }
     GR__NAME(activate)(w->output, rows * cols * LANES, o->act);
     for (int64_t a = 0; a < runs; a++) GR__NAME(deal)(y + a * s->y_width, image_step, images, w->output + a * run * LANES, run);
 }

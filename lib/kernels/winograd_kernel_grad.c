@@ -22,9 +22,9 @@ static int64_t whole(int64_t n) { return ceil_div(n, LANES) * LANES; }
 
 static shape shape_of(const gr__conv *c)
 {
-    shape   s = { .down = ceil_div(c->OH, WINOGRAD_TILE), .across = ceil_div(c->OW, WINOGRAD_TILE), .C = whole(c->C), .F = whole(c->F) };
+    shape   s = { .down = winograd_count(c->OH, c->DH), .across = winograd_count(c->OW, c->DW), .C = whole(c->C), .F = whole(c->F) };
     int64_t most = at_least(LEAST_TILES, UNIT_BYTES / WINOGRAD_POINTS / (int64_t)sizeof(gr_real) / (s.C + s.F));
-    s.rows = at_most(s.down, at_least(1, most / s.across));
+    s.rows = at_most(s.down, at_least(1, most / s.across / c->DH) * c->DH);
     s.bands = ceil_div(s.down, s.rows);
     s.images = at_most(c->N, s.bands > 1 ? 1 : at_least(1, most / (s.down * s.across)));
     s.units = ceil_div(c->N, s.images) * s.bands;
@@ -33,7 +33,7 @@ static shape shape_of(const gr__conv *c)
     int64_t tiles = s.images * s.rows * s.across;
     s.point_x = tiles * s.C + LANES;
     s.point_y = tiles * s.F + LANES;
-    s.input = ((WINOGRAD_TILE * s.rows + 2) * (WINOGRAD_TILE * s.across + 2) + LANES) * LANES;
+    s.input = ((WINOGRAD_TILE * s.rows + 2 * c->DH) * (WINOGRAD_TILE * s.across + 2 * c->DW) + LANES) * LANES;
     return s;
 }
 
@@ -50,13 +50,13 @@ void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 
 /* ---- a unit's tiles to points: to[point][tile][channel] ----------------------------------------------------------------------------------- */
 
-static void grad_tile(gr_real *to, int64_t point, const gr_real *from, int64_t row)
+static void grad_tile(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
 {
     vec half[6][4], column[4], points[6];
     GR__UNROLL
     for (int j = 0; j < 4; j++) {
         GR__UNROLL
-        for (int i = 0; i < 4; i++) column[i] = vec_load(from + (i * row + j) * LANES);
+        for (int i = 0; i < 4; i++) column[i] = vec_load(from + (i * row + j * col) * LANES);
         winograd_output_grad(points, column);
         GR__UNROLL
         for (int i = 0; i < 6; i++) half[i][j] = points[i];
@@ -70,16 +70,16 @@ static void grad_tile(gr_real *to, int64_t point, const gr_real *from, int64_t r
 }
 
 /* Tiles of vectors, `row` vectors a row, `step` apart in the result. */
-static void tiles_of(const shape *s, int64_t rows, gr_real *to, int64_t point, int64_t step, const gr_real *input, int64_t row, bool grads)
+static void tiles_of(const gr__conv *c, const shape *s, int64_t rows, gr_real *to, int64_t point, int64_t step, const gr_real *input,
+    int64_t row, bool grads)
 {
-    const int64_t T = WINOGRAD_TILE;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < s->across; j++, to += step) {
-            const gr_real *from = input + (i * row + j) * T * LANES;
+            const gr_real *from = input + (winograd_place(i, c->DH) * row + winograd_place(j, c->DW)) * LANES;
             if (grads)
-                grad_tile(to, point, from, row);
+                grad_tile(to, point, from, row * c->DH, c->DW);
             else
-                GR__NAME(winograd_tile)(to, point / LANES, from, row);
+                GR__NAME(winograd_tile)(to, point / LANES, from, row * c->DH, c->DW);
         }
 }
 
@@ -98,12 +98,12 @@ static unit unit_at(const gr__conv *c, const shape *s, int64_t i)
 static void inputs_of(const gr__conv *c, const shape *s, const gr__operands *o, const unit *u, gr_real *to, gr_real *input)
 {
     const int64_t plane = c->H * c->W, T = WINOGRAD_TILE;
-    gr__border    b = { .h = u->row * T - c->PH, .w = -c->PW, .rows = u->rows * T + 2, .cols = s->across * T + 2 };
+    gr__border    b = { .h = u->row * T - c->PH, .w = -c->PW, .rows = u->rows * T + 2 * c->DH, .cols = s->across * T + 2 * c->DW };
     for (int64_t n = 0; n < u->images; n++)
         for (int64_t v = 0; v < s->C; v += LANES) {
             const gr_real *x = o->a + ((u->n + n) * c->C + v) * plane;
             GR__NAME(interleave)(input, &b, x, o->a + c->N * c->C * plane, plane, (int)at_most(LANES, c->C - v), 1, c->H, c->W);
-            tiles_of(s, u->rows, to + n * u->rows * s->across * s->C + v, s->point_x, s->C, input, b.cols, false);
+            tiles_of(c, s, u->rows, to + n * u->rows * s->across * s->C + v, s->point_x, s->C, input, b.cols, false);
         }
 }
 
@@ -115,7 +115,7 @@ static void grads_of(const gr__conv *c, const shape *s, const gr__operands *o, c
         for (int64_t v = 0; v < s->F; v += LANES) {
             const gr_real *g = o->b + ((u->n + n) * c->F + v) * plane;
             GR__NAME(interleave)(input, &b, g, o->b + c->N * c->F * plane, plane, (int)at_most(LANES, c->F - v), 1, c->OH, c->OW);
-            tiles_of(s, u->rows, to + n * u->rows * s->across * s->F + v, s->point_y, s->F, input, b.cols, true);
+            tiles_of(c, s, u->rows, to + n * u->rows * s->across * s->F + v, s->point_y, s->F, input, b.cols, true);
         }
 }
 
