@@ -260,6 +260,24 @@ static bool do_hooks(scene *s)
     return good;
 }
 
+static gr_tensor *exp_rule(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *y, void *ctx)
+{
+    (void)i, (void)x, (void)ctx;
+    return gr_mul(gr_mul(g, y), gr_scalar(2));
+}
+
+/* An operation of the user's own, once and twice. */
+static bool do_custom(scene *s)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_copy(s->images)), *y = gr_exp(gr_detach(x));
+    gr_tensor *z = y ? gr_custom("mine", exp_rule, y, GR_TENSORS(x), .equation = "y = 2 e^x; gx = g y") : NULL;
+    gr_tensor *gx = z ? gr_grad(gr_sum(z), x, .create_graph = true) : NULL;
+    bool       good = gx && gr_backward(gr_sum(gx));
+    need(good || !gr_grad_of(x), "a gradient is left");
+    return good;
+}
+
 static bool do_hvp(scene *s)
 {
     GR_STEP;
@@ -415,6 +433,8 @@ START_TEST(every_allocation_of_picks_and_pools) { every_n("pick and pool", NULL,
 END_TEST
 START_TEST(every_allocation_of_hooks) { every_n("hooks", NULL, do_hooks, 15); }
 END_TEST
+START_TEST(every_allocation_of_a_custom_operation) { every_n("custom", NULL, do_custom, 15); }
+END_TEST
 START_TEST(every_allocation_of_a_hessian) { every_n("hvp", NULL, do_hvp, 20); }
 END_TEST
 START_TEST(every_allocation_of_a_gradcheck) { every_n("gradcheck", NULL, do_gradcheck, 100); }
@@ -486,6 +506,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_picture_in);
     tcase_add_test(c, every_allocation_of_picks_and_pools);
     tcase_add_test(c, every_allocation_of_hooks);
+    tcase_add_test(c, every_allocation_of_a_custom_operation);
     tcase_add_test(c, every_allocation_of_a_hessian);
     tcase_add_test(c, every_allocation_of_a_gradcheck);
     tcase_add_test(c, every_allocation_of_a_print);

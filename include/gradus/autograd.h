@@ -91,6 +91,31 @@ typedef struct gr_gradcheck_options {
 /** gr_gradcheck as a function, for callers without macros. */
 GR_API bool gr_gradcheck_(gr_function *fn, gr_tensor *const *x, gr_gradcheck_options o);
 
+/** The backward rule of an operation of one's own: the gradient for input i, of that input's shape, from the gradient g of the result y = f(x). It is
+ *  called once in a pass for each real input that wants a gradient. Where it is made of operations on g, x and y, it can be
+ *  differentiated again; one that is filled in (gr_zeros, then gr_data_mut) is good for first derivatives. g is not to be changed in place.
+ *  What it makes lasts until each input of the operation has its gradient. NULL fails the whole pass. */
+typedef gr_tensor *gr_custom_backward(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *y, void *ctx);
+
+/** Options of gr_custom. */
+typedef struct gr_custom_options {
+    int n GR__OR(0);
+    GR__NAMED
+    void *ctx GR__OR(nullptr);            /* handed to the rule */
+    const char *equation GR__OR(nullptr); /* for gr_explain, such as "y = a b; ga = g b, gb = g a": of it the first 96 bytes */
+} gr_custom_options;
+
+/** gr_custom(name, backward, y, x, n, .ctx, .equation): y, however it was computed from the n tensors at x, as the result of one operation with a
+ *  rule of your own: gr_custom("my_mul", my_rule, y, GR_TENSORS(a, b)). The numbers of y are copied, and no history of y counts. Integers may
+ *  stand among x; they have no gradient. name and equation are copied. Hold the rule against differences by gr_gradcheck. Shapes: the
+ *  result's is y's. Gradient: backward(i, g, x, result, ctx) for x[i]. Errors: y, backward or an input NULL; a name that is not 1 to 40
+ *  letters, digits and _; in backward, by that name: no gradient, one of another shape or of integers, g changed, and with .create_graph
+ *  one that is not made of g by operations. Lifetime: as an operation's result; ctx must last until backward is done. */
+#define gr_custom(name, backward, y, ...) GR__CUSTOM(name, backward, y, __VA_ARGS__)
+#define GR__CUSTOM(name, backward, y, x, ...) gr_custom_((name), (backward), (y), (x), GR__LITERAL(gr_custom_options) { .n = __VA_ARGS__ })
+/** gr_custom as a function, for callers without macros. */
+GR_API gr_tensor *gr_custom_(const char *name, gr_custom_backward *backward, gr_tensor *y, gr_tensor *const *x, gr_custom_options o);
+
 /** Sets whether this thread records operations (it does, at first). Returns what it was. */
 GR_API bool gr_set_recording(bool on);
 /** Ends a block without recording: see GR_NO_GRAD. */

@@ -210,7 +210,7 @@ gr__thread                               *gr__thread_begin(void);
 static inline gr__thread *gr__self(void) { return gr__me ? gr__me : gr__thread_begin(); }
 
 gr_tensor *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
-gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step, else the caller's */
+gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step or a rule, else the caller's */
 void       gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
 char      *gr__string(size_t bytes);   /* lives as the step's tensors do */
 

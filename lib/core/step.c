@@ -118,7 +118,11 @@ gr_tensor *gr__own(gr_tensor *t)
     return t;
 }
 
-gr_tensor *gr__own_leaf(gr_tensor *t) { return t && gr__self()->step->outer ? gr__own(t) : t; }
+gr_tensor *gr__own_leaf(gr_tensor *t)
+{
+    const gr__thread *me = gr__self();
+    return t && (me->step->outer || me->in_vjp) ? gr__own(t) : t;
+}
 
 void gr__disown(gr_tensor *t)
 {
