@@ -31,25 +31,8 @@ static gr_tensor *decoder(gr_model *m, gr_tensor *x) /* (N,CODE) -> (N,1,28,28),
 
 static gr_tensor *autoencoder(gr_model *m, gr_tensor *x) { return decoder(m, encoder(m, x)); }
 
-static void train(gr_model *net, gr_dataset *digits)
-{
-    gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed);
-    gr_optim  *adam = gr_adam(net, .lr = lr);
-    run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = adam, .loader = loader });
-    gr_batch   batch;
-    while (run_epoch(&r))
-        while (gr_next_batch(loader, &batch)) {
-            GR_STEP;
-            if (r.epoch == epochs) /* the last epoch comes to rest */
-                gr_optim_set_lr(adam, lr * (1 - (double)r.done / (double)r.images));
-            gr_tensor *loss = gr_mse(autoencoder(net, batch.images), batch.images); /* the digits are their own labels */
-            run_step(&r, batch.count, gr_minimize(adam, loss));
-        }
-    gr_optim_free(adam);
-    gr_loader_free(loader);
-}
-
-static void test(gr_model *net, gr_dataset *digits)
+/* The mean square of what a pixel of a digit is off. */
+static double error_of(gr_model *net, gr_dataset *digits)
 {
     GR_NO_GRAD;
     gr_loader *loader = gr_loader_open(digits, 500, .in_order = true);
@@ -59,14 +42,13 @@ static void test(gr_model *net, gr_dataset *digits)
         GR_STEP;
         error += (double)batch.count * gr_item(gr_mse(autoencoder(net, batch.images), batch.images));
     }
-    printf("test error %.4f, the mean square of what a pixel is off, ink being 1\n", error / (double)gr_dataset_count(digits));
     gr_loader_free(loader);
+    return error / (double)gr_dataset_count(digits);
 }
 
-/* Writes rows of 12 digits, each above what has become of them. */
-static void draw(gr_model *net, gr_dataset *digits)
+/* Rows of 12 digits, each above what has become of them. */
+static gr_tensor *redrawn(gr_model *net, gr_dataset *digits)
 {
-    GR_STEP;
     GR_NO_GRAD;
     gr_loader *loader = gr_loader_open(digits, 12, .in_order = true, .drop_last = true);
     gr_tensor *rows[8];
@@ -76,9 +58,39 @@ static void draw(gr_model *net, gr_dataset *digits)
         rows[n++] = gr_copy(batch.images);
         rows[n++] = autoencoder(net, batch.images);
     }
-    gr_picture_save(out, gr_concat(rows, n, 0), .columns = 12);
-    printf("%s shows test digits, each row above what became of it\n", out);
     gr_loader_free(loader);
+    return gr_concat(rows, n, 0);
+}
+
+static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
+{
+    gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed);
+    gr_optim  *adam = gr_adam(net, .lr = lr);
+    run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = adam, .loader = loader });
+    gr_batch   batch;
+    while (run_epoch(&r)) {
+        while (gr_next_batch(loader, &batch)) {
+            GR_STEP;
+            if (r.epoch == epochs) /* the last epoch comes to rest */
+                gr_optim_set_lr(adam, lr * (1 - (double)r.done / (double)r.images));
+            gr_tensor *loss = gr_mse(autoencoder(net, batch.images), batch.images); /* the digits are their own labels */
+            run_step(&r, batch.count, gr_minimize(adam, loss));
+        }
+        if (!r.report) continue;
+        GR_STEP;
+        gr_report_value(r.report, "test error", error_of(net, testing));
+        gr_report_pictures(r.report, "test digits, each row above what became of it", redrawn(net, testing));
+    }
+    gr_optim_free(adam);
+    gr_loader_free(loader);
+}
+
+static void test(gr_model *net, gr_dataset *digits)
+{
+    GR_STEP;
+    printf("test error %.4f, the mean square of what a pixel is off, ink being 1\n", error_of(net, digits));
+    gr_picture_save(out, redrawn(net, digits), .columns = 12);
+    printf("%s shows test digits, each row above what became of it\n", out);
 }
 
 static const option options[] = {
@@ -92,6 +104,7 @@ static const option options[] = {
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     CHECKPOINT_OPTIONS,
+    REPORT_OPTION,
     { "out", .text = &out, .help = "FILE: where to write the picture (autoencoder.png)" },
     { 0 },
 };
@@ -100,9 +113,8 @@ int main(int argc, char **argv)
 {
     read_options(
         argc, argv, "Learns to draw digits again from 32 numbers each; writes a picture of digits above what became of them.", options);
-    if (eval && (!load || save || checkpoint_file))
-        quit(load ? "--eval trains nothing, so there is nothing to %s" : "--eval wants weights to test: --load FILE",
-            save ? "--save" : "--checkpoint");
+    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval) trains_nothing("--eval", save);
     check_writable(save);
     check_writable(out);
     gr_set_threads((int)threads);
@@ -110,10 +122,9 @@ int main(int argc, char **argv)
     gr_model *net = gr_model_build(autoencoder, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
     if (load) gr_load(net, load);
     gr_dataset *training = eval ? NULL : digits_of(data, true), *testing = digits_of(data, false);
-    if (!eval) train(net, training);
+    if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
-    draw(net, testing);
 
     gr_dataset_free(training);
     gr_dataset_free(testing);

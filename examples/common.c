@@ -1,4 +1,4 @@
-/* common.c: the command line, the progress line, the checkpoint and the one line of failure that all examples share.
+/* common.c: the command line, the progress line, the checkpoint, the report and the one line of failure that all examples share.
 
    Invariant: nothing but quit and an interruption end a program early, and while a progress line stands unfinished on the terminal, it
    is ended first. */
@@ -21,6 +21,7 @@
 
 static const char *program = "example";
 static bool        line_open; /* a progress line stands on the terminal, without its end */
+static gr_report  *report;    /* the one that is open */
 
 /* ---- stopping ---- */
 
@@ -49,7 +50,14 @@ __attribute__((format(printf, 2, 3), noreturn)) static void stop_with(int status
     stop(status, format, ap);
 }
 
-static void on_error(const char *message) { quit("%s", message); }
+/* The report says what ended the run, unless that was the report. */
+static void on_error(const char *message)
+{
+    gr_report *r = report;
+    report = NULL;
+    gr_report_close(r);
+    quit("%s", message);
+}
 
 /* ---- numbers ---- */
 
@@ -197,6 +205,12 @@ void check_writable(const char *path)
     unlink(trial);
 }
 
+void trains_nothing(const char *why, const char *save)
+{
+    const char *lost = save ? "--save" : checkpoint_file ? "--checkpoint" : report_file ? "--report" : NULL;
+    if (lost) quit("%s trains nothing, so there is nothing to %s", why, lost);
+}
+
 /* ---- progress ---- */
 
 static double now(void)
@@ -275,9 +289,9 @@ static void end_line(const run *r)
     fflush(stdout);
 }
 
-/* ---- the run and its checkpoint ---- */
+/* ---- the run, its checkpoint and its report ---- */
 
-const char *checkpoint_file;
+const char *checkpoint_file, *report_file;
 int64_t     checkpoint_steps;
 
 static volatile sig_atomic_t interruption; /* the signal, when there was one */
@@ -310,25 +324,40 @@ static void checkpoint(run *r, bool (*save_or_load)(const char *, gr_checkpoint_
     save_or_load(checkpoint_file, parts);
 }
 
+static void end_report(run *r)
+{
+    report = NULL;
+    gr_report_close(r->report);
+    r->report = NULL;
+}
+
 static void interrupted(run *r)
 {
     checkpoint(r, gr_checkpoint_save_);
+    end_report(r);
     stop_with(128 + interruption, "interrupted: saved to %s; run the same command to go on", checkpoint_file);
+}
+
+static void begin_checkpoint(run *r)
+{
+    check_writable(checkpoint_file);
+    if (access(checkpoint_file, F_OK) == 0) {
+        checkpoint(r, gr_checkpoint_load_);
+        if (r->epoch < 0 || r->epoch > r->epochs || r->done < 0 || r->done > r->images)
+            quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r->epoch, (long long)r->epochs);
+        printf("%s goes on from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(r),
+            r->done ? 100.0 * (double)r->done / (double)r->images : 100.0);
+    }
+    catch_signals(true);
 }
 
 run run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts)
 {
     run r = { .epochs = epochs, .images = images, .parts = parts };
-    if (!checkpoint_file) return r;
-    check_writable(checkpoint_file);
-    if (access(checkpoint_file, F_OK) == 0) {
-        checkpoint(&r, gr_checkpoint_load_);
-        if (r.epoch < 0 || r.epoch > epochs || r.done < 0 || r.done > images)
-            quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r.epoch, (long long)epochs);
-        printf("%s goes on from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(&r),
-            r.done ? 100.0 * (double)r.done / (double)images : 100.0);
-    }
-    catch_signals(true);
+    if (checkpoint_file) begin_checkpoint(&r);
+    if (report_file)
+        report = r.report =
+            gr_report_open(report_file, parts.model, .optim = parts.optim, .loader = parts.loader, .title = program, .step = r.steps);
     return r;
 }
 
@@ -336,6 +365,7 @@ bool run_epoch(run *r)
 {
     if (r->inside) {
         end_line(r);
+        if (r->report) gr_report_epoch(r->report);
         r->done = r->before = 0;
         r->loss = 0;
         if (checkpoint_file) checkpoint(r, gr_checkpoint_save_);
@@ -346,6 +376,7 @@ bool run_epoch(run *r)
     r->before = r->done;
     r->began = now();
     if (!r->inside && checkpoint_file) catch_signals(false);
+    if (!r->inside) end_report(r);
     return r->inside;
 }
 
@@ -354,6 +385,7 @@ void run_step(run *r, int64_t images, double loss)
     r->done += images;
     r->loss += (double)images * loss;
     r->steps++;
+    if (r->report) gr_report_step(r->report, loss);
     double at = now();
     if (at - r->shown >= 0.1 && isatty(STDOUT_FILENO)) redraw(r, at);
     if (interruption) interrupted(r);
@@ -362,7 +394,8 @@ void run_step(run *r, int64_t images, double loss)
 
 /* ---- accuracy ---- */
 
-int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader)
+/* Counts those that the model puts into the right class; r: and tells the report of each, unless it is NULL. */
+static int64_t count_correct(gr_report *r, gr_model *m, gr_forward *forward, gr_loader *loader)
 {
     GR_NO_GRAD;
     int64_t  correct = 0;
@@ -370,9 +403,20 @@ int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader)
     gr_model_eval(m);
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        const int32_t *guess = gr_ints(gr_argmax(forward(m, batch.images), 1)), *label = gr_ints(batch.labels);
+        gr_tensor     *scores = forward(m, batch.images);
+        const int32_t *guess = gr_ints(gr_argmax(scores, 1)), *label = gr_ints(batch.labels);
         for (int64_t i = 0; i < batch.count; i++) correct += guess[i] == label[i];
+        if (r) gr_report_scores(r, batch.images, scores, batch.labels);
     }
     gr_model_train(m);
     return correct;
+}
+
+int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader) { return count_correct(NULL, m, forward, loader); }
+
+void run_test(run *r, gr_forward *forward, gr_loader *loader)
+{
+    double before = now();
+    if (r->report) count_correct(r->report, r->parts.model, forward, loader);
+    r->began += now() - before;
 }

@@ -1,4 +1,4 @@
-/* common.h: what the example programs share: reading the command line, showing how training goes, keeping it in a file, and stopping
+/* common.h: what the example programs share: reading the command line, showing how training goes, keeping it in a file, telling of it in another, and stopping
    with one clear line. */
 #ifndef EXAMPLES_COMMON_H
 #define EXAMPLES_COMMON_H
@@ -30,9 +30,19 @@ void quit(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn
 /* Quits unless a file could be written at path, if it is not NULL; nothing stays behind. For finding out before the work, not after it. */
 void check_writable(const char *path);
 
+/* For what only uses weights, such as --eval: quits if anything is asked for (save, --checkpoint, --report) that a training would write. */
+void trains_nothing(const char *why, const char *save);
+
 /* ---- training ---- */
 
-/* The options of a run that can be stopped, among the others of the table. */
+/* The option of a run that tells of itself, among the others of the table. */
+extern const char *report_file;
+#define REPORT_OPTION                                                                                                       \
+    {                                                                                                                       \
+        "report", .text = &report_file, .help = "FILE: a page about the run, for a browser, written again as it goes on"    \
+    }
+
+/* The options of a run that can be stopped. */
 extern const char *checkpoint_file;
 extern int64_t     checkpoint_steps;
 #define CHECKPOINT_OPTIONS                                                                                                  \
@@ -61,6 +71,7 @@ typedef struct run {
     double                loss;          /* sum over the images done */
     int64_t               steps;         /* in all */
     gr_checkpoint_options parts;
+    gr_report            *report; /* with --report; else NULL */
     double                began, shown; /* in seconds */
     bool                  inside;       /* an epoch has begun and not ended */
 } run;
@@ -68,10 +79,15 @@ typedef struct run {
 /* Begins a run of so many epochs of so many images, or goes on with the one in --checkpoint. All that changes while it lasts must be in parts.
    From here on the first Ctrl-C has run_step save it and end the program; the second ends it at once. */
 run  run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts);
-/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3  loss 0.2345  12.3 s". Then begins the next; false: that was the last. */
+/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3  loss 0.2345  12.3 s". Then begins the next; false: that was the last, and
+   the report is closed. */
 bool run_epoch(run *r);
 /* Counts a step: a batch of images with this mean loss. */
 void run_step(run *r, int64_t images, double loss);
+
+/* Before an epoch ends, shows the report how the model does on an epoch of the loader's images; without a report, does nothing. The training
+   does not notice. */
+void run_test(run *r, gr_forward *forward, gr_loader *loader);
 
 /* How many images of an epoch of the loader the model puts into the right class. The model is in eval mode meanwhile, then in train mode. */
 int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader);

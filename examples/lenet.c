@@ -11,13 +11,19 @@ static int64_t     epochs = 3, batch_size = 64, seed = 1, threads = 0;
 static double      lr = 0.02, momentum = 0.9;
 static bool        eval;
 
-static void train(gr_model *net, gr_dataset *digits)
+static gr_loader *test_loader(gr_dataset *digits)
 {
+    return gr_loader_open(digits, 500, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
+}
+
+static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
+{
+    gr_loader *test = test_loader(testing);
     gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
     gr_optim  *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
     run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
     gr_batch   batch;
-    while (run_epoch(&r))
+    while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;               /* what this block makes is released where it ends */
             if (r.epoch == epochs) /* the last epoch comes to rest */
@@ -25,13 +31,16 @@ static void train(gr_model *net, gr_dataset *digits)
             gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
             run_step(&r, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
         }
+        run_test(&r, lenet, test);
+    }
     gr_optim_free(sgd);
     gr_loader_free(loader);
+    gr_loader_free(test);
 }
 
 static void test(gr_model *net, gr_dataset *digits)
 {
-    gr_loader *loader = gr_loader_open(digits, 500, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
+    gr_loader *loader = test_loader(digits);
     int64_t    correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
     gr_loader_free(loader);
@@ -48,6 +57,7 @@ static const option options[] = {
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
+    REPORT_OPTION,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { 0 },
 };
@@ -55,16 +65,15 @@ static const option options[] = {
 int main(int argc, char **argv)
 {
     read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", options);
-    if (eval && (!load || save || checkpoint_file))
-        quit(load ? "--eval trains nothing, so there is nothing to %s" : "--eval wants weights to test: --load FILE",
-            save ? "--save" : "--checkpoint");
+    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval) trains_nothing("--eval", save);
     check_writable(save);
     gr_set_threads((int)threads);
 
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
     if (load) gr_load(net, load);
     gr_dataset *training = eval ? NULL : digits_of(data, true), *testing = digits_of(data, false);
-    if (!eval) train(net, training);
+    if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
 

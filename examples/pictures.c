@@ -25,8 +25,14 @@ static gr_tensor *cnn(gr_model *m, gr_tensor *x) /* (N,3,size,size) -> (N,classe
     return gr_nn_linear(m, "fc", gr_nn_dropout(m, "dropout", x, 0.2), classes);
 }
 
-static void train(gr_model *net, gr_dataset *pictures)
+static gr_loader *test_loader(gr_dataset *pictures)
 {
+    return gr_loader_open(pictures, batch_size, .in_order = true, .mean = MEAN, .std = STD);
+}
+
+static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
+{
+    gr_loader   *test = test_loader(testing);
     gr_loader   *loader = gr_loader_open(pictures, batch_size, .seed = (uint64_t)seed, .mean = MEAN, .std = STD, .prefetch = true,
           .augment = { .rotation = 10, .crop_padding = size / 8, .flip = !no_flip, .reflect = true });
     gr_optim    *adam = gr_adamw(net, .lr = lr);
@@ -34,23 +40,26 @@ static void train(gr_model *net, gr_dataset *pictures)
     run          r = run_begin(
                  epochs, gr_dataset_count(pictures), (gr_checkpoint_options){ net, .optim = adam, .schedule = schedule, .loader = loader });
     gr_batch batch;
-    while (run_epoch(&r))
+    while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
             double loss = gr_minimize(adam, gr_cross_entropy(cnn(net, batch.images), batch.labels));
             gr_schedule_next(schedule);
             run_step(&r, batch.count, loss);
         }
+        run_test(&r, cnn, test);
+    }
     gr_schedule_free(schedule);
     gr_optim_free(adam);
     gr_loader_free(loader);
+    gr_loader_free(test);
 }
 
 /* Prints which classes it takes for which: a row what a picture shows, a column what the network says. */
 static void test(gr_model *net, gr_dataset *pictures)
 {
     GR_NO_GRAD;
-    gr_loader    *loader = gr_loader_open(pictures, batch_size, .in_order = true, .mean = MEAN, .std = STD);
+    gr_loader    *loader = test_loader(pictures);
     gr_confusion *table = gr_confusion_open(classes);
     const char   *names[256];
     gr_batch      batch;
@@ -96,6 +105,7 @@ static const option options[] = {
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
+    REPORT_OPTION,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { "predict", .text = &predict, .help = "FILE: a picture; says in the end what it shows" },
     { 0 },
@@ -104,9 +114,8 @@ static const option options[] = {
 int main(int argc, char **argv)
 {
     read_options(argc, argv, "Learns to tell apart the pictures of a folder by the names of its sub-folders.", options);
-    if (eval && (!load || save || checkpoint_file))
-        quit(load ? "--eval trains nothing, so there is nothing to %s" : "--eval wants weights to test: --load FILE",
-            save ? "--save" : "--checkpoint");
+    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval) trains_nothing("--eval", save);
     check_writable(save);
     gr_set_threads((int)threads);
 
@@ -117,7 +126,7 @@ int main(int argc, char **argv)
     classes = gr_dataset_classes(pictures);
     gr_model *net = gr_model_build(cnn, gr_shape(1, 3, size, size), .seed = (uint64_t)seed);
     if (load) gr_load(net, load);
-    if (!eval) train(net, training);
+    if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
     if (predict) tell(net, picture, pictures);

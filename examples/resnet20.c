@@ -21,8 +21,14 @@ static bool        eval;
         0.2470, 0.2435, 0.2616 \
     }
 
-static void train(gr_model *net, gr_dataset *pictures)
+static gr_loader *test_loader(gr_dataset *pictures)
 {
+    return gr_loader_open(pictures, 500, .in_order = true, .channel_mean = MEAN, .channel_std = STD);
+}
+
+static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
+{
+    gr_loader   *test = test_loader(testing);
     gr_loader   *loader = gr_loader_open(pictures, batch_size, .seed = (uint64_t)seed, .channel_mean = MEAN, .channel_std = STD,
           .augment = { .crop_padding = 4, .flip = true }, .prefetch = true);
     gr_optim    *sgd = gr_sgd(net, .lr = lr, .momentum = 0.9, .weight_decay = 1e-4);
@@ -31,21 +37,24 @@ static void train(gr_model *net, gr_dataset *pictures)
     run          r =
         run_begin(epochs, gr_dataset_count(pictures), (gr_checkpoint_options){ net, .optim = sgd, .schedule = schedule, .loader = loader });
     gr_batch batch;
-    while (run_epoch(&r))
+    while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
             double loss = gr_minimize(sgd, gr_cross_entropy(resnet20(net, batch.images), batch.labels));
             gr_schedule_next(schedule);
             run_step(&r, batch.count, loss);
         }
+        run_test(&r, resnet20, test);
+    }
     gr_schedule_free(schedule);
     gr_optim_free(sgd);
     gr_loader_free(loader);
+    gr_loader_free(test);
 }
 
 static void test(gr_model *net, gr_dataset *pictures)
 {
-    gr_loader *loader = gr_loader_open(pictures, 500, .in_order = true, .channel_mean = MEAN, .channel_std = STD);
+    gr_loader *loader = test_loader(pictures);
     int64_t    correct = evaluate(net, resnet20, loader), count = gr_dataset_count(pictures);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
     gr_loader_free(loader);
@@ -69,6 +78,7 @@ static const option options[] = {
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
+    REPORT_OPTION,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { 0 },
 };
@@ -76,9 +86,8 @@ static const option options[] = {
 int main(int argc, char **argv)
 {
     read_options(argc, argv, "Trains ResNet-20 on pictures of 32 x 32, then counts how many test pictures it knows.", options);
-    if (eval && (!load || save || checkpoint_file))
-        quit(load ? "--eval trains nothing, so there is nothing to %s" : "--eval wants weights to test: --load FILE",
-            save ? "--save" : "--checkpoint");
+    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval) trains_nothing("--eval", save);
     check_writable(save);
     gr_set_threads((int)threads);
 
@@ -86,7 +95,7 @@ int main(int argc, char **argv)
     gr_model_init(net, "*conv*.weight", GR_KAIMING_NORMAL);
     if (load) gr_load(net, load);
     gr_dataset *training = eval ? NULL : pictures_of(true), *testing = pictures_of(false);
-    if (!eval) train(net, training);
+    if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
 

@@ -1,7 +1,7 @@
-/* wgan_gp.c: draws digits that nobody has written. A generator makes digits out of noise; a critic learns to score real digits high and
-   made ones low, and the generator to raise the score of what it makes. Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, Improved
-   Training of Wasserstein GANs, 2017, algorithm 1: the critic's slope is held near 1 between real and made digits by a penalty, which
-   contains a gradient, so that training the critic takes a second derivative through its convolutions. */
+/* wgan_gp.c: draws digits that nobody has written. A generator makes digits out of noise; a critic learns to score real digits high and made
+   ones low, and the generator to raise the score of what it makes. Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, Improved Training of
+   Wasserstein GANs, 2017, algorithm 1: the critic's slope is held near 1 between real and made digits by a penalty, which contains a
+   gradient, so that training the critic takes a second derivative through its convolutions. */
 #include "common.h"
 #include "digits.h"
 #include "lenet.h"
@@ -55,6 +55,14 @@ static gr_tensor *generator_loss(gr_model *g, gr_model *c, gr_rng *rng) { return
 
 static gr_optim *adam(gr_model *m) { return gr_adam(m, .lr = lr, .no_beta1 = true, .beta2 = 0.9); }
 
+/* Digits out of noise that is always the same, in eval mode. */
+static gr_tensor *samples(gr_model *g, int64_t count, const char *noise)
+{
+    gr_rng rng = gr_rng_of((uint64_t)seed, noise);
+    gr_model_eval(g);
+    return generate(g, count, &rng);
+}
+
 static void train(gr_model *g, gr_dataset *digits)
 {
     gr_model  *c = gr_model_build(critic, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
@@ -65,7 +73,7 @@ static void train(gr_model *g, gr_dataset *digits)
                (gr_checkpoint_options){ c, .optim = adam_c, .loader = loader, .values = (gr_value[]){ { "noise", .rng = &rng }, { 0 } },
                    .also = &(gr_checkpoint_options){ g, .optim = adam_g } });
     gr_batch   batch;
-    while (run_epoch(&r))
+    while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
             double loss = gr_minimize(adam_c, critic_loss(c, g, batch.images, &rng));
@@ -74,27 +82,21 @@ static void train(gr_model *g, gr_dataset *digits)
                 gr_minimize(adam_g, generator_loss(g, c, &rng));
                 gr_model_unfreeze(c, "");
             }
-            run_step(&r, batch.count, loss);
+            run_step(&r, batch.count, loss); /* the critic's */
         }
+        GR_STEP;
+        if (r.report) gr_report_pictures(r.report, "digits that nobody has written", samples(g, 60, "picture"));
+        gr_model_train(g);
+    }
     gr_loader_free(loader);
-    gr_optim_free(adam_c), gr_optim_free(adam_g);
-    gr_model_free(c);
-}
-
-static void draw(gr_model *g)
-{
-    GR_STEP;
-    gr_rng rng = gr_rng_of((uint64_t)seed, "picture");
-    gr_picture_save(out, generate(g, 100, &rng));
-    printf("%s shows 100 digits that nobody has written\n", out);
+    gr_optim_free(adam_c), gr_optim_free(adam_g), gr_model_free(c);
 }
 
 /* Has LeNet read 1000 made digits. */
 static void count_classes(gr_model *g, gr_model *net)
 {
     GR_STEP;
-    gr_rng     rng = gr_rng_of((uint64_t)seed, "judge");
-    gr_tensor *x = gr_scale(gr_sub(generate(g, 1000, &rng), gr_scalar(LENET_MEAN)), 1 / LENET_STD);
+    gr_tensor *x = gr_scale(gr_sub(samples(g, 1000, "judge"), gr_scalar(LENET_MEAN)), 1 / LENET_STD);
     const int32_t *class = gr_ints(gr_argmax(lenet(net, x), 1));
     int count[10] = { 0 }, found = 0;
     for (int i = 0; i < 1000; i++) count[class[i]]++;
@@ -114,6 +116,7 @@ static const option options[] = {
     { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights, the order of the digits and the noise" },
     { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
     CHECKPOINT_OPTIONS,
+    REPORT_OPTION,
     { "save", .text = &save, .help = "FILE: where to write the generator's weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: a generator that was saved; nothing is trained" },
     { "out", .text = &out, .help = "FILE: where to write the picture of samples (samples.png)" },
@@ -124,9 +127,8 @@ static const option options[] = {
 int main(int argc, char **argv)
 {
     read_options(argc, argv, "Learns to make digits out of noise; writes a picture of 100 of them.", options);
-    if (load && (save || checkpoint_file)) quit("--load trains nothing, so there is nothing to %s", save ? "--save" : "--checkpoint");
-    check_writable(save);
-    check_writable(out);
+    if (load) trains_nothing("--load", save);
+    check_writable(save), check_writable(out);
     gr_set_threads((int)threads);
 
     gr_model *g = gr_model_build(generator, gr_shape(1, NOISE), .seed = (uint64_t)seed);
@@ -140,10 +142,9 @@ int main(int argc, char **argv)
         gr_dataset_free(digits);
     }
     if (save) gr_save(g, save);
-    gr_model_eval(g);
-    draw(g);
+    gr_picture_save(out, samples(g, 100, "picture"));
+    printf("%s shows 100 digits that nobody has written\n", out);
     if (judge) count_classes(g, net);
-    gr_model_free(net);
-    gr_model_free(g);
+    gr_model_free(net), gr_model_free(g);
     return 0;
 }

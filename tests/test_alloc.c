@@ -323,6 +323,17 @@ static bool do_trace(scene *s)
     return good;
 }
 
+static bool do_report(scene *s)
+{
+    GR_STEP;
+    gr_report *r = gr_report_open(s->path, s->net, .optim = s->o, .title = "report", .sample = gr_slice(s->images, 0, 0, 1));
+    bool       good = r && gr_report_value(r, "value", 1) && gr_report_pictures(r, "pictures", s->images) &&
+                gr_report_scores(r, s->images, lenet(s->net, s->images), s->labels) && gr_report_step(r, 1) && gr_report_epoch(r);
+    good = gr_report_close(r) && good;
+    unlink(s->path);
+    return good;
+}
+
 static void attempt(bool (*act)(scene *), scene *s, long n)
 {
     uint64_t before = fingerprint(s->net);
@@ -443,6 +454,8 @@ START_TEST(every_allocation_of_a_print) { every_n("print", NULL, do_print, 20); 
 END_TEST
 START_TEST(every_allocation_of_a_trace) { every_n("trace", NULL, do_trace, 200); }
 END_TEST
+START_TEST(every_allocation_of_a_report) { every_n("report", NULL, do_report, 100); }
+END_TEST
 
 /* In a process of its own, where blocks are recycled. */
 static int loop_allocations(void)
@@ -511,6 +524,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_gradcheck);
     tcase_add_test(c, every_allocation_of_a_print);
     tcase_add_test(c, every_allocation_of_a_trace);
+    tcase_add_test(c, every_allocation_of_a_report);
     tcase_add_loop_test(c, a_loop_asks_for_nothing_from_its_third_step, 0, 2);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

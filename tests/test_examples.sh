@@ -120,7 +120,7 @@ works()
         head -n 1 help | grep -q "^usage: $program " || fail "$program --help begins with $(head -n 1 help)"
     done
     lenet --help >help || fail "lenet --help: status $?"
-    for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps eval help; do
+    for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps report eval help; do
         grep -q -e "--$option" help || fail "lenet --help does not name --$option"
     done
 
@@ -137,6 +137,18 @@ works()
     cmp good.safetensors two.safetensors || fail "with a checkpoint and without differ"
     lenet --data data --epochs 3 --checkpoint run.ckpt >three || fail "lenet --checkpoint that is there: status $?"
     grep -qx 'lenet goes on from run.ckpt: epoch 2/3, 100 %' three && grep -q '^epoch 3/3  loss' three || fail "going on: $(cat three)"
+    # A report changes nothing, and says what the run printed; of a run that goes on, it begins there.
+    lenet --data data --epochs 2 --report run.html --save two.safetensors >two || fail "lenet --report: status $?"
+    cmp good.safetensors two.safetensors || fail "with a report and without differ"
+    [ "$(tail -n 1 one)" = "$(tail -n 1 two)" ] || fail "with a report it prints $(tail -n 1 two)"
+    for part in '"title":"lenet","status":"ended"' '"first":0,"step":8' '"epochs_done":2' '"classes":\["0",' '"name":"conv2.weight"' '"layer":"fc3"'; do
+        grep -q "$part" run.html || fail "the report lacks $part"
+    done
+    cp -f run.ckpt half.ckpt
+    lenet --data data --epochs 4 --checkpoint half.ckpt --report run.html >four || fail "lenet --report, going on: status $?"
+    grep -q '"first":12,"step":16' run.html || fail "the report of a run that goes on does not begin there"
+    rm -f run.html half.ckpt two four
+
     lenet --data data --load good.safetensors --eval >again || fail "lenet --eval: status $?"
     [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
 
@@ -164,9 +176,10 @@ same_pictures()
 draws()
 {
     local out="--threads 1 --save drawn.safetensors --out drawn.png"
-    "$examples/autoencoder" --data data --epochs 1 $out >drawn || fail "autoencoder: status $?"
+    "$examples/autoencoder" --data data --epochs 1 $out --report run.html >drawn || fail "autoencoder: status $?"
     grep -qE '^epoch 1/1  loss 0\.[0-9]{4}  [0-9]+\.[0-9] s$' drawn || fail "autoencoder's line of an epoch: $(cat drawn)"
     grep -qE '^test error 0\.[0-9]{4}, ' drawn || fail "autoencoder's error: $(cat drawn)"
+    grep -q '"values":\[{"name":"test error"' run.html || fail "autoencoder's report lacks the test error"
     [ "$(png drawn.png)" = "358 238" ] || fail "autoencoder's picture is $(png drawn.png)"
     same_pictures "$examples/autoencoder" --data data --eval
 
@@ -187,10 +200,11 @@ draws()
     # Two models, two optimisers and the noise go on from the checkpoint.
     "$examples/wgan_gp" --data data --epochs 2 --save whole.safetensors --out whole.png >whole || fail "wgan_gp --epochs 2: status $?"
     "$examples/wgan_gp" --data data --epochs 1 --checkpoint half --out half.png >half.1 || fail "wgan_gp --checkpoint: status $?"
-    "$examples/wgan_gp" --data data --epochs 2 --checkpoint half --save half.safetensors --out half.png >half.2 || fail "wgan_gp, resumed: status $?"
+    "$examples/wgan_gp" --data data --epochs 2 --checkpoint half --save half.safetensors --out half.png --report run.html >half.2 || fail "wgan_gp, resumed: status $?"
     cmp whole.safetensors half.safetensors || fail "wgan_gp resumed ends with other weights"
     cmp whole.png half.png || fail "wgan_gp resumed draws another picture"
-    rm -f whole* half*
+    grep -q '"pictures":\[{"name":"digits that nobody has written"' run.html || fail "wgan_gp's report lacks the digits"
+    rm -f whole* half* run.html
 }
 
 # resnet20 on two epochs of noise: what it prints, the same bits with one thread and two, in one go and resumed, trained and loaded.
@@ -201,22 +215,24 @@ deep()
     resnet20 $run --threads 1 --save deep.1 >one || fail "resnet20: status $?"
     [ "$(grep -cE '^epoch [12]/2  loss [0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' one)" = 2 ] || fail "resnet20's lines of an epoch: $(cat one)"
     at_least 0 one
-    resnet20 $run --threads 2 --save deep.2 --checkpoint half --checkpoint-steps 3 >two || fail "resnet20 --checkpoint: status $?"
+    resnet20 $run --threads 2 --save deep.2 --checkpoint half --checkpoint-steps 3 --report run.html >two || fail "resnet20 --checkpoint: status $?"
     cmp deep.1 deep.2 || fail "resnet20: one thread and two differ"
     resnet20 --data noise --load deep.1 --eval >again || fail "resnet20 --eval: status $?"
     [ "$(tail -n 1 one)" = "$(tail -n 1 again)" ] || fail "trained: $(tail -n 1 one), loaded: $(tail -n 1 again)"
-    rm -f deep.? half
+    grep -q '"classes":\["airplane",' run.html || fail "resnet20's report lacks the names of the classes"
+    rm -f deep.? half run.html
 }
 
 # pictures on the pictures that draws() has left, five of each of two kinds.
 own_pictures()
 {
     local run="--size 16 --validation 0.2"
-    pictures pets $run --epochs 3 --batch 4 --save own --predict pets/cat/1.png >one || fail "pictures: status $?"
+    pictures pets $run --epochs 3 --batch 4 --save own --predict pets/cat/1.png --report run.html >one || fail "pictures: status $?"
     [ "$(grep -cE '^epoch [123]/3  loss [0-9]+\.[0-9]{4}  [0-9]+\.[0-9] s$' one)" = 3 ] || fail "pictures' lines of an epoch: $(cat one)"
     grep -qE '^test accuracy [0-9]+\.[0-9]{2}% of 2 pictures$' one || fail "pictures' accuracy: $(cat one)"
     [ "$(grep -cE '^pets/cat/1.png: [01]\.[0-9]{3} (cat|dog)$' one)" = 2 ] || fail "pictures' prediction: $(cat one)"
     pictures pets $run --load own --eval --predict pets/cat/1.png >again || fail "pictures --eval: status $?"
+    grep -q '"classes":\["cat","dog"\],"confusion":\[' run.html || fail "pictures' report lacks the confusion of cat and dog"
     grep -v ^epoch one | cmp - again || fail "pictures: trained and loaded weights say different things"
     refused "pictures --eval without --load" pictures pets --eval
     refused "pictures without a folder" pictures
@@ -315,6 +331,9 @@ refuses_options()
     refused "unwritable --save" lenet --data data --epochs 1 --save nowhere/file
     refused "unwritable --checkpoint" lenet --data data --epochs 1 --checkpoint nowhere/file
     refused "--eval with --checkpoint" lenet --load good.safetensors --eval --checkpoint run
+    refused "unwritable --report" lenet --data data --epochs 1 --report nowhere/file
+    refused "--report to a folder" lenet --data data --epochs 1 --report data
+    refused "--eval with --report" lenet --load good.safetensors --eval --report run.html
     refused "weights for a checkpoint" lenet --data data --epochs 1 --checkpoint good.safetensors
     refused "--checkpoint of another run" lenet --data data --epochs 1 --batch 99 --checkpoint run.ckpt
     refused "--checkpoint of a longer run" lenet --data data --epochs 1 --checkpoint run.ckpt

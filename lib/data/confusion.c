@@ -32,6 +32,8 @@ gr_confusion *gr_confusion_open(int classes)
 
 void gr_confusion_free(gr_confusion *c) { free(c); }
 
+void gr__confusion_clear(gr_confusion *c) { memset(c->count, 0, sizeof c->count[0] * (size_t)c->classes * (size_t)c->classes); }
+
 /* ---- counting ---- */
 
 /* As gr_argmax has it: the first greatest, or the first NaN. */

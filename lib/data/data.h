@@ -89,6 +89,9 @@ void               gr__ahead_begin(gr__ahead *a);  /* work(arg) */
 const gr__failure *gr__ahead_finish(gr__ahead *a); /* waits for it, and says how it ended; at once if nothing was begun */
 void               gr__ahead_end(gr__ahead *a);    /* the thread ends, after the job it is in */
 
+const gr__recipe *gr__loader_recipe(const gr_loader *l);
+void              gr__confusion_clear(gr_confusion *c); /* back to zeros */
+
 void gr__list_recipe(gr__state *s, const gr__recipe *r);
 /* Lists, as facts, what the batches depend on; their place is what gr_loader_seek takes. */
 void gr__list_loader(gr__state *s, const gr_loader *l);

@@ -173,6 +173,8 @@ bool gr_loader_seek(gr_loader *l, int64_t epoch, int64_t batch)
     return true;
 }
 
+const gr__recipe *gr__loader_recipe(const gr_loader *l) { return &l->recipe; }
+
 int64_t gr_loader_epoch(const gr_loader *l)
 {
     if (l) return l->epoch;

@@ -17,14 +17,13 @@ static bool may_clip(const gr_model *m, double most, const char *what)
 }
 
 /* In four sums, which need not wait for one another. */
-static double sum_of_squares(const gr_tensor *g)
+double gr__squares(const gr_real *x, int64_t n)
 {
-    const gr_real *v = gr__reals(g);
-    double         sum[4] = { 0 };
-    int64_t        i = 0;
-    for (; i + 4 <= g->count; i += 4)
-        for (int k = 0; k < 4; k++) sum[k] += (double)v[i + k] * (double)v[i + k];
-    for (; i < g->count; i++) sum[0] += (double)v[i] * (double)v[i];
+    double  sum[4] = { 0 };
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) sum[k] += (double)x[i + k] * (double)x[i + k];
+    for (; i < n; i++) sum[0] += (double)x[i] * (double)x[i];
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
@@ -35,7 +34,7 @@ double gr_clip_grad_norm(gr_model *m, double max_norm)
     double square = 0;
     for (size_t i = 0; i < n; i++) {
         const gr_tensor *g = m->params[i]->t->grad;
-        double           of_g = g ? sum_of_squares(g) : 0;
+        double           of_g = g ? gr__squares(gr__reals(g), g->count) : 0;
         if (!isfinite(of_g)) {
             gr__fail(GR_ERR_NUMBER, "clip_grad_norm: the gradient of '%s' %s has the norm %s", m->params[i]->name, GR__TEXT(g),
                 isnan(of_g) ? "nan" : "inf");

@@ -41,6 +41,10 @@ bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what);
 
 enum { GR__MOMENTS = 3 };
 
+/* Told of each parameter i that a step changes, before and after; and, with i one past the last, that the optimiser is being freed. It
+   changes nothing. */
+typedef void gr__watch(void *arg, size_t i, bool changed);
+
 /* How an optimiser updates, and PyTorch's names of the tensors that it keeps of a parameter. */
 typedef struct gr__rule {
     const char *name;
@@ -66,9 +70,15 @@ struct gr_optim {
     double          first_lr, first_momentum; /* as it was opened */
     gr__memory     *memories;                 /* of the model's parameters, in its order */
     size_t          count;
+    gr__watch      *watch; /* NULL: nobody watches */
+    void           *watch_arg;
 };
 
 void gr__list_optim(gr__state *s, gr_optim *o); /* lists all that its steps depend on, but for the parameters */
+
+/* ---- clip.c -------------------------------------------------------------------------------------------------------------------------- */
+
+double gr__squares(const gr_real *x, int64_t n); /* their sum, in double and always in the same order */
 
 /* ---- schedule.c: plain data; the state is all that changes ------------------------------------------------------------------------------ */
 

@@ -67,6 +67,7 @@ static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buff
 void gr_optim_free(gr_optim *o)
 {
     if (!o) return;
+    if (o->watch) o->watch(o->watch_arg, o->count, false);
     for (size_t i = 0; i < o->count; i++) {
         gr__unref(o->memories[i].p);
         for (int k = 0; k < GR__MOMENTS; k++) gr__unref(o->memories[i].moment[k]);
@@ -205,7 +206,9 @@ bool gr_optim_step(gr_optim *o)
         if (!m->p->grad) continue;
         m->steps++;
         gr__touch(m->p);
+        if (o->watch) o->watch(o->watch_arg, i, false);
         gr__parallel(m->p->count, GRAIN, o->rule->update, &(update){ o, m, gr__reals(m->p->grad) });
+        if (o->watch) o->watch(o->watch_arg, i, true);
     }
     return true;
 }

@@ -88,6 +88,19 @@ static void put_three(gr__page *p, const unsigned char *b, int n)
     gr__put_bytes(p, c, sizeof c);
 }
 
+void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t n)
+{
+    begin(p, key);
+    gr__put(p, "\"");
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned char three[3] = { 0 };
+        size_t        k = n - i < 3 ? n - i : 3;
+        memcpy(three, b + i, k);
+        put_three(p, three, (int)k);
+    }
+    gr__put(p, "\"");
+}
+
 void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n)
 {
     begin(p, key);

@@ -86,13 +86,15 @@ void gr__json_close(gr__page *p, char bracket);                  /* '}' or ']' *
 void gr__json_text(gr__page *p, const char *key, const char *s); /* NULL: null */
 void gr__json_number(
     gr__page *p, const char *key, double x); /* not finite: "NaN", "Infinity", "-Infinity", as JavaScript's Number reads them */
-void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n); /* many: base64 of float32, little-endian */
+void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n);      /* many: base64 of float32, little-endian */
+void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t n); /* base64 */
 void gr__json_shape(gr__page *p, const char *key, const gr_shape *s);
 
 /* ---- html.c: a page that needs nothing but itself ------------------------------------------------------------------------------------ */
 
 /* From look.css and its kin, by lib/trace/Makefile.inc. */
-extern const unsigned char gr__look_css[], gr__look_js[], gr__trace_css[], gr__trace_html[], gr__trace_js[];
+extern const unsigned char gr__look_css[], gr__look_js[], gr__report_css[], gr__report_html[], gr__report_js[], gr__trace_css[],
+    gr__trace_html[], gr__trace_js[];
 
 /* Everything before the page's data, which are one JSON value, and everything behind them: its head with look.css and css, its body; and
    the scripts look.js and js. */

@@ -1,0 +1,156 @@
+/* report.h (private): what a report of training keeps, and its parts as they see each other.
+
+   All memory is bounded and taken when the report is opened, but for what depends on the classes, which is taken with the first scores. */
+#ifndef GR_REPORT_H
+#define GR_REPORT_H
+
+#include "data/data.h"
+#include "nn/nn.h"
+#include "trace/trace.h"
+
+/* ---- series.c ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Of what was put there at neighbouring steps, number by number; not finite ones are left out. */
+typedef struct gr__summed {
+    double  sum, low, high;
+    int64_t count;
+} gr__summed;
+
+/* Numbers over time, width of them at a time: at most so many points, each of span neighbours. */
+typedef struct gr__series {
+    int         width, most, count;
+    int64_t     span, held; /* held: how many neighbours the last point has */
+    double     *x;          /* of each point: that of the last neighbour */
+    gr__summed *y;
+} gr__series;
+
+bool   gr__series_open(gr__series *s, int width, int most); /* false: no memory, as report_open; to be closed all the same */
+void   gr__series_put(gr__series *s, double x, const double *y);
+double gr__series_mean(const gr__series *s, int point, int number); /* NaN: of none */
+void   gr__series_close(gr__series *s);
+
+/* ---- layers.c ----------------------------------------------------------------------------------------------------------------------- */
+
+/* A layer: the parameters first .. first + params - 1 of those that the model has, whose names are the same up to the last dot. */
+typedef struct gr__layer {
+    const char *name; /* length of it */
+    int         length, first, params;
+    int64_t     numbers;
+} gr__layer;
+
+/* Squares of the norms of one parameter in the step that was watched; count 0: it was not changed. */
+typedef struct gr__norms {
+    double gradient, update, weight;
+} gr__norms;
+
+typedef struct gr__layers {
+    gr__layer *layer;
+    int        count, left_out; /* more layers than are shown */
+    int        params;
+    gr__norms *norms;  /* of each parameter */
+    bool      *seen;   /* whether it was changed in this step */
+    double    *row;    /* what goes into the series: gradient norm and ratio of each layer */
+    gr_real   *before; /* a parameter before its change */
+    size_t     room;
+    gr__series series;
+    bool       watching; /* this step */
+} gr__layers;
+
+bool gr__layers_open(gr__layers *l, const gr_model *m);
+void gr__layers_see(gr__layers *l, size_t i, const gr_tensor *p, bool changed); /* before and after the change of parameter i */
+void gr__layers_step(gr__layers *l, double x);                                  /* the step that was watched is over */
+void gr__layers_close(gr__layers *l);
+
+/* ---- thumbs.c ----------------------------------------------------------------------------------------------------------------------- */
+
+enum { GR__THUMB_SIDE = 64, GR__THUMB_BYTES = GR__THUMB_SIDE * GR__THUMB_SIDE * 3 };
+
+/* Picture as bytes, row by row, with 1 or 3 a pixel; at most GR__THUMB_SIDE a side. */
+typedef struct gr__thumb {
+    int           height, width, channels; /* 0: there is none */
+    unsigned char bytes[GR__THUMB_BYTES];
+} gr__thumb;
+
+/* Image i of a batch (N,C,H,W) or (N,H,W), made smaller if it must be; its bytes as they were before the recipe (or NULL) made numbers of them. */
+bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__recipe *recipe);
+
+/* ---- scores.c ----------------------------------------------------------------------------------------------------------------------- */
+
+enum { GR__MISTAKES = 24 };
+
+typedef struct gr__mistake {
+    double    confidence, truth; /* probabilities of the guess and of the label */
+    int       label, guess;
+    gr__thumb picture;
+} gr__mistake;
+
+/* What the scores of an epoch's test say. */
+typedef struct gr__tally {
+    gr_confusion *table;
+    double        loss; /* sum of cross-entropies */
+    int64_t       count;
+    int           mistakes;
+    gr__mistake  *mistake; /* the most confident first */
+} gr__tally;
+
+/* One of them is being filled, the other tells of the last epoch that was whole. */
+typedef struct gr__scores {
+    int       classes; /* 0: none yet */
+    gr__tally now, last;
+} gr__scores;
+
+bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels, const gr__recipe *recipe);
+void gr__scores_epoch(gr__scores *s);
+void gr__scores_close(gr__scores *s);
+
+/* ---- report.c ----------------------------------------------------------------------------------------------------------------------- */
+
+enum { GR__MOST_VALUES = 8, GR__MOST_ALBUMS = 4, GR__ALBUM = 96, GR__ALBUM_BYTES = 1 << 18, GR__POINTS = 1000 };
+
+/* A curve of the caller's own. */
+typedef struct gr__value {
+    char      *name;
+    gr__series series;
+} gr__value;
+
+/* Pictures of the caller's. */
+typedef struct gr__album {
+    char      *title;
+    int        count, columns;
+    int64_t    step; /* when they were given */
+    gr__thumb *picture;
+} gr__album;
+
+enum { GR__LOSS, GR__TEST_LOSS, GR__ACCURACY, GR__SECONDS, GR__EPOCH_NUMBERS }; /* of an epoch */
+
+struct gr_report {
+    char             *path, *title;
+    gr_model         *model;
+    gr_optim         *optim;
+    const gr_loader  *loader;
+    const gr__recipe *recipe; /* the loader's, or NULL */
+    gr_tensor        *sample; /* or NULL */
+    int               sample_label;
+    int64_t           every, first, step;            /* steps before the report began; in all */
+    int64_t           epochs, bad;                   /* epochs that ended; losses that were not finite */
+    double            rate_now;                      /* the learning rate of the last step */
+    double            seconds, began, written, cost; /* in seconds: between two writings; when; what the last one took */
+    int64_t           since;                         /* the unix time at which it was opened */
+    double            loss_sum, epoch_began;         /* of this epoch */
+    int64_t           loss_count;
+    gr__series        loss, rate, epoch;
+    gr__layers        layers;
+    gr__scores        scores;
+    gr__value         value[GR__MOST_VALUES];
+    gr__album         album[GR__MOST_ALBUMS];
+    int               values, albums;
+};
+
+double gr__seconds(void); /* on a clock that only goes on */
+
+/* ---- report_data.c ------------------------------------------------------------------------------------------------------------------- */
+
+/* Writes the report's file. status: "running", "ended", or the failure that ended it. */
+bool gr__report_write(gr_report *r, const char *status);
+
+#endif
