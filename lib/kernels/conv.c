@@ -6,13 +6,12 @@
 #include "winograd.h"
 
 enum { PANELS, IMAGES, WINOGRAD };   /* variants */
-enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
 enum { BORDER_BYTES = 3 << 18 };     /* of the nearer caches, for the input of a task */
 enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 
 /* The most that any phase asks for. */
 typedef struct extent {
-    int64_t K, outs, rows, row_size; /* row_size: elements of the input for one row of outputs */
+    int64_t rows, row_size; /* row_size: elements of the input for one row of outputs */
 } extent;
 
 static extent extent_of(const gr__conv *c, gr__direction d)
@@ -20,8 +19,6 @@ static extent extent_of(const gr__conv *c, gr__direction d)
     extent e = { 0 };
     for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
         gr__correlation s = GR__NAME(correlation)(c, d, phase);
-        e.K = at_least(e.K, s.K);
-        e.outs = at_least(e.outs, s.h.outs * s.w.outs);
         e.rows = at_least(e.rows, s.h.outs);
         if (s.K) e.row_size = at_least(e.row_size, s.channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
     }
@@ -30,14 +27,10 @@ static extent extent_of(const gr__conv *c, gr__direction d)
 
 static void panels_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    extent          e = extent_of(c, d);
-    int64_t         panels = ceil_div(e.outs, GR__PANEL), each = at_least(1, s.rows * e.K * GR__PANEL);
-    int64_t         some = at_most(panels, at_least(1, TASK_PRODUCTS / each));
+    gr__panels p = GR__NAME(panels_of)(c, d);
     plan->variant = PANELS;
-    plan->chunk = some * GR__PANEL;
-    plan->tasks[0] = c->N * c->G * GR__NAME(phases)(c, d) * ceil_div(panels, some);
-    plan->scratch = GR__NAME(panels_scratch)(&s, e.K);
+    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * GR__NAME(phases)(c, d) * p.bands;
+    plan->scratch = GR__NAME(panels_scratch)(c, d, &p);
 }
 
 static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
@@ -92,7 +85,9 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
     }
     /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. A kernel of one tap reads each input once, so that there is
        no copying to save. */
-    if (c->KH * c->KW > 1 && GR__NAME(phases)(c, d) <= GR__MOST_PHASES && s.channels && s.x_plane && fills_lanes(c))
+    int64_t phases = GR__NAME(phases)(c, d);
+    if (c->KH * c->KW > 1 && phases <= GR__MOST_PHASES && s.channels && s.x_plane && fills_lanes(c) &&
+        !(phases == 1 && GR__NAME(panels_pay)(&s)))
         images_plan(c, d, plan);
     else
         panels_plan(c, d, plan);
@@ -107,16 +102,12 @@ static void images_task(const gr__conv *c, gr__direction d, const gr__plan *plan
     GR__NAME(images_run)(c, d, &group, (int)at_most(LANES, c->N - n), begin, at_most(begin + plan->chunk, rows), scratch);
 }
 
-/* Tasks run through the chunks of a phase, the phases of a group, the groups of an image, the batch. */
-static void panels_task(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch)
+/* Tasks run through the bands of a phase, the phases of a group, the groups of some images, the batch. */
+static void panels_task(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, void *scratch)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
-    int64_t         chunks = ceil_div(s.h.outs * s.w.outs, plan->chunk), phases = GR__NAME(phases)(c, d), unit = task / chunks / phases;
-    int64_t         begin = task % chunks * plan->chunk;
-    s = GR__NAME(correlation)(c, d, task / chunks % phases);
-    gr__group group = GR__NAME(group)(c, d, o, unit / c->G, unit % c->G);
-    int64_t   end = at_most(begin + plan->chunk, s.h.outs * s.w.outs);
-    if (begin < end) GR__NAME(panels_run)(&s, &group, begin, end, scratch);
+    gr__panels p = GR__NAME(panels_of)(c, d);
+    int64_t    phases = GR__NAME(phases)(c, d), unit = task / p.bands / phases;
+    GR__NAME(panels_run)(c, d, o, &p, task / p.bands % phases, unit / c->G * p.images, unit % c->G, task % p.bands, scratch);
 }
 
 static void run(
@@ -127,7 +118,7 @@ static void run(
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);
     else
-        panels_task(c, d, plan, o, task, scratch);
+        panels_task(c, d, o, task, scratch);
 }
 
 void GR__NAME(conv_plan)(const gr__conv *c, gr__plan *plan) { plan_of(c, GR__FORWARD, false, plan); }

@@ -4,12 +4,25 @@
 
 #include "geometry.h"
 
-/* Outputs side by side, and terms of their sums, that stay in the nearest cache together. */
+/* Of a product: columns side by side, and terms of their sums, that stay in the nearest cache together. */
 enum { GR__PANEL = COLS * LANES, GR__TERMS = 256 };
 
-/* Outputs begin..end-1 of the grid of outs of one image. */
-size_t GR__NAME(panels_scratch)(const gr__correlation *s, int64_t K);
-void   GR__NAME(panels_run)(const gr__correlation *s, const gr__group *o, int64_t begin, int64_t end, void *scratch);
+/* A task takes `rows` rows of the outputs of one image, one phase and one group, or all rows of some images. */
+typedef struct gr__panels {
+    int64_t rows, bands, images; /* of a task, at most; tasks of an image */
+    int64_t channels;            /* gathered at once */
+    int64_t along, down;         /* panels of a channel: for its columns, each for the remainders of its rows */
+    int64_t width, size;         /* of a panel's row, of a panel: elements */
+    int64_t taps;                /* of a phase, at most */
+    bool    runs_on;             /* a panel for each tap of w, row after row without a gap */
+} gr__panels;
+
+bool       GR__NAME(panels_pay)(const gr__correlation *s); /* for a batch that fills the lanes, one phase */
+gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d);
+size_t     GR__NAME(panels_scratch)(const gr__conv *c, gr__direction d, const gr__panels *p);
+/* Images from n on, group g. */
+void       GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__panels *p, int64_t phase, int64_t n,
+    int64_t g, int64_t band, void *scratch);
 
 /* Rows begin..end-1 of the grids of all phases, at most GR__MOST_PHASES, of `images` images, o being the first. */
 enum { GR__MOST_PHASES = 64 };
@@ -19,13 +32,6 @@ void   GR__NAME(images_run)(const gr__conv *c, gr__direction d, const gr__group 
 /* The activation of n numbers that the register block did not already bound. */
 void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
 gr_real GR__NAME(least_of)(gr_act act); /* the bound */
-
-/* Where output j of the grid of outs stands in its plane. */
-GR__INLINE int64_t place_of(const gr__correlation *s, int64_t j)
-{
-    int64_t h = s->h.out + j / s->w.outs * s->h.out_step, w = s->w.out + j % s->w.outs * s->w.out_step;
-    return h * s->y_width + w;
-}
 
 /* Do the outs stand side by side in memory? */
 GR__INLINE bool is_dense(const gr__correlation *s) { return s->h.out_step == 1 && s->w.out_step == 1; }

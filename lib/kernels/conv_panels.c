@@ -1,32 +1,192 @@
-/* conv_panels.c: a correlation of one image as a product of matrices, kernel times panel, the panels gathered as they are needed.
-   Invariant: outputs that stand side by side and fill whole vectors are written in place; all others go through a tile. */
+/* conv_panels.c: a correlation of one image at a time, its outputs along the vector. The input is gathered into panels, one for each channel
+   and, along w, for each remainder by the stride or for each tap: row i of it holds what row i of the outputs reads, and some rows more, so
+   that each tap is a constant displacement. Where the outputs fill their vectors badly, a panel's rows are as long as the outputs', and run
+   on as one. Invariant: each output is written once all its terms are summed; vectors that overlap hold the same numbers. */
 #include "conv.h"
 #include "table.h"
 
 #include <math.h>
 
-typedef struct workspace {
-    gr__step *step;
-    gr_real  *panel, *tile;
-} workspace;
+enum { PANEL_BYTES = 256 << 10 };    /* of the second cache */
+enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
+enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
+enum { LEAST_TERMS = 64 };           /* of a sum that is begun and put down again */
 
-static size_t steps_bytes(int64_t K) { return padded_bytes(K * (int64_t)sizeof(gr__step)); }
+/* How far the taps of all phases reach, in panels: the numbers are the greatest of any phase. */
+typedef struct reach {
+    int64_t along, down;    /* panels of a channel: for the columns, for each by the remainders of rows */
+    int64_t width, further; /* of a panel's row; rows below the last of the outputs */
+    int64_t taps, cols;     /* of a phase; columns of its grid */
+    bool    runs_on;        /* a panel for each tap of w */
+} reach;
 
-static size_t panel_bytes(int64_t K) { return padded_bytes((at_most(K, GR__TERMS) * GR__PANEL + LANES) * (int64_t)sizeof(gr_real)); }
+static int64_t length(int64_t step) { return step < 0 ? -step : step; }
 
-size_t GR__NAME(panels_scratch)(const gr__correlation *s, int64_t K)
+/* Vectors that are shifted back at the end of each row cost what full ones do; a row of one more panel takes about 15 cycles. */
+static bool should_run_on(const gr__correlation *s)
 {
-    return steps_bytes(K) + panel_bytes(K) + padded_bytes(s->rows * GR__PANEL * (int64_t)sizeof(gr_real));
+    int64_t outs = s->w.outs, idle = ceil_div(outs, LANES) * LANES - outs;
+    return outs < LANES || idle * s->h.taps * s->w.taps * s->rows > 15 * (s->w.taps - 1) * LANES;
 }
 
-static workspace lay_out(const gr__correlation *s, void *scratch)
+/* What comes besides the products, in cycles for a vector of outputs, as measured: laying the input out, which is read by s->rows rows; here, the
+   lanes that are idle, and loads across the lines of the cache; there, the transposition back. */
+bool GR__NAME(panels_pay)(const gr__correlation *s)
 {
-    char     *at = scratch;
-    workspace w = { .step = scratch, .panel = (gr_real *)(void *)(at + steps_bytes(s->K)) };
-    w.tile = (gr_real *)(void *)(at + steps_bytes(s->K) + panel_bytes(s->K));
-    GR__NAME(kernel_steps)(s, w.step);
-    for (int64_t k = 0; k < s->K; k++) w.step[k].b = k % GR__TERMS * GR__PANEL;
+    const int64_t gathering = s->w.step == 1 ? 4 : 24, interleaving = 4, dealing = 13, crossing = 20;
+    int64_t       vectors = s->channels * at_most(s->h.step, s->h.taps) * at_most(s->w.step, s->w.taps), outs = s->w.outs;
+    int64_t       idle = (ceil_div(outs, LANES) * LANES - outs) * s->K / at_least(1, outs);
+    return !should_run_on(s) && vectors * (gathering - interleaving) / s->rows + idle + s->K / crossing < dealing;
+}
+
+static reach reach_of(const gr__conv *c, gr__direction d)
+{
+    gr__correlation first = GR__NAME(correlation)(c, d, 0);
+    reach           r = { .cols = first.w.outs, .width = first.w.outs, .runs_on = should_run_on(&first) };
+    for (int64_t p = 0; p < GR__NAME(phases)(c, d); p++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, p);
+        if (!s.K) continue;
+        int64_t high = (s.h.taps - 1) * length(s.h.offset_step), wide = (s.w.taps - 1) * length(s.w.offset_step);
+        r.down = at_least(r.down, at_most(s.h.step, high + 1));
+        r.further = at_least(r.further, high / s.h.step);
+        r.along = at_least(r.along, r.runs_on ? s.w.taps : at_most(s.w.step, wide + 1));
+        if (!r.runs_on) r.width = at_least(r.width, first.w.outs + wide / s.w.step);
+        r.taps = at_least(r.taps, s.h.taps * s.w.taps);
+    }
+    return r;
+}
+
+static int64_t panel_size(const reach *r, int64_t rows) { return ceil_div((rows + r->further) * r->width, LANES) * LANES + LANES; }
+
+gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
+    reach           r = reach_of(c, d);
+    int64_t         H = s.h.outs, units = c->N * c->G * GR__NAME(phases)(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
+    int64_t         line = at_least(1, r.along * r.down * r.width), few = at_most(H, LEAST_ROWS);
+    int64_t         channels = fit / (line * (few + r.further));
+    gr__panels      p = { .channels = at_most(s.channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, r.taps)))) };
+    p.rows = fit / at_least(1, line * p.channels) - r.further;
+    p.rows = at_least(1, at_most(at_most(p.rows, H), at_least(few, H / ceil_div(TASKS, units))));
+    p.bands = ceil_div(H, p.rows);
+    int64_t products = at_least(1, s.rows * s.channels * r.taps * H * s.w.outs);
+    p.images = p.bands > 1 ? 1 : at_least(1, at_most(TASK_PRODUCTS / products, c->N / TASKS));
+    p.size = panel_size(&r, p.rows);
+    p.along = r.along;
+    p.down = r.down;
+    p.width = r.width;
+    p.taps = r.taps;
+    p.runs_on = r.runs_on;
+    return p;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------------------------- */
+
+static size_t steps_bytes(const gr__panels *p) { return padded_bytes(p->channels * p->taps * (int64_t)sizeof(gr__step)); }
+
+static int64_t panels_elements(const gr__panels *p) { return p->channels * p->along * p->down * p->size + COLS * LANES; }
+
+/* The vectors of the rows of outputs. */
+static int64_t lines_of(const gr__panels *p, int64_t rows) { return p->runs_on ? 1 : rows; }
+
+static int64_t vectors_of(const gr__panels *p, const gr__correlation *s, int64_t rows)
+{
+    return ceil_div(p->runs_on ? rows * s->w.outs : s->w.outs, LANES);
+}
+
+size_t GR__NAME(panels_scratch)(const gr__conv *c, gr__direction d, const gr__panels *p)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    int64_t         vectors = lines_of(p, p->rows) * vectors_of(p, &s, p->rows);
+    return steps_bytes(p) + padded_bytes((panels_elements(p) + s.rows * vectors * LANES) * (int64_t)sizeof(gr_real));
+}
+
+/* Of a row of a panel in this phase: no more than p->width. */
+static int64_t width_of(const gr__panels *p, const gr__correlation *s) { return p->runs_on ? s->w.outs : p->width; }
+
+/* What a task works on. */
+typedef struct work {
+    const gr__panels *p;
+    int64_t           begin, rows;    /* of the grid of outs */
+    int64_t           lines, vectors; /* rows of vectors, and how many each has */
+    bool              in_place;       /* the outputs are written where they belong */
+    gr__step         *step;
+    gr_real          *panel, *tile;
+} work;
+
+/* Terms stand in the order channel, tap of h, tap of w. */
+static void find_steps(const gr__panels *p, const gr__correlation *s, gr__step *step)
+{
+    int64_t high = at_most(0, (s->h.taps - 1) * s->h.offset_step), wide = at_most(0, (s->w.taps - 1) * s->w.offset_step);
+    for (int64_t c = 0; c < p->channels && s->K; c++)
+        for (int64_t a = 0; a < s->h.taps; a++)
+            for (int64_t b = 0; b < s->w.taps; b++, step++) {
+                int64_t i = a * s->h.offset_step - high, j = b * s->w.offset_step - wide;
+                int64_t column = p->runs_on ? b : j % s->w.step, shift = p->runs_on ? 0 : j / s->w.step;
+                step->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
+                step->b = ((c * p->along + column) * p->down + i % s->h.step) * p->size + i / s->h.step * width_of(p, s) + shift;
+            }
+}
+
+static work lay_out(const gr__panels *p, const gr__correlation *s, int64_t begin, int64_t rows, void *scratch)
+{
+    work w = { .p = p, .begin = begin, .rows = rows, .lines = lines_of(p, rows), .vectors = vectors_of(p, s, rows), .step = scratch };
+    w.in_place = is_dense(s) && p->channels == s->channels && (p->runs_on ? rows : 1) * s->w.outs >= LANES;
+    w.panel = (gr_real *)(void *)((char *)scratch + steps_bytes(p));
+    w.tile = w.panel + panels_elements(p);
+    find_steps(p, s, w.step);
     return w;
+}
+
+/* ---- the sums -------------------------------------------------------------------------------------------------------------------------- */
+
+static void gather(const work *w, const gr__correlation *s, const gr_real *x, const gr_real *x_end, int64_t channels)
+{
+    const gr__panels *p = w->p;
+    int64_t           top = w->begin * s->h.step + s->h.offset + at_most(0, (s->h.taps - 1) * s->h.offset_step);
+    int64_t           left = s->w.offset + at_most(0, (s->w.taps - 1) * s->w.offset_step);
+    int64_t high = (s->h.taps - 1) * length(s->h.offset_step), down = at_most(s->h.step, high + 1), rows = w->rows + high / s->h.step;
+    int64_t along = p->runs_on ? s->w.taps : at_most(s->w.step, (s->w.taps - 1) * length(s->w.offset_step) + 1);
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t a = 0; a < along; a++)
+            for (int64_t h = 0; h < down; h++) {
+                gr_real *to = w->panel + ((c * p->along + a) * p->down + h) * p->size;
+                int64_t  column = p->runs_on ? s->w.offset + a * s->w.offset_step : left + a;
+                GR__NAME(gather_rows)(s, x + c * s->x_plane, x_end, top + h, column, rows, width_of(p, s), to);
+            }
+}
+
+/* Vector i of the outputs: where it reads in its panel, and where it is written. */
+static void find_vector(const work *w, const gr__correlation *s, int64_t i, int64_t *from, int64_t *to)
+{
+    int64_t line = i / w->vectors, col = i % w->vectors * LANES;
+    if (w->in_place) col = at_most(col, (w->p->runs_on ? w->rows * s->w.outs : s->w.outs) - LANES);
+    *from = line * width_of(w->p, s) + col;
+    *to = w->in_place ? line * s->y_width + col : i * LANES;
+}
+
+/* The rows of the kernel times the panels that lie gathered, for the channels from c on. */
+static void multiply(const work *w, const gr__correlation *s, const gr__group *o, int64_t c, int64_t channels, gr_real *y, int64_t y_row)
+{
+    const gr_real *k = o->k + c * s->k_channel;
+    int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->rows, ROWS);
+    gr__outer m = { .a_row = s->k_row, .step = w->step, .K = channels * s->h.taps * s->w.taps, .onto = c > 0, .y_row = y_row, .to = to };
+    m.least = c + channels == s->channels ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
+    for (int64_t j = 0; j < all; j += COLS) {
+        int cols = (int)at_most(COLS, all - j);
+        for (int i = 0; i < cols; i++) {
+            int64_t from;
+            find_vector(w, s, j + i, &from, &to[i]);
+            m.b[i] = w->panel + from;
+        }
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
+            m.a = k + r * s->k_row;
+            m.bias = o->bias ? o->bias + r : NULL;
+            m.y = y + r * y_row;
+            GR__NAME(outer)(&m, (int)(end - r), cols);
+        }
+    }
 }
 
 gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
@@ -39,51 +199,43 @@ void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
         GR__NAME(tanh)(y, y, n);
 }
 
-/* Terms k..k+terms of a panel that lies gathered, times all rows of the kernel. */
-static void multiply(
-    const gr__correlation *s, const gr__group *o, const workspace *w, int64_t k, int64_t terms, int cols, gr_real *y, int64_t y_row)
+static void write_tile(const work *w, const gr__correlation *s, const gr_real *tile, gr_real *y)
 {
-    gr__outer m = { .a_row = s->k_row, .step = w->step + k, .K = terms, .onto = k > 0, .y_row = y_row };
-    m.least = k + terms == s->K ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
-    for (int j = 0; j < cols; j++) m.b[j] = w->panel + j * LANES;
-    int64_t blocks = ceil_div(s->rows, ROWS);
-    for (int64_t i = 0; i < blocks; i++) {
-        int64_t r = part_of(s->rows, blocks, i);
-        m.a = o->k + r * s->k_row;
-        m.bias = o->bias ? o->bias + r : NULL;
-        m.y = y + r * y_row;
-        GR__NAME(outer)(&m, (int)(part_of(s->rows, blocks, i + 1) - r), cols);
+    int64_t row = w->p->runs_on ? s->w.outs : w->vectors * LANES;
+    for (int64_t i = 0; i < w->rows; i++, tile += row) {
+        gr_real *to = y + (s->h.out + (w->begin + i) * s->h.out_step) * s->y_width + s->w.out;
+        if (is_dense(s))
+            memcpy(to, tile, (size_t)s->w.outs * sizeof *to);
+        else
+            for (int64_t t = 0; t < s->w.outs; t++) to[t * s->w.out_step] = tile[t];
     }
 }
 
-static void write_tile(const gr__correlation *s, const gr_real *tile, gr_real *y, int64_t j, int64_t n)
+static void one_image(const work *w, const gr__correlation *s, const gr__group *o)
 {
-    int64_t place[GR__PANEL];
-    for (int64_t i = 0; i < n; i++) place[i] = place_of(s, j + i);
-    for (int64_t r = 0; r < s->rows; r++, tile += GR__PANEL, y += s->y_plane)
-        if (is_dense(s))
-            memcpy(y + j, tile, (size_t)n * sizeof *y);
-        else
-            for (int64_t i = 0; i < n; i++) y[place[i]] = tile[i];
-}
-
-static void one_panel(const gr__correlation *s, const gr__group *o, const workspace *w, int64_t j, int64_t n)
-{
-    bool     in_place = is_dense(s) && n % LANES == 0;
-    gr_real *y = in_place ? o->y + j : w->tile;
-    int64_t  y_row = in_place ? s->y_plane : GR__PANEL, k = 0;
+    gr_real *y = w->in_place ? o->y + w->begin * s->y_width : w->tile;
+    int64_t  n = w->in_place ? w->rows * s->w.outs : w->lines * w->vectors * LANES, y_row = w->in_place ? s->y_plane : n, c = 0;
     do {
-        int64_t terms = at_most(GR__TERMS, s->K - k);
-        GR__NAME(gather)(s, o, k, terms, j, n, w->panel, GR__PANEL);
-        multiply(s, o, w, k, terms, (int)ceil_div(n, LANES), y, y_row);
-        k += terms;
-    } while (k < s->K);
-    for (int64_t r = 0; r < s->rows; r++) GR__NAME(activate)(y + r * y_row, n, o->act);
-    if (!in_place) write_tile(s, w->tile, o->y, j, n);
+        int64_t channels = at_most(w->p->channels, s->channels - c);
+        if (s->K) gather(w, s, o->x + c * s->x_plane, o->x_end, channels);
+        multiply(w, s, o, c, channels, y, y_row);
+        c += channels;
+    } while (c < s->channels);
+    for (int64_t r = 0; r < s->rows; r++) {
+        GR__NAME(activate)(y + r * y_row, n, o->act);
+        if (!w->in_place) write_tile(w, s, y + r * y_row, o->y + r * s->y_plane);
+    }
 }
 
-void GR__NAME(panels_run)(const gr__correlation *s, const gr__group *o, int64_t begin, int64_t end, void *scratch)
+void GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__panels *p, int64_t phase, int64_t n,
+    int64_t g, int64_t band, void *scratch)
 {
-    workspace w = lay_out(s, scratch);
-    for (int64_t j = begin; j < end; j += GR__PANEL) one_panel(s, o, &w, j, at_most(GR__PANEL, end - j));
+    gr__correlation s = GR__NAME(correlation)(c, d, phase);
+    int64_t         begin = band * p->rows, rows = at_most(p->rows, s.h.outs - begin);
+    if (rows <= 0 || !s.w.outs) return;
+    work w = lay_out(p, &s, begin, rows, scratch);
+    for (int64_t end = at_most(n + p->images, c->N); n < end; n++) {
+        gr__group group = GR__NAME(group)(c, d, o, n, g);
+        one_image(&w, &s, &group);
+    }
 }

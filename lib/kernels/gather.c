@@ -77,6 +77,26 @@ void GR__NAME(gather)(
     }
 }
 
+void GR__NAME(gather_rows)(
+    const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
+{
+    const int64_t step = s->w.step, W = s->w.in;
+    span          in = inside(w, step, W, width);
+    for (int64_t i = 0; i < rows; i++, h += s->h.step, to += width) {
+        if (h < 0 || h >= s->h.in || in.begin == in.end) {
+            clear(to, width);
+            continue;
+        }
+        const gr_real *from = plane + h * W + w;
+        clear(to, in.begin);
+        if (step == 1)
+            copy(to + in.begin, from + in.begin, in.end - in.begin, x_end);
+        else
+            for (int64_t t = in.begin; t < in.end; t++) to[t] = from[t * step];
+        clear(to + in.end, width - in.end);
+    }
+}
+
 /* Columns w..w+LANES of a row of each image, one image a lane; `some` of them are wanted and lie in the row. */
 GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t some)
 {

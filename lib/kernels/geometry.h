@@ -46,6 +46,11 @@ void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step);
 void GR__NAME(gather)(
     const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row);
 
+/* Rows of `width` numbers, one after the other: number t of row i is that in row h + i step, column w + t step, of the plane, zero outside it. The
+   last is written up to a whole vector past its end. */
+void GR__NAME(gather_rows)(
+    const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to);
+
 /* A part of the input with its border of zeros, of up to LANES images side by side, one a lane. */
 typedef struct gr__border {
     int64_t h, w; /* where it begins in the input, negative in the padding */

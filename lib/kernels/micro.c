@@ -10,6 +10,8 @@ GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
 GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
 #endif
 
+GR__INLINE int64_t place_of(const gr__outer *s, const int j) { return s->to ? s->to[j] : j * LANES; }
+
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
     const gr_real *y = s->y;
@@ -18,7 +20,7 @@ GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int r
     for (int i = 0; i < rows; i++) {
         vec start = s->bias ? vec_all(s->bias[i]) : (vec){ 0 };
         GR__UNROLL
-        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y + i * y_row + j * LANES) : start;
+        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y + i * y_row + place_of(s, j)) : start;
     }
 }
 
@@ -30,7 +32,7 @@ GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int row
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         GR__UNROLL
-        for (int j = 0; j < cols; j++) vec_store(y + i * y_row + j * LANES, vec_choose(acc[i][j] < least, least, acc[i][j]));
+        for (int j = 0; j < cols; j++) vec_store(y + i * y_row + place_of(s, j), vec_choose(acc[i][j] < least, least, acc[i][j]));
     }
 }
 

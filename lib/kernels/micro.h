@@ -24,6 +24,7 @@ typedef struct gr__outer {
     gr_real         least; /* the least value written: 0 for ReLU, -infinity for none; a NaN passes */
     gr_real        *y;
     int64_t         y_row;
+    const int64_t  *to; /* where each vector of a row begins; NULL: side by side */
 } gr__outer;
 
 void GR__NAME(outer)(const gr__outer *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
