@@ -174,9 +174,9 @@ START_TEST(winograd)
             .DW = pick(&rng, 1, 2),
             .G = 1 };
         if (gr_rng_below(&rng, 2)) c.DH = c.DW = 1;
-        if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16; /* several blocks of filters */
-        if (_i == 0 && i == 2) c.C = 171, c.F = 173, c.N = 5;                 /* the points of all tiles at once */
-        if (_i == 1 && i == 0) c.H = 3, c.W = 90, c.N = 4;                    /* several spans of a row */
+        if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16;    /* several blocks of filters */
+        if (_i == 0 && i == 2) c.C = 171, c.F = 173, c.N = 5;                    /* the points of all tiles at once */
+        if (_i == 1 && i == 0) c.H = 3, c.W = 270, c.N = 13, c.C = 70, c.F = 16; /* several spans of a row */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH);
         c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
         if (c.OH < 1 || c.OW < 1) continue;

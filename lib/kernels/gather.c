@@ -112,20 +112,59 @@ GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *
     for (int i = 0; i < LANES; i++) vec_store(to + i * LANES, v[i]);
 }
 
+/* The same of so few columns that a transposition would mostly move what nobody wants. */
+GR__INLINE void interleave_few(gr_real *to, const gr_real *x, int64_t image_step, int images, int64_t some)
+{
+    for (int64_t j = 0; j < some; j++) {
+        vec_store(to + j * LANES, (vec){ 0 });
+        for (int n = 0; n < images; n++) to[j * LANES + n] = x[n * image_step + j];
+    }
+}
+
+/* Columns w..w+n of one row. */
+static void interleave_run(gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LANES)
+        if (n - j <= LANES / 4)
+            interleave_few(to + j * LANES, x + j, image_step, images, n - j);
+        else
+            interleave_square(to + j * LANES, x + j, x_end, image_step, images, at_most(LANES, n - j));
+}
+
+/* Whole rows of W, of which `many` fill a square. */
+static void interleave_rows(gr_real *to, const gr__border *b, span in, const gr_real *x, const gr_real *x_end, int64_t image_step,
+    int images, int64_t W, int64_t many)
+{
+    gr_real square[LANES * LANES];
+    interleave_square(square, x, x_end, image_step, images, many * W);
+    for (int64_t i = 0; i < many; i++, to += b->cols * LANES) {
+        clear(to, in.begin * LANES);
+        memcpy(to + in.begin * LANES, square + i * W * LANES, (size_t)(W * LANES) * sizeof *to);
+        clear(to + in.end * LANES, (b->cols - in.end) * LANES);
+    }
+}
+
 void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W)
 {
-    span in = inside(b->w, 1, W, b->cols);
+    span    in = inside(b->w, 1, W, b->cols);
+    int64_t many = in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
-        for (int64_t i = 0; i < b->rows; i++, to += b->cols * LANES) {
+        for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {
             int64_t h = b->h + i;
+            rows = h < 0 ? at_most(-h, b->rows - i) : h >= H ? b->rows - i : 1;
             if (h < 0 || h >= H) {
-                clear(to, b->cols * LANES);
+                clear(to, rows * b->cols * LANES);
+                continue;
+            }
+            int64_t whole = at_most(many, at_most(H - h, b->rows - i));
+            if (whole > 1) {
+                rows = whole;
+                interleave_rows(to, b, in, x + h * W, x_end, image_step, images, W, rows);
                 continue;
             }
             clear(to, in.begin * LANES);
-            for (int64_t j = in.begin; j < in.end; j += LANES)
-                interleave_square(to + j * LANES, x + h * W + b->w + j, x_end, image_step, images, at_most(LANES, in.end - j));
+            interleave_run(to + in.begin * LANES, x + h * W + b->w + in.begin, x_end, image_step, images, in.end - in.begin);
             clear(to + in.end * LANES, (b->cols - in.end) * LANES);
         }
 }

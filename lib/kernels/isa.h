@@ -75,7 +75,18 @@ GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
     return v;
 }
 
-GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof *p); }
+/* By halves, each of a size that the compiler knows: a call for each vector costs more than the store. */
+GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n)
+{
+    const gr_real *from = (const gr_real *)&v;
+    GR__UNROLL
+    for (int part = LANES; part > 0; part /= 2)
+        if (n & part) {
+            memcpy(p, from, (size_t)part * sizeof *p);
+            p += part;
+            from += part;
+        }
+}
 
 GR__INLINE vec vec_choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 

@@ -4,7 +4,8 @@
 #include "conv.h"
 #include "winograd.h"
 
-enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 256 << 10 }; /* of the nearer caches: for the points of a chunk's inputs, of its outputs */
+enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 384 << 10 }; /* of the nearer caches: for the points of a chunk's inputs, of its outputs */
+enum { ROW_BYTES = 9 << 18 }; /* more than that only for a whole row of tiles, which is read and written in one */
 
 void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
 {
@@ -71,6 +72,7 @@ gr__tiles GR__NAME(winograd_tiles)(const gr__correlation *s)
     t.down = winograd_count(s->h.outs, t.apart_h);
     t.across = winograd_count(s->w.outs, t.apart_w);
     int64_t vector = WINOGRAD_POINTS * LANES * (int64_t)sizeof(gr_real), most = at_least(COLS, CHUNK_BYTES / vector / s->channels);
+    if (t.across * t.apart_h * s->channels * vector <= ROW_BYTES) most = at_least(most, t.across * t.apart_h);
     t.spans = at_most(ceil_div(t.across * t.apart_h, most), t.across / t.apart_w);
     t.cols = ceil_div(t.across / t.apart_w, t.spans) * t.apart_w;
     t.rows = at_most(t.down, at_least(1, t.spans > 1 ? 1 : most / t.cols / t.apart_h) * t.apart_h);
