@@ -84,6 +84,11 @@ for chapter in "$book"/[0-9][0-9]-*.md; do
     grep -qF "[$title]($name.md)" "$book/README.md" || fail "docs/book/README.md does not name [$title]($name.md)"
 done
 
+# Pictures in the book are a program's: of the same size, at least, for the last bit of a number may change a pixel.
+for picture in "$book"/*.png; do
+    cmp -n 24 "$picture" "$(basename "$picture")" || fail "no lesson writes $(basename "$picture")"
+done
+
 # Links to files that are not there.
 for file in "$book"/*.md; do
     for link in $(grep -oE '\]\([^)#:]+' "$file" | sed 's/^](//'); do
