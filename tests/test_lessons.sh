@@ -1,11 +1,13 @@
 #!/bin/bash
 # test_lessons.sh: the book, docs/book, and the lessons' programs, examples/lessons, are of one piece. Each chapter quotes its program's
 # real output, all of it, in ```output blocks, and its code, line for line, in ```c blocks; it has three exercises, and the table of contents names it.
-# Each lesson takes less than 10 seconds. Runs in the build directory.
+# Each lesson takes less than 10 seconds. Exercises know right from wrong: each says so of its solution, and of the blank and of each wrong
+# answer in tests/lessons what is wrong. Runs in the build directory.
 set -eu
 src=$(cd "$srcdir" && pwd)
 book=$src/docs/book
-lessons=$PWD/examples/lessons
+build=$PWD
+lessons=$build/examples/lessons
 dir=$(mktemp -d "${TMPDIR:-/tmp}/gradus-lessons.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
@@ -94,6 +96,47 @@ for file in "$book"/*.md; do
     for link in $(grep -oE '\]\([^)#:]+' "$file" | sed 's/^](//'); do
         [ -e "$book/$link" ] || fail "$(basename "$file") links to $link"
     done
+done
+
+# answer EXERCISE FILE [FLAG...]: what the exercise says, in one line, with the file's text in place of its blank.
+answer()
+{
+    local exercise=$src/examples/lessons/exercise-$1.c file=$2
+    shift 2
+    awk -v file="$file" '
+        !inside { print }
+        /^\/\* ---- your part ---- \*\/$/ { inside = 1; while ((getline line < file) > 0) print line }
+        /^\/\* ---- the grading ---- \*\/$/ { inside = 0; print }
+    ' "$exercise" >answer.c
+    grep -q '^/\* ---- the grading' answer.c || { echo "no place for an answer in $exercise"; return; }
+    $build/libtool --quiet --tag=CC --mode=link $CC -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O1 $SANITIZER_CFLAGS "$@" \
+        -I"$src/include" -I"$src/examples/lessons" -no-install -o answer answer.c "$build/libgradus.la" -lm >log 2>&1 || { cat log; return; }
+    { ./answer || echo "status $?"; } 2>&1 | tr '\n' ' '
+}
+
+right='right: every element of every gradient is what differences say '
+for exercise in "$src"/examples/lessons/exercise-*.c; do
+    name=$(basename "$exercise" .c)
+    name=${name#exercise-}
+    solution=$src/examples/lessons/solutions/$name.c
+    [ "$(answer "$name" "$solution")" = "$right" ] || fail "the solution of $name: $(answer "$name" "$solution")"
+    awk '/^\/\* ---- the grading/ { exit } inside { print } /^\/\* ---- your part/ { inside = 1 }' "$exercise" >blank
+    said=$(answer "$name" blank)
+    echo "$name, blank: $said"
+    [[ $said == 'not yet: element '*' off by '*' look at '*' status 1 ' ]] || fail "$name, blank: $said"
+    compgen -G "$src/tests/lessons/$name-*.c" >/dev/null || fail "there is no wrong answer to $name"
+done
+
+said=$(answer conv2d "$src/examples/lessons/solutions/conv2d.c" -DS=2 -DP=1)
+[ "$said" = "$right" ] || fail "the solution of conv2d with stride and padding: $said"
+
+# The first line of a wrong answer names its exercise, and a pattern for what it is told.
+for wrong in "$src"/tests/lessons/*.c; do
+    name=$(sed -n '1s,^/\* \([^:]*\): .* \*/$,\1,p' "$wrong")
+    said=$(answer "$name" "$wrong")
+    echo "$(basename "$wrong"): $said"
+    [[ $said == 'not yet: element '*' status 1 ' ]] || fail "$(basename "$wrong") passes for an answer"
+    grep -q "$(sed -n '1s,^/\* [^:]*: \(.*\) \*/$,\1,p' "$wrong")" <<<"$said" || fail "$(basename "$wrong"): $said"
 done
 
 [ $failures -eq 0 ] || echo "$failures failures"
