@@ -15,6 +15,7 @@ my $text = contents($file);
 
 if ($file =~ /\.md$/) {
     $text =~ s/\[([^]]*)\]\((\d\d)-(\w+)\.md\)/\\subpage md_docs_book_$2_$3 "$1"/g if $file =~ /book\/README/;
+    $text =~ s/\A# (\d+)\. /# $1.\xc2\xa0/; # else the title is taken for a list, numbered from 1
     print markdown($text);
     exit;
 }
@@ -104,7 +105,7 @@ sub labelled
 sub markdown
 {
     my $text = shift;
-    my @parts = split /^(```.*?^```\n|    .*\n)/ms, $text;
+    my @parts = split /^(```.*?^```\n|    [^\n]*\n)/ms, $text;
     for (@parts) {
         next if /^(```|    )/;
         s{^\$\$(.*?)\$\$$}{\\f[$1\\f]}msg;
