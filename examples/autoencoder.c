@@ -79,7 +79,7 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
         if (!r.report) continue;
         GR_STEP;
         gr_report_value(r.report, "test error", error_of(net, testing));
-        gr_report_pictures(r.report, "test digits, each row above what became of it", redrawn(net, testing));
+        gr_report_pictures(r.report, "test digits above what became of them", redrawn(net, testing));
     }
     gr_optim_free(adam);
     gr_loader_free(loader);

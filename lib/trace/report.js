@@ -47,9 +47,12 @@ function card(where, kind, title, note, ...tools) {
 
 /* ---- the top ---- */
 
-const span = (seconds) =>
-  seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` :
-    `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+/* "41.2" s, "18:41" min, "2:03:05" h. */
+function clock(seconds) {
+  const two = (n) => String(n).padStart(2, '0'), s = Math.round(seconds);
+  if (seconds < 59.95) return [seconds.toFixed(1), 's'];
+  return s < 3600 ? [`${Math.floor(s / 60)}:${two(s % 60)}`, 'min'] : [`${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`, 'h'];
+}
 
 const stepTime = (s) => (s < 1 ? `${look.number(1000 * s, 3)} ms a step` : `${look.number(s, 3)} s a step`);
 
@@ -91,7 +94,7 @@ const epochName = (i) => (run.batches ? `epoch ${look.number(epochOf(run.epochs.
 function drawTiles() {
   const e = run.epochs;
   const loss = e.loss.length ? last(e.loss) : last(run.loss.y);
-  tile('training loss', fixed(loss, 4), '', e.loss.length ? 'mean of the last epoch' : run.loss.y.length ? 'last step' : 'no step yet');
+  tile('training loss', run.loss.y.length ? fixed(loss, 4) : '\u2013', '', e.loss.length ? 'mean of the last epoch' : run.loss.y.length ? 'last step' : 'no step yet');
   if (some(e.accuracy)) {
     const k = best(e.accuracy, (a, b) => a > b);
     tile('test accuracy', (100 * last(finite(e.accuracy))).toFixed(2), '%', `best ${percent(e.accuracy[k])}, ${epochName(k)}`);
@@ -101,7 +104,7 @@ function drawTiles() {
   for (const v of run.values) if (some(v.y)) tile(v.name, look.number(last(finite(v.y))), '', '');
   if (some(run.rate.y)) tile('learning rate', look.number(last(finite(run.rate.y)), 3), '', `at first ${look.number(finite(run.rate.y)[0], 3)}`);
   tile('steps', look.count(run.step), '', run.first ? `from ${look.count(run.first)} on, where it went on` : run.batches ? `${look.count(run.batches)} an epoch` : '');
-  tile('time', span(run.seconds), '', run.step > run.first ? stepTime(run.seconds / (run.step - run.first)) : '');
+  tile('time', ...clock(run.seconds), run.step > run.first ? stepTime(run.seconds / (run.step - run.first)) : '');
 }
 
 /* ---- curves ---- */
@@ -260,27 +263,25 @@ function chart(host, lines, options) {
   return { draw };
 }
 
-/* The mean over so many points on both sides; numbers that are none are left out. */
+/* The mean over so many points on both sides, near the ends over fewer; numbers that are none are left out. */
 function smooth(y, reach) {
-  const out = new Float32Array(y.length);
-  for (let i = 0; i < y.length; i++) {
+  return Float32Array.from(y, (_, i) => {
     let sum = 0, n = 0;
-    const from = Math.max(0, i - reach), to = Math.min(y.length - 1, i + reach);
-    for (let k = from; k <= to; k++) if (Number.isFinite(y[k])) { sum += y[k]; n++; }
-    out[i] = n ? sum / n : NaN;
-  }
-  return out;
+    const side = Math.min(reach, i, y.length - 1 - i);
+    for (let k = i - side; k <= i + side; k++) if (Number.isFinite(y[k])) { sum += y[k]; n++; }
+    return n ? sum / n : NaN;
+  });
 }
 
 const spans = (c, what) => (c.span > 1 ? `each point is the mean of ${c.span} ${what}, the band from the least to the greatest` : '');
 
-function drawLoss() {
-  const c = run.loss, reach = Math.round(c.y.length / 60), e = run.epochs;
+function drawLoss(kind) {
+  const c = run.loss, reach = c.y.length < 100 ? 0 : Math.round(c.y.length / 60), e = run.epochs;
   const lines = [];
   const wide = c.span > 1 ? { low: c.low, high: c.high } : {};
   if (reach > 0) {
     lines.push({ name: 'each', x: c.x, y: c.y, colour: 'var(--forward)', thin: true, quiet: true, ...wide });
-    lines.push({ name: `training, over ${look.count((2 * reach + 1) * c.span)} steps`, x: c.x, y: smooth(c.y, reach), colour: 'var(--forward)' });
+    lines.push({ name: `training, mean over ${look.count((2 * reach + 1) * c.span)} steps`, x: c.x, y: smooth(c.y, reach), colour: 'var(--forward)' });
   } else {
     lines.push({ name: 'training', x: c.x, y: c.y, colour: 'var(--forward)', dots: true, ...wide });
   }
@@ -290,7 +291,7 @@ function drawLoss() {
   const [toggle, now] = choice('loss', ['linear', 'log'], 'linear', (o) => { options.log = o === 'log'; drawn.draw(); });
   options.log = now === 'log';
   const note = run.not_finite ? `${plural(run.not_finite, 'step')} had a loss that is no number` : spans(c, 'steps');
-  drawn = chart(card(at('curves'), 'wide', 'Loss', note, toggle), lines, options);
+  drawn = chart(card(at('curves'), kind, 'Loss', note, toggle), lines, options);
 }
 
 /* Beside the loss two smaller curves; what is more goes below. */
@@ -304,9 +305,9 @@ function drawCurves() {
   const rate = ['Learning rate', '', [{ name: run.optimiser, x: run.rate.x, y: run.rate.y, colour: 'var(--backward)' }],
     { zero: true, label: 'learning rate by step', text: (v) => look.number(v, 3) }];
   if (run.optimiser) small.splice(Math.min(1, small.length), 0, rate);
-  drawLoss();
+  drawLoss(small.length ? 'wide' : '');
   if (small.length) at('curves').append(stack);
-  small.forEach(([title, note, lines, options], k) => chart(card(k < 2 ? stack : at('curves'), 'third', title, note), lines, { height: small.length === 1 ? 330 : 132, ...options }));
+  small.forEach(([title, note, lines, options], k) => chart(card(k < 2 ? stack : at('curves'), 'third', title, note), lines, { height: small.length === 1 && innerWidth >= 1000 ? 330 : 132, ...options }));
 }
 
 /* ---- layers ---- */
