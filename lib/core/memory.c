@@ -3,15 +3,17 @@
    A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
    that released them, without a lock, at most 1 MiB a class; the others in the process. Small blocks are cut from slabs.
    Invariant: what is asked again in the same size is found again; nothing goes back to the system before the process ends, so a
-   loop that does the same things asks for nothing.
+   loop that does the same things asks for nothing. From 2 MiB on, blocks lie in pages of that size, where the system has them.
 
    GRADUS_MEMORY=system takes every block from the system and gives it back, so that valgrind, the sanitizers and tests of failed
    allocations see each one; under the address sanitizer it is the default. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "core/core.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined __SANITIZE_ADDRESS__
 #define SANITIZED 1
@@ -31,6 +33,7 @@ enum {
     CLASSES = FINE + HEAD + 4 * 40,
     LOCAL_CLASSES = FINE + HEAD + 4 * 5,
     SLAB = 64 * 1024,
+    HUGE_PAGE = 2 << 20,
     UNTOLD = 64 * 1024,
     LOCAL_MOST = 1 << 20
 };
@@ -86,16 +89,6 @@ static int class_of(size_t bytes, size_t *size)
     return FINE + HEAD - 1 + 4 * octave + (int)part;
 }
 
-static void *from_system(size_t size)
-{
-    void *p = aligned_alloc(UNIT, size);
-    if (p) {
-        atomic_fetch_add(&system_bytes, size);
-        atomic_fetch_add(&system_calls, 1);
-    }
-    return p;
-}
-
 /* A child process begins with the lock free, whatever the parent's other threads were doing. */
 static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
 static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
@@ -117,6 +110,33 @@ static bool recycling(void)
     int               now = atomic_load_explicit(&mode, memory_order_relaxed);
     if (now == UNKNOWN) atomic_store(&mode, now = decide());
     return now == RECYCLE;
+}
+
+#ifdef MADV_HUGEPAGE
+
+/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. */
+static void *aligned_block(size_t size)
+{
+    if (size < HUGE_PAGE) return aligned_alloc(UNIT, size);
+    void *p = aligned_alloc(HUGE_PAGE, size);
+    if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return p;
+}
+
+#else
+
+static void *aligned_block(size_t size) { return aligned_alloc(UNIT, size); }
+
+#endif
+
+static void *from_system(size_t size)
+{
+    void *p = recycling() ? aligned_block(size) : aligned_alloc(UNIT, size);
+    if (p) {
+        atomic_fetch_add(&system_bytes, size);
+        atomic_fetch_add(&system_calls, 1);
+    }
+    return p;
 }
 
 /* With the lock held. */
