@@ -318,7 +318,7 @@ static bool do_trace(scene *s)
     GR_STEP;
     gr_tensor *x = lenet(s->net, s->images), *again = x ? gr_add(gr_exp(x), gr_mul(x, x)) : NULL;
     gr_tensor *loss = gr_named(gr_cross_entropy(again, s->labels), "loss");
-    bool       good = gr_explain(loss) && gr_trace_dot(loss, s->path);
+    bool       good = gr_explain(loss) && gr_trace_dot(loss, s->path) && gr_trace_html(loss, s->path);
     unlink(s->path);
     return good;
 }

@@ -1,6 +1,7 @@
 /* test_trace.c: names, and the graph told to people. */
 #include "support.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "lenet.h"
+#include "ops/ops.h"
 #include "trace/trace.h"
 
 /* ---- names --------------------------------------------------------------------------------------------------------------------------- */
@@ -503,6 +505,202 @@ START_TEST(json_reals)
 }
 END_TEST
 
+/* The data of a page that gr_trace_html wrote; nothing but ours is markup in it. */
+static json_t *data_of(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    static char  text[5000000];
+    size_t       n = fread(text, 1, sizeof text - 1, f);
+    json_error_t error;
+    fclose(f);
+    ck_assert_uint_lt(n, sizeof text - 1);
+    text[n] = '\0';
+    static const char begin[] = "<script type=\"application/json\" id=\"data\">";
+    char             *from = strstr(text, begin), *to = from ? strstr(from, "</script>") : NULL;
+    ck_assert(from && to);
+    from += sizeof begin - 1;
+    for (const char *s = from; s < to; s++) ck_assert_msg(*s != '<' && *s != '>' && *s != '&', "markup: %.40s", s);
+    json_t *data = json_loadb(from, (size_t)(to - from), 0, &error);
+    ck_assert_msg(data, "%s: %.60s", error.text, from + (error.position > 30 ? error.position - 30 : 0));
+    remove(path);
+    return data;
+}
+
+static double number_at(const json_t *data, const char *list, int i, const char *key)
+{
+    return json_number_value(json_object_get(json_array_get(json_object_get(data, list), (size_t)i), key));
+}
+
+static const char *text_at(const json_t *data, const char *list, int i, const char *key)
+{
+    return json_string_value(json_object_get(json_array_get(json_object_get(data, list), (size_t)i), key));
+}
+
+START_TEST(html_of_a_square)
+{
+    GR_STEP;
+    gr_tensor *x = gr_named(gr_param(gr_scalar(3)), "x");
+    ck_assert(gr_trace_html(gr_named(gr_mul(x, x), "y"), "trace.html"));
+    json_t *data = data_of("trace.html");
+    ck_assert_int_eq((int)json_array_size(json_object_get(data, "tensors")), 2);
+    ck_assert_str_eq(text_at(data, "tensors", 0, "name"), "y");
+    ck_assert_str_eq(text_at(data, "tensors", 1, "name"), "x");
+    ck_assert(number_at(data, "tensors", 1, "flows") == 2);
+    json_t *g = json_object_get(json_array_get(json_object_get(data, "tensors"), 1), "g");
+    ck_assert(json_number_value(json_object_get(g, "norm")) == 6);
+    ck_assert_str_eq(json_string_value(json_object_get(g, "x")), "AADAQA==");
+    ck_assert_str_eq(text_at(data, "operations", 0, "op"), "mul");
+    ck_assert_str_eq(text_at(data, "operations", 0, "forward"), "y = a b");
+    json_t *in = json_object_get(json_array_get(json_object_get(data, "operations"), 0), "in");
+    ck_assert_int_eq((int)json_array_size(in), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(in, 1), "rule")), "gb = g a");
+    ck_assert(json_number_value(json_object_get(json_array_get(in, 1), "norm")) == 3);
+    json_decref(data);
+    ck_assert_ptr_null(gr_grad_of(x));
+    nothing_failed();
+}
+END_TEST
+
+START_TEST(html_of_odd_names)
+{
+    static const char *const odd[] = { "\"", "</script><script>alert(1)</script>", "<!--", "]]>", "\\u003c/script>", "a\nb\r\n",
+        "&lt;&amp;", "\xff\xfe", "\xc3", "..", ".", "a..b.", "<img src=x onerror=alert(1)>.weight", "\xe2\x80\xa8\xe2\x80\xae",
+        "';alert(1)//", "__proto__", "constructor.prototype" };
+    enum { COUNT = sizeof odd / sizeof *odd };
+    GR_STEP;
+    gr_tensor *sum = NULL;
+    for (int i = 0; i < COUNT; i++) {
+        gr_tensor *p = gr_named(gr_exp(gr_named(gr_param(gr_scalar(i)), odd[i])), odd[COUNT - 1 - i]);
+        sum = sum ? gr_add(sum, p) : p;
+    }
+    ck_assert(gr_trace_html(sum, "trace-names.html"));
+    json_t *data = data_of("trace-names.html");
+    int     found = 0;
+    for (int i = 0; i < 3 * COUNT - 1; i++) {
+        const char *name = text_at(data, "tensors", i, "name");
+        for (int k = 0; name && k < COUNT; k++) found += strcmp(name, gr__show(odd[k]).s) == 0;
+    }
+    ck_assert_int_eq(found, 2 * COUNT);
+    json_decref(data);
+    nothing_failed();
+}
+END_TEST
+
+START_TEST(html_refused)
+{
+    GR_STEP;
+    gr_tensor *x = gr_param(gr_scalar(3)), *y = x;
+    FAILS(gr_trace_html(x, NULL), GR_ERR_ARGUMENT, "the path of the file to write is NULL");
+    FAILS(gr_trace_html(NULL, "no.html"), GR_ERR_ARGUMENT, "trace_html: the loss is NULL");
+    FAILS(gr_trace_html(gr_param(gr_ones(gr_shape(2))), "no.html"), GR_ERR_GRAPH, "trace_html: (2) is not one number, as a loss is");
+    FAILS(gr_trace_html(x, "no/such/trace.html"), GR_ERR_FILE, "cannot write 'no/such/trace.html': No such file or directory");
+    ck_assert(gr_trace_html(x, "trace-kept.html"));
+    FAILS(gr_trace_html(gr_scalar(1), "trace-kept.html"), GR_ERR_GRAPH,
+        "trace_html: the loss () depends on no parameter, or was made without recording");
+    for (int i = 0; i < 5000; i++) y = gr_scale(y, 1);
+    FAILS(gr_trace_html(y, "trace-kept.html"), GR_ERR_GRAPH, "trace_html: 5000 operations are too many for a page");
+    json_decref(data_of("trace-kept.html"));
+    ck_assert_int_ne(access("no.html", F_OK), 0);
+}
+END_TEST
+
+/* However large its tensors, and however many operations it has, up to the limit, a page stays under 5 MB. */
+START_TEST(html_is_small)
+{
+    gr_rng rng = gr_rng_of(1, "small");
+    GR_STEP;
+    gr_tensor *x = noise(gr_shape(9, 40, 100, 90), &rng), *k = gr_param(noise(gr_shape(70, 20, 3, 3), &rng));
+    gr_tensor *y = gr_conv2d(x, k, .stride = 2, .groups = 2, .act = GR_TANH);
+    ck_assert(gr_trace_html(gr_sum(y), "trace-large.html"));
+    json_t *data = data_of("trace-large.html"), *conv = json_object_get(json_array_get(json_object_get(data, "operations"), 0), "conv");
+    ck_assert_str_eq(json_string_value(json_object_get(conv, "act")), "tanh");
+    ck_assert(json_object_get(conv, "restX") && json_object_get(conv, "restK") && json_object_get(conv, "restY"));
+    json_decref(data);
+    gr_tensor *w = gr_param(noise(gr_shape(3000, 3000), &rng)), *v = gr_param(noise(gr_shape(3000), &rng)),
+              *sum = gr_sum(gr_mul(v, gr_sum(w, .axes = GR_DIMS(0))));
+    ck_assert(gr_trace_html(sum, "trace-large.html"));
+    json_decref(data_of("trace-large.html"));
+    for (int i = 0; i < 3000; i++) sum = gr_tanh(sum);
+    ck_assert(gr_trace_html(sum, "trace-large.html"));
+    json_decref(data_of("trace-large.html"));
+    nothing_failed();
+}
+END_TEST
+
+/* ---- the three convolutions' sums ----------------------------------------------------------------------------------------------------------- */
+
+static bool is_kept(const gr_shape *kept, int64_t a, int64_t b, int64_t h, int64_t w)
+{
+    return a < kept->dim[0] && b < kept->dim[1] && h < kept->dim[2] && w < kept->dim[3];
+}
+
+static int64_t place_in(const gr_shape *s, int64_t a, int64_t b, int64_t h, int64_t w)
+{
+    return ((a * s->dim[1] + b) * s->dim[2] + h) * s->dim[3] + w;
+}
+
+/* What the products add whose factors are both kept, and what the rest adds, must be the library's own. */
+static void adds_up(const gr__terms *t, gr__target of, const gr_shape *shape, const gr_real *want)
+{
+    const gr__conv *v = &t->c;
+    const gr_shape *kept = t->kept, x = gr_shape(v->N, v->C, v->H, v->W), k = gr_shape(v->F, v->C / v->G, v->KH, v->KW),
+                   y = gr_shape(v->N, v->F, v->OH, v->OW);
+    static double sum[100000];
+    gr__terms_rest(t, of, sum);
+    if (gr__terms_whole(t, of))
+        for (int64_t i = 0; i < gr__count(&kept[of]); i++) ck_assert(sum[i] == 0);
+    for (int64_t i = 0, n = v->N * v->F * v->OH * v->OW; i < n; i++)
+        for (int64_t j = 0, m = v->C / v->G * v->KH * v->KW; j < m; j++) {
+            int64_t at[4] = { i / (v->F * v->OH * v->OW), i / (v->OH * v->OW) % v->F, i / v->OW % v->OH, i % v->OW };
+            int64_t p = j / v->KW % v->KH, q = j % v->KW, c = j / (v->KH * v->KW), channel = at[1] / (v->F / v->G) * (v->C / v->G) + c;
+            int64_t h = v->SH * at[2] + v->DH * p - v->PH, w = v->SW * at[3] + v->DW * q - v->PW;
+            if (h < 0 || h >= v->H || w < 0 || w >= v->W) continue;
+            bool in_x = is_kept(&kept[0], at[0], channel, h, w), in_k = is_kept(&kept[1], at[1], c, p, q),
+                 in_y = is_kept(&kept[2], at[0], at[1], at[2], at[3]);
+            if (!in_x || !in_k || !in_y) continue;
+            double xv = (double)t->x[place_in(&x, at[0], channel, h, w)], kv = (double)t->k[place_in(&k, at[1], c, p, q)],
+                   uv = (double)t->u[place_in(&y, at[0], at[1], at[2], at[3])];
+            if (of == GR__OF_X) sum[place_in(&kept[0], at[0], channel, h, w)] += kv * uv;
+            if (of == GR__OF_K) sum[place_in(&kept[1], at[1], c, p, q)] += xv * uv;
+            if (of == GR__OF_Y) sum[place_in(&kept[2], at[0], at[1], at[2], at[3])] += xv * kv;
+        }
+    for (int64_t i = 0; i < gr__count(&kept[of]); i++) {
+        const gr_shape *s = &kept[of];
+        int64_t         w = i % s->dim[3], h = i / s->dim[3] % s->dim[2], b = i / (s->dim[2] * s->dim[3]) % s->dim[1];
+        double          is = (double)want[place_in(shape, i / (s->dim[1] * s->dim[2] * s->dim[3]), b, h, w)];
+        ck_assert_msg(fabs(sum[i] - is) < 1e-4 * (1 + fabs(is)), "target %d, number %lld: %g, not %g", (int)of, (long long)i, sum[i], is);
+    }
+}
+
+/* Any geometry, any boxes: at once half of the dimensions are kept whole. */
+START_TEST(sums_of_convolutions)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "sums");
+    GR_STEP;
+#define PICK(low, high) ((low) + (int)gr_rng_below(&rng, (high) - (low) + 1))
+    int        G = PICK(1, 2), C = G * PICK(1, 3), F = G * PICK(1, 3), KH = PICK(1, 3), KW = PICK(1, 4);
+    gr_tensor *x = gr_param(noise(gr_shape(PICK(1, 3), C, PICK(7, 9), PICK(7, 9)), &rng)),
+              *k = gr_param(noise(gr_shape(F, C / G, KH, KW), &rng));
+    gr_tensor *y = gr_conv2d(x, k, .stride = PICK(1, 3), .padding = PICK(0, 2), .dilation = PICK(1, 2), .groups = G), *u = gr_copy(y);
+    gr_act     act;
+    gr__terms  t = { .x = gr_data(x), .k = gr_data(k), .u = gr_data(u) };
+    ck_assert(gr__conv_of(y->node, &t.c, &act) && act == GR_NO_ACT);
+    gr_tensor *of[3] = { x, k, y };
+    for (int i = 0; i < 3; i++) {
+        t.kept[i] = of[i]->shape;
+        for (int d = 0; d < 4; d++)
+            if (_i > 0 && PICK(0, 1)) t.kept[i].dim[d] = PICK(1, (int)t.kept[i].dim[d]);
+    }
+    gr_tensor *gx = gr_grad(y, x, .grad_output = u, .retain_graph = true), *gk = gr_grad(y, k, .grad_output = u);
+    ck_assert(_i > 0 || (gr__terms_whole(&t, GR__OF_X) && gr__terms_whole(&t, GR__OF_K) && gr__terms_whole(&t, GR__OF_Y)));
+    adds_up(&t, GR__OF_X, &x->shape, gr_data(gx));
+    adds_up(&t, GR__OF_K, &k->shape, gr_data(gk));
+    adds_up(&t, GR__OF_Y, &y->shape, gr_data(y));
+    nothing_failed();
+}
+END_TEST
+
 int main(void)
 {
     gr_set_threads(1); /* everything here is small */
@@ -533,5 +731,10 @@ int main(void)
     tcase_add_test(t, json_texts);
     tcase_add_test(t, json_numbers);
     tcase_add_test(t, json_reals);
+    tcase_add_test(t, html_of_a_square);
+    tcase_add_test(t, html_of_odd_names);
+    tcase_add_test(t, html_refused);
+    tcase_add_test(t, html_is_small);
+    tcase_add_loop_test(t, sums_of_convolutions, 0, 60);
     return run(s);
 }

@@ -228,6 +228,15 @@ static const gr__op kernel_grad_op = {
     .torch = "torch.nn.grad.conv2d_weight",
 };
 
+bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act)
+{
+    if (nd->op != &conv_op) return false;
+    const conv_args *args = nd->args;
+    *c = args->c;
+    *act = args->act;
+    return true;
+}
+
 static gr_tensor *conv(const gr__conv *c, gr_tensor *x, gr_tensor *k)
 {
     return gr__apply(&conv_op, 2, (gr_tensor *[]){ x, k }, &(conv_args){ .c = *c }, sizeof(conv_args));

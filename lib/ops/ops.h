@@ -34,6 +34,9 @@ bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *rol
 /* A pair of options, plain and _hw, with its default where both are 0. */
 void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w);
 
+/* conv.c: what a node of conv2d was told. false: it is a node of another op. */
+bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
+
 /* pool.c: the windows of a pooling, or the error. */
 bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p);
 

@@ -7,19 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A layer's name: the first length bytes of a parameter's. */
-typedef struct layer {
-    const char *s;
-    int         length;
-    bool        own; /* the operation computes with the layer's parameters, and has not just been put beside them */
-} layer;
-
 typedef struct drawing {
     gr__page         page;
     const gr__graph *gr;
     gr__map         *clusters; /* a layer's name to its number */
     uintptr_t        count;
-    layer           *of;     /* of operation number i + 1 */
+    gr__prefix      *of;     /* of operation number i + 1 */
     int              beside; /* the last operation that a parameter stands beside */
 } drawing;
 
@@ -38,39 +31,8 @@ static void put_text(gr__page *p, const char *s)
 
 /* ---- layers -------------------------------------------------------------------------------------------------------------------------- */
 
-/* "block.conv1" of "block.conv1.weight", "block" of "block.conv1". */
-static layer above(const char *s, int length)
-{
-    while (length > 0 && s[--length] != '.') continue;
-    return (layer){ s, length, false };
-}
-
-static layer layer_of_leaf(const gr__seen *s)
-{
-    const char *name = s->t->param || !s->t->node ? s->t->name : NULL;
-    return name ? above(name, (int)strlen(name)) : (layer){ "", 0, false };
-}
-
-/* An operation belongs to the layer of its parameters. One without stands by the layer whose result it takes, if it leaves its shape as it is; of
-   several such results by a layer's own, or the last. */
-static layer layer_of(const drawing *d, const gr__operation *op)
-{
-    layer from = { "", 0, false };
-    int   last = 0;
-    for (int i = 0; i < op->count; i++) {
-        const gr__seen *s = &d->gr->seen[d->gr->uses[op->uses + (size_t)i].tensor];
-        layer           l = s->number ? d->of[s->number - 1] : layer_of_leaf(s);
-        if (!s->number && l.length > 0) return (layer){ l.s, l.length, true };
-        if (!s->number || l.own < from.own || (l.own == from.own && s->number < last)) continue;
-        if (!gr__same_shape(&s->t->shape, &op->nd->out->shape)) continue;
-        last = s->number;
-        from = l;
-    }
-    return from.own ? above(from.s, from.length) : from;
-}
-
 /* Opens the frames of a layer and of what it stands in. Returns how many; below 0: no memory. A frame opened again goes on. */
-static int open_layers(drawing *d, const layer *l)
+static int open_layers(drawing *d, const gr__prefix *l)
 {
     int depth = 0;
     gr__put(&d->page, "  ");
@@ -99,9 +61,7 @@ static void close_layers(drawing *d, int depth)
 static bool put_operation(drawing *d, const gr__operation *op)
 {
     const gr__seen *s = &d->gr->seen[op->result];
-    layer          *l = &d->of[s->number - 1];
-    *l = layer_of(d, op);
-    int depth = open_layers(d, l);
+    int             depth = open_layers(d, &d->of[s->number - 1]);
     if (depth < 0) return false;
     gr__put(&d->page, "o%d [label=\"", s->number);
     put_text(&d->page, op->nd->op->name);
@@ -119,7 +79,7 @@ static bool put_operation(drawing *d, const gr__operation *op)
 static bool put_leaf(drawing *d, size_t at)
 {
     const gr__seen *s = &d->gr->seen[at];
-    layer           l = layer_of_leaf(s);
+    gr__prefix      l = gr__prefix_of_leaf(s);
     int             depth = open_layers(d, &l);
     if (depth < 0) return false;
     gr__put(&d->page, "t%zu [label=\"", at);
@@ -141,7 +101,7 @@ static bool put_leaf(drawing *d, size_t at)
 static bool stands_beside(const drawing *d, const gr__use *use)
 {
     const gr__seen *s = &d->gr->seen[use->tensor];
-    layer           l = layer_of_leaf(s), of = d->of[use->number - 1];
+    gr__prefix      l = gr__prefix_of_leaf(s), of = d->of[use->number - 1];
     return !s->number && s->flows == 1 && l.length > 0 && of.own && of.length == l.length && strncmp(of.s, l.s, (size_t)l.length) == 0;
 }
 
@@ -187,9 +147,10 @@ static bool draw(drawing *d, bool sideways)
 
 static bool trace(const gr__graph *gr, const gr_trace_dot_options *o)
 {
-    size_t  bytes = gr__length(gr->operations) * sizeof(layer);
+    size_t  bytes = gr__length(gr->operations) * sizeof(gr__prefix);
     drawing d = { .gr = gr, .clusters = gr__map_new(), .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good = (d.clusters && d.of) || gr__fail_memory("trace_dot", bytes);
+    if (good) gr__prefixes(gr, d.of);
     good = good && d.page.good && draw(&d, o->sideways) && gr__page_write(&d.page, o->path);
     gr__page_end(&d.page);
     gr__release(d.of, bytes + 1);

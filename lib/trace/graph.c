@@ -114,41 +114,43 @@ static void find_norms(gr__graph *gr)
     }
 }
 
-/* The gradient that flows back from one use, where it is not all there is. */
-static bool part(gr__operation *op, const gr__seen *s, gr__use *use, gr_tensor *g)
+gr_tensor *gr__graph_part(const gr__graph *gr, const gr__operation *op, const gr__use *use)
 {
+    gr__thread *me = gr__self();
+    bool        no_grad = me->no_grad, in_vjp = me->in_vjp;
+    gr_tensor  *g = gr__ref(gr->seen[op->result].g); /* held twice, so that no rule works in place on it */
+    gr_shape    shape = gr->seen[use->tensor].t->shape;
+    me->no_grad = me->in_vjp = true;
+    op->nd->left = NULL;
     gr_tensor *gi = op->nd->op->vjp(op->nd, use->input, g);
-    if (gi && op->nd->op->broadcasts && !gr__same_shape(&gi->shape, &s->t->shape)) gi = gr__sum_to(gi, &s->t->shape);
-    if (gi) use->grad_norm = norm_of(gi);
+    if (gi && op->nd->op->broadcasts && !gr__same_shape(&gi->shape, &shape)) gi = gr__sum_to(gi, &shape);
+    op->nd->left = NULL;
+    me->no_grad = no_grad;
+    me->in_vjp = in_vjp;
+    gr__unref(g);
     return gi;
 }
 
-static bool find_parts_of(gr__graph *gr, gr__operation *op)
+/* What flows back from a use, where that is not all there is. */
+static bool find_part(gr__graph *gr, const gr__operation *op, gr__use *use)
 {
+    const gr__seen *s = &gr->seen[use->tensor];
+    use->grad_norm = s->grad_norm;
+    if (!use->flows || s->flows < 2) return true;
     gr_step    step = gr_step_begin();
-    gr_tensor *g = gr__ref(gr->seen[op->result].g); /* held twice, so that no rule works in place on it */
-    bool       good = step.depth > 0;
-    op->nd->left = NULL;
-    for (int i = 0; good && i < op->count; i++) {
-        gr__use        *use = &gr->uses[op->uses + (size_t)i];
-        const gr__seen *s = &gr->seen[use->tensor];
-        use->grad_norm = s->grad_norm;
-        if (use->flows && s->flows > 1) good = part(op, s, use, g);
-    }
-    op->nd->left = NULL;
-    gr__unref(g);
+    gr_tensor *gi = step.depth > 0 ? gr__graph_part(gr, op, use) : NULL;
+    if (gi) use->grad_norm = norm_of(gi);
     gr_step_end(&step);
-    return good;
+    return gi;
 }
 
 static bool find_parts(gr__graph *gr)
 {
-    gr__thread *me = gr__self();
-    bool        no_grad = me->no_grad, in_vjp = me->in_vjp, good = true;
-    me->no_grad = me->in_vjp = true;
-    for (size_t k = 0; good && k < gr__length(gr->operations); k++) good = find_parts_of(gr, &gr->operations[k]);
-    me->no_grad = no_grad;
-    me->in_vjp = in_vjp;
+    bool good = true;
+    for (size_t k = 0; good && k < gr__length(gr->operations); k++) {
+        const gr__operation *op = &gr->operations[k];
+        for (int i = 0; good && i < op->count; i++) good = find_part(gr, op, &gr->uses[op->uses + (size_t)i]);
+    }
     return good;
 }
 

@@ -28,6 +28,14 @@ look.number = (x, digits = 4) => {
   return text.replace('e+', 'e').replace(/-/g, '\u2212');
 };
 
+/* The same in a small cell: two digits, at most five characters where that can be. */
+look.short = (x) => {
+  const size = Math.abs(x);
+  if (!Number.isFinite(x) || x === 0 || (size >= 0.095 && size < 1e4)) return look.number(x, size >= 100 && size < 1e4 ? 4 : 2).replace(/^(\u2212?)0\./, '$1.');
+  if (size >= 0.0095 && size < 1) return x.toFixed(3).replace(/^(-?)0\./, '$1.').replace('-', '\u2212');
+  return x.toExponential(0).replace('e+', 'e').replace(/-/g, '\u2212');
+};
+
 look.count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u2009');
 
 /* Smallest, mean and largest of some numbers, without those that are none; and the largest magnitude. */
@@ -97,7 +105,7 @@ function makeColours() {
   const rgb = (name) => look.variable(name).slice(1).match(/../g).map((h) => parseInt(h, 16));
   const cold = rgb('--cold'), mid = rgb('--mid'), warm = rgb('--warm'), table = new Uint8ClampedArray(4 * (2 * STEPS + 2));
   for (let i = 0; i <= 2 * STEPS; i++) {
-    const end = i < STEPS ? cold : warm, t = Math.pow(Math.abs(i - STEPS) / STEPS, 0.85);
+    const end = i < STEPS ? cold : warm, t = Math.pow(Math.abs(i - STEPS) / STEPS, 0.75);
     for (let c = 0; c < 3; c++) table[4 * i + c] = mid[c] + (end[c] - mid[c]) * t;
     table[4 * i + 3] = 255;
   }
@@ -127,7 +135,7 @@ look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
 };
 
 /* The scale under a map. */
-look.bar = (limit) => look.el('div', { class: 'bar number' }, look.number(-limit, 3), look.el('i'), look.number(limit, 3));
+look.bar = (limit) => look.el('div', { class: 'bar number' }, look.number(-limit, 2), look.el('i'), look.number(limit, 2));
 
 /* ---- tips ---- */
 

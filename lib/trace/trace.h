@@ -53,6 +53,21 @@ typedef struct gr__piece {
 gr__piece gr__equation_forward(const gr__op *op);
 gr__piece gr__equation_of_input(const gr__op *op, int i); /* the rule for its gradient; empty: it has none */
 
+/* The gradient that flows back from one use alone. NULL: it failed. The innermost step's. */
+gr_tensor *gr__graph_part(const gr__graph *gr, const gr__operation *op, const gr__use *use);
+
+/* ---- prefix.c ----------------------------------------------------------------------------------------------------------------------- */
+
+/* A layer's name: the first length bytes of a parameter's; 0: it is none. */
+typedef struct gr__prefix {
+    const char *s;
+    int         length;
+    bool        own; /* the operation computes with the layer's parameters, and has not just been put beside them */
+} gr__prefix;
+
+gr__prefix gr__prefix_of_leaf(const gr__seen *s);
+void       gr__prefixes(const gr__graph *gr, gr__prefix *of); /* of every operation: of[number - 1] */
+
 /* ---- page.c ----------------------------------------------------------------------------------------------------------------------- */
 
 /* Text that grows. Once memory has run out it stays as it is, and good is false. */
@@ -89,6 +104,33 @@ void gr__json_number(
 void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n);      /* many: base64 of float32, little-endian */
 void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t n); /* base64 */
 void gr__json_shape(gr__page *p, const char *key, const gr_shape *s);
+
+/* ---- sample.c: how much of its tensors a page shows --------------------------------------------------------------------------------------------- */
+
+/* The first so many of each dimension, by what it is. */
+typedef struct gr__sample {
+    int64_t images, channels, side, length;
+} gr__sample;
+
+/* The largest that keeps the page of a graph under 5 MB. false: nothing does, which is an error in the name of what. */
+bool     gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what);
+gr_shape gr__kept(const gr__sample *s, const gr_tensor *t);
+
+/* ---- terms.c: the three convolutions' sums, of which a page shows some products --------------------------------------------------------- */
+
+/* A convolution y = conv(x, k) with G, the gradient of its sums, and how much of x, k and G is shown. */
+typedef struct gr__terms {
+    gr__conv       c;
+    const gr_real *x, *k, *u;
+    gr_shape       kept[3]; /* of x, k, G */
+} gr__terms;
+
+typedef enum gr__target { GR__OF_X, GR__OF_K, GR__OF_Y } gr__target; /* a number of gX (34), of gK (35), of the sum (33) */
+
+/* Whether a page that shows these shows every product. */
+bool gr__terms_whole(const gr__terms *t, gr__target of);
+/* What the products that are not shown add to each number that is: rest, of as many as are kept. */
+void gr__terms_rest(const gr__terms *t, gr__target of, double *rest);
 
 /* ---- html.c: a page that needs nothing but itself ------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,293 @@
+/* conv.js: the three convolutions of a conv2d at work.
+
+   All three sum products of T(x, k, G) = sum of G[n,f,i,j] x[n,c,h,w] k[f,c,p,q] with h = S i + D p - P: (33) those of an output, (34) those of an input,
+   (35) those of a kernel entry. Invariant: a sum consists of the products of which the page holds both factors, and of one rest, which the library added up from the
+   others; the run's own number stands beside it and is never used for it. */
+'use strict';
+
+/* ---- the sums ---- */
+
+const acts = {
+  relu: { of: (z) => Math.max(z, 0), gate: (y) => (y > 0 ? 1 : 0) },
+  sigmoid: { of: (z) => 1 / (1 + Math.exp(-z)), gate: (y) => y * (1 - y) },
+  tanh: { of: Math.tanh, gate: (y) => 1 - y * y },
+};
+
+function makeConv(op) {
+  const about = op.conv, [x, k, b] = op.in.map((use) => use.t), y = op.y, act = acts[about.act];
+  const [, C, H, W] = x.shape, [F, CG, KH, KW] = k.shape, [, , OH, OW] = y.shape;
+  const conv = { op, about, x, k, b, y, act, C, F, CG, FG: F / about.groups, KH, KW, OH, OW };
+  const [SH, SW] = about.stride, [DH, DW] = about.dilation, [PH, PW] = about.padding;
+  const lazy = (name) => {
+    if (typeof about[name] === 'string') about[name] = look.reals(about[name]);
+    return about[name];
+  };
+  const X = numbers(x.v), K = numbers(k.v), Y = numbers(y.v), gY = numbers(y.g);
+  conv.G = Float32Array.from(gY, (g, i) => (act ? g * act.gate(Y[i]) : g));
+  conv.gX = lazy('gx') || (x.g && numbers(x.g)) || null;
+  conv.gK = lazy('gk') || (k.g && numbers(k.g)) || null;
+  conv.group = (f) => Math.floor(f / conv.FG);
+  conv.row = (i, p) => SH * i + DH * p - PH;
+  conv.col = (j, q) => SW * j + DW * q - PW;
+  const held = (t, place) => place.every((index, d) => index < t.kept[d]);
+
+  /* One product, if both its factors are held; terms of a sum differ in what they are sorted by. */
+  const finish = (sum) => {
+    sum.groups = sum.groups.filter((g) => g.terms.length);
+    for (const g of sum.groups) g.sum = g.terms.reduce((s, t) => s + t.a * t.b, 0);
+    sum.count = sum.groups.reduce((n, g) => n + g.terms.length, 0);
+    sum.products = sum.groups.reduce((s, g) => s + g.sum, 0);
+    sum.size = sum.groups.reduce((s, g) => s + g.terms.reduce((m, t) => m + Math.abs(t.a * t.b), 0), 0) + Math.abs(sum.rest || 0);
+    sum.total = sum.products + (sum.rest || 0);
+    return sum;
+  };
+  const rest = (name, t, place) => (lazy(name) ? lazy(name)[offsetIn(t.kept, place)] : null);
+
+  conv.sumY = (n, f, i, j) => {
+    const sum = { of: 'Y', place: [n, f, i, j], groups: [], rest: rest('restY', y, [n, f, i, j]) };
+    for (let c = 0; c < CG; c++) {
+      const g = { index: conv.group(f) * CG + c, terms: [] };
+      for (let p = 0; p < KH; p++)
+        for (let q = 0; q < KW; q++) {
+          const h = conv.row(i, p), w = conv.col(j, q), from = [n, g.index, h, w];
+          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(k, [f, c, p, q])) continue;
+          g.terms.push({ p, q, h, w, a: X[offsetIn(x.kept, from)], b: K[offsetIn(k.kept, [f, c, p, q])] });
+        }
+      sum.groups.push(g);
+    }
+    finish(sum);
+    sum.bias = b ? (f < b.kept[0] ? numbers(b.v)[f] : NaN) : null;
+    sum.before = sum.total + (sum.bias || 0);
+    sum.size += Math.abs(sum.bias || 0);
+    sum.total = act ? act.of(sum.before) : sum.before;
+    sum.value = Y[offsetIn(y.kept, sum.place)];
+    return sum;
+  };
+
+  conv.sumX = (n, c, h, w) => {
+    const sum = { of: 'X', place: [n, c, h, w], groups: [], rest: rest('restX', x, [n, c, h, w]) };
+    const group = Math.floor(c / CG);
+    for (let f = group * conv.FG; f < (group + 1) * conv.FG; f++) {
+      const g = { index: f, terms: [] };
+      for (let p = 0; p < KH; p++)
+        for (let q = 0; q < KW; q++) {
+          const i = (h + PH - DH * p) / SH, j = (w + PW - DW * q) / SW, to = [n, f, i, j], entry = [f, c % CG, p, q];
+          if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH || j >= OW || !held(y, to) || !held(k, entry)) continue;
+          g.terms.push({ p, q, i, j, a: K[offsetIn(k.kept, entry)], b: conv.G[offsetIn(y.kept, to)] });
+        }
+      sum.groups.push(g);
+    }
+    finish(sum);
+    sum.value = conv.gX ? conv.gX[offsetIn(x.kept, sum.place)] : null;
+    return sum;
+  };
+
+  conv.sumK = (f, c, p, q) => {
+    const sum = { of: 'K', place: [f, c, p, q], groups: [], rest: rest('restK', k, [f, c, p, q]) }, channel = conv.group(f) * CG + c;
+    for (let n = 0; n < Math.min(x.kept[0], y.kept[0]); n++) {
+      const g = { index: n, terms: [] };
+      for (let i = 0; i < OH; i++)
+        for (let j = 0; j < OW; j++) {
+          const h = conv.row(i, p), w = conv.col(j, q), from = [n, channel, h, w], to = [n, f, i, j];
+          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(y, to)) continue;
+          g.terms.push({ i, j, h, w, a: X[offsetIn(x.kept, from)], b: conv.G[offsetIn(y.kept, to)] });
+        }
+      sum.groups.push(g);
+    }
+    finish(sum);
+    sum.value = conv.gK ? conv.gK[offsetIn(k.kept, sum.place)] : null;
+    return sum;
+  };
+  return conv;
+}
+
+/* ---- what a sum says ---- */
+
+const words = {
+  Y: { number: '(33)', name: 'Y', group: 'channel', key: 'c', a: 'X, the patch', b: 'K', what: 'an output is the patch of the input under the kernel times the kernel, over all channels' },
+  X: { number: '(34)', name: 'gX', group: 'filter', key: 'f', a: 'K, its entries', b: 'G, where they lead', what: 'an input has reached outputs through the kernel\u2019s entries; their gradients come back through the same, from all filters' },
+  K: { number: '(35)', name: 'gK', group: 'image', key: 'n', a: 'X, all it met', b: 'G, what came of it', what: 'a kernel entry has met an input for every output; each adds the input times the output\u2019s gradient, over all images' },
+};
+
+function sumMatrices(conv, sum, group, redraws) {
+  const large = sum.of === 'K', rows = large ? conv.OH : conv.KH, cols = large ? conv.OW : conv.KW, w = words[sum.of];
+  const at = (t) => (large ? { row: t.i, col: t.j } : { row: t.p, col: t.q }), terms = group ? group.terms : [];
+  const name = { Y: (t) => [`x[${t.h}, ${t.w}]`, `k[${t.p}, ${t.q}]`], X: (t) => [`k[${t.p}, ${t.q}]`, `G[${t.i}, ${t.j}]`], K: (t) => [`x[${t.h}, ${t.w}]`, `G[${t.i}, ${t.j}]`] }[sum.of];
+  const list = (v, title) => terms.map((t) => ({ ...at(t), v: v(t), title: title(t) }));
+  const sign = (s) => look.el('span', { class: 'sign' }, s);
+  const products = smallMatrix('products', list((t) => t.a * t.b, (t) => name(t).join(' ')), rows, cols, redraws);
+  products.classList.add('products');
+  return [look.el('div', { class: 'smalls' }, smallMatrix(w.a, list((t) => t.a, (t) => name(t)[0]), rows, cols, redraws), sign('\u00d7'),
+    smallMatrix(w.b, list((t) => t.b, (t) => name(t)[1]), rows, cols, redraws)), look.el('div', { class: 'smalls' }, sign('='), products)];
+}
+
+function sumGroups(sum, group, choose) {
+  const w = words[sum.of], limit = Math.max(...sum.groups.map((g) => Math.abs(g.sum)), 0), list = look.el('div', { class: 'groups number' });
+  for (const g of sum.groups) {
+    const button = look.el('button', { class: g === group ? 'chosen' : null, title: `${w.group} ${g.index}: ${look.number(g.sum, 7)}`, onclick: () => choose(g.index) },
+      look.el('i', { style: { background: look.colour(g.sum, limit) } }), look.el('span', { class: 'soft' }, `${w.key}\u2009=\u2009${g.index}`), look.el('span', {}, look.number(g.sum, 3)));
+    button.dataset.v = g.sum;
+    list.append(button);
+  }
+  return list;
+}
+
+/* What is not held of a sum, in words. */
+function restText(conv, sum) {
+  const missing = (t, d, name) => (t.kept[d] < t.shape[d] ? `${look.count(t.shape[d] - t.kept[d])} more ${name}` : null);
+  const { x, k, y } = conv;
+  const parts = { Y: [missing(x, 1, 'channels')], X: [missing(y, 1, 'filters')], K: [missing(x, 0, 'images')] }[sum.of];
+  if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] || k.kept[2] < k.shape[2]) parts.push('pixels outside');
+  return parts.filter(Boolean).join(', ') || 'what is not held here';
+}
+
+function sumTotals(conv, sum) {
+  const table = look.el('div', { class: 'totals number' }), w = words[sum.of];
+  const line = (name, x, about = '') => table.append(look.el('span', { class: about }, name), look.el('span', { class: `${about} x` }, look.number(x, 6)));
+  line(`${look.count(sum.count)} products`, sum.products);
+  if (sum.rest !== null) line(`+ ${restText(conv, sum)}, added up`, sum.rest);
+  if (sum.of === 'Y' && sum.bias !== null) line(`+ bias b[${sum.place[1]}]`, sum.bias);
+  if (sum.of === 'Y' && conv.act) line('= before the activation', sum.before);
+  line(sum.of === 'Y' && conv.act ? `${conv.about.act} of that` : '= in all', sum.total, 'all');
+  if (sum.value === null) {
+    table.append(look.el('span', { class: 'soft wide' }, `the run has not computed ${w.name}: nothing asked for it`));
+    return table;
+  }
+  const good = Math.abs(sum.total - sum.value) <= 2e-5 * sum.size + 1e-30 || (Number.isNaN(sum.total) && Number.isNaN(sum.value));
+  table.append(look.el('span', { class: 'run' }, `the run\u2019s ${w.name}`), look.el('span', { class: 'run x' }, look.number(sum.value, 6)),
+    look.el('span', { class: `wide ${good ? 'good' : 'bad'}` }, good ? '\u2713 the same, up to rounding' : `differs by ${look.number(sum.total - sum.value, 3)}`));
+  return table;
+}
+
+/* A line a tensor. */
+function factsOf(parts) {
+  const row = (name, about, ...cells) => look.el('tr', { class: about }, look.el('th', {}, name), ...cells.map((c) => look.el('td', {}, c)));
+  return look.el('table', { class: 'facts' }, row('', '', 'min', 'mean', 'max', 'norm'),
+    ...parts.filter(([, part]) => part).map(([name, part, about]) => row(name, about, ...['min', 'mean', 'max', 'norm'].map((key) => look.number(part[key])))));
+}
+
+/* ---- the six maps and the sum under them ---- */
+
+function convSection(op, redraws, width) {
+  const conv = makeConv(op), { x, k, y } = conv;
+  const at = { n: 0, f: 0, c: 0 }, maps = {}, selects = {};
+  let shown = null, pinned = false;
+  const pane = look.el('div', { id: 'sum', class: 'sum' });
+
+  const map = (key, about) => {
+    const m = heatMap({
+      label: about.label, width, rank: 4, tip: (i) => about.tip(Math.floor(i / m.plane.cols), i % m.plane.cols),
+      point: (i) => pinned || point(about.of, Math.floor(i / m.plane.cols), i % m.plane.cols),
+    });
+    m.canvas.dataset.map = key;
+    m.canvas.addEventListener('click', () => pin(!pinned));
+    redraws.push(() => m.redraw && m.redraw());
+    return (maps[key] = m);
+  };
+  const value = (name, array, t, place) => `${name}[${place.join(', ')}]\n${array ? look.number(array[offsetIn(t.kept, place)], 7) : 'not computed'}`;
+  const xPlace = (h, w) => [at.n, at.c, h, w], kPlace = (p, q) => [at.f, at.c % conv.CG, p, q], yPlace = (i, j) => [at.n, at.f, i, j];
+  map('X', { of: 'X', label: 'input X', tip: (h, w) => value('X', numbers(x.v), x, xPlace(h, w)) });
+  map('gX', { of: 'X', label: 'gradient of the input', tip: (h, w) => value('gX', conv.gX, x, xPlace(h, w)) });
+  map('K', { of: 'K', label: 'kernel K', tip: (p, q) => value('K', numbers(k.v), k, kPlace(p, q)) });
+  map('gK', { of: 'K', label: 'gradient of the kernel', tip: (p, q) => value('gK', conv.gK, k, kPlace(p, q)) });
+  map('Y', { of: 'Y', label: 'output Y', tip: (i, j) => value('Y', numbers(y.v), y, yPlace(i, j)) });
+  map('G', { of: 'Y', label: 'gradient G of the sums', tip: (i, j) => `${value('G', conv.G, y, yPlace(i, j))}${conv.act ? `\n${value('gY', numbers(y.g), y, yPlace(i, j))}` : ''}` });
+
+  function point(of, row, col) {
+    shown = { of, row, col };
+    const sum = of === 'Y' ? conv.sumY(...yPlace(row, col)) : of === 'X' ? conv.sumX(...xPlace(row, col)) : conv.sumK(...kPlace(row, col));
+    tell(sum);
+    markAll(sum);
+  }
+
+  function pin(on) {
+    pinned = on;
+    pane.classList.toggle('pinned', on);
+  }
+
+  function tell(sum) {
+    const w = words[sum.of], chosen = { Y: at.c, X: at.f, K: at.n }[sum.of];
+    const group = sum.groups.find((g) => g.index === chosen) || sum.groups[0], name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
+    pane.replaceChildren(
+      look.el('h3', {}, look.el('b', { class: 'badge' }, w.number), ` ${w.name}[${sum.place.join(', ')}]`, look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
+      ...sumMatrices(conv, sum, group, []), look.el('p', { class: 'note' }, group ? `${w.group} ${group.index}, one of ${sum.groups.length}; what each adds:` : 'no product is held here'),
+      sumGroups(sum, group, (index) => { at[w.key] = index; change(); }), sumTotals(conv, sum),
+      look.el('p', { class: 'note pin' }, pinned ? 'Held fast; click a map to let go.' : 'Click to hold it fast.'));
+    Object.assign(pane, { sum, group });
+  }
+
+  /* Of the maps that show the chosen planes: the number itself, and what takes part in it. */
+  function markAll(sum) {
+    const marks = { X: [], gX: [], K: [], gK: [], Y: [], G: [] }, [row, col] = sum.place.slice(2);
+    const own = { Y: ['Y', 'G'], X: ['X', 'gX'], K: ['K', 'gK'] }[sum.of];
+    for (const key of own) marks[key].push([row, col, 'own']);
+    const group = sum.groups.find((g) => g.index === { Y: at.c, X: at.f, K: at.n }[sum.of]);
+    for (const t of sum.of === 'K' ? [] : group ? group.terms : []) {
+      if (sum.of === 'Y') marks.X.push([t.h, t.w]);
+      else marks.G.push([t.i, t.j]);
+      marks.K.push([t.p, t.q]);
+    }
+    if (sum.of === 'K' && group && group.terms.length) {
+      const first = group.terms[0], last = group.terms[group.terms.length - 1];
+      marks.X.push([first.h, first.w, 'area', last.h - first.h + 1, last.w - first.w + 1]);
+      marks.G.push([first.i, first.j, 'area', last.i - first.i + 1, last.j - first.j + 1]);
+    }
+    for (const key of Object.keys(marks)) maps[key].mark(marks[key]);
+  }
+
+  const drawPlane = (key, array, t, lead) => {
+    const m = maps[key], plane = planeOf(t, lead);
+    m.element.parentElement.classList.toggle('missing', !array);
+    m.draw(array || new Float32Array(plane.start + plane.n), plane);
+  };
+  function change() {
+    for (const key of ['n', 'f', 'c']) if (selects[key]) selects[key].value = at[key];
+    drawPlane('X', numbers(x.v), x, [at.n, at.c]);
+    drawPlane('gX', conv.gX, x, [at.n, at.c]);
+    drawPlane('K', numbers(k.v), k, [at.f, at.c % conv.CG]);
+    drawPlane('gK', conv.gK, k, [at.f, at.c % conv.CG]);
+    drawPlane('Y', numbers(y.v), y, [at.n, at.f]);
+    drawPlane('G', conv.G, y, [at.n, at.f]);
+    if (shown) point(shown.of, shown.row, shown.col);
+  }
+
+  /* The indices of which both the input and the kernel hold a plane; in groups, channel and filter go together. */
+  const choose = (key, name, n, of, fit) => {
+    const select = look.el('select', { 'aria-label': name });
+    for (let i = 0; i < n; i++) select.append(look.el('option', { value: i }, String(i)));
+    select.addEventListener('change', () => {
+      at[key] = Number(select.value);
+      fit();
+      change();
+    });
+    selects[key] = select;
+    return look.el('label', {}, `${name} ${key} `, select, look.el('span', { class: 'soft' }, ` of ${look.count(of)}`));
+  };
+  const fitChannel = () => { at.c = Math.min(conv.group(at.f) * conv.CG + Math.min(at.c % conv.CG, k.kept[1] - 1), x.kept[1] - 1); };
+  const fitFilter = () => {
+    const group = Math.floor(at.c / conv.CG);
+    if (conv.group(at.f) !== group) at.f = Math.min(group * conv.FG, k.kept[0] - 1, y.kept[1] - 1);
+    fitChannel();
+  };
+  const choices = look.el('div', { class: 'picker' }, choose('n', 'image', Math.min(x.kept[0], y.kept[0]), x.shape[0], () => {}),
+    choose('f', 'filter', Math.min(k.kept[0], y.kept[1]), conv.F, fitChannel), choose('c', 'channel', x.kept[1], conv.C, fitFilter));
+  const cell = (key, caption, about) => {
+    const figure = look.el('figure', { class: `map ${about}` }, look.el('figcaption', {}, ...caption), maps[key].element);
+    if (key === 'gX' || key === 'gK') figure.append(look.el('p', { class: 'none soft' }, 'not computed: nothing asked for it'));
+    return figure;
+  };
+  const number = (s) => look.el('b', { class: 'badge' }, s);
+  const gate = conv.act ? ` \u00b7 ${conv.about.act}\u2032` : '';
+  const section = look.el('div', { class: 'conv' }, choices, look.el('div', { class: 'work' }, look.el('div', { class: 'six' },
+    cell('X', ['X, the input'], 'value'), cell('gX', ['gX ', number('(34)')], 'gradient'),
+    cell('K', ['K, the kernel'], 'value'), cell('gK', ['gK ', number('(35)')], 'gradient'),
+    cell('Y', ['Y ', number('(33)')], 'value'), cell('G', [`G = gY${gate}`], 'gradient')), pane), factsOf([['X', x.v, 'value'], ['gX', x.g, 'gradient'], ['K', k.v, 'value'], ['gK', k.g, 'gradient'], ['Y', y.v, 'value'], ['gY', y.g, 'gradient']]));
+  fitChannel();
+  change();
+  redraws.push(() => point(shown.of, shown.row, shown.col));
+  const Y = numbers(y.v), plane = maps.Y.plane;
+  let best = 0;
+  for (let i = 0; i < plane.n; i++) if (Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best])) best = i;
+  point('Y', Math.floor(best / plane.cols), best % plane.cols);
+  return section;
+}

@@ -1,0 +1,233 @@
+/* maps.js: tensors as pictures: a plane of one as a heat map with a cursor, its scale and figures, and the choice of image and channel.
+
+   Invariant: what is shown of a tensor is what the page holds of it, the box t.kept; a place in it is a list of indices. */
+'use strict';
+
+/* The numbers of t.v or t.g, read when they are first wanted. */
+function numbers(part) {
+  if (typeof part.x === 'string') part.x = look.reals(part.x);
+  return part.x;
+}
+
+const offsetIn = (kept, place) => place.reduce((at, index, d) => at * kept[d] + index, 0);
+
+const isSampled = (t) => t.kept.some((n, d) => n < t.shape[d]);
+
+const shapeText = (shape) => (shape.length ? shape.join('\u00d7') : 'scalar');
+
+/* What dimension d of a tensor is, for the choice of it. */
+function dimensionName(t, d) {
+  const rank = t.shape.length;
+  if (rank === 4 && t.param) return d === 0 ? 'filter' : 'channel';
+  if (d === 0 && !t.param) return 'image';
+  return d === 1 && rank === 4 ? 'channel' : `dim ${d}`;
+}
+
+/* ---- planes ---- */
+
+/* The last two dimensions of what is kept, at the given indices of those before; a vector is one row, or several if it is long. */
+function planeOf(t, lead) {
+  const kept = t.kept, rank = kept.length;
+  if (rank < 2) {
+    const n = elements(kept), cols = n <= 24 ? n : Math.ceil(Math.sqrt(n * 2));
+    return { rows: Math.ceil(n / cols) || 1, cols: cols || 1, n, start: 0, place: (i) => (rank ? [i] : []) };
+  }
+  const rows = kept[rank - 2], cols = kept[rank - 1], start = offsetIn(kept, [...lead, 0, 0]);
+  return { rows, cols, n: rows * cols, start, place: (i) => [...lead, Math.floor(i / cols), i % cols] };
+}
+
+/* How large a cell is, so that the map is about so wide: pictures have square cells, matrices may have flat ones. */
+function cellSize(plane, width, rank) {
+  const whole = (size) => (size >= 2 ? Math.floor(size) : size), w = whole(Math.min(rank > 2 ? 20 : 26, width / plane.cols));
+  if (rank > 2) {
+    const both = Math.min(w, whole(width / plane.rows));
+    return [both, both];
+  }
+  return [w, Math.max(Math.min(w, whole(width / plane.rows)), Math.min(10, whole((width * 0.6) / plane.rows)))];
+}
+
+/* ---- a heat map ---- */
+
+/* A map of values (a list as long as the plane, from start on) that can be pointed at by mouse, and by arrow keys when it has the focus.
+   about: { label, width, rank, tip(i), point(i) }. It has: element; draw(values, plane), by a limit of the plane's own; mark(list of [row, col, kind]). */
+function heatMap(about) {
+  const canvas = look.el('canvas', { class: 'cells', tabindex: '0', role: 'img', 'aria-label': about.label });
+  const marks = look.el('svg', { class: 'marks', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  const bar = look.el('div', { class: 'scale' }), map = { element: look.el('div', {}, look.el('div', { class: 'heat' }, canvas, marks), bar), canvas, at: null };
+  map.draw = (values, plane) => {
+    const { start } = plane, { limit } = look.stats(values.subarray(start, start + plane.n));
+    const [w, h] = cellSize(plane, about.width, about.rank), all = plane.rows * plane.cols;
+    Object.assign(map, { plane, values });
+    bar.replaceChildren(look.bar(limit));
+    bar.style.width = `${Math.max(96, Math.round(w * plane.cols))}px`;
+    const shown = plane.n === all ? values : Float32Array.from({ length: all }, (_, i) => (i < plane.n ? values[start + i] : 0));
+    map.redraw = () => look.heat(canvas, shown, plane.rows, plane.cols, limit, plane.n === all ? start : 0);
+    map.redraw();
+    canvas.style.width = `${Math.round(w * plane.cols)}px`;
+    canvas.style.height = `${Math.round(h * plane.rows)}px`;
+    marks.setAttribute('viewBox', `0 0 ${plane.cols} ${plane.rows}`);
+  };
+  map.mark = (list) => marks.replaceChildren(...list.map(([row, col, kind, rows = 1, cols = 1]) =>
+    look.el('rect', { x: col, y: row, width: cols, height: rows, class: kind || 'cell' })));
+  map.point = (i, x, y) => {
+    map.at = i;
+    if (!about.point) map.mark(i === null ? [] : [[Math.floor(i / map.plane.cols), i % map.plane.cols]]);
+    look.tip(i === null ? '' : about.tip(i), x, y);
+    if (about.point && i !== null) about.point(i);
+  };
+  canvas.addEventListener('pointermove', (e) => {
+    const box = canvas.getBoundingClientRect();
+    const col = Math.min(map.plane.cols - 1, Math.max(0, Math.floor((e.clientX - box.left) / box.width * map.plane.cols)));
+    const row = Math.min(map.plane.rows - 1, Math.max(0, Math.floor((e.clientY - box.top) / box.height * map.plane.rows)));
+    const i = row * map.plane.cols + col;
+    if (i < map.plane.n) map.point(i, e.clientX, e.clientY);
+  });
+  canvas.addEventListener('pointerleave', () => map.point(null));
+  canvas.addEventListener('blur', () => map.point(null));
+  canvas.addEventListener('keydown', (e) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -map.plane.cols, ArrowDown: map.plane.cols }[e.key];
+    if (!step || e.ctrlKey || e.metaKey || e.altKey) return;
+    e.preventDefault();
+    e.stopPropagation();
+    const i = map.at === null ? 0 : map.at + step, box = canvas.getBoundingClientRect();
+    if (i >= 0 && i < map.plane.n)
+      map.point(i, box.left + (i % map.plane.cols + 1) * box.width / map.plane.cols, box.top + (Math.floor(i / map.plane.cols) + 1) * box.height / map.plane.rows);
+  });
+  return map;
+}
+
+/* ---- small matrices of numbers ---- */
+
+/* Values by (row, col); what is not there is blank. Small ones have their numbers written in them, large ones are heat maps. */
+function smallMatrix(caption, entries, rows, cols, redraws) {
+  const limit = Math.max(...entries.map((e) => Math.abs(e.v)), 0);
+  const figure = look.el('figure', { class: 'small' });
+  if (rows > 7 || cols > 7) {
+    const values = new Float32Array(rows * cols);
+    for (const e of entries) values[e.row * cols + e.col] = e.v;
+    const map = heatMap({ label: caption, width: 132, rank: 3, tip: (i) => `[${Math.floor(i / cols)}, ${i % cols}]\n${look.number(values[i], 7)}` });
+    map.draw(values, { rows, cols, n: rows * cols, start: 0 });
+    redraws.push(() => map.redraw());
+    figure.append(look.el('figcaption', {}, caption), map.element);
+    return figure;
+  }
+  const tenth = limit > 0 && (limit < 0.02 || limit >= 1000) && entries.length > 1 ? Math.floor(Math.log10(limit)) : 0;
+  if (tenth) figure.prepend(look.el('figcaption', {}, `${caption}${caption ? ', ' : ''}in 1e${tenth}`.replace('-', '\u2212')));
+  else if (caption) figure.prepend(look.el('figcaption', {}, caption));
+  const grid = look.el('div', { class: 'grid number', style: { gridTemplateColumns: `repeat(${cols}, auto)` } });
+  const cells = Array.from({ length: rows * cols }, () => look.el('span', { class: 'blank' }, '\u00b7'));
+  const paint = () => entries.forEach((e) => {
+    const cell = cells[e.row * cols + e.col];
+    cell.style.background = look.colour(e.v, limit);
+    cell.classList.toggle('strong', limit > 0 && Math.abs(e.v) / limit > 0.55);
+  });
+  for (const e of entries) {
+    const cell = cells[e.row * cols + e.col];
+    cell.className = '';
+    cell.textContent = elements([rows, cols]) === 1 ? look.number(e.v, 4) : look.short(e.v / 10 ** tenth);
+    cell.title = `${e.title} = ${look.number(e.v, 7)}`;
+    cell.dataset.v = e.v;
+  }
+  paint();
+  redraws.push(paint);
+  grid.append(...cells);
+  figure.append(grid);
+  return figure;
+}
+
+/* ---- what is written beside it ---- */
+
+function figuresOf(part) {
+  const line = (name, x) => look.el('span', {}, look.el('span', { class: 'soft' }, name), `\u00a0${look.number(x, 3)}`);
+  return look.el('div', { class: 'figures' }, line('min', part.min), line('mean', part.mean), line('max', part.max));
+}
+
+/* One limit for the whole tensor, so that channels can be compared: the largest magnitude of what is kept. */
+function limitOf(part) {
+  if (part.limit === undefined) part.limit = look.stats(numbers(part)).limit;
+  return part.limit;
+}
+
+function placeText(place) { return place.length ? `[${place.join(', ')}]` : ''; }
+
+/* ---- value and gradient side by side ---- */
+
+/* The choice of what comes before the last two dimensions; change(lead) is called at once and after each change. */
+function picker(t, lead, change) {
+  const row = look.el('div', { class: 'picker' });
+  for (let d = 0; d < t.kept.length - 2; d++) {
+    if (t.shape[d] === 1) continue;
+    const select = look.el('select', { 'aria-label': dimensionName(t, d) });
+    for (let i = 0; i < t.kept[d]; i++) select.append(look.el('option', { value: i }, String(i)));
+    select.value = lead[d];
+    select.addEventListener('change', () => {
+      lead[d] = Number(select.value);
+      change();
+    });
+    row.append(look.el('label', {}, dimensionName(t, d), ' ', select, look.el('span', { class: 'soft' }, ` of ${look.count(t.shape[d])}`)));
+  }
+  return row;
+}
+
+/* A plane with its numbers written in it. */
+function matrixOf(part, plane, redraws) {
+  const entries = Array.from({ length: plane.n }, (_, i) => ({ row: Math.floor(i / plane.cols), col: i % plane.cols, v: numbers(part)[plane.start + i], title: placeText(plane.place(i)) }));
+  return smallMatrix('', entries, plane.rows, plane.cols, redraws);
+}
+
+function partFigure(t, which, lead, width, redraws) {
+  const part = t[which], name = which === 'v' ? 'value' : 'gradient';
+  const figure = look.el('figure', { class: `map ${which === 'v' ? 'value' : 'gradient'}` }, look.el('figcaption', {}, name));
+  if (!part) {
+    figure.append(look.el('div', { class: 'none soft' }, t.ints ? 'whole numbers have none' : 'none flows here'));
+    return { figure, draw: () => {} };
+  }
+  const small = planeOf(t, lead);
+  if (small.rows < 8 && small.cols < 8 && small.n === small.rows * small.cols) {
+    const place = look.el('div', {});
+    figure.append(place, figuresOf(part));
+    return { figure, draw: (to) => place.replaceChildren(matrixOf(part, planeOf(t, to), redraws)) };
+  }
+  const map = heatMap({
+    label: `${name} of ${t.name || 'a tensor'}`, width, rank: t.kept.length,
+    tip: (i) => `${name} ${placeText(map.plane.place(i))}\n${look.number(numbers(part)[map.plane.start + i], 7)}`,
+  });
+  figure.append(map.element, figuresOf(part));
+  redraws.push(() => map.redraw());
+  return { figure, draw: (to) => map.draw(numbers(part), planeOf(t, to)) };
+}
+
+function sampleText(t) {
+  const parts = t.shape.map((n, d) => (t.kept[d] < n ? `${look.count(t.kept[d])} of ${look.count(n)}` : look.count(n)));
+  return `held here: ${parts.join(' \u00d7 ')}`;
+}
+
+/* A tensor: its name and shape, the choice of a plane, and both parts. redraws: called after a change of colours. */
+function tensorFigure(t, width, redraws) {
+  const lead = t.kept.slice(0, -2).map(() => 0), parts = ['v', 'g'].map((which) => partFigure(t, which, lead, width, redraws));
+  const draw = () => parts.forEach((p) => p.draw(lead));
+  const choice = picker(t, lead, draw);
+  draw();
+  return look.el('div', { class: 'tensor' }, choice.childElementCount ? choice : null, look.el('div', { class: 'pair' }, ...parts.map((p) => p.figure)),
+    isSampled(t) ? look.el('p', { class: 'note' }, sampleText(t)) : null);
+}
+
+/* ---- thumbnails ---- */
+
+/* The first planes of a tensor, up to nine, as one small picture. */
+function drawThumb(canvas, t, part) {
+  const x = numbers(part), rank = t.kept.length, limit = limitOf(part);
+  if (rank < 3) {
+    const plane = planeOf(t, []);
+    look.heat(canvas, plane.n === plane.rows * plane.cols ? x : Float32Array.from({ length: plane.rows * plane.cols }, (_, i) => x[i] || 0), plane.rows, plane.cols, limit);
+    return;
+  }
+  const rows = t.kept[rank - 2], cols = t.kept[rank - 1], planes = Math.min(9, elements(t.kept.slice(0, -2).slice(rank === 4 && !t.param ? 1 : 0)) || 1);
+  const side = Math.ceil(Math.sqrt(planes)), all = new Float32Array(side * side * rows * cols);
+  for (let p = 0; p < planes; p++)
+    for (let r = 0; r < rows; r++) {
+      const to = ((Math.floor(p / side) * rows + r) * side + p % side) * cols;
+      all.set(x.subarray((p * rows + r) * cols, (p * rows + r + 1) * cols), to);
+    }
+  look.heat(canvas, all, side * rows, side * cols, limit);
+}

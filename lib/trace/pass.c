@@ -1,0 +1,244 @@
+/* pass.c: the whole pass, forward and backward, as a page of HTML.
+
+   The page's data are one object: the tensors of the graph, as they were seen, and its operations, in the order they ran. What trace.js makes of it is said
+   there. Tensors are told of by their place in the list. */
+#include "trace/trace.h"
+#include "ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char what[] = "trace_html";
+
+typedef struct telling {
+    gr__page         page;
+    const gr__graph *gr;
+    gr__sample       sample;
+    gr__prefix      *of; /* of operation number i + 1 */
+} telling;
+
+/* ---- tensors --------------------------------------------------------------------------------------------------------------------------- */
+
+static double at(const gr_tensor *t, int64_t i) { return t->dtype == GR_REAL ? (double)gr__reals(t)[i] : gr__ints(t)[i]; }
+
+/* Of all of them, not of those alone that are kept. */
+static void put_stats(gr__page *p, const gr_tensor *t)
+{
+    double low = INFINITY, high = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        double x = at(t, i);
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+        sum += x;
+    }
+    gr__json_number(p, "min", low);
+    gr__json_number(p, "mean", sum / (double)t->count);
+    gr__json_number(p, "max", high);
+}
+
+/* The elements of the box that is kept, by whatever gives one of the tensor's by its place. */
+static bool put_kept(gr__page *p, const char *key, const gr_tensor *t, const gr_shape *kept)
+{
+    int64_t  n = gr__count(kept), stride[GR_MAX_DIMS];
+    size_t   bytes = (size_t)n * sizeof(gr_real);
+    gr_real *x = gr__alloc(bytes + 1);
+    if (!x) return gr__fail_memory(what, bytes);
+    gr__strides(&t->shape, stride);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = 0;
+        for (int64_t d = kept->rank, rest = i; d-- > 0; rest /= kept->dim[d]) from += rest % kept->dim[d] * stride[d];
+        x[i] = (gr_real)at(t, from);
+    }
+    gr__json_reals(p, key, x, n);
+    gr__release(x, bytes + 1);
+    return p->good;
+}
+
+static bool put_numbers(telling *d, const char *key, const gr_tensor *t, const gr_shape *kept, double norm)
+{
+    gr__json_open(&d->page, key, '{');
+    gr__json_number(&d->page, "norm", norm);
+    put_stats(&d->page, t);
+    bool good = put_kept(&d->page, "x", t, kept);
+    gr__json_close(&d->page, '}');
+    return good;
+}
+
+static bool put_tensor(telling *d, const gr__seen *s)
+{
+    gr__page *p = &d->page;
+    gr_shape  kept = gr__kept(&d->sample, s->t);
+    gr__json_open(p, NULL, '{');
+    gr__json_text(p, "name", s->t->name ? gr__show(s->t->name).s : NULL);
+    gr__json_shape(p, "shape", &s->t->shape);
+    gr__json_shape(p, "kept", &kept);
+    gr__json_number(p, "number", s->number);
+    gr__json_number(p, "param", s->t->param);
+    gr__json_number(p, "ints", s->t->dtype == GR_INT32);
+    gr__json_number(p, "flows", s->flows);
+    bool good = put_numbers(d, "v", s->t, &kept, s->value_norm) && (!s->g || put_numbers(d, "g", s->g, &kept, s->grad_norm));
+    gr__json_close(p, '}');
+    return good;
+}
+
+/* ---- convolutions ------------------------------------------------------------------------------------------------------------------------ */
+
+static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w) { gr__json_shape(p, key, &gr_shape(h, w)); }
+
+static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__target of)
+{
+    if (gr__terms_whole(t, of)) return true;
+    int64_t  n = gr__count(&t->kept[of]);
+    size_t   bytes = (size_t)n * (sizeof(double) + sizeof(gr_real));
+    double  *rest = gr__alloc(bytes + 1);
+    gr_real *x = (gr_real *)(rest + n);
+    if (!rest) return gr__fail_memory(what, bytes);
+    gr__terms_rest(t, of, rest);
+    for (int64_t i = 0; i < n; i++) x[i] = (gr_real)rest[i];
+    gr__json_reals(p, key, x, n);
+    gr__release(rest, bytes + 1);
+    return true;
+}
+
+/* Of an input that is used elsewhere too: what flows back from here. */
+static bool put_part(telling *d, const char *key, const gr__operation *op, int i)
+{
+    const gr__use  *use = &d->gr->uses[op->uses + (size_t)i];
+    const gr__seen *s = &d->gr->seen[use->tensor];
+    if (!use->flows || s->flows < 2) return true;
+    gr_shape   kept = gr__kept(&d->sample, s->t);
+    gr_tensor *g = gr__graph_part(d->gr, op, use);
+    return g && put_kept(&d->page, key, g, &kept);
+}
+
+/* The gradient of the sums, before the activation. */
+static gr_tensor *gradient_of_sums(const gr__operation *op, gr_act act, gr_tensor *g)
+{
+    gr__thread *me = gr__self();
+    bool        no_grad = me->no_grad;
+    me->no_grad = true;
+    gr_tensor *u = gr__act_grad(act, op->nd->out, g);
+    me->no_grad = no_grad;
+    return u;
+}
+
+static bool put_conv(telling *d, const gr__operation *op, const gr__conv *c, gr_act act)
+{
+    static const char *const acts[] = { NULL, "relu", "sigmoid", "tanh" };
+    gr__page                *p = &d->page;
+    gr_tensor               *u = gradient_of_sums(op, act, d->gr->seen[op->result].g);
+    if (!u) return false;
+    gr__terms t = { .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u) };
+    t.kept[GR__OF_X] = gr__kept(&d->sample, op->nd->in[0]);
+    t.kept[GR__OF_K] = gr__kept(&d->sample, op->nd->in[1]);
+    t.kept[GR__OF_Y] = gr__kept(&d->sample, op->nd->out);
+    gr__json_open(p, "conv", '{');
+    put_pair(p, "stride", c->SH, c->SW);
+    put_pair(p, "padding", c->PH, c->PW);
+    put_pair(p, "dilation", c->DH, c->DW);
+    gr__json_number(p, "groups", (double)c->G);
+    gr__json_text(p, "act", acts[act]);
+    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) && put_rest(p, "restX", &t, GR__OF_X) &&
+                put_rest(p, "restK", &t, GR__OF_K) && put_rest(p, "restY", &t, GR__OF_Y);
+    gr__json_close(p, '}');
+    return good;
+}
+
+/* ---- operations -------------------------------------------------------------------------------------------------------------------------- */
+
+static void put_piece(telling *d, const char *key, gr__piece piece)
+{
+    const char *s = gr_name("%.*s", piece.length, piece.s);
+    if (!s) d->page.good = false;
+    if (s) gr__json_text(&d->page, key, s);
+}
+
+static void put_use(telling *d, const gr__operation *op, const gr__use *use)
+{
+    gr__json_open(&d->page, NULL, '{');
+    gr__json_number(&d->page, "t", (double)use->tensor);
+    gr__json_number(&d->page, "flows", use->flows);
+    if (use->flows) {
+        gr__json_number(&d->page, "norm", use->grad_norm);
+        put_piece(d, "rule", gr__equation_of_input(op->nd->op, use->input));
+    }
+    gr__json_close(&d->page, '}');
+}
+
+static bool put_operation(telling *d, const gr__operation *op)
+{
+    gr__page   *p = &d->page;
+    gr__prefix *l = &d->of[d->gr->seen[op->result].number - 1];
+    gr_step     step = gr_step_begin();
+    gr__conv    c;
+    gr_act      act;
+    bool        good = step.depth > 0;
+    gr__json_open(p, NULL, '{');
+    gr__json_text(p, "op", op->nd->op->name);
+    const char *layer = gr_name("%.*s", l->length, l->s);
+    good = good && layer;
+    gr__json_text(p, "layer", layer ? gr__show(layer).s : NULL);
+    gr__json_number(p, "y", (double)op->result);
+    put_piece(d, "forward", gr__equation_forward(op->nd->op));
+    gr__json_open(p, "in", '[');
+    for (int i = 0; i < op->count; i++) put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
+    gr__json_close(p, ']');
+    if (good && gr__conv_of(op->nd, &c, &act)) good = put_conv(d, op, &c, act);
+    gr__json_close(p, '}');
+    gr_step_end(&step);
+    return good;
+}
+
+/* ---- the page ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void put_sample(telling *d)
+{
+    gr__page *p = &d->page;
+    gr__json_open(p, "sample", '{');
+    gr__json_number(p, "images", (double)d->sample.images);
+    gr__json_number(p, "channels", (double)d->sample.channels);
+    gr__json_number(p, "side", (double)d->sample.side);
+    gr__json_number(p, "length", (double)d->sample.length);
+    gr__json_close(p, '}');
+}
+
+static bool put_data(telling *d)
+{
+    const gr__graph *gr = d->gr;
+    bool             good = true;
+    gr__json_open(&d->page, NULL, '{');
+    put_sample(d);
+    gr__json_open(&d->page, "tensors", '[');
+    for (size_t i = 0; good && i < gr__length(gr->seen); i++) good = put_tensor(d, &gr->seen[i]);
+    gr__json_close(&d->page, ']');
+    gr__json_open(&d->page, "operations", '[');
+    for (size_t k = gr__length(gr->operations); good && k-- > 0;) good = put_operation(d, &gr->operations[k]);
+    gr__json_close(&d->page, ']');
+    gr__json_close(&d->page, '}');
+    return good;
+}
+
+static bool tell(const gr__graph *gr, const char *path)
+{
+    size_t  bytes = gr__length(gr->operations) * sizeof(gr__prefix);
+    telling d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
+    bool    good = (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
+    if (good) gr__prefixes(gr, d.of);
+    if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__trace_css, gr__trace_html);
+    good = good && put_data(&d);
+    if (good) gr__html_end(&d.page, gr__trace_js);
+    good = good && gr__page_write(&d.page, path);
+    gr__page_end(&d.page);
+    gr__release(d.of, bytes + 1);
+    return good;
+}
+
+bool gr_trace_html(gr_tensor *loss, const char *path)
+{
+    gr_step   step = gr_step_begin();
+    gr__graph gr = { .seen = NULL };
+    bool      good = step.depth > 0 && gr__graph_make(&gr, loss, what) && tell(&gr, path);
+    gr__graph_free(&gr);
+    gr_step_end(&step);
+    return good;
+}

@@ -1,0 +1,88 @@
+/* sample.c: how much of its tensors a page shows, so that it stays under 5 MB.
+
+   Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one kind are cut alike, so that what is shown of a
+   layer's input and of its result belongs together. */
+#include "trace/trace.h"
+#include "ops/ops.h"
+
+enum { MOST_BYTES = 4800000, FOR_LOOKS = 150000, AN_OPERATION = 900, A_TENSOR = 500 };
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+gr_shape gr__kept(const gr__sample *s, const gr_tensor *t)
+{
+    gr_shape kept = t->shape;
+    bool     batch = !t->param && kept.rank > 1, planes = kept.rank > 2;
+    for (int i = 0; i < kept.rank; i++) {
+        int64_t most = planes && i >= kept.rank - 2 ? s->side : i == 0 && batch ? s->images : planes ? s->channels : s->length;
+        kept.dim[i] = least(kept.dim[i], most);
+    }
+    return kept;
+}
+
+/* Four bytes of a number are about 16/3 characters. */
+static double characters(const gr__sample *s, const gr_tensor *t)
+{
+    gr_shape kept = gr__kept(s, t);
+    return (double)gr__count(&kept) * 16 / 3;
+}
+
+/* Of convolutions there are also the rests of sums, as many as input, kernel and result have numbers, and parts of gradients. */
+static double bytes_of(const gr__sample *s, const gr__graph *gr)
+{
+    double bytes = FOR_LOOKS;
+    for (size_t i = 0; i < gr__length(gr->seen); i++) bytes += A_TENSOR + characters(s, gr->seen[i].t) * (gr->seen[i].g ? 2 : 1);
+    for (size_t k = 0; k < gr__length(gr->operations); k++) {
+        const gr__operation *op = &gr->operations[k];
+        gr__conv             c;
+        gr_act               act;
+        bytes += AN_OPERATION;
+        if (!gr__conv_of(op->nd, &c, &act)) continue;
+        bytes += characters(s, op->nd->out);
+        for (int i = 0; i < 2; i++) {
+            const gr__seen *in = &gr->seen[gr->uses[op->uses + (size_t)i].tensor];
+            bytes += characters(s, in->t) * (in->flows > 1 ? 2 : 1);
+        }
+    }
+    return bytes;
+}
+
+/* Halves one until the page is smaller. Returns how large it is then; as large as before: there is no such half above the floor. */
+static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *gr)
+{
+    double before = bytes_of(s, gr), bytes = before;
+    while (bytes >= before && *at / 2 >= floor) {
+        *at /= 2;
+        bytes = bytes_of(s, gr);
+    }
+    return bytes;
+}
+
+/* The next smaller, by the one that saves most; but images are the first to go: one tells most of what there is to see. false: there is none. */
+static bool shrink(gr__sample *s, const gr__graph *gr, const gr__sample *floor)
+{
+    double     fewest = bytes_of(s, gr), before = fewest;
+    gr__sample best = *s;
+    for (int i = 0; i < 4; i++) {
+        gr__sample try = *s;
+        int64_t   *at[] = { &try.images, &try.channels, &try.side, &try.length };
+        int64_t    low[] = { floor->images, floor->channels, floor->side, floor->length };
+        double     bytes = halve(&try, at[i], low[i], gr);
+        if (bytes >= fewest) continue;
+        fewest = bytes;
+        best = try;
+        if (i == 0) break;
+    }
+    *s = best;
+    return fewest < before;
+}
+
+bool gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what)
+{
+    static const gr__sample floor = { 1, 8, 32, 64 }, none = { 1, 1, 1, 1 };
+    *s = (gr__sample){ .images = 8, .channels = 256, .side = 256, .length = 1024 };
+    while (bytes_of(s, gr) > MOST_BYTES)
+        if (!shrink(s, gr, &floor) && !shrink(s, gr, &none))
+            return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what, gr__length(gr->operations));
+    return true;
+}
