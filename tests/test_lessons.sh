@@ -109,7 +109,7 @@ answer()
         /^\/\* ---- the grading ---- \*\/$/ { inside = 0; print }
     ' "$exercise" >answer.c
     grep -q '^/\* ---- the grading' answer.c || { echo "no place for an answer in $exercise"; return; }
-    $build/libtool --quiet --tag=CC --mode=link $CC -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O1 $SANITIZER_CFLAGS "$@" \
+    $build/libtool --quiet --tag=CC --mode=link ${CC:-cc} -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O1 ${SANITIZER_CFLAGS:-} "$@" \
         -I"$src/include" -I"$src/examples/lessons" -no-install -o answer answer.c "$build/libgradus.la" -lm >log 2>&1 || { cat log; return; }
     { ./answer || echo "status $?"; } 2>&1 | tr '\n' ' '
 }
