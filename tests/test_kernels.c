@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { RUNS = 10, DIRECT = 200, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
+enum { RUNS = 10, DIRECT = 200, PLANES = 40, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
 
 static const double exact = 1e-5, transformed = 1e-4;
 
@@ -153,6 +153,25 @@ START_TEST(convolutions)
 }
 END_TEST
 
+/* Few planes a group: rows shorter and longer than vectors, several bands, kernels of more rows than go together, strides and dilations
+   that let them go together and that do not, images side by side that are not a multiple of how many go together. */
+START_TEST(planes)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "planes");
+    for (int done = 0; done < PLANES;) {
+        int64_t  G = pick(&rng, 1, 6), S = pick(&rng, 1, 3), D = gr_rng_below(&rng, 3) ? 1 : pick(&rng, 2, 4);
+        gr__conv c = { .G = G, .C = G * pick(&rng, 1, 2), .F = G * pick(&rng, 1, 4), .N = pick(&rng, 1, gr_rng_below(&rng, 2) ? 3 : 19) };
+        c.H = pick(&rng, 1, done % 8 ? 20 : 150), c.W = pick(&rng, 1, 40), c.KH = pick(&rng, 1, 7), c.KW = pick(&rng, 1, 7);
+        c.SH = S, c.SW = gr_rng_below(&rng, 4) ? S : pick(&rng, 1, 5), c.DH = D, c.DW = gr_rng_below(&rng, 4) ? D : 1;
+        c.PH = pick(&rng, 0, 4), c.PW = pick(&rng, 0, 4);
+        c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+        if (!c.OH || !c.OW || c.N * c.F * c.OH * c.OW * (c.C / G) * c.KH * c.KW > 400000) continue;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+        done++;
+    }
+}
+END_TEST
+
 /* Shapes for which Winograd's algorithm is taken: images that fill the lanes of some instruction sets and not of others, several chunks
    of tiles, tiles that stick out, channels and filters that fill no vector. */
 START_TEST(winograd)
@@ -234,6 +253,7 @@ int main(void)
     Suite *s = suite_create("kernels");
     TCase *t = cases(s, "kernels");
     tcase_add_loop_test(t, convolutions, 0, RUNS);
+    tcase_add_loop_test(t, planes, 0, RUNS);
     tcase_add_loop_test(t, winograd, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);

@@ -1,13 +1,14 @@
 /* conv.c: the convolution (33) and its gradient by the input (34), both as correlations. Two algorithms share the register
    block: panels (P) lays the outputs of one image along the vector and serves everything; images (N) lays LANES images along it,
-   copies less, and serves batches that fill the lanes. Invariant: a task owns its outputs, and sums in the order channel, tap. */
+   copies less, and serves batches that fill the lanes. Few planes of output have a kernel of their own. Invariant: a task owns its outputs, and sums in the order channel, tap. */
 #include "conv.h"
+#include "conv_planes.h"
 #include "table.h"
 #include "winograd.h"
 
-enum { PANELS, IMAGES, WINOGRAD };   /* variants */
-enum { BORDER_BYTES = 3 << 18 };     /* of the nearer caches, for the input of a task */
-enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
+enum { PANELS, IMAGES, PLANES, WINOGRAD }; /* variants */
+enum { BORDER_BYTES = 3 << 18 };           /* of the nearer caches, for the input of a task */
+enum { TASKS = 16, LEAST_ROWS = 8 };       /* worth splitting for more threads, down to so many rows of outputs */
 
 /* The most that any phase asks for. */
 typedef struct extent {
@@ -83,6 +84,11 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
         winograd_plan(c, d, plan);
         return;
     }
+    if (GR__NAME(planes_pay)(c, d)) {
+        plan->variant = PLANES;
+        GR__NAME(planes_plan)(c, d, plan);
+        return;
+    }
     /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. A kernel of one tap reads each input once, so that there is
        no copying to save. */
     int64_t phases = GR__NAME(phases)(c, d);
@@ -117,6 +123,8 @@ static void run(
         winograd_task(c, d, o, phase, task, shared, scratch);
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);
+    else if (plan->variant == PLANES)
+        GR__NAME(planes_run)(c, d, plan, o, task, scratch);
     else
         panels_task(c, d, o, task, scratch);
 }

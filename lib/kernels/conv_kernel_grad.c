@@ -2,14 +2,16 @@
    of x with planes of g. In panels (P) the dots run along the outputs of one image, in images (N) along LANES images and their
    outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
 #include "conv.h"
+#include "conv_planes.h"
 #include "table.h"
 #include "winograd.h"
 
-enum { PANELS, IMAGES, WINOGRAD };
+enum { PANELS, IMAGES, PLANES, WINOGRAD };
 enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 };  /* panels: columns, and about as many rows */
 enum { VECTORS = 256 };                       /* images: outputs in a band, about */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
 enum { ADDED_AT_ONCE = 4096 };
+enum { PLANES_TASKS = 16 }; /* planes: worth splitting the images for */
 
 typedef struct shape {
     int64_t filters, taps, channels; /* of a group; taps KH KW */
@@ -20,11 +22,12 @@ typedef struct shape {
 static shape shape_of(const gr__conv *c, int variant)
 {
     shape s = { .filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G };
-    s.together = at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
+    s.together = variant == PLANES ? s.channels : at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
     s.chunks = ceil_div(s.channels, s.together);
     s.size = c->F * s.channels * s.taps;
     int64_t most = at_least(1, at_most(MOST_PARTS, PART_SIZE / s.size));
     s.parts = at_most(most, variant == IMAGES ? ceil_div(c->N, LANES) : c->N);
+    if (variant == PLANES) s.parts = at_most(s.parts, ceil_div(PLANES_TASKS, c->G));
     return s;
 }
 
@@ -73,11 +76,14 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW) return;
     bool empty = !c->N || !c->OH || !c->OW;
     plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 ? IMAGES : PANELS;
+    if (!empty && GR__NAME(planes_kernel_grad_pays)(c)) plan->variant = PLANES;
     shape s = shape_of(c, plan->variant);
     if (!empty) {
         plan->tasks[0] = s.parts * c->G * s.chunks;
         plan->shared = padded_bytes(s.parts * s.size * (int64_t)sizeof(gr_real));
-        plan->scratch = plan->variant == IMAGES ? images_scratch(c, &s) : panels_scratch(c, &s);
+        plan->scratch = plan->variant == PLANES   ? GR__NAME(planes_kernel_grad_scratch)(c)
+                        : plan->variant == IMAGES ? images_scratch(c, &s)
+                                                  : panels_scratch(c, &s);
     }
     plan->tasks[1] = ceil_div(s.size, ADDED_AT_ONCE);
 }
@@ -178,6 +184,10 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
     int64_t channel = chunk * s.together, some = at_most(s.together, s.channels - channel);
     band    m = { .filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps };
     m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
+    if (plan->variant == PLANES) {
+        GR__NAME(planes_kernel_grad)(c, o, group, part_of(c->N, s.parts, part), part_of(c->N, s.parts, part + 1), m.y, scratch);
+        return;
+    }
     if (plan->variant == PANELS) {
         for (int64_t n = part_of(c->N, s.parts, part); n < part_of(c->N, s.parts, part + 1); n++)
             panels_image(c, &s, o, n, group, channel, &m, scratch);

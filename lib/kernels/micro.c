@@ -2,14 +2,6 @@
    Invariant: the size of a block is a constant where it is compiled; its accumulators never leave the registers. */
 #include "micro.h"
 
-/* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
-   happens once. clang loads once by itself, and would spill. */
-#ifdef __clang__
-GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
-#else
-GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
-#endif
-
 GR__INLINE int64_t place_of(const gr__outer *s, const int j) { return s->to ? s->to[j] : j * LANES; }
 
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)

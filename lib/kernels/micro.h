@@ -7,6 +7,14 @@
 
 #include "isa.h"
 
+/* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
+   happens once. clang loads once by itself, and would spill. */
+#ifdef __clang__
+GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
+#else
+GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
+#endif
+
 /* Where step k of a sum finds its operands. */
 typedef struct gr__step {
     int64_t a, b;
@@ -42,7 +50,7 @@ typedef struct gr__dots {
 
 void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
 
-/* Lanes of two vectors in turn: the lower halves, the upper halves. */
+/* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of both. */
 #ifdef GRADUS_DOUBLE
 #define GR__WIDTH (GR__VECTOR_BYTES / 8)
 #else
@@ -52,28 +60,36 @@ void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS,
 #define GR__LOWER 0, 2
 #define GR__UPPER 1, 3
 #define GR__REVERSED 0, 1
+#define GR__EVEN 0, 2
 #elif GR__WIDTH == 4
 #define GR__LOWER 0, 4, 1, 5
 #define GR__UPPER 2, 6, 3, 7
 #define GR__REVERSED 0, 2, 1, 3
+#define GR__EVEN 0, 2, 4, 6
 #elif GR__WIDTH == 8
 #define GR__LOWER 0, 8, 1, 9, 2, 10, 3, 11
 #define GR__UPPER 4, 12, 5, 13, 6, 14, 7, 15
 #define GR__REVERSED 0, 4, 2, 6, 1, 5, 3, 7
+#define GR__EVEN 0, 2, 4, 6, 8, 10, 12, 14
 #else
 #define GR__LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define GR__UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define GR__REVERSED 0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15
+#define GR__EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #endif
 
 #ifdef __clang__
 GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shufflevector(a, b, GR__LOWER); }
 
 GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shufflevector(a, b, GR__UPPER); }
+
+GR__INLINE vec vec_even(vec a, vec b) { return __builtin_shufflevector(a, b, GR__EVEN); }
 #else
 GR__INLINE vec vec_lower(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__LOWER }); }
 
 GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__UPPER }); }
+
+GR__INLINE vec vec_even(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__EVEN }); }
 #endif
 
 /* Transposes a square of LANES vectors: each round deals the two halves of the pack in turn, as one shuffles cards. */
