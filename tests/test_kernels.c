@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { RUNS = 10, DIRECT = 200, PLANES = 40, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
+enum { RUNS = 10, DIRECT = 200, PLANES = 40, ONE_TAP = 20, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
 
 static const double exact = 1e-5, transformed = 1e-4;
 
@@ -172,6 +172,19 @@ START_TEST(planes)
 }
 END_TEST
 
+/* Kernels of one tap, which are products of matrices. */
+START_TEST(one_tap)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "one tap");
+    for (int i = 0; i < ONE_TAP; i++) {
+        bool     wide = i % 4 == 0;
+        gr__conv c = { .N = pick(&rng, 1, 5), .C = pick(&rng, 1, wide ? 150 : 40), .F = pick(&rng, 1, wide ? 150 : 40), .KH = 1, .KW = 1 };
+        c.H = c.OH = pick(&rng, 1, 14), c.W = c.OW = pick(&rng, 1, 14), c.SH = c.SW = c.DH = c.DW = c.G = 1;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+    }
+}
+END_TEST
+
 /* Shapes for which Winograd's algorithm is taken: images that fill the lanes of some instruction sets and not of others, several chunks
    of tiles, tiles that stick out, channels and filters that fill no vector. */
 START_TEST(winograd)
@@ -231,19 +244,23 @@ START_TEST(products)
     gr_rng             rng = gr_rng_of((uint64_t)_i, "products");
     for (int i = 0; i < PRODUCTS; i++) {
         gr__matmul m = { .M = pick(&rng, 1, 40), .N = pick(&rng, 1, 80), .K = pick(&rng, 1, i % 8 ? 40 : 300), .batch = pick(&rng, 1, 3) };
+        if (i % 8 == 1) m.M = pick(&rng, 97, 230), m.N = pick(&rng, 1, 200), m.K = pick(&rng, 1, i % 16 == 1 ? 600 : 60);
+        if (i % 40 == 2) m.batch = 3, m.M = pick(&rng, 97, 120), m.N = pick(&rng, 1024, 1100), m.K = pick(&rng, 1, 9); /* rows not split */
         m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
+        gr_act act = gr_rng_below(&rng, 2) ? GR_RELU : GR_NO_ACT;
         m.a_step = gr_rng_below(&rng, 2) ? m.M * m.K : 0, m.b_step = gr_rng_below(&rng, 2) ? m.K * m.N : 0;
         int64_t  A = m.a_step * (m.batch - 1) + m.M * m.K, B = m.b_step * (m.batch - 1) + m.K * m.N, Y = m.batch * m.M * m.N;
         gr_real *a = numbers(A, &rng), *b = numbers(B, &rng), *size_a = sizes_of(a, A), *size_b = sizes_of(b, B);
         gr_real *wanted = block((size_t)Y * sizeof *wanted), *size = block((size_t)Y * sizeof *size), *y = block((size_t)Y * sizeof *y);
-        run_matmul(reference, &m, &(gr__operands){ a, b, NULL, wanted, GR_NO_ACT });
-        run_matmul(reference, &m, &(gr__operands){ size_a, size_b, NULL, size, GR_NO_ACT });
+        gr_real *bias = gr_rng_below(&rng, 2) ? numbers(m.N, &rng) : NULL, *size_bias = bias ? sizes_of(bias, m.N) : NULL;
+        run_matmul(reference, &m, &(gr__operands){ a, b, bias, wanted, act });
+        run_matmul(reference, &m, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
         for (int k = 0; k < n; k++) {
             memset(y, 0xFF, (size_t)Y * sizeof *y);
-            run_matmul(fast[k], &m, &(gr__operands){ a, b, NULL, y, GR_NO_ACT });
+            run_matmul(fast[k], &m, &(gr__operands){ a, b, bias, y, act });
             agree(y, wanted, size, Y, exact, fast[k]->isa);
         }
-        free(a), free(b), free(size_a), free(size_b), free(wanted), free(size), free(y);
+        free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
     }
 }
 END_TEST
@@ -254,6 +271,7 @@ int main(void)
     TCase *t = cases(s, "kernels");
     tcase_add_loop_test(t, convolutions, 0, RUNS);
     tcase_add_loop_test(t, planes, 0, RUNS);
+    tcase_add_loop_test(t, one_tap, 0, RUNS);
     tcase_add_loop_test(t, winograd, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);

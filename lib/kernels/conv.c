@@ -1,8 +1,10 @@
 /* conv.c: the convolution (33) and its gradient by the input (34), both as correlations. Two algorithms share the register
    block: panels (P) lays the outputs of one image along the vector and serves everything; images (N) lays LANES images along it,
-   copies less, and serves batches that fill the lanes. Few planes of output have a kernel of their own. Invariant: a task owns its outputs, and sums in the order channel, tap. */
+   copies less, and serves batches that fill the lanes. Few planes
+   of output have a kernel of their own, and a kernel of one tap is a product of matrices. Invariant: a task owns its outputs, and sums in the order channel, tap. */
 #include "conv.h"
 #include "conv_planes.h"
+#include "matmul.h"
 #include "table.h"
 #include "winograd.h"
 
@@ -75,6 +77,15 @@ static void winograd_task(
 
 static bool fills_lanes(const gr__conv *c) { return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4; }
 
+/* A kernel of one tap: for each image, kernel (or its transpose) times planes. */
+static gr__matmul product_of(const gr__conv *c, gr__direction d)
+{
+    gr__matmul m = { .M = c->F, .N = c->H * c->W, .K = c->C, .batch = c->N };
+    if (d == GR__INPUT_GRAD) m.M = c->C, m.K = c->F, m.transpose_a = true;
+    m.b_step = m.K * m.N;
+    return m;
+}
+
 static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *plan)
 {
     *plan = (gr__plan){ .phases = 1 };
@@ -82,6 +93,11 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
     if (!c->N || !c->G || !s.rows || !s.y_plane) return;
     if (!direct && winograd_pays(c, s.h.outs, s.w.outs) && fills_lanes(c)) {
         winograd_plan(c, d, plan);
+        return;
+    }
+    if (is_product(c)) {
+        gr__matmul m = product_of(c, d);
+        GR__NAME(matmul_plan)(&m, plan);
         return;
     }
     if (GR__NAME(planes_pay)(c, d)) {
@@ -119,7 +135,10 @@ static void panels_task(const gr__conv *c, gr__direction d, const gr__operands *
 static void run(
     const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    if (plan->variant == WINOGRAD)
+    if (is_product(c)) {
+        gr__matmul m = product_of(c, d);
+        GR__NAME(matmul_by_rows_run)(&m, plan, &(gr__operands){ o->b, o->a, o->bias, o->y, o->act }, phase, task, shared, scratch);
+    } else if (plan->variant == WINOGRAD)
         winograd_task(c, d, o, phase, task, shared, scratch);
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);

@@ -4,8 +4,7 @@
 
 #include "geometry.h"
 
-/* Of a product: columns side by side, and terms of their sums, that stay in the nearest cache together. */
-enum { GR__PANEL = COLS * LANES, GR__TERMS = 256 };
+enum { GR__PANEL = COLS * LANES }; /* columns of a product that are made side by side */
 
 /* A task takes `rows` rows of the outputs of one image, one phase and one group, or all rows of some images. */
 typedef struct gr__panels {

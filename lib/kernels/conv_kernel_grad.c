@@ -3,10 +3,11 @@
    outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
 #include "conv.h"
 #include "conv_planes.h"
+#include "matmul.h"
 #include "table.h"
 #include "winograd.h"
 
-enum { PANELS, IMAGES, PLANES, WINOGRAD };
+enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD };
 enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 };  /* panels: columns, and about as many rows */
 enum { VECTORS = 256 };                       /* images: outputs in a band, about */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
@@ -23,6 +24,7 @@ static shape shape_of(const gr__conv *c, int variant)
 {
     shape s = { .filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G };
     s.together = variant == PLANES ? s.channels : at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
+    if (variant == PRODUCT) s.together = at_most(s.channels, GR__PANEL);
     s.chunks = ceil_div(s.channels, s.together);
     s.size = c->F * s.channels * s.taps;
     int64_t most = at_least(1, at_most(MOST_PARTS, PART_SIZE / s.size));
@@ -62,6 +64,33 @@ static size_t images_scratch(const gr__conv *c, const shape *s)
     return padded_bytes((outputs + 1) * (int64_t)sizeof(int64_t)) + padded_bytes(vectors * LANES * (int64_t)sizeof(gr_real));
 }
 
+/* A kernel of one tap: the gradient's planes times the input's, image after image. */
+static gr__matmul product_of(const gr__conv *c)
+{
+    return (gr__matmul){ .M = c->F, .N = c->C, .K = c->H * c->W, .batch = 1, .transpose_b = true };
+}
+
+static void add_products(
+    const gr__conv *c, const gr__operands *o, int64_t begin, int64_t end, int64_t channel, int64_t channels, gr_real *y, void *scratch)
+{
+    gr__matmul m = product_of(c);
+    for (int64_t n = begin; n < end; n++)
+        GR__NAME(matmul_add)(&m, o->b + n * m.M * m.K, o->a + n * m.N * m.K, channel, channels, n > begin, y, scratch);
+}
+
+static size_t products_scratch(const gr__conv *c)
+{
+    gr__matmul m = product_of(c);
+    return GR__NAME(matmul_add_scratch)(&m);
+}
+
+static size_t scratch_of(const gr__conv *c, const shape *s, int variant)
+{
+    if (variant == PLANES) return GR__NAME(planes_kernel_grad_scratch)(c);
+    if (variant == PRODUCT) return products_scratch(c);
+    return variant == IMAGES ? images_scratch(c, s) : panels_scratch(c, s);
+}
+
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
     GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
@@ -77,13 +106,12 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     bool empty = !c->N || !c->OH || !c->OW;
     plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 ? IMAGES : PANELS;
     if (!empty && GR__NAME(planes_kernel_grad_pays)(c)) plan->variant = PLANES;
+    if (!empty && is_product(c) && c->C >= 2 * LANES) plan->variant = PRODUCT;
     shape s = shape_of(c, plan->variant);
     if (!empty) {
         plan->tasks[0] = s.parts * c->G * s.chunks;
         plan->shared = padded_bytes(s.parts * s.size * (int64_t)sizeof(gr_real));
-        plan->scratch = plan->variant == PLANES   ? GR__NAME(planes_kernel_grad_scratch)(c)
-                        : plan->variant == IMAGES ? images_scratch(c, &s)
-                                                  : panels_scratch(c, &s);
+        plan->scratch = scratch_of(c, &s, plan->variant);
     }
     plan->tasks[1] = ceil_div(s.size, ADDED_AT_ONCE);
 }
@@ -182,15 +210,19 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
     shape   s = shape_of(c, plan->variant);
     int64_t chunk = task % s.chunks, group = task / s.chunks % c->G, part = task / s.chunks / c->G;
     int64_t channel = chunk * s.together, some = at_most(s.together, s.channels - channel);
+    int64_t first = part_of(c->N, s.parts, part), last = part_of(c->N, s.parts, part + 1);
     band    m = { .filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps };
     m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
     if (plan->variant == PLANES) {
-        GR__NAME(planes_kernel_grad)(c, o, group, part_of(c->N, s.parts, part), part_of(c->N, s.parts, part + 1), m.y, scratch);
+        GR__NAME(planes_kernel_grad)(c, o, group, first, last, m.y, scratch);
+        return;
+    }
+    if (plan->variant == PRODUCT) {
+        add_products(c, o, first, last, channel, some, parts + part * s.size, scratch);
         return;
     }
     if (plan->variant == PANELS) {
-        for (int64_t n = part_of(c->N, s.parts, part); n < part_of(c->N, s.parts, part + 1); n++)
-            panels_image(c, &s, o, n, group, channel, &m, scratch);
+        for (int64_t n = first; n < last; n++) panels_image(c, &s, o, n, group, channel, &m, scratch);
         return;
     }
     int64_t blocks = ceil_div(c->N, LANES);

@@ -1,22 +1,32 @@
-/* matmul.c: y = a b, products of dense matrices. Three algorithms: panels of b, COLS vectors wide, times rows of a where they stand;
-   for few rows of a, where b is transposed and so both run along the summed index, dots, with nothing copied; and for a handful of
-   numbers, plain loops, since looking for anything better would take longer.
-   Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
+/* matmul.c: y = a b, products of dense matrices. Four algorithms: panels of b, COLS vectors wide, times rows of a where they stand; for
+   large ones the same, with all of b packed once, before, and a packed as it is needed; for few rows of a, where b is transposed and so both
+   run along the summed index, dots, with nothing copied; and for a handful of numbers, plain loops, since looking for anything better would
+   take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
+#include "matmul.h"
+
 #include "conv.h"
 #include "table.h"
 
-enum { OUTER, DOTS, SMALL };                                /* variants */
-enum { FEW_SUMS = 256, FEW_TERMS = 16, FEW_SCALARS = 512 }; /* small: of whole vectors; otherwise, products */
-enum { DOT_TERMS = 1024 };                                  /* terms of a sum taken at once: few enough for the nearest cache */
-enum { DOT_WIDTH = 48 };                                    /* columns of a task */
-enum { IN_PLACE_BYTES = 1 << 18 };                          /* a b so small is read where it stands */
-enum { MOST_ROWS = 96 };                                    /* rows of a task: as many as pay for the panel they share */
-enum { FEW_PRODUCTS = 1 << 16 };                            /* a task as small is not split */
-enum { FEW_ROWS = 8 };                                      /* too few to pay for packing what stands transposed */
+enum { OUTER, PACKED, DOTS, SMALL };             /* variants */
+enum { FEW_TERMS = 16, FEW_SCALARS = 512 };      /* small: of whole vectors; otherwise, products */
+enum { DOT_TERMS = 1024 };                       /* terms of a sum taken at once: few enough for the nearest cache */
+enum { DOT_WIDTH = 48 };                         /* columns of a task */
+enum { IN_PLACE_BYTES = 1 << 18 };               /* a b so small is read where it stands */
+enum { MOST_ROWS = 96, MANY_ROWS = 512 };        /* rows of a task that pay for the panel they share; if there are tasks enough */
+enum { FEW_PRODUCTS = 1 << 16 };                 /* a task as small is not split */
+enum { FEW_ROWS = 8 };                           /* too few to pay for packing what stands transposed */
+enum { MOST_PACKED = 1 << 28 };                  /* bytes of b that may be packed at once */
+enum { LINE = 64 / (int)sizeof(gr_real) };       /* of a cache */
+enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a transposed a that are asked for ahead */
+enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
+enum { TASKS = 24, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
+enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
+enum { PANELS_AT_ONCE = 8, TERMS_AT_ONCE = 32 }; /* packing: of a task; that are copied to one panel before the next */
 
 typedef struct grid {
     int64_t down, across; /* tasks of one product */
-    int64_t width;        /* columns of a task */
+    int64_t width;        /* columns of a task, but for the last */
+    int64_t height;       /* rows of a task, but for the last; 0: even parts */
 } grid;
 
 /* One row or one column is the same, transposed or not; each is taken as what runs along the sum. */
@@ -30,18 +40,65 @@ static gr__matmul plainest(const gr__matmul *m)
 
 static bool is_small(const gr__matmul *m)
 {
-    if (m->batch != 1 || m->M * m->N > FEW_SUMS || m->K > FEW_TERMS) return false;
+    if (m->batch != 1 || m->M * m->N > GR__FEW_SUMS || m->K > FEW_TERMS) return false;
     return m->N % LANES == 0 || m->M * m->N * m->K <= FEW_SCALARS;
+}
+
+/* Rows of a task: so many products leave tasks enough, even if none is split. */
+static int64_t rows_of(const gr__matmul *m)
+{
+    return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 2 ? MANY_ROWS : MOST_ROWS;
 }
 
 static grid grid_of(const gr__matmul *m, int variant)
 {
-    grid    g = { .width = variant == DOTS ? DOT_WIDTH : GR__PANEL };
-    int64_t block = variant == DOTS ? DOT_ROWS : ROWS;
+    grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS ? DOT_WIDTH : GR__PANEL };
+    int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
+    if (rows_of(m) == MOST_ROWS && g.down == 1 && m->M > 2 * block && m->M * m->N * m->K > FEW_PRODUCTS) g.down = 2;
+    if (variant == PACKED) {
+        g.height = ceil_div(ceil_div(m->M, g.down), block) * block;
+        g.down = ceil_div(m->M, g.height);
+        g.width *= at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / TASKS));
+    }
     g.across = ceil_div(m->N, g.width);
-    g.down = ceil_div(m->M, MOST_ROWS);
-    if (g.down == 1 && m->M > 2 * block && m->M * m->N * m->K > FEW_PRODUCTS) g.down = 2;
     return g;
+}
+
+/* Row block i of the grid begins here. */
+static int64_t row_of(const gr__matmul *m, const grid *g, int64_t i)
+{
+    return g->height ? at_most(m->M, i * g->height) : part_of(m->M, g->down, i);
+}
+
+static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
+
+/* The numbers of one b when it is packed, in whole panels. */
+static int64_t packed_size(const gr__matmul *m) { return ceil_div(m->N, GR__PANEL) * GR__PANEL * ceil_div(m->K, LANES) * LANES; }
+
+static int variant_of(const gr__matmul *m)
+{
+    if (m->transpose_b && !m->transpose_a && (m->M < FEW_ROWS || m->N == 1)) return DOTS;
+    bool large = m->M > rows_of(m) && !stays_in_place(m) && m->K > 0;
+    return large && packed_size(m) <= MOST_PACKED / (int64_t)sizeof(gr_real) / m->batch ? PACKED : OUTER;
+}
+
+typedef struct workspace {
+    gr__step *step;
+    gr_real  *panel, *tile; /* panel: of b, or the packed a */
+} workspace;
+
+static size_t panel_bytes(const grid *g, int variant)
+{
+    return padded_bytes((variant == PACKED ? g->height * A_ROW : TERMS * GR__PANEL) * (int64_t)sizeof(gr_real));
+}
+
+static size_t tile_bytes(int64_t rows) { return padded_bytes(rows * GR__PANEL * (int64_t)sizeof(gr_real)); }
+
+static workspace lay_out(const grid *g, int variant, void *scratch)
+{
+    workspace w = { .step = scratch, .panel = (gr_real *)(void *)((char *)scratch + padded_bytes(TERMS * (int64_t)sizeof(gr__step))) };
+    w.tile = (gr_real *)(void *)((char *)w.panel + panel_bytes(g, variant));
+    return w;
 }
 
 void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
@@ -54,15 +111,19 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
         plan->tasks[0] = 1;
         return;
     }
-    plan->variant = m.transpose_b && !m.transpose_a && (m.M < FEW_ROWS || m.N == 1) ? DOTS : OUTER;
+    plan->variant = variant_of(&m);
     grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
-    if (plan->variant == DOTS)
+    if (plan->variant == DOTS) {
         plan->scratch = padded_bytes((DOT_TERMS / LANES + 1) * (int64_t)sizeof(int64_t));
-    else
-        plan->scratch = padded_bytes(GR__TERMS * (int64_t)sizeof(gr__step)) +
-                        padded_bytes(GR__TERMS * GR__PANEL * (int64_t)sizeof(gr_real)) +
-                        padded_bytes((ceil_div(m.M, g.down) + 1) * GR__PANEL * (int64_t)sizeof(gr_real));
+        return;
+    }
+    plan->scratch = padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(&g, plan->variant) + tile_bytes(row_of(&m, &g, 1));
+    if (plan->variant == OUTER) return;
+    plan->phases = 2;
+    plan->tasks[1] = plan->tasks[0];
+    plan->tasks[0] = m.batch * ceil_div(m.K, TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
+    plan->shared = padded_bytes(m.batch * packed_size(&m) * (int64_t)sizeof(gr_real));
 }
 
 /* Four rows of y at most, LANES columns, all terms. */
@@ -83,7 +144,7 @@ GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, cons
 
 static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real least)
 {
-    gr_real        turned[FEW_SUMS * FEW_TERMS];
+    gr_real        turned[GR__FEW_SUMS * FEW_TERMS];
     const gr_real *b = o->b;
     int64_t        a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1, i = 0;
     if (m->transpose_b) {
@@ -118,28 +179,34 @@ static void small(const gr__matmul *m, const gr__operands *o)
     GR__NAME(activate)(o->y, m->M * m->N, o->act);
 }
 
-/* The rectangle of one task; a, b and y begin at its product. */
+/* The rectangle of one task; a and b begin at its product, y at the rectangle. */
 typedef struct block {
-    const gr_real *a, *b, *bias;
+    const gr_real *a, *b;
+    const gr_real *bias, *row_bias; /* one a column, or one a row, or none */
     gr_real       *y;
     int64_t        y_row, row, rows, col, cols;
     gr_act         act;
+    bool           onto; /* y holds what the sums are added to */
+    bool           far;  /* y has to be asked for, and b */
+    const gr_real *next; /* where the next panel of b begins, or NULL */
+    int64_t        next_row;
 } block;
 
 /* What the sums are added to: the bias, one a column. */
-static void write_bias(const block *t)
+static void write_bias(block *t)
 {
     for (int64_t i = 0; i < t->rows && t->bias; i++) memcpy(t->y + i * t->y_row, t->bias + t->col, (size_t)t->cols * sizeof *t->y);
+    t->onto |= t->bias != NULL;
 }
 
-static void dots_block(const gr__matmul *m, const block *t, int64_t *offset)
+static void dots_block(const gr__matmul *m, block *t, int64_t *offset)
 {
     for (int64_t i = 0; i <= DOT_TERMS / LANES; i++) offset[i] = i * LANES;
     write_bias(t);
     int64_t across = ceil_div(t->cols, DOT_COLS), down = ceil_div(t->rows, DOT_ROWS), k = 0;
     do {
         int64_t  terms = at_most(DOT_TERMS, m->K - k);
-        gr__dots d = { .offset = offset, .T = terms / LANES, .tail = (int)(terms % LANES), .onto = k > 0 || t->bias, .y_row = t->y_row };
+        gr__dots d = { .offset = offset, .T = terms / LANES, .tail = (int)(terms % LANES), .onto = k > 0 || t->onto, .y_row = t->y_row };
         for (int64_t i = 0; i < down; i++) {
             int64_t r = part_of(t->rows, down, i), rows = part_of(t->rows, down, i + 1) - r;
             for (int64_t a = 0; a < rows; a++) d.a[a] = t->a + (t->row + r + a) * m->K + k;
@@ -171,7 +238,7 @@ GR__INLINE void pack_square(const gr__matmul *m, const block *t, int64_t j, int6
     for (int l = 0; l < LANES; l++) vec_store(panel + l * GR__PANEL + j, v[l]);
 }
 
-/* Terms k..k+terms of the columns of b, filled up to whole vectors with zeros; the panel has room for GR__TERMS, whole squares. */
+/* Terms k..k+terms of the columns of b, at most a panel, filled up to whole vectors with zeros; the panel has room for whole squares. */
 static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *panel)
 {
     if (m->transpose_b) {
@@ -187,71 +254,188 @@ static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, 
     }
 }
 
-/* Terms k..k+terms of the sum, for all rows of the task. */
-static void multiply(const gr__matmul *m, const block *t, int64_t k, int64_t terms, const gr_real *b, const gr__step *step)
+/* Rows of a factor: row r of a block begins at a + r lead; within ROWS of them, one row_step after the other. */
+typedef struct factor {
+    const gr_real *a;
+    int64_t        lead, row;
+    bool           even; /* blocks may be of any height */
+} factor;
+
+/* Some terms of the sum, the first or the last, for all rows of the task and up to a panel of columns. */
+static void multiply(const block *t, const factor *f, const gr_real *b, const gr__step *step, int64_t terms, bool first, bool last)
 {
-    gr__outer o = { .a_row = m->transpose_a ? 1 : m->K, .step = step, .K = terms, .onto = k > 0 || t->bias, .y_row = t->y_row };
-    o.least = k + terms == m->K ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
+    gr__outer o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row };
+    o.least = last ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
     for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
     int64_t down = ceil_div(t->rows, ROWS);
     for (int64_t i = 0; i < down; i++) {
-        int64_t r = part_of(t->rows, down, i);
-        o.a = m->transpose_a ? t->a + k * m->M + t->row + r : t->a + (t->row + r) * m->K + k;
+        int64_t r = f->even ? part_of(t->rows, down, i) : i * ROWS;
+        int64_t end = f->even ? part_of(t->rows, down, i + 1) : at_most(t->rows, r + ROWS);
+        o.a = f->a + r * f->lead;
         o.y = t->y + r * t->y_row;
-        GR__NAME(outer)(&o, (int)(part_of(t->rows, down, i + 1) - r), (int)ceil_div(t->cols, LANES));
+        o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
+        if (t->far) deal_soon(t->y + end * t->y_row, t->y_row, (int)at_most(ROWS, t->rows - end), t->cols);
+        for (int64_t k = part_of(terms, down, i); t->next && k < part_of(terms, down, i + 1); k++)
+            for (int j = 0; j < GR__PANEL; j += LINE) __builtin_prefetch(t->next + k * t->next_row + j);
+        GR__NAME(outer)(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
     }
 }
 
-static void outer_block(const gr__matmul *m, const block *t, gr__step *step, gr_real *panel)
+static void outer_block(const gr__matmul *m, block *t, workspace *w)
 {
-    bool in_place =
-        !m->transpose_b && t->cols % LANES == 0 && (m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES || t->rows <= ROWS);
-    int64_t b_row = in_place ? m->N : GR__PANEL, k = 0;
-    for (int64_t i = 0; i < at_most(GR__TERMS, m->K); i++) step[i] = (gr__step){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
+    bool    in_place = !m->transpose_b && t->cols % LANES == 0 && (stays_in_place(m) || t->rows <= ROWS);
+    int64_t b_row = in_place ? m->N : GR__PANEL, blocks = at_least(1, ceil_div(m->K, TERMS));
+    for (int64_t i = 0; i < at_most(TERMS, m->K); i++) w->step[i] = (gr__step){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
     write_bias(t);
-    do {
-        int64_t terms = at_most(GR__TERMS, m->K - k);
-        if (!in_place) pack(m, t, k, terms, panel);
-        multiply(m, t, k, terms, in_place ? t->b + k * m->N + t->col : panel, step);
-        k += terms;
-    } while (k < m->K);
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
+        factor  f = { .lead = m->transpose_a ? 1 : m->K, .row = m->transpose_a ? 1 : m->K, .even = true };
+        f.a = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
+        if (!in_place) pack(m, t, k, terms, w->panel);
+        t->next = t->far && !in_place && !m->transpose_b ? t->b + k * m->N + t->col + GR__PANEL : NULL;
+        t->next_row = m->N;
+        multiply(t, &f, in_place ? t->b + k * m->N + t->col : w->panel, w->step, terms, i == 0, i == blocks - 1);
+    }
+}
+
+static void copy_rows(gr_real *to, int64_t to_row, const gr_real *from, int64_t from_row, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)cols * sizeof *to);
 }
 
 /* A panel that does not fill whole vectors is made in a tile of full width, and copied from there. */
-static void outer_task(const gr__matmul *m, const block *t, void *scratch)
+static void outer_task(const gr__matmul *m, const block *t, workspace *w)
 {
-    gr__step *step = scratch;
-    gr_real  *panel = (gr_real *)(void *)((char *)scratch + padded_bytes(GR__TERMS * (int64_t)sizeof *step));
-    block     tile = *t;
+    block tile = *t;
     if (t->cols % LANES) {
-        tile.y = panel + GR__TERMS * GR__PANEL;
-        tile.y_row = GR__PANEL;
+        tile.y = w->tile, tile.y_row = GR__PANEL, tile.far = false;
+        if (t->onto) copy_rows(tile.y, tile.y_row, t->y, t->y_row, t->rows, t->cols);
     }
-    outer_block(m, &tile, step, panel);
-    for (int64_t i = 0; i < t->rows && tile.y != t->y; i++)
-        memcpy(t->y + i * t->y_row, tile.y + i * tile.y_row, (size_t)t->cols * sizeof *t->y);
+    outer_block(m, &tile, w);
+    if (tile.y != t->y) copy_rows(t->y, t->y_row, tile.y, tile.y_row, t->rows, t->cols);
 }
 
-void GR__NAME(matmul_run)(
-    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+size_t GR__NAME(matmul_add_scratch)(const gr__matmul *m)
 {
-    (void)phase, (void)shared;
+    return padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(NULL, OUTER) + tile_bytes(m->M);
+}
+
+void GR__NAME(matmul_add)(
+    const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, bool onto, gr_real *y, void *scratch)
+{
+    workspace w = lay_out(NULL, OUTER, scratch);
+    block     t = { .a = a, .b = b, .y = y + col, .y_row = m->N, .rows = m->M, .onto = onto };
+    for (; t.col = col, cols > 0; col += GR__PANEL, cols -= GR__PANEL, t.y += GR__PANEL) {
+        t.cols = at_most(GR__PANEL, cols);
+        outer_task(m, &t, &w);
+    }
+}
+
+/* ---- large products ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Phase 0: some terms of some columns of b, panel after panel: [panel][term][column]. */
+static void pack_task(const gr__matmul *m, const gr_real *b, int64_t task, gr_real *packed)
+{
+    int64_t across = ceil_div(m->N, PANELS_AT_ONCE * GR__PANEL), blocks = ceil_div(m->K, TERMS), part = task / across % blocks;
+    int64_t product = task / across / blocks, col = task % across * PANELS_AT_ONCE * GR__PANEL;
+    int64_t end = at_most(m->N, col + PANELS_AT_ONCE * GR__PANEL), last = at_most(m->K, (part + 1) * TERMS);
+    int64_t size = ceil_div(m->K, LANES) * LANES * GR__PANEL;
+    packed += product * packed_size(m);
+    for (int64_t k = part * TERMS; k < last; k += TERMS_AT_ONCE)
+        for (int64_t j = col; j < end; j += GR__PANEL) {
+            block t = { .b = b + product * m->b_step, .col = j, .cols = at_most(GR__PANEL, end - j) };
+            pack(m, &t, k, at_most(TERMS_AT_ONCE, last - k), packed + j / GR__PANEL * size + k * GR__PANEL);
+        }
+}
+
+/* The rows of a task, terms k..k+terms of a. A transposed a comes to lie in blocks of ROWS: [block][term][row]. */
+static factor pack_a(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *to)
+{
+    factor f = { .a = to, .lead = m->transpose_a ? TERMS : A_ROW, .row = m->transpose_a ? 1 : A_ROW };
+    for (int64_t r = 0; r < t->rows && !m->transpose_a; r++, to += A_ROW) {
+        const gr_real *from = t->a + (t->row + r) * m->K + k;
+        memcpy(to, from, (size_t)terms * sizeof *to);
+    }
+    for (int64_t i = 0; i < terms && m->transpose_a; i++) {
+        const gr_real *from = t->a + (k + i) * m->M + t->row;
+        int64_t        r = 0;
+        for (; r < t->rows; r += LINE) __builtin_prefetch(from + SOON * m->M + r);
+        r = 0;
+        for (; r + ROWS <= t->rows; r += ROWS) memcpy(to + r * TERMS + i * ROWS, from + r, ROWS * sizeof *to);
+        for (; r < t->rows; r++) to[r / ROWS * ROWS * TERMS + i * ROWS + r % ROWS] = from[r];
+    }
+    return f;
+}
+
+/* Columns j.. of a task, up to a panel of them; in the tile, if they do not fill whole vectors. */
+static block panel_of(const block *t, int64_t j, const workspace *w)
+{
+    block p = *t;
+    p.col = t->col + j;
+    p.cols = at_most(GR__PANEL, t->cols - j);
+    p.y = t->y + j;
+    p.onto = t->bias != NULL;
+    if (p.cols % LANES) p.y = w->tile, p.y_row = GR__PANEL, p.far = false;
+    return p;
+}
+
+/* Phase 1. */
+static void packed_task(const gr__matmul *m, const block *t, const gr_real *packed, workspace *w)
+{
+    int64_t blocks = ceil_div(m->K, TERMS), size = ceil_div(m->K, LANES) * LANES * GR__PANEL, ragged = t->cols % GR__PANEL;
+    for (int64_t i = 0; i < TERMS; i++) w->step[i] = (gr__step){ .a = m->transpose_a ? i * ROWS : i, .b = i * GR__PANEL };
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
+        factor  f = pack_a(m, t, k, terms, w->panel);
+        for (int64_t j = 0; j < t->cols; j += GR__PANEL) {
+            block p = panel_of(t, j, w);
+            if (i == 0) write_bias(&p);
+            multiply(&p, &f, packed + p.col / GR__PANEL * size + k * GR__PANEL, w->step, terms, i == 0, i == blocks - 1);
+        }
+    }
+    if (ragged % LANES) copy_rows(t->y + t->cols - ragged, t->y_row, w->tile, GR__PANEL, t->rows, ragged);
+}
+
+static void run(
+    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, bool by_row, int phase, int64_t task, void *shared, void *scratch)
+{
     if (plan->variant == SMALL) {
         small(given, o);
         return;
     }
     gr__matmul m = plainest(given);
-    grid       g = grid_of(&m, plan->variant);
-    int64_t    col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
-    block      t = { .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .bias = o->bias, .act = o->act, .y_row = m.N };
-    t.row = part_of(m.M, g.down, row);
-    t.rows = part_of(m.M, g.down, row + 1) - t.row;
+    if (phase + 1 < plan->phases) {
+        pack_task(&m, o->b, task, shared);
+        return;
+    }
+    grid      g = grid_of(&m, plan->variant);
+    workspace w = lay_out(&g, plan->variant, scratch);
+    int64_t   col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
+    block     t = { .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .act = o->act, .y_row = m.N };
+    *(by_row ? &t.row_bias : &t.bias) = o->bias;
+    t.row = row_of(&m, &g, row);
+    t.rows = row_of(&m, &g, row + 1) - t.row;
     t.col = col * g.width;
     t.cols = at_most(g.width, m.N - t.col);
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
+    t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
     if (plan->variant == DOTS)
         dots_block(&m, &t, scratch);
+    else if (plan->variant == OUTER)
+        outer_task(&m, &t, &w);
     else
-        outer_task(&m, &t, scratch);
+        packed_task(&m, &t, (const gr_real *)shared + product * packed_size(&m), &w);
     for (int64_t i = 0; i < t.rows; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
+}
+
+void GR__NAME(matmul_run)(
+    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    run(m, plan, o, false, phase, task, shared, scratch);
+}
+
+void GR__NAME(matmul_by_rows_run)(
+    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    run(m, plan, o, true, phase, task, shared, scratch);
 }
