@@ -1,5 +1,6 @@
 /* norm.c: numbers brought to mean 0 and variance 1, in sets. Invariant: a set is computed by itself, in an order that its size alone
-   fixes; its sums run in double, of differences from its first number, so that nothing cancels however far from 0 it lies. */
+   fixes; its sums run in double, of differences from its first number (forward) or its mean (backward, a few terms at a time), so that nothing
+   cancels however far from 0 it lies. */
 #include "table.h"
 
 #include <math.h>
@@ -29,6 +30,14 @@ static void total(const pair *p, double *first, double *second)
     }
 }
 
+/* Asks for the run of set b that is read some 4 KiB after run a: the runs of a set lie so far apart that no processor guesses the next. */
+GR__INLINE void ask_ahead(const gr__norm *n, const gr_real *x, int64_t a, int64_t b)
+{
+    int64_t next = a + 1 + 1024 / n->S;
+    if (next >= n->A) return;
+    for (int64_t i = 0; i < n->S; i += 64 / (int64_t)sizeof *x) __builtin_prefetch(x + (next * n->B + b) * n->S + i);
+}
+
 /* ---- forward -------------------------------------------------------------------------------------------------------------------- */
 
 static void add_moments(pair *p, const gr_real *x, int64_t S, double origin)
@@ -53,7 +62,10 @@ static void find_moments(const gr__norm *n, int64_t b)
 {
     pair   p = { .first_rest = 0 };
     double first, second, m = (double)(n->A * n->S), origin = (double)n->x[b * n->S];
-    for (int64_t a = 0; a < n->A; a++) add_moments(&p, n->x + (a * n->B + b) * n->S, n->S, origin);
+    for (int64_t a = 0; a < n->A; a++) {
+        ask_ahead(n, n->x, a, b);
+        add_moments(&p, n->x + (a * n->B + b) * n->S, n->S, origin);
+    }
     total(&p, &first, &second);
     double variance = second / m - first / m * (first / m);
     if (variance < 0) variance = 0;
@@ -113,33 +125,38 @@ GR__INLINE dvec half(vec v, int h)
     return __builtin_convertvector(p, dvec);
 }
 
-enum { HALVES = LANES / DLANES };
+enum { HALVES = LANES / DLANES, FEW = 8 };
 
-GR__INLINE void add_products(pair *p, int way, vec g, vec d)
+/* Sums of g and of g (x - mean) over a few vectors, so few that their roundings are those of the terms, then in double. */
+GR__INLINE void add_few(pair *p, const gr_real *g, const gr_real *x, int vectors, const line *l, bool rectify)
 {
+    vec first = { 0 }, second = { 0 };
+    for (int j = 0; j < vectors; j++) {
+        vec at = vec_load(x + j * LANES), grad = vec_load(g + j * LANES);
+        if (rectify) grad = through(grad, at, l);
+        first += grad;
+        second += grad * (at - l->mean);
+    }
     GR__UNROLL
     for (int h = 0; h < HALVES; h++) {
-        dvec wide = half(g, h);
-        p->first[way + h] += wide;
-        p->second[way + h] += wide * half(d, h);
+        p->first[h] += half(first, h);
+        p->second[h] += half(second, h);
     }
 }
 
-GR__INLINE void add_vector(pair *p, int way, vec g, vec x, const line *l, bool rectify)
-{
-    add_products(p, way, rectify ? through(g, x, l) : g, x - l->mean);
-}
-
-/* Sums of g and of g (x - mean) along a run. */
+/* The same along a run. */
 GR__INLINE void add_run(pair *p, const gr_real *g, const gr_real *x, int64_t S, const line *l, bool rectify)
 {
     int64_t i = 0;
-    for (; i + 2 * LANES <= S; i += 2 * LANES) {
-        add_vector(p, 0, vec_load(g + i), vec_load(x + i), l, rectify);
-        add_vector(p, WAYS / 2, vec_load(g + i + LANES), vec_load(x + i + LANES), l, rectify);
-    }
-    for (; i + LANES <= S; i += LANES) add_vector(p, 0, vec_load(g + i), vec_load(x + i), l, rectify);
-    if (i < S) add_vector(p, 0, vec_load_some(g + i, S - i), vec_load_some(x + i, S - i), l, rectify);
+    for (; i + FEW * LANES <= S; i += FEW * LANES) add_few(p, g + i, x + i, FEW, l, rectify);
+    int left = (int)((S - i) / LANES);
+    if (left) add_few(p, g + i, x + i, left, l, rectify);
+    i += left * LANES;
+    if (i == S) return;
+    gr_real last_g[LANES], last_x[LANES];
+    vec_store(last_g, vec_load_some(g + i, S - i));
+    vec_store(last_x, vec_load_some(x + i, S - i));
+    add_few(p, last_g, last_x, 1, l, rectify);
 }
 
 void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end)
@@ -150,6 +167,8 @@ void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end)
         double first, second;
         for (int64_t a = 0; a < n->A; a++) {
             const gr_real *g = n->g + (a * n->B + b) * n->S, *x = n->x + (a * n->B + b) * n->S;
+            ask_ahead(n, n->x, a, b);
+            ask_ahead(n, n->g, a, b);
             if (n->relu)
                 add_run(&p, g, x, n->S, &l, true);
             else
