@@ -124,7 +124,7 @@ sub inline
 sub code
 {
     my $text = shift =~ s/&/&amp;/gr =~ s/</&lt;/gr =~ s/>/&gt;/gr;
-    $text =~ s/\\(?!\|)|[#%@*~]/\\$&/g;
+    $text =~ s/\\(?!\|)|[#%@~]|(?<!")\*/\\$&/g;
     $text =~ s/^gr_[a-z]\w+$/#$&/;
     return "<code>$text</code>";
 }
