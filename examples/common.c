@@ -291,7 +291,7 @@ static void end_line(const run *r)
 
 /* ---- the run, its checkpoint and its report ---- */
 
-const char *checkpoint_file, *report_file;
+const char *checkpoint_file, *report_file, *trace_file;
 int64_t     checkpoint_steps;
 
 static volatile sig_atomic_t interruption; /* the signal, when there was one */
@@ -419,4 +419,17 @@ void run_test(run *r, gr_forward *forward, gr_loader *loader)
     double before = now();
     if (r->report) count_correct(r->report, r->parts.model, forward, loader);
     r->began += now() - before;
+}
+
+/* ---- one pass ---- */
+
+void run_trace(gr_model *m, gr_forward *forward, gr_loader *loader)
+{
+    gr_batch batch;
+    if (trace_file && gr_next_batch(loader, &batch)) {
+        GR_STEP;
+        gr_tensor *scores = gr_named(forward(m, gr_named(batch.images, "images")), "scores");
+        gr_trace_html(gr_named(gr_cross_entropy(scores, batch.labels), "loss"), trace_file);
+    }
+    gr_loader_free(loader);
 }

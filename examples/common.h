@@ -37,9 +37,16 @@ void trains_nothing(const char *why, const char *save);
 
 /* The option of a run that tells of itself, among the others of the table. */
 extern const char *report_file;
-#define REPORT_OPTION                                                                                                       \
-    {                                                                                                                       \
-        "report", .text = &report_file, .help = "FILE: a page about the run, for a browser, written again as it goes on"    \
+#define REPORT_OPTION                                                                                                    \
+    {                                                                                                                    \
+        "report", .text = &report_file, .help = "FILE: a page about the run, for a browser, written again as it goes on" \
+    }
+
+/* The option of a program that tells of one pass, as a page. */
+extern const char *trace_file;
+#define TRACE_OPTION                                                                                                         \
+    {                                                                                                                        \
+        "trace", .text = &trace_file, .help = "FILE: in the end, a whole pass forward and backward, as a page for a browser" \
     }
 
 /* The options of a run that can be stopped. */
@@ -71,7 +78,7 @@ typedef struct run {
     double                loss;          /* sum over the images done */
     int64_t               steps;         /* in all */
     gr_checkpoint_options parts;
-    gr_report            *report; /* with --report; else NULL */
+    gr_report            *report;       /* with --report; else NULL */
     double                began, shown; /* in seconds */
     bool                  inside;       /* an epoch has begun and not ended */
 } run;
@@ -91,5 +98,8 @@ void run_test(run *r, gr_forward *forward, gr_loader *loader);
 
 /* How many images of an epoch of the loader the model puts into the right class. The model is in eval mode meanwhile, then in train mode. */
 int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader);
+
+/* With --trace writes the page: of a pass over the loader's next batch, which is freed with it. Nothing is trained. */
+void run_trace(gr_model *m, gr_forward *forward, gr_loader *loader);
 
 #endif

@@ -11,14 +11,14 @@ static int64_t     epochs = 3, batch_size = 64, seed = 1, threads = 0;
 static double      lr = 0.02, momentum = 0.9;
 static bool        eval;
 
-static gr_loader *test_loader(gr_dataset *digits)
+static gr_loader *test_loader(gr_dataset *digits, int64_t batch)
 {
-    return gr_loader_open(digits, 500, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
+    return gr_loader_open(digits, batch, .in_order = true, .mean = LENET_MEAN, .std = LENET_STD);
 }
 
 static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
 {
-    gr_loader *test = test_loader(testing);
+    gr_loader *test = test_loader(testing, 500);
     gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
     gr_optim  *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
     run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
@@ -40,7 +40,7 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
 
 static void test(gr_model *net, gr_dataset *digits)
 {
-    gr_loader *loader = test_loader(digits);
+    gr_loader *loader = test_loader(digits, 500);
     int64_t    correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
     gr_loader_free(loader);
@@ -58,6 +58,7 @@ static const option options[] = {
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
+    TRACE_OPTION,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { 0 },
 };
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
     if (eval && !load) quit("--eval wants weights to test: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
+    check_writable(trace_file);
     gr_set_threads((int)threads);
 
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = (uint64_t)seed);
@@ -76,6 +78,7 @@ int main(int argc, char **argv)
     if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
+    run_trace(net, lenet, test_loader(testing, 8));
 
     gr_dataset_free(training);
     gr_dataset_free(testing);

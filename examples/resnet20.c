@@ -21,14 +21,14 @@ static bool        eval;
         0.2470, 0.2435, 0.2616 \
     }
 
-static gr_loader *test_loader(gr_dataset *pictures)
+static gr_loader *test_loader(gr_dataset *pictures, int64_t batch)
 {
-    return gr_loader_open(pictures, 500, .in_order = true, .channel_mean = MEAN, .channel_std = STD);
+    return gr_loader_open(pictures, batch, .in_order = true, .channel_mean = MEAN, .channel_std = STD);
 }
 
 static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
 {
-    gr_loader   *test = test_loader(testing);
+    gr_loader   *test = test_loader(testing, 500);
     gr_loader   *loader = gr_loader_open(pictures, batch_size, .seed = (uint64_t)seed, .channel_mean = MEAN, .channel_std = STD,
           .augment = { .crop_padding = 4, .flip = true }, .prefetch = true);
     gr_optim    *sgd = gr_sgd(net, .lr = lr, .momentum = 0.9, .weight_decay = 1e-4);
@@ -54,7 +54,7 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
 
 static void test(gr_model *net, gr_dataset *pictures)
 {
-    gr_loader *loader = test_loader(pictures);
+    gr_loader *loader = test_loader(pictures, 500);
     int64_t    correct = evaluate(net, resnet20, loader), count = gr_dataset_count(pictures);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
     gr_loader_free(loader);
@@ -79,6 +79,7 @@ static const option options[] = {
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
+    TRACE_OPTION,
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
     { 0 },
 };
@@ -89,6 +90,7 @@ int main(int argc, char **argv)
     if (eval && !load) quit("--eval wants weights to test: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
+    check_writable(trace_file);
     gr_set_threads((int)threads);
 
     gr_model *net = gr_model_build(resnet20, gr_shape(1, 3, 32, 32), .seed = (uint64_t)seed);
@@ -98,6 +100,7 @@ int main(int argc, char **argv)
     if (!eval) train(net, training, testing);
     if (save) gr_save(net, save);
     test(net, testing);
+    run_trace(net, resnet20, test_loader(testing, 8));
 
     gr_dataset_free(training);
     gr_dataset_free(testing);

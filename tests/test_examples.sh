@@ -120,7 +120,7 @@ works()
         head -n 1 help | grep -q "^usage: $program " || fail "$program --help begins with $(head -n 1 help)"
     done
     lenet --help >help || fail "lenet --help: status $?"
-    for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps report eval help; do
+    for option in data epochs batch lr momentum seed threads save load checkpoint checkpoint-steps report trace eval help; do
         grep -q -e "--$option" help || fail "lenet --help does not name --$option"
     done
 
@@ -144,6 +144,11 @@ works()
     for part in '"title":"lenet","status":"ended"' '"first":0,"step":8' '"epochs_done":2' '"classes":\["0",' '"name":"conv2.weight"' '"layer":"fc3"'; do
         grep -q "$part" run.html || fail "the report lacks $part"
     done
+    lenet --data data --load good.safetensors --eval --trace pass.html >two || fail "lenet --trace: status $?"
+    for part in '"name":"images"' '"op":"conv2d","layer":"conv1"' '"name":"fc3.weight"' '"name":"loss"'; do
+        grep -q "$part" pass.html || fail "the page of the pass lacks $part"
+    done
+    rm -f pass.html
     cp -f run.ckpt half.ckpt
     lenet --data data --epochs 4 --checkpoint half.ckpt --report run.html >four || fail "lenet --report, going on: status $?"
     grep -q '"first":12,"step":16' run.html || fail "the report of a run that goes on does not begin there"

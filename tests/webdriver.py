@@ -58,6 +58,8 @@ class Browser:
             "browserName": "chrome", "goog:chromeOptions": {"binary": chromium, "args": flags},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}, "timeouts": {"script": 20000, "pageLoad": 20000}}}})
         self.session = "/session/" + answer["sessionId"]
+        self.do("POST", "/url", {"url": "about:blank"})  # what the browser's own first page asks for is no concern of ours
+        self.console(), self.requests()
 
     def ask(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)

@@ -134,9 +134,13 @@ function sumGroups(sum, group, choose) {
 
 /* What is not held of a sum, in words. */
 function restText(conv, sum) {
-  const missing = (t, d, name) => (t.kept[d] < t.shape[d] ? `${look.count(t.shape[d] - t.kept[d])} more ${name}` : null);
+  const missing = (name, all, ...held) => (Math.min(...held) < all ? `${look.count(all - Math.min(...held))} more ${name}` : null);
   const { x, k, y } = conv;
-  const parts = { Y: [missing(x, 1, 'channels')], X: [missing(y, 1, 'filters')], K: [missing(x, 0, 'images')] }[sum.of];
+  const parts = {
+    Y: [conv.about.groups === 1 ? missing('channels', conv.CG, x.kept[1], k.kept[1]) : sum.groups.length < conv.CG && `${conv.CG - sum.groups.length} more channels`],
+    X: [conv.about.groups === 1 ? missing('filters', conv.F, y.kept[1], k.kept[0]) : sum.groups.length < conv.FG && `${conv.FG - sum.groups.length} more filters`],
+    K: [missing('images', x.shape[0], x.kept[0], y.kept[0])],
+  }[sum.of];
   if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] || k.kept[2] < k.shape[2]) parts.push('pixels outside');
   return parts.filter(Boolean).join(', ') || 'what is not held here';
 }
@@ -287,7 +291,10 @@ function convSection(op, redraws, width) {
   redraws.push(() => point(shown.of, shown.row, shown.col));
   const Y = numbers(y.v), plane = maps.Y.plane;
   let best = 0;
-  for (let i = 0; i < plane.n; i++) if (Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best])) best = i;
+  for (let i = 0; i < plane.n; i++) { /* the largest of those whose patch is held */
+    const h = conv.row(Math.floor(i / plane.cols), conv.KH - 1), w = conv.col(i % plane.cols, conv.KW - 1);
+    if (h < x.kept[2] && w < x.kept[3] && Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best])) best = i;
+  }
   point('Y', Math.floor(best / plane.cols), best % plane.cols);
   return section;
 }

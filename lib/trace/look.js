@@ -11,10 +11,11 @@ look.data = () => JSON.parse(document.getElementById('data').textContent);
 
 /* Numbers as gr__json_reals puts them. */
 look.reals = (base64) => {
-  const bytes = atob(base64), view = new DataView(new ArrayBuffer(bytes.length)), x = new Float32Array(bytes.length / 4);
-  for (let i = 0; i < bytes.length; i++) view.setUint8(i, bytes.charCodeAt(i));
-  for (let i = 0; i < x.length; i++) x[i] = view.getFloat32(4 * i, true);
-  return x;
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  if (new Uint8Array(new Uint32Array([1]).buffer)[0] === 1) return new Float32Array(bytes.buffer);
+  const view = new DataView(bytes.buffer);
+  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 };
 
 /* A number for people: four significant digits, a true minus. */
@@ -126,11 +127,10 @@ look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
   const table = (look.colours = look.colours || makeColours());
   canvas.width = cols;
   canvas.height = rows;
+  if (!rows || !cols) return;
   const context = canvas.getContext('2d'), image = context.createImageData(cols, rows);
-  for (let i = 0; i < rows * cols; i++) {
-    const c = 4 * look.colourIndex(values[offset + i], limit);
-    for (let k = 0; k < 4; k++) image.data[4 * i + k] = table[c + k];
-  }
+  const to = new Uint32Array(image.data.buffer), from = new Uint32Array(table.buffer);
+  for (let i = 0; i < rows * cols; i++) to[i] = from[look.colourIndex(values[offset + i], limit)];
   context.putImageData(image, 0, 0);
 };
 

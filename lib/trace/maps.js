@@ -185,7 +185,7 @@ function partFigure(t, which, lead, width, redraws) {
   const small = planeOf(t, lead);
   if (small.rows < 8 && small.cols < 8 && small.n === small.rows * small.cols) {
     const place = look.el('div', {});
-    figure.append(place, figuresOf(part));
+    figure.append(place, ...(elements(t.shape) > 1 ? [figuresOf(part)] : []));
     return { figure, draw: (to) => place.replaceChildren(matrixOf(part, planeOf(t, to), redraws)) };
   }
   const map = heatMap({
@@ -214,20 +214,18 @@ function tensorFigure(t, width, redraws) {
 
 /* ---- thumbnails ---- */
 
-/* The first planes of a tensor, up to nine, as one small picture. */
+const THUMB = 48; /* pixels on a side, at most */
+
+/* The first planes of a tensor, up to nine, as one small picture; of large ones every so many numbers. */
 function drawThumb(canvas, t, part) {
-  const x = numbers(part), rank = t.kept.length, limit = limitOf(part);
-  if (rank < 3) {
-    const plane = planeOf(t, []);
-    look.heat(canvas, plane.n === plane.rows * plane.cols ? x : Float32Array.from({ length: plane.rows * plane.cols }, (_, i) => x[i] || 0), plane.rows, plane.cols, limit);
-    return;
-  }
-  const rows = t.kept[rank - 2], cols = t.kept[rank - 1], planes = Math.min(9, elements(t.kept.slice(0, -2).slice(rank === 4 && !t.param ? 1 : 0)) || 1);
-  const side = Math.ceil(Math.sqrt(planes)), all = new Float32Array(side * side * rows * cols);
-  for (let p = 0; p < planes; p++)
-    for (let r = 0; r < rows; r++) {
-      const to = ((Math.floor(p / side) * rows + r) * side + p % side) * cols;
-      all.set(x.subarray((p * rows + r) * cols, (p * rows + r + 1) * cols), to);
+  const x = numbers(part), rank = t.kept.length, limit = limitOf(part), plane = planeOf(t, t.kept.slice(0, -2).map(() => 0));
+  const several = rank < 3 ? 1 : Math.max(1, Math.min(9, elements(t.kept.slice(rank === 4 && !t.param ? 1 : 0, -2)))), side = Math.ceil(Math.sqrt(several));
+  const rows = Math.min(side * plane.rows, THUMB), cols = Math.min(side * plane.cols, THUMB), values = new Float32Array(rows * cols);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < cols; j++) {
+      const r = Math.floor(i * side * plane.rows / rows), c = Math.floor(j * side * plane.cols / cols);
+      const at = Math.floor(r / plane.rows) * side + Math.floor(c / plane.cols), inside = r % plane.rows * plane.cols + c % plane.cols;
+      if (at < several && inside < plane.n) values[i * cols + j] = x[at * plane.n + inside];
     }
-  look.heat(canvas, all, side * rows, side * cols, limit);
+  look.heat(canvas, values, rows, cols, limit);
 }

@@ -79,10 +79,11 @@ static bool shrink(gr__sample *s, const gr__graph *gr, const gr__sample *floor)
 
 bool gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what)
 {
-    static const gr__sample floor = { 1, 8, 32, 64 }, none = { 1, 1, 1, 1 };
+    /* Sides last, so that the planes that are shown are whole if they can be. */
+    static const gr__sample floor[] = { { 1, 4, 256, 64 }, { 1, 4, 32, 64 }, { 1, 1, 1, 1 } };
     *s = (gr__sample){ .images = 8, .channels = 256, .side = 256, .length = 1024 };
     while (bytes_of(s, gr) > MOST_BYTES)
-        if (!shrink(s, gr, &floor) && !shrink(s, gr, &none))
+        if (!shrink(s, gr, &floor[0]) && !shrink(s, gr, &floor[1]) && !shrink(s, gr, &floor[2]))
             return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what, gr__length(gr->operations));
     return true;
 }

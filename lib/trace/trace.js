@@ -45,9 +45,8 @@ function goTo(step, follow = true) {
   sayStep();
   showStep(from);
   const op = opAt(step);
-  if (!op) return;
-  if (follow) reveal(op.box);
-  open({ op }, false);
+  if (op && follow) reveal(op.box);
+  if (op || state.open) open(op ? { op } : state.open, false);
 }
 
 /* ---- the graph: boxes ---- */
@@ -282,14 +281,19 @@ function tensorBlock(title, t, width) {
   return look.el('div', {}, look.el('h3', {}, title, ' ', t.name ? look.el('bdi', {}, t.name) : null, ' ', look.el('code', {}, shapeText(t.shape))), tensorFigure(t, width, redraws));
 }
 
-function leafPanel(t) {
-  const uses = look.el('div', { class: 'rules' }, ruleLine('used by', ...t.uses.slice(0, 8).flatMap((use, i) => [i ? ', ' : '', linkTo(use.op)])), sumLine(t));
-  return [headOf(t.param ? 'parameter' : 'constant', t.name, t), uses, look.el('div', { class: 'tensors' }, tensorBlock('', t, 300))];
+/* What is said of a leaf and of an operation at once, and what is drawn below it. */
+function leafWords(t) {
+  return [headOf(t.param ? 'parameter' : 'constant', t.name, t),
+    look.el('div', { class: 'rules' }, ruleLine('used by', ...t.uses.slice(0, 8).flatMap((use, i) => [i ? ', ' : '', linkTo(use.op)])), sumLine(t))];
 }
 
-function opPanel(op) {
+const leafMaps = (t) => [look.el('div', { class: 'tensors' }, tensorBlock('', t, 300))];
+
+const opWords = (op) => [headOf(op.op, op.y.name || op.layer, op.y, op.number), rulesOf(op)];
+
+function opMaps(op) {
   const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(260, (inner - 60) / 2)), others = op.conv ? op.in.slice(2) : op.in;
-  const parts = [headOf(op.op, op.y.name || op.layer, op.y, op.number), rulesOf(op)];
+  const parts = [];
   if (op.conv) {
     const third = inner > 640 ? 140 : 100;
     parts.push(convSection(op, redraws, third));
@@ -305,17 +309,28 @@ function markOpen() {
   for (const box of seen.boxes) box.element.classList.toggle('open', Boolean(state.open && (box.leaf ? box.leaf === state.open.leaf : box.ops.includes(state.open.op))));
 }
 
-/* Shows an operation or a leaf. by the reader: not in passing, as steps do; then the panel begins at its top. */
+/* Shows an operation or a leaf. by the reader: not in passing, as steps do. Then its maps wait until the steps pause, so that these stay smooth. */
 function open(what, byReader) {
   const same = state.open && state.open.op === what.op && state.open.leaf === what.leaf;
   state.open = what;
-  redraws = [];
   look.tip('');
-  const parts = what.op ? opPanel(what.op) : leafPanel(what.leaf);
-  $('panel').replaceChildren(...parts.filter(Boolean));
+  $('words').replaceChildren(...(what.op ? opWords(what.op) : leafWords(what.leaf)));
   if (byReader || !same) $('panel').scrollTop = 0;
-  showLater();
+  clearTimeout(state.waiting);
+  if (byReader) drawMaps();
+  else state.waiting = setTimeout(drawMaps, PAUSE);
+  $('maps').classList.toggle('stale', !byReader && !same);
   markOpen();
+}
+
+const PAUSE = 90; /* milliseconds without a step */
+
+function drawMaps() {
+  const { op, leaf } = state.open;
+  redraws = [];
+  $('maps').replaceChildren(...(op ? opMaps(op) : leafMaps(leaf)));
+  $('maps').classList.remove('stale');
+  showLater();
 }
 
 /* Gradients that backward has not come to yet stand back. */
@@ -393,4 +408,8 @@ foot();
 sayStep();
 if (last) open({ op: graph.ops.find((op) => op.conv) || graph.ops[last - 1] }, true);
 else if (graph.tensors.length) open({ leaf: graph.tensors[0] }, true);
+if (state.view.zoom < 0.5) { /* too small to read: begin with a part */
+  zoomBy(0.5 / state.view.zoom);
+  reveal((state.open.op || state.open.leaf).box);
+}
 document.documentElement.dataset.drawn = Math.round(performance.now());
