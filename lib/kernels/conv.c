@@ -57,7 +57,7 @@ static void winograd_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
     plan->phases = 2;
     plan->tasks[0] = ceil_div(s.rows, ROWS);
     plan->tasks[1] = ceil_div(c->N, LANES) * t.bands * t.spans;
-    plan->shared = padded_bytes(WINOGRAD_POINTS * s.rows * s.channels * (int64_t)sizeof(gr_real));
+    plan->shared = padded_bytes(WINOGRAD_POINTS * winograd_weights_point(&s) * (int64_t)sizeof(gr_real));
     plan->scratch = GR__NAME(winograd_scratch)(&s, &t);
 }
 

@@ -58,8 +58,8 @@ void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_r
 {
     for (int64_t r = begin; r < end; r++)
         for (int64_t c = 0; c < s->channels; c += LANES)
-            weights_of(
-                s, k + r * s->k_row + c * s->k_channel, at_most(LANES, s->channels - c), to + r * s->channels + c, s->rows * s->channels);
+            weights_of(s, k + r * s->k_row + c * s->k_channel, at_most(LANES, s->channels - c), to + r * s->channels + c,
+                winograd_weights_point(s));
 }
 
 /* ---- chunks of tiles ---------------------------------------------------------------------------------------------------------------- */
@@ -163,7 +163,7 @@ static void multiply(const gr__correlation *s, const work *w, const gr_real *wei
             for (int i = 0; i < cols; i++) m.b[i] = w->in + (p * w->point_in + j + i) * LANES;
             for (int64_t b = 0; b < blocks; b++) {
                 int64_t first = part_of(n, blocks, b);
-                m.a = weights + (p * s->rows + r + first) * s->channels;
+                m.a = weights + p * winograd_weights_point(s) + (r + first) * s->channels;
                 m.y = w->out + (p * w->point_out + first * tiles + j) * LANES;
                 GR__NAME(outer)(&m, (int)(part_of(n, blocks, b + 1) - first), cols);
             }

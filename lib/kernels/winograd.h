@@ -98,7 +98,10 @@ GR__INLINE void winograd_kernel_grad(vec to[3], const vec m[6])
 /* Reads the 6x6 of vectors at `from`, rows `row` vectors and columns `col` vectors apart, and writes the 36 points of B^T d B, `point` vectors apart. */
 void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
 
-/* The points of the kernel, G k G^T: to[point][row][channel], for rows begin..end-1 of the correlation s. */
+/* The points of the kernel, G k G^T: to[point][row][channel], for rows begin..end-1 of the correlation s. Each point stands a vector further than
+   it must: points a power of two apart would share one set of the cache. */
+GR__INLINE int64_t winograd_weights_point(const gr__correlation *s) { return s->rows * s->channels + LANES; }
+
 void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_real *to, int64_t begin, int64_t end);
 
 /* The forward correlation of LANES images, the first of which are o's: a task of `chunk` of the grid of tiles. */
