@@ -185,6 +185,25 @@ START_TEST(one_tap)
 }
 END_TEST
 
+/* Shapes too large for one band, or for all channels at once; and first layers, of which a batch is summed image by image. */
+START_TEST(large)
+{
+    static const gr__conv shapes[] = { { .N = 1, .C = 40, .H = 10, .W = 196, .F = 3, .KH = 5, .KW = 5, .SH = 1, .PH = 2, .DH = 1 },
+        { .N = 2, .C = 110, .H = 10, .W = 10, .F = 2, .KH = 5, .KW = 5, .SH = 1, .PH = 2, .DH = 1 },
+        { .N = 1, .C = 40, .H = 19, .W = 190, .F = 3, .KH = 3, .KW = 3, .SH = 2, .PH = 1, .DH = 1 },
+        { .N = 13, .C = 2, .H = 30, .W = 192, .F = 9, .KH = 3, .KW = 3, .SH = 1, .PH = 1, .DH = 1 },
+        { .N = 12, .C = 3, .H = 32, .W = 32, .F = 16, .KH = 3, .KW = 3, .SH = 1, .PH = 1, .DH = 1 },
+        { .N = 16, .C = 1, .H = 28, .W = 28, .F = 6, .KH = 5, .KW = 5, .SH = 1, .PH = 2, .DH = 1 },
+        { .N = 13, .C = 2, .H = 41, .W = 65, .F = 23, .KH = 5, .KW = 4, .SH = 2, .PH = 2, .DH = 1 } };
+    gr_rng                rng = gr_rng_of((uint64_t)_i, "large");
+    gr__conv              c = shapes[_i];
+    c.SW = c.SH, c.PW = c.PH, c.DW = c.DH, c.G = 1;
+    c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH);
+    c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+    for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+}
+END_TEST
+
 /* Shapes for which Winograd's algorithm is taken: images that fill the lanes of some instruction sets and not of others, several chunks
    of tiles, tiles that stick out, channels and filters that fill no vector. */
 START_TEST(winograd)
@@ -272,6 +291,7 @@ int main(void)
     tcase_add_loop_test(t, convolutions, 0, RUNS);
     tcase_add_loop_test(t, planes, 0, RUNS);
     tcase_add_loop_test(t, one_tap, 0, RUNS);
+    tcase_add_loop_test(t, large, 0, 7);
     tcase_add_loop_test(t, winograd, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);

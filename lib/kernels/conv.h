@@ -11,6 +11,7 @@ typedef struct gr__panels {
     int64_t rows, bands, images; /* of a task, at most; tasks of an image */
     int64_t channels;            /* gathered at once */
     int64_t along, down;         /* panels of a channel: for its columns, each for the remainders of its rows */
+    int64_t further;             /* rows of a panel below those of the outputs */
     int64_t width, size;         /* of a panel's row, of a panel: elements */
     int64_t taps;                /* of a phase, at most */
     bool    runs_on;             /* a panel for each tap of w, row after row without a gap */

@@ -8,8 +8,9 @@
 #include "winograd.h"
 
 enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD };
-enum { OUTPUTS = 1024, TERMS_AT_ONCE = 64 };  /* panels: columns, and about as many rows */
-enum { VECTORS = 256 };                       /* images: outputs in a band, about */
+enum { OUTPUTS = 4096, PANEL_TERMS = 160 };   /* panels: outputs in a band, terms at once, about */
+enum { BAND_BYTES = 768 << 10 };              /* of the second cache, for a band's operands */
+enum { VECTORS = 256, TERMS_AT_ONCE = 64 };   /* images: outputs in a band, terms at once, about */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
 enum { ADDED_AT_ONCE = 4096 };
 enum { PLANES_TASKS = 16 }; /* planes: worth splitting the images for */
@@ -23,7 +24,8 @@ typedef struct shape {
 static shape shape_of(const gr__conv *c, int variant)
 {
     shape s = { .filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G };
-    s.together = variant == PLANES ? s.channels : at_least(1, at_most(s.channels, TERMS_AT_ONCE / s.taps));
+    s.together = at_least(1, at_most(s.channels, (variant == PANELS ? PANEL_TERMS : TERMS_AT_ONCE) / s.taps));
+    if (variant == PLANES) s.together = s.channels;
     if (variant == PRODUCT) s.together = at_most(s.channels, GR__PANEL);
     s.chunks = ceil_div(s.channels, s.together);
     s.size = c->F * s.channels * s.taps;
@@ -44,11 +46,41 @@ static gr__correlation windows(const gr__conv *c, int64_t channels)
     return s;
 }
 
+/* A panel for each channel, tap of w, and remainder of a row by the stride: what a band of the outputs reads, and some rows more. A band is some
+   rows, or several images whose outputs fill their vectors. */
+typedef struct panels {
+    int64_t rows, images;  /* of a band, at most */
+    int64_t further, down; /* rows below the outputs; remainders */
+    int64_t size, image;   /* elements of a panel, of an image's panels */
+} panels;
+
+static panels panels_of(const gr__conv *c, const shape *s)
+{
+    int64_t outs = c->OH * c->OW, high = (c->KH - 1) * c->DH;
+    panels  p = { .further = high / c->SH, .down = at_most(c->SH, high + 1) };
+    int64_t each = s->filters + s->together * c->KW * p.down;
+    int64_t outputs = at_most(OUTPUTS, BAND_BYTES / (int64_t)sizeof(gr_real) / each);
+    p.rows = at_most(c->OH, at_least(1, outputs / c->OW));
+    p.images = outs % LANES ? 1 : at_most(ceil_div(c->N, s->parts), at_least(1, outputs / outs));
+    p.size = ceil_div((p.rows + p.further) * c->OW, LANES) * LANES + LANES;
+    p.image = s->together * c->KW * p.down * p.size;
+    return p;
+}
+
+/* For a batch that fills the lanes: x has few channels, so that it is g that takes the time to interleave, and which panels read where it stands. */
+static bool panels_pay(const gr__conv *c)
+{
+    int64_t channels = c->C / c->G, outs = c->OH * c->OW, copies = channels * c->KW * at_most(c->SH, (c->KH - 1) * c->DH + 1);
+    bool    fills = c->OW >= LANES && (outs % LANES == 0 || outs >= OUTPUTS / 2);
+    return fills && channels * c->KH * c->KW <= PANEL_TERMS && 4 * copies < 3 * (c->F / c->G);
+}
+
+static int64_t panels_vectors(const gr__conv *c, const panels *p) { return p->images * ceil_div(p->rows * c->OW, LANES) + 1; }
+
 static size_t panels_scratch(const gr__conv *c, const shape *s)
 {
-    int64_t outputs = at_most(OUTPUTS, c->OH * c->OW);
-    return padded_bytes((ceil_div(outputs, LANES) + 1) * (int64_t)sizeof(int64_t)) +
-           padded_bytes((s->together * s->taps * (outputs + LANES) + LANES) * (int64_t)sizeof(gr_real));
+    panels p = panels_of(c, s);
+    return 2 * padded_bytes(panels_vectors(c, &p) * (int64_t)sizeof(int64_t)) + padded_bytes(p.images * p.image * (int64_t)sizeof(gr_real));
 }
 
 static int64_t input_vectors(const gr__conv *c, const shape *s)
@@ -104,7 +136,7 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     *plan = (gr__plan){ .phases = 2 };
     if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW) return;
     bool empty = !c->N || !c->OH || !c->OW;
-    plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 ? IMAGES : PANELS;
+    plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 && !panels_pay(c) ? IMAGES : PANELS;
     if (!empty && GR__NAME(planes_kernel_grad_pays)(c)) plan->variant = PLANES;
     if (!empty && is_product(c) && c->C >= 2 * LANES) plan->variant = PRODUCT;
     shape s = shape_of(c, plan->variant);
@@ -120,7 +152,7 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
 typedef struct band {
     const gr_real *g, *x;
     int64_t        g_row, filters, terms;
-    const int64_t *offset;
+    const int64_t *offset, *along;
     int64_t        T;
     int            tail;
     bool           onto;
@@ -128,20 +160,23 @@ typedef struct band {
     int64_t        y_row;
 } band;
 
-/* Where the window of channel, tap of h, tap of w begins: so many steps of each. */
+/* Where the window of channel, tap of h, tap of w begins: so many steps of each; tap i of h is i D rows down, each S-th of which follows its
+   forerunner, while the remainders stand apart. */
 typedef struct place {
     int64_t KH, KW, channel, row, col;
+    int64_t S, D, rest;
 } place;
 
 static int64_t window_at(const place *p, int64_t k)
 {
-    return k / (p->KH * p->KW) * p->channel + k / p->KW % p->KH * p->row + k % p->KW * p->col;
+    int64_t down = k / p->KW % p->KH * p->D;
+    return k / (p->KH * p->KW) * p->channel + down / p->S * p->row + down % p->S * p->rest + k % p->KW * p->col;
 }
 
 static void multiply(const band *m, const place *p)
 {
     int64_t  across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
-    gr__dots d = { .offset = m->offset, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
+    gr__dots d = { .offset = m->offset, .along = m->along, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
     for (int64_t j = 0; j < across; j++) {
         int64_t k = part_of(m->terms, across, j), cols = part_of(m->terms, across, j + 1) - k;
         for (int64_t b = 0; b < cols; b++) d.b[b] = m->x + window_at(p, k + b);
@@ -154,28 +189,43 @@ static void multiply(const band *m, const place *p)
     }
 }
 
-static void panels_image(
-    const gr__conv *c, const shape *s, const gr__operands *o, int64_t n, int64_t group, int64_t channel, band *m, void *scratch)
+/* The panels of one image, for rows i..i+rows of the outputs. */
+static void gather(const gr__conv *c, const panels *p, const gr__correlation *w, const gr_real *x, const gr_real *x_end, int64_t i,
+    int64_t rows, gr_real *to)
+{
+    for (int64_t k = 0; k < w->channels * c->KW * p->down; k++, to += p->size) {
+        int64_t row = i * c->SH - c->PH + k % p->down, col = k / p->down % c->KW * c->DW - c->PW;
+        GR__NAME(gather_rows)(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
+    }
+}
+
+/* Images n..n+images, rows i.. of their outputs. */
+static void panels_band(const gr__conv *c, const shape *s, const gr__operands *o, const panels *p, int64_t n, int64_t images, int64_t i,
+    int64_t group, int64_t channel, band *m, void *scratch)
 {
     gr__correlation w = windows(c, m->terms / s->taps);
-    gr__group       x = GR__NAME(group)(c, GR__FORWARD, &(gr__operands){ .a = o->a, .b = o->b, .y = o->y }, n, group);
-    int64_t         outs = c->OH * c->OW, most = at_most(OUTPUTS, outs), vectors = ceil_div(most, LANES);
-    int64_t        *offset = scratch, row = most + LANES;
-    gr_real        *panel = (gr_real *)(void *)((char *)scratch + padded_bytes((vectors + 1) * (int64_t)sizeof *offset));
-    for (int64_t t = 0; t <= vectors; t++) offset[t] = t * LANES;
-    x.x += channel * w.x_plane;
-    m->offset = offset;
-    m->x = panel;
-    m->g_row = outs;
-    for (int64_t j = 0; j < outs; j += OUTPUTS) {
-        int64_t count = at_most(OUTPUTS, outs - j);
-        GR__NAME(gather)(&w, &x, 0, w.K, j, count, panel, row);
-        m->g = o->b + (n * c->F + group * s->filters) * outs + j;
-        m->T = count / LANES;
-        m->tail = (int)(count % LANES);
-        multiply(m, &(place){ .KH = c->KH, .KW = c->KW, .channel = c->KW * row, .row = w.channels * c->KW * row, .col = row });
-        m->onto = true;
+    int64_t  outs = c->OH * c->OW, rows = at_most(p->rows, c->OH - i), count = rows * c->OW, T = count / LANES, col = p->down * p->size;
+    size_t   table = padded_bytes(panels_vectors(c, p) * (int64_t)sizeof(int64_t));
+    int64_t *offset = scratch, *along = (int64_t *)(void *)((char *)scratch + table);
+    gr_real *panel = (gr_real *)(void *)((char *)scratch + 2 * table);
+    for (int64_t k = 0; k < images; k++) {
+        const gr_real *x = o->a + ((n + k) * c->C + group * s->channels + channel) * w.x_plane;
+        gather(c, p, &w, x, o->a + c->N * c->C * w.x_plane, i, rows, panel + k * p->image);
+        for (int64_t t = 0; t <= T; t++) {
+            offset[k * T + t] = k * p->image + t * LANES;
+            along[k * T + t] = k * c->F * outs + t * LANES;
+        }
     }
+    m->offset = offset;
+    m->along = along;
+    m->x = panel;
+    m->g = o->b + (n * c->F + group * s->filters) * outs + i * c->OW;
+    m->g_row = outs;
+    m->T = images * T;
+    m->tail = (int)(count % LANES);
+    multiply(
+        m, &(place){ .KH = c->KH, .KW = c->KW, .channel = c->KW * col, .col = col, .row = c->OW, .rest = p->size, .S = c->SH, .D = c->DH });
+    m->onto = true;
 }
 
 /* Images n..n+images, rows i..end-1 of their outputs. */
@@ -200,7 +250,7 @@ static void images_band(const gr__conv *c, const shape *s, const gr__operands *o
     m->g_row = count * LANES;
     m->T = count;
     int64_t row = x.cols * LANES;
-    multiply(m, &(place){ .KH = c->KH, .KW = c->KW, .channel = x.rows * row, .row = c->DH * row, .col = c->DW * LANES });
+    multiply(m, &(place){ .KH = c->KH, .KW = c->KW, .channel = x.rows * row, .row = row, .col = c->DW * LANES, .S = 1, .D = c->DH });
     m->onto = true;
 }
 
@@ -222,7 +272,10 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
         return;
     }
     if (plan->variant == PANELS) {
-        for (int64_t n = first; n < last; n++) panels_image(c, &s, o, n, group, channel, &m, scratch);
+        panels p = panels_of(c, &s);
+        for (int64_t n = first; n < last; n += p.images)
+            for (int64_t i = 0; i < c->OH; i += p.rows)
+                panels_band(c, &s, o, &p, n, at_most(p.images, last - n), i, group, channel, &m, scratch);
         return;
     }
     int64_t blocks = ceil_div(c->N, LANES);

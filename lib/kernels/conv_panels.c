@@ -12,14 +12,6 @@ enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a t
 enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 enum { LEAST_TERMS = 64 };           /* of a sum that is begun and put down again */
 
-/* How far the taps of all phases reach, in panels: the numbers are the greatest of any phase. */
-typedef struct reach {
-    int64_t along, down;    /* panels of a channel: for the columns, for each by the remainders of rows */
-    int64_t width, further; /* of a panel's row; rows below the last of the outputs */
-    int64_t taps, cols;     /* of a phase; columns of its grid */
-    bool    runs_on;        /* a panel for each tap of w */
-} reach;
-
 static int64_t length(int64_t step) { return step < 0 ? -step : step; }
 
 /* Vectors that are shifted back at the end of each row cost what full ones do; a row of one more panel takes about 15 cycles. */
@@ -39,44 +31,37 @@ bool GR__NAME(panels_pay)(const gr__correlation *s)
     return !should_run_on(s) && vectors * (gathering - interleaving) / s->rows + idle + s->K / crossing < dealing;
 }
 
-static reach reach_of(const gr__conv *c, gr__direction d)
+/* How far the taps of all phases reach. */
+static gr__panels reach_of(const gr__conv *c, gr__direction d)
 {
     gr__correlation first = GR__NAME(correlation)(c, d, 0);
-    reach           r = { .cols = first.w.outs, .width = first.w.outs, .runs_on = should_run_on(&first) };
-    for (int64_t p = 0; p < GR__NAME(phases)(c, d); p++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, p);
+    gr__panels      p = { .width = first.w.outs, .runs_on = should_run_on(&first) };
+    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, phase);
         if (!s.K) continue;
         int64_t high = (s.h.taps - 1) * length(s.h.offset_step), wide = (s.w.taps - 1) * length(s.w.offset_step);
-        r.down = at_least(r.down, at_most(s.h.step, high + 1));
-        r.further = at_least(r.further, high / s.h.step);
-        r.along = at_least(r.along, r.runs_on ? s.w.taps : at_most(s.w.step, wide + 1));
-        if (!r.runs_on) r.width = at_least(r.width, first.w.outs + wide / s.w.step);
-        r.taps = at_least(r.taps, s.h.taps * s.w.taps);
+        p.down = at_least(p.down, at_most(s.h.step, high + 1));
+        p.further = at_least(p.further, high / s.h.step);
+        p.along = at_least(p.along, p.runs_on ? s.w.taps : at_most(s.w.step, wide + 1));
+        if (!p.runs_on) p.width = at_least(p.width, first.w.outs + wide / s.w.step);
+        p.taps = at_least(p.taps, s.h.taps * s.w.taps);
     }
-    return r;
+    return p;
 }
-
-static int64_t panel_size(const reach *r, int64_t rows) { return ceil_div((rows + r->further) * r->width, LANES) * LANES + LANES; }
 
 gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
-    reach           r = reach_of(c, d);
+    gr__panels      p = reach_of(c, d);
     int64_t         H = s.h.outs, units = c->N * c->G * GR__NAME(phases)(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
-    int64_t         line = at_least(1, r.along * r.down * r.width), few = at_most(H, LEAST_ROWS);
-    int64_t         channels = fit / (line * (few + r.further));
-    gr__panels      p = { .channels = at_most(s.channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, r.taps)))) };
-    p.rows = fit / at_least(1, line * p.channels) - r.further;
-    p.rows = at_least(1, at_most(at_most(p.rows, H), at_least(few, H / ceil_div(TASKS, units))));
+    int64_t         line = at_least(1, p.along * p.down * p.width), few = at_most(H, LEAST_ROWS);
+    int64_t         channels = fit / (line * (few + p.further));
+    p.channels = at_most(s.channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, p.taps))));
+    int64_t rows = fit / at_least(1, line * p.channels) - p.further, products = at_least(1, s.rows * s.channels * p.taps * H * s.w.outs);
+    p.rows = at_least(1, at_most(at_most(rows, H), at_least(few, H / ceil_div(TASKS, units))));
     p.bands = ceil_div(H, p.rows);
-    int64_t products = at_least(1, s.rows * s.channels * r.taps * H * s.w.outs);
     p.images = p.bands > 1 ? 1 : at_least(1, at_most(TASK_PRODUCTS / products, c->N / TASKS));
-    p.size = panel_size(&r, p.rows);
-    p.along = r.along;
-    p.down = r.down;
-    p.width = r.width;
-    p.taps = r.taps;
-    p.runs_on = r.runs_on;
+    p.size = ceil_div((p.rows + p.further) * p.width, LANES) * LANES + LANES;
     return p;
 }
 

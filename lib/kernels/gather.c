@@ -1,5 +1,5 @@
-/* gather.c: the two ways in which a convolution's input is laid out for the register blocks: as a panel, each row one term of the
-   sum and each column one output (P), or with the images of a batch side by side (N). Invariant: nothing is read outside x; both
+/* gather.c: the two ways in which a convolution's input is laid out for the register blocks: as a panel, whose columns are those of
+   the outputs (P), or with the images of a batch side by side (N). Invariant: nothing is read outside x; both
    write in order of address, a little past what they mean to, and mend that with what comes next. */
 #include "geometry.h"
 
@@ -17,6 +17,15 @@ static void copy(gr_real *to, const gr_real *from, int64_t n, const gr_real *end
     for (; i < n; i++) to[i] = from[i];
 }
 
+/* Every step-th of the elements: n of them, rounded up as in copy. */
+static void copy_some(gr_real *to, const gr_real *from, int64_t step, int64_t n, const gr_real *end)
+{
+    int64_t t = 0;
+    for (; step == 2 && t < n && end - from - 2 * t >= 2 * LANES; t += LANES)
+        vec_store(to + t, vec_even(vec_load(from + 2 * t), vec_load(from + 2 * t + LANES)));
+    for (; t < n; t++) to[t] = from[t * step];
+}
+
 /* The t of 0..n-1 for which 0 <= start + t step < size. */
 typedef struct span {
     int64_t begin, end;
@@ -28,53 +37,6 @@ static span inside(int64_t start, int64_t step, int64_t size, int64_t n)
     int64_t end = start >= size ? 0 : step == 1 ? size - start : ceil_div(size - start, step);
     begin = at_most(begin, n);
     return (span){ begin, at_least(begin, at_most(end, n)) };
-}
-
-/* n outputs of one row, from output column t on: x is the row that they read, NULL outside the input; start is where tap b of
-   output 0 reads. */
-static void gather_run(const gr__axis *w, const gr_real *x, const gr_real *x_end, int64_t start, int64_t n, gr_real *to)
-{
-    if (!x) {
-        clear(to, n);
-        return;
-    }
-    span in = inside(start, w->step, w->in, n);
-    clear(to, in.begin);
-    if (in.begin < in.end && w->step == 1)
-        copy(to + in.begin, x + start + in.begin, in.end - in.begin, x_end);
-    else
-        for (int64_t t = in.begin; t < in.end; t++) to[t] = x[start + t * w->step];
-    clear(to + in.end, n - in.end);
-}
-
-/* One term of the sum, for outputs j..j+n: plane is its channel, h and w what its tap adds. */
-static void gather_row(
-    const gr__correlation *s, const gr__group *o, const gr_real *plane, int64_t h, int64_t w, int64_t j, int64_t n, gr_real *to)
-{
-    int64_t i = j / s->w.outs, t = j % s->w.outs;
-    for (int64_t done = 0, run; done < n; done += run, i++, t = 0) {
-        int64_t row = i * s->h.step + h;
-        run = at_most(n - done, s->w.outs - t);
-        gather_run(&s->w, row < 0 || row >= s->h.in ? NULL : plane + row * s->w.in, o->x_end, t * s->w.step + w, run, to + done);
-    }
-    clear(to + n, (LANES - n % LANES) % LANES);
-}
-
-void GR__NAME(gather)(
-    const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row)
-{
-    if (!terms) return;
-    int64_t b = k % s->w.taps, c = k / s->w.taps % s->channels, a = k / s->w.taps / s->channels;
-    for (int64_t i = 0; i < terms; i++, panel += row) {
-        gather_row(s, o, o->x + c * s->x_plane, s->h.offset + a * s->h.offset_step, s->w.offset + b * s->w.offset_step, j, n, panel);
-        if (++b == s->w.taps) {
-            b = 0;
-            if (++c == s->channels) {
-                c = 0;
-                a++;
-            }
-        }
-    }
 }
 
 void GR__NAME(gather_rows)(
@@ -92,7 +54,7 @@ void GR__NAME(gather_rows)(
         if (step == 1)
             copy(to + in.begin, from + in.begin, in.end - in.begin, x_end);
         else
-            for (int64_t t = in.begin; t < in.end; t++) to[t] = from[t * step];
+            copy_some(to + in.begin, from + in.begin * step, step, in.end - in.begin, x_end);
         clear(to + in.end, width - in.end);
     }
 }

@@ -41,11 +41,6 @@ gr__group       GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__op
    a row of outputs has no use, its taps being off the edge of the input, are the first or the last. */
 void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step);
 
-/* Terms k..k+terms of the sum, in that order, for outputs j..j+n of the grid of outs: row k of the panel begins at k row. What
-   lies outside x is zero. The panel is written up to a whole vector past the end of its last row. */
-void GR__NAME(gather)(
-    const gr__correlation *s, const gr__group *o, int64_t k, int64_t terms, int64_t j, int64_t n, gr_real *panel, int64_t row);
-
 /* Rows of `width` numbers, one after the other: number t of row i is that in row h + i step, column w + t step, of the plane, zero outside it. The
    last is written up to a whole vector past its end. */
 void GR__NAME(gather_rows)(

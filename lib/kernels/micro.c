@@ -124,13 +124,14 @@ GR__INLINE void dots_block(const gr__dots *s, const int rows, const int cols)
     GR__UNROLL
     for (int j = 0; j < cols; j++) from_b[j] = s->b[j];
     dots_begin(s, acc, rows, cols);
-    const int64_t *offset = s->offset;
+    const int64_t *offset = s->offset, *along = s->along;
     for (int64_t t = 0; t < s->T; t++) {
         GR__UNROLL
         for (int j = 0; j < cols; j++) b[j] = load_once(from_b[j] + offset[t]);
+        int64_t at = along ? along[t] : t * LANES;
         GR__UNROLL
         for (int i = 0; i < rows; i++) {
-            vec a = load_once(from_a[i] + t * LANES);
+            vec a = load_once(from_a[i] + at);
             GR__UNROLL
             for (int j = 0; j < cols; j++) acc[i][j] += a * b[j];
         }

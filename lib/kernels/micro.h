@@ -37,10 +37,11 @@ typedef struct gr__outer {
 
 void GR__NAME(outer)(const gr__outer *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
 
-/* y[i,j] = sum over t and lanes of a[i][t LANES ...] * b[j][offset[t] ...], and of `tail` single elements after the last t. */
+/* y[i,j] = sum over t and lanes of a[i][along[t] ...] * b[j][offset[t] ...], and of `tail` single elements after the last t. */
 typedef struct gr__dots {
     const gr_real *a[DOT_ROWS], *b[DOT_COLS];
     const int64_t *offset; /* T of them, and one more for the tail, if there is one */
+    const int64_t *along;  /* the same for a; NULL: one vector after the other */
     int64_t        T;
     int            tail;
     bool           onto; /* add to what y holds */
