@@ -18,6 +18,7 @@ enum { PLANES_TASKS = 16 }; /* planes: worth splitting the images for */
 typedef struct shape {
     int64_t filters, taps, channels; /* of a group; taps KH KW */
     int64_t together, chunks;        /* channels that one task takes */
+    int64_t groups;                  /* that one task takes */
     int64_t parts, size;             /* parts of the images; elements of the kernel */
 } shape;
 
@@ -27,11 +28,12 @@ static shape shape_of(const gr__conv *c, int variant)
     s.together = at_least(1, at_most(s.channels, (variant == PANELS ? PANEL_TERMS : TERMS_AT_ONCE) / s.taps));
     if (variant == PLANES) s.together = s.channels;
     if (variant == PRODUCT) s.together = at_most(s.channels, GR__PANEL);
+    s.groups = variant == PLANES ? GR__NAME(planes_kernel_grad_groups)(c) : 1;
     s.chunks = ceil_div(s.channels, s.together);
     s.size = c->F * s.channels * s.taps;
     int64_t most = at_least(1, at_most(MOST_PARTS, PART_SIZE / s.size));
     s.parts = at_most(most, variant == IMAGES ? ceil_div(c->N, LANES) : c->N);
-    if (variant == PLANES) s.parts = at_most(s.parts, ceil_div(PLANES_TASKS, c->G));
+    if (variant == PLANES) s.parts = at_most(s.parts, ceil_div(PLANES_TASKS, ceil_div(c->G, s.groups)));
     return s;
 }
 
@@ -141,7 +143,7 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     if (!empty && is_product(c) && c->C >= 2 * LANES) plan->variant = PRODUCT;
     shape s = shape_of(c, plan->variant);
     if (!empty) {
-        plan->tasks[0] = s.parts * c->G * s.chunks;
+        plan->tasks[0] = s.parts * ceil_div(c->G, s.groups) * s.chunks;
         plan->shared = padded_bytes(s.parts * s.size * (int64_t)sizeof(gr_real));
         plan->scratch = scratch_of(c, &s, plan->variant);
     }
@@ -254,19 +256,27 @@ static void images_band(const gr__conv *c, const shape *s, const gr__operands *o
     m->onto = true;
 }
 
+static void planes_part(const gr__conv *c, const shape *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
+{
+    int64_t  each = ceil_div(c->G, s->groups), part = task / each, group = task % each * s->groups;
+    gr_real *y = parts + part * s->size + group * s->filters * s->channels * s->taps;
+    GR__NAME(planes_kernel_grad)
+    (c, o, group, at_most(s->groups, c->G - group), part_of(c->N, s->parts, part), part_of(c->N, s->parts, part + 1), y, scratch);
+}
+
 /* Phase 0: the sum over one part of the images, for some channels of one group, into the part's copy of the kernel. */
 static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
-    shape   s = shape_of(c, plan->variant);
+    shape s = shape_of(c, plan->variant);
+    if (plan->variant == PLANES) {
+        planes_part(c, &s, o, task, parts, scratch);
+        return;
+    }
     int64_t chunk = task % s.chunks, group = task / s.chunks % c->G, part = task / s.chunks / c->G;
     int64_t channel = chunk * s.together, some = at_most(s.together, s.channels - channel);
     int64_t first = part_of(c->N, s.parts, part), last = part_of(c->N, s.parts, part + 1);
     band    m = { .filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps };
     m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
-    if (plan->variant == PLANES) {
-        GR__NAME(planes_kernel_grad)(c, o, group, first, last, m.y, scratch);
-        return;
-    }
     if (plan->variant == PRODUCT) {
         add_products(c, o, first, last, channel, some, parts + part * s.size, scratch);
         return;

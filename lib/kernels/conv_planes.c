@@ -13,6 +13,7 @@ enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the inpu
 enum { TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
 enum { LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
 enum { MOST_ROWS = 4, MOST_PRODUCTS = 4 }; /* planes of a group that are few */
+enum { TASKS = 8, MOST_GROUPS = 16 };      /* (35): worth splitting for more threads; groups of a task */
 
 /* The input of the outputs begin..end-1 of the rows: [channel][row][remainder][column], columns of all images in turn. */
 typedef struct band {
@@ -322,27 +323,6 @@ static workspace lay_scratch(const gr__conv *c, gr__direction d, const cut *k, v
     return w;
 }
 
-/* The first and the last `some` of n numbers. */
-GR__INLINE void copy_ends(gr_real *to, const gr_real *from, int64_t n, const int some)
-{
-    memcpy(to, from, (size_t)some * sizeof *to);
-    memcpy(to + n - some, from + n - some, (size_t)some * sizeof *to);
-}
-
-/* Exactly n > 0 numbers, by few and overlapping stores. */
-GR__INLINE void copy_exactly(gr_real *to, const gr_real *from, int64_t n)
-{
-    for (; n > 2 * LANES; n -= LANES, to += LANES, from += LANES) vec_store(to, vec_load(from));
-    if (n >= LANES)
-        copy_ends(to, from, n, LANES);
-    else if (LANES > 8 && n >= 8)
-        copy_ends(to, from, n, 8);
-    else if (LANES > 4 && n >= 4)
-        copy_ends(to, from, n, 4);
-    else
-        for (int64_t i = 0; i < n; i++) to[i] = from[i];
-}
-
 /* n numbers, of a and b in turn. */
 static void weave(gr_real *to, const gr_real *a, const gr_real *b, int64_t n)
 {
@@ -537,12 +517,15 @@ bool GR__NAME(planes_kernel_grad_pays)(const gr__conv *c)
     return c->C / c->G * (c->F / c->G) <= MOST_PRODUCTS && c->OH && fills;
 }
 
+int64_t GR__NAME(planes_kernel_grad_groups)(const gr__conv *c) { return at_most(MOST_GROUPS, at_least(1, c->G / TASKS)); }
+
 size_t GR__NAME(planes_kernel_grad_scratch)(const gr__conv *c)
 {
-    cut  k = cut_of(c, GR__FORWARD);
-    pair p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
-    return padded_bytes(c->KW * (int64_t)sizeof(int64_t)) + bytes_of(p.x.rows * p.x.channels * c->KH * c->KW * LANES) +
-           bytes_of(p.x.channels * p.bx.plane) + bytes_of(p.in_place ? 0 : p.x.rows * p.bg.plane);
+    cut     k = cut_of(c, GR__FORWARD);
+    pair    p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
+    int64_t sums = GR__NAME(planes_kernel_grad_groups)(c) * p.x.rows * p.x.channels * c->KH * c->KW;
+    return padded_bytes(c->KW * (int64_t)sizeof(int64_t)) + bytes_of(sums * LANES) + bytes_of(p.x.channels * p.bx.plane) +
+           bytes_of(p.in_place ? 0 : p.x.rows * p.bg.plane);
 }
 
 typedef struct grad_workspace {
@@ -551,17 +534,17 @@ typedef struct grad_workspace {
 } grad_workspace;
 
 /* One band of some images, onto the sums. */
-static void add_band(const gr__conv *c, const pair *p, const gr_real *x, const gr_real *x_end, const gr_real *g, const gr_real *g_end,
-    int images, grad_workspace *w)
+static void add_band(
+    const gr__conv *c, const pair *p, const gr_real *x, const gr_real *x_end, const gr_real *g, const gr_real *g_end, grad_workspace *w)
 {
     int64_t taps = c->KH * c->KW;
     product s = { .row = p->x.h.step * p->bx.row, .tap_row = c->DH * p->bx.row, .col = w->col, .sum_row = c->KW * LANES };
     s.rows = p->bx.end - p->bx.begin, s.vectors = p->bx.vectors;
     s.g_row = p->in_place ? c->OW : p->bg.row;
-    s.next = p->in_place ? c->F * p->g.x_plane : 0;
+    s.next = p->in_place ? p->x.rows * p->g.x_plane : 0;
     for (int64_t i = 0; i < c->KW; i++) w->col[i] = i * c->DW % c->SW * p->bx.width + i * c->DW / c->SW;
-    lay_out(&p->bx, &p->x, w->input, x, x_end, c->C * c->H * c->W, images * c->C * c->H * c->W);
-    if (!p->in_place) lay_out(&p->bg, &p->g, w->grads, g, g_end, c->F * c->OH * c->OW, images * c->F * c->OH * c->OW);
+    lay_out(&p->bx, &p->x, w->input, x, x_end, c->C * c->H * c->W, p->x.channels * p->x.x_plane);
+    if (!p->in_place) lay_out(&p->bg, &p->g, w->grads, g, g_end, c->F * c->OH * c->OW, p->x.rows * p->g.x_plane);
     for (int64_t f = 0; f < p->x.rows; f++)
         for (int64_t k = 0; k < p->x.channels; k++) {
             s.x = w->input + k * p->bx.plane;
@@ -571,25 +554,34 @@ static void add_band(const gr__conv *c, const pair *p, const gr_real *x, const g
         }
 }
 
-void GR__NAME(planes_kernel_grad)(
-    const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, gr_real *y, void *scratch)
+/* One band of some images, of all groups of the task: their planes follow each other in memory. */
+static void add_groups(const gr__conv *c, const gr__operands *o, const pair *p, int64_t n, int64_t group, int64_t groups, grad_workspace *w)
 {
-    cut             k = cut_of(c, GR__FORWARD);
-    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
-    pair            most = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
-    int64_t         sums = s.rows * s.channels * c->KH * c->KW, chunks = ceil_div(end - begin, k.images);
-    grad_workspace  w = { .col = scratch };
+    const gr__correlation *s = &p->x;
+    grad_workspace         at = *w;
+    for (int64_t g = group; g < group + groups; g++, at.sums += s->rows * s->channels * c->KH * c->KW * LANES) {
+        const gr_real *x = o->a + (n * c->C + g * s->channels) * s->x_plane, *grad = o->b + (n * c->F + g * s->rows) * s->y_plane;
+        add_band(c, p, x, o->a + c->N * c->C * s->x_plane, grad, o->b + c->N * c->F * s->y_plane, &at);
+    }
+}
+
+void GR__NAME(planes_kernel_grad)(
+    const gr__conv *c, const gr__operands *o, int64_t group, int64_t groups, int64_t begin, int64_t end, gr_real *y, void *scratch)
+{
+    cut            k = cut_of(c, GR__FORWARD);
+    pair           p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
+    int64_t        sums = groups * p.x.rows * p.x.channels * c->KH * c->KW, chunks = ceil_div(end - begin, k.images);
+    grad_workspace w = { .col = scratch };
     w.sums = (gr_real *)(void *)((char *)scratch + padded_bytes(c->KW * (int64_t)sizeof *w.col));
     w.input = (gr_real *)(void *)((char *)w.sums + bytes_of(sums * LANES));
-    w.grads = (gr_real *)(void *)((char *)w.input + bytes_of(s.channels * most.bx.plane));
+    w.grads = (gr_real *)(void *)((char *)w.input + bytes_of(p.x.channels * p.bx.plane));
     memset(w.sums, 0, (size_t)(sums * LANES) * sizeof *y);
     for (int64_t i = 0; i < chunks * k.bands; i++) {
-        int64_t n = begin + part_of(end - begin, chunks, i / k.bands), row = i % k.bands * k.rows;
-        int     images = (int)(begin + part_of(end - begin, chunks, i / k.bands + 1) - n);
-        if (row >= c->OH) continue;
-        pair           p = pair_of(c, images, row, at_most(row + k.rows, c->OH));
-        const gr_real *x = o->a + (n * c->C + group * s.channels) * s.x_plane, *g = o->b + (n * c->F + group * s.rows) * s.y_plane;
-        add_band(c, &p, x, o->a + c->N * c->C * s.x_plane, g, o->b + c->N * c->F * s.y_plane, images, &w);
+        int64_t n = begin + part_of(end - begin, chunks, i / k.bands), images = begin + part_of(end - begin, chunks, i / k.bands + 1) - n;
+        int64_t row = i % k.bands * k.rows, last = at_most(row + k.rows, c->OH);
+        if (row >= last) continue;
+        if (p.bx.images != images || p.bx.begin != row || p.bx.end != last) p = pair_of(c, images, row, last);
+        add_groups(c, o, &p, n, group, groups, &w);
     }
     for (int64_t i = 0; i < sums; i++) {
         gr_real sum = 0;

@@ -90,6 +90,27 @@ GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n)
 
 GR__INLINE vec vec_choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 
+/* The first and the last `some` of n numbers. */
+GR__INLINE void copy_ends(gr_real *to, const gr_real *from, int64_t n, const int some)
+{
+    memcpy(to, from, (size_t)some * sizeof *to);
+    memcpy(to + n - some, from + n - some, (size_t)some * sizeof *to);
+}
+
+/* Exactly n > 0 numbers, by few and overlapping stores. */
+GR__INLINE void copy_exactly(gr_real *to, const gr_real *from, int64_t n)
+{
+    for (; n > 2 * LANES; n -= LANES, to += LANES, from += LANES) vec_store(to, vec_load(from));
+    if (n >= LANES)
+        copy_ends(to, from, n, LANES);
+    else if (LANES > 8 && n >= 8)
+        copy_ends(to, from, n, 8);
+    else if (LANES > 4 && n >= 4)
+        copy_ends(to, from, n, 4);
+    else
+        for (int64_t i = 0; i < n; i++) to[i] = from[i];
+}
+
 GR__INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 GR__INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }

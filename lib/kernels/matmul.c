@@ -19,7 +19,7 @@ enum { MOST_PACKED = 1 << 28 };                  /* bytes of b that may be packe
 enum { LINE = 64 / (int)sizeof(gr_real) };       /* of a cache */
 enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a transposed a that are asked for ahead */
 enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
-enum { TASKS = 24, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
+enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
 enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
 enum { PANELS_AT_ONCE = 8, TERMS_AT_ONCE = 32 }; /* packing: of a task; that are copied to one panel before the next */
 
@@ -44,21 +44,28 @@ static bool is_small(const gr__matmul *m)
     return m->N % LANES == 0 || m->M * m->N * m->K <= FEW_SCALARS;
 }
 
+static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
+
 /* Rows of a task: so many products leave tasks enough, even if none is split. */
 static int64_t rows_of(const gr__matmul *m)
 {
-    return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 2 ? MANY_ROWS : MOST_ROWS;
+    return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 4 ? MANY_ROWS : MOST_ROWS;
 }
 
 static grid grid_of(const gr__matmul *m, int variant)
 {
     grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS ? DOT_WIDTH : GR__PANEL };
     int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
-    if (rows_of(m) == MOST_ROWS && g.down == 1 && m->M > 2 * block && m->M * m->N * m->K > FEW_PRODUCTS) g.down = 2;
+    bool    split = rows_of(m) == MOST_ROWS && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
+    if (split && variant == OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
+        g.width = at_most(g.width, ceil_div(m->N, 2 * LANES) * LANES); /* by columns, so that b is packed once */
+    else if (split && m->M > 2 * block)
+        g.down = 2;
     if (variant == PACKED) {
         g.height = ceil_div(ceil_div(m->M, g.down), block) * block;
         g.down = ceil_div(m->M, g.height);
-        g.width *= at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / TASKS));
+        g.across = ceil_div(panels, at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / TASKS)));
+        g.width *= ceil_div(panels, g.across);
     }
     g.across = ceil_div(m->N, g.width);
     return g;
@@ -69,8 +76,6 @@ static int64_t row_of(const gr__matmul *m, const grid *g, int64_t i)
 {
     return g->height ? at_most(m->M, i * g->height) : part_of(m->M, g->down, i);
 }
-
-static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
 
 /* The numbers of one b when it is packed, in whole panels. */
 static int64_t packed_size(const gr__matmul *m) { return ceil_div(m->N, GR__PANEL) * GR__PANEL * ceil_div(m->K, LANES) * LANES; }
@@ -222,35 +227,41 @@ static void dots_block(const gr__matmul *m, block *t, int64_t *offset)
     for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++) GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
 }
 
+/* A vector that begins `at` numbers into b, of which `wanted` are; what comes after them is not used, but must not lie outside b. */
+GR__INLINE vec load_within(const gr__matmul *m, const gr_real *b, int64_t at, int64_t wanted)
+{
+    return at + LANES <= m->N * m->K ? vec_load(b + at) : vec_load_some(b + at, at_most(wanted, LANES));
+}
+
 /* Of LANES columns of b, which are rows in memory, terms k..k+terms: read along the rows, written across. */
 GR__INLINE void pack_square(const gr__matmul *m, const block *t, int64_t j, int64_t k, int64_t terms, gr_real *panel)
 {
-    const gr_real *b = t->b + (t->col + j) * m->K + k;
-    vec            v[LANES];
-    if (terms == LANES && t->cols - j >= LANES) {
+    const int64_t at = (t->col + j) * m->K + k, row = m->K;
+    vec           v[LANES];
+    if (t->cols - j >= LANES && at + (LANES - 1) * row + LANES <= m->N * row) {
         GR__UNROLL
-        for (int l = 0; l < LANES; l++) v[l] = vec_load(b + l * m->K);
+        for (int l = 0; l < LANES; l++) v[l] = vec_load(t->b + at + l * row);
     } else {
-        for (int l = 0; l < LANES; l++) v[l] = j + l < t->cols ? vec_load_some(b + l * m->K, terms) : (vec){ 0 };
+        for (int l = 0; l < LANES; l++) v[l] = j + l < t->cols ? load_within(m, t->b, at + l * row, terms) : (vec){ 0 };
     }
     vec_transpose(v);
     GR__UNROLL
     for (int l = 0; l < LANES; l++) vec_store(panel + l * GR__PANEL + j, v[l]);
 }
 
-/* Terms k..k+terms of the columns of b, at most a panel, filled up to whole vectors with zeros; the panel has room for whole squares. */
+/* Terms k..k+terms of the columns of b, at most a panel, filled up to whole vectors with anything; the panel has room for whole squares. */
 static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *panel)
 {
     if (m->transpose_b) {
         for (int64_t i = 0; i < terms; i += LANES)
-            for (int64_t j = 0; j < t->cols; j += LANES) pack_square(m, t, j, k + i, at_most(LANES, terms - i), panel + i * GR__PANEL);
+            for (int64_t j = 0; j < t->cols; j += LANES) pack_square(m, t, j, k + i, terms - i, panel + i * GR__PANEL);
         return;
     }
     int64_t whole = t->cols / LANES * LANES;
     for (int64_t i = 0; i < terms; i++, panel += GR__PANEL) {
-        const gr_real *b = t->b + (k + i) * m->N + t->col;
-        for (int64_t j = 0; j < whole; j += LANES) vec_store(panel + j, vec_load(b + j));
-        if (whole < t->cols) vec_store(panel + whole, vec_load_some(b + whole, t->cols - whole));
+        int64_t at = (k + i) * m->N + t->col;
+        for (int64_t j = 0; j < whole; j += LANES) vec_store(panel + j, vec_load(t->b + at + j));
+        if (whole < t->cols) vec_store(panel + whole, load_within(m, t->b, at + whole, t->cols - whole));
     }
 }
 
@@ -276,7 +287,7 @@ static void multiply(const block *t, const factor *f, const gr_real *b, const gr
         o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
         if (t->far) deal_soon(t->y + end * t->y_row, t->y_row, (int)at_most(ROWS, t->rows - end), t->cols);
         for (int64_t k = part_of(terms, down, i); t->next && k < part_of(terms, down, i + 1); k++)
-            for (int j = 0; j < GR__PANEL; j += LINE) __builtin_prefetch(t->next + k * t->next_row + j);
+            for (int j = 0; j < GR__PANEL; j += LINE) __builtin_prefetch(t->next + k * t->next_row + j, 0, 2);
         GR__NAME(outer)(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
     }
 }
@@ -300,7 +311,7 @@ static void outer_block(const gr__matmul *m, block *t, workspace *w)
 
 static void copy_rows(gr_real *to, int64_t to_row, const gr_real *from, int64_t from_row, int64_t rows, int64_t cols)
 {
-    for (int64_t i = 0; i < rows; i++) memcpy(to + i * to_row, from + i * from_row, (size_t)cols * sizeof *to);
+    for (int64_t i = 0; i < rows; i++) copy_exactly(to + i * to_row, from + i * from_row, cols);
 }
 
 /* A panel that does not fill whole vectors is made in a tile of full width, and copied from there. */
