@@ -142,12 +142,6 @@ function figuresOf(part) {
   return look.el('div', { class: 'figures' }, line('min', part.min), line('mean', part.mean), line('max', part.max));
 }
 
-/* One limit for the whole tensor, so that channels can be compared: the largest magnitude of what is kept. */
-function limitOf(part) {
-  if (part.limit === undefined) part.limit = look.stats(numbers(part)).limit;
-  return part.limit;
-}
-
 function placeText(place) { return place.length ? `[${place.join(', ')}]` : ''; }
 
 /* ---- value and gradient side by side ---- */
@@ -218,7 +212,7 @@ const THUMB = 48; /* pixels on a side, at most */
 
 /* The first planes of a tensor, up to nine, as one small picture; of large ones every so many numbers. */
 function drawThumb(canvas, t, part) {
-  const x = numbers(part), rank = t.kept.length, limit = limitOf(part), plane = planeOf(t, t.kept.slice(0, -2).map(() => 0));
+  const x = numbers(part), rank = t.kept.length, plane = planeOf(t, t.kept.slice(0, -2).map(() => 0));
   const several = rank < 3 ? 1 : Math.max(1, Math.min(9, elements(t.kept.slice(rank === 4 && !t.param ? 1 : 0, -2)))), side = Math.ceil(Math.sqrt(several));
   const rows = Math.min(side * plane.rows, THUMB), cols = Math.min(side * plane.cols, THUMB), values = new Float32Array(rows * cols);
   for (let i = 0; i < rows; i++)
@@ -227,5 +221,5 @@ function drawThumb(canvas, t, part) {
       const at = Math.floor(r / plane.rows) * side + Math.floor(c / plane.cols), inside = r % plane.rows * plane.cols + c % plane.cols;
       if (at < several && inside < plane.n) values[i * cols + j] = x[at * plane.n + inside];
     }
-  look.heat(canvas, values, rows, cols, limit);
+  look.heat(canvas, values, rows, cols, look.stats(values).limit);
 }
