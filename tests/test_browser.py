@@ -1,9 +1,11 @@
 """test_browser.py: the pages that the library writes, as a reader opens them: test_browser.py CHROMIUM CHROMEDRIVER FOLDER.
 
-The folder holds what tests/pages wrote, and what it printed, as a file called facts. A check is a function with @check before it; each begins with a page of its
-own, and ends with a look at what the console said and what was asked for.
+The folder holds what tests/pages wrote, and what it printed, as a file called facts; and reports that examples wrote, and what examples/lenet
+printed. A check is a function with @check before it; each begins with a page of its own, and ends with a look at what the console said and what
+was asked for.
 """
 import os
+import re
 import signal
 import sys
 import time
@@ -238,6 +240,52 @@ def odd_numbers_are_shown(b, folder, facts):
             b.run("document.querySelectorAll('.box')[arguments[0]].click()", i)
         b.press("Home", "Right", "Right", "End")
         page.is_clean()
+
+
+# ---- a run of training ----
+
+LEGEND = "return [...document.querySelectorAll('#curves .legend')[0].children].map((e) => e.textContent)"
+
+
+@check
+def report_says_what_was_printed(b, folder, facts):
+    with open(os.path.join(folder, "printed")) as f:
+        printed = re.search(r"loss ([0-9.]+) .*accuracy ([0-9.]+%) \(([0-9/]+)\)", f.read(), re.S).groups()
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "report_checks.js")) as f:
+        checks = f.read()
+    for width in 1280, 800:
+        page = Page(b, folder, "run", width=width)
+        wrong = b.run(checks, *printed)
+        want(not wrong, "at", width, "pixels:", "; ".join(wrong))
+        want(b.run("return document.documentElement.scrollWidth <= innerWidth"), "at", width, "pixels the page is wider than its window")
+        page.is_clean()
+
+
+@check
+def report_by_mouse_and_keys(b, folder, facts):
+    """The legend says the run's numbers where the mouse is, and where the keys have gone."""
+    page = Page(b, folder, "run", scheme="dark")
+    losses = b.run("return [...run.loss.y].map((v) => v.toFixed(4))")
+    x, y, w, h = b.box("#curves svg")
+    b.move(round(x + w / 2), round(y + h / 2))
+    step = int(re.match(r"step (\d+), epoch 0\.\d+$", b.run(LEGEND)[0]).group(1))
+    want(15 <= step <= 25 and b.run(LEGEND)[1].endswith(losses[step - 1]), "under the mouse:", b.run(LEGEND))
+    b.run("document.querySelector('#curves svg').focus()")
+    for keys, at in (["Home"], 1), (["Right", "Right"], 3), (["End", "Left"], 39):
+        b.press(*keys)
+        want(b.run(LEGEND)[0].startswith("step %d," % at) and b.run(LEGEND)[1].endswith(losses[at - 1]), "after", keys, b.run(LEGEND))
+    b.press("Escape")
+    want(b.run("return document.querySelector('#curves .cursor')") is None, "Escape leaves the cursor")
+    page.is_clean()
+
+
+@check
+def names_of_classes_stay_names(b, folder, facts):
+    page = Page(b, folder, "pets")
+    want(b.run("return [typeof ran, document.querySelectorAll('img, b.name').length]") == ["undefined", 0], "a name has become markup")
+    shown = b.run("return [...document.querySelectorAll('.confusion th')].map((e) => e.textContent)")
+    want("<img src=x onerror=ran=1>" in shown, "the names are not shown:", shown)
+    page.is_clean()
 
 
 def read_facts(folder):

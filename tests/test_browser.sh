@@ -13,4 +13,11 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests/pages "$work" >"$work/facts"
+examples/lenet --epochs 1 --batch 500 --lr 0.05 --report "$work/run.html" >"$work/printed"
+examples/autoencoder --epochs 1 --batch 500 --out "$work/drawn.png" >"$work/drawn"
+for class in '<img src=x onerror=ran=1>' '<b class=name>x<!--'; do
+    mkdir -p "$work/pets/$class"
+    for i in 1 2 3 4 5; do cp "$work/drawn.png" "$work/pets/$class/$i.png"; done
+done
+examples/pictures "$work/pets" --size 16 --epochs 1 --batch 4 --report "$work/pets.html" >"$work/pictures"
 PYTHONDONTWRITEBYTECODE=1 timeout -k 10 240 "$python" "$src/tests/test_browser.py" "$chromium" "$chromedriver" "$work"
