@@ -119,6 +119,11 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
                 clear(to, rows * b->cols * LANES);
                 continue;
             }
+            if (b->cols == W && b->w == 0) { /* no border: the rows are one */
+                rows = at_most(H - h, b->rows - i);
+                interleave_run(to, x + h * W, x_end, image_step, images, rows * W);
+                continue;
+            }
             int64_t whole = at_most(many, at_most(H - h, b->rows - i));
             if (whole > 1) {
                 rows = whole;
