@@ -103,6 +103,64 @@ START_TEST(retained_gradients)
 }
 END_TEST
 
+/* A ReLU under max pooling is gone through on the pooled numbers, unless somebody sees the gradient between the two: same bits. */
+typedef enum witness { UNWATCHED, RETAINED, HOOKED, ASKED, CREATED, USED_TWICE, WAYS } witness;
+
+static gr_tensor *hands_on(gr_tensor *g, void *ctx)
+{
+    *(double *)ctx = gr_item(gr_sum(gr_abs(g)));
+    return NULL;
+}
+
+/* The gradient of the kernel, or of x where there is none; *between: the sum of the absolute gradients of what the ReLU made, if seen. */
+static gr_tensor *through_pool(gr_tensor *x, gr_tensor *k, bool overlapping, witness way, double *between)
+{
+    gr_tensor *y = k ? gr_conv2d(x, k, .act = GR_RELU) : gr_relu(x), *leaf = k ? k : x;
+    gr_tensor *pooled = gr_max_pool2d(y, 2, .stride = overlapping ? 1 : 2);
+    gr_tensor *loss = gr_sum(gr_mul(pooled, gr_reshape(gr_arange(gr_count(pooled)), gr_shape_of(pooled))));
+    if (way == USED_TWICE) loss = gr_add(loss, gr_sum(y));
+    if (way == ASKED || way == CREATED) {
+        gr_tensor *both[2] = { leaf, y }, *g[2];
+        ck_assert(gr_grads(loss, both, way == ASKED ? 2 : 1, g, (gr_grad_options){ .create_graph = way == CREATED }));
+        if (way == ASKED) *between = gr_item(gr_sum(gr_abs(g[1])));
+        return g[0];
+    }
+    if (way == RETAINED) gr_retain_grad(y);
+    if (way == HOOKED) gr_on_grad(y, hands_on, between);
+    ck_assert(gr_backward(loss));
+    if (way == RETAINED) *between = gr_item(gr_sum(gr_abs(gr_grad_of(y))));
+    gr_tensor *g = gr_copy(gr_grad_of(leaf));
+    gr_clear_grad(x), gr_clear_grad(leaf);
+    return g;
+}
+
+START_TEST(rectified_then_pooled)
+{
+    gr_rng rng = gr_rng_of(1, "pooled");
+    for (int i = 0; i < 4; i++) {
+        GR_STEP;
+        bool       overlapping = i % 2;
+        gr_tensor *shifted = gr_sub(noise(gr_shape(2, 3, 9, 9), &rng), gr_scalar(0.6)); /* often a whole window of zeros */
+        gr_tensor *x = gr_param(gr_detach(shifted));
+        gr_tensor *k = i < 2 ? gr_param(noise(gr_shape(4, 3, 3, 3), &rng)) : NULL, *plain = NULL;
+        double     seen[WAYS] = { 0 };
+        for (witness way = UNWATCHED; way < USED_TWICE; way++) {
+            gr_tensor *g = through_pool(x, k, overlapping, way, &seen[way]);
+            if (!plain) plain = g;
+            holds(g, gr_shape_of(plain), gr_data(plain));
+        }
+        ck_assert_double_eq(seen[RETAINED], seen[HOOKED]);
+        ck_assert_double_eq(seen[RETAINED], seen[ASKED]);
+        gr_tensor *twice = through_pool(x, k, overlapping, USED_TWICE, &seen[USED_TWICE]);
+        gr_tensor *y = k ? gr_conv2d(x, k, .act = GR_RELU) : gr_relu(x);
+        gr_tensor *rest = gr_grad(gr_sum(y), k ? k : x), *sum = gr_add(plain, rest);
+        for (int64_t e = 0; e < gr_count(sum); e++)
+            ck_assert_double_eq_tol((double)gr_data(twice)[e], (double)gr_data(sum)[e], ROUGHLY * (1 + fabs((double)gr_data(sum)[e])));
+    }
+    nothing_failed();
+}
+END_TEST
+
 /* add hands one gradient on to both operands; what else one of them gets, from further down, must not reach the other. */
 START_TEST(shared_gradients_are_not_added_to)
 {
@@ -601,6 +659,7 @@ int main(void)
     tcase_add_test(t, accumulation);
     tcase_add_test(t, parameter_as_loss);
     tcase_add_test(t, retained_gradients);
+    tcase_add_test(t, rectified_then_pooled);
     tcase_add_test(t, shared_gradients_are_not_added_to);
     tcase_add_test(t, gradients_do_not_alias);
     tcase_add_test(t, freed_and_kept);

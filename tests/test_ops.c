@@ -529,20 +529,23 @@ START_TEST(pooled_pairs_of_every_width)
     gr_rng rng = gr_rng_of(1, "pairs");
     for (int64_t width = 2; width < 72; width++) {
         GR_STEP;
-        gr_tensor *x = gr_param(gr_zeros(gr_shape(1, 1, 6, width)));
+        gr_tensor *x = gr_param(gr_zeros(gr_shape(1, 1, 7, width)));
         gr_real   *v = gr_data_mut(x);
-        for (int64_t i = 0; i < 6 * width; i++) {
+        for (int64_t i = 0; i < 7 * width; i++) {
             int64_t draw = gr_rng_below(&rng, 40);
             v[i] = draw == 0 ? (gr_real)NAN : draw == 1 ? -(gr_real)INFINITY : (gr_real)(draw % 4);
         }
-        gr_tensor *y = gr_max_pool2d(x, 2), *g = gr_grad(gr_sum(y), x);
-        for (int64_t i = 0; i < 3; i++)
-            for (int64_t j = 0; j < width / 2; j++) {
+        int64_t    windows = 3 * (width / 2);
+        gr_tensor *y = gr_max_pool2d(x, 2), *alone = gr_max_pool2d(gr_detach(x), 2);
+        gr_tensor *g = gr_grad(y, x, .grad_output = gr_reshape(gr_add(gr_arange(windows), gr_scalar(1)), gr_shape_of(y)));
+        for (int64_t i = 0, n = 0; i < 3; i++)
+            for (int64_t j = 0; j < width / 2; j++, n++) {
                 int at = first_of_pairs(v, width, i, j);
-                ck_assert(gr_data(y)[i * (width / 2) + j] == v[at] || isnan(v[at]));
-                ck_assert(gr_data(g)[at] == 1);
+                ck_assert(gr_data(y)[n] == v[at] || (isnan(v[at]) && isnan(gr_data(y)[n])));
+                ck_assert(gr_data(alone)[n] == v[at] || (isnan(v[at]) && isnan(gr_data(alone)[n])));
+                ck_assert(gr_data(g)[at] == (gr_real)(n + 1));
             }
-        ck_assert_double_eq((double)gr_item(gr_sum(g)), (double)(3 * (width / 2)));
+        ck_assert_double_eq((double)gr_item(gr_sum(g)), (double)(windows * (windows + 1) / 2));
     }
     nothing_failed();
 }

@@ -125,6 +125,7 @@ struct gr_tensor {
     uint8_t      dtype;       /* a gr_dtype */
     bool         param;       /* a leaf whose gradient is wanted */
     bool         retain_grad; /* an intermediate whose gradient is wanted */
+    bool         rectified;   /* by a ReLU that rode along: the rule begins with gr__act_back */
     int64_t      count;
     gr_shape     shape;
     gr__storage *storage;
@@ -137,6 +138,7 @@ struct gr_tensor {
     gr_tensor   *prev, *next; /* in the owner's list */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
+    gr_tensor   *gated_by; /* of a gradient: it is 0 already wherever that tensor is not positive */
 };
 
 /* Elements, and in the same block the tensor that was made with them; views of them are blocks of their own. */
@@ -161,7 +163,11 @@ static inline bool gr__tracked(const gr_tensor *t) { return t->param || t->node;
 static inline unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
 
 /* Its values are about to change. */
-static inline void gr__touch(gr_tensor *t) { atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed); }
+static inline void gr__touch(gr_tensor *t)
+{
+    atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed);
+    t->gated_by = NULL;
+}
 
 /* One reference, and storage that nobody shares: free to be changed. */
 static inline bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
@@ -208,6 +214,13 @@ extern _Thread_local GR__NEAR gr__thread *gr__me; /* NULL until the thread's fir
 gr__thread                               *gr__thread_begin(void);
 
 static inline gr__thread *gr__self(void) { return gr__me ? gr__me : gr__thread_begin(); }
+
+/* Whether what a rule was given, the gradient that the scan alone holds, may be changed in place. */
+static inline bool gr__spare(const gr_tensor *g)
+{
+    const gr__thread *me = gr__self();
+    return me->in_vjp && me->no_grad && !g->owner && gr__sole(g);
+}
 
 gr_tensor *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
 gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step or a rule, else the caller's */

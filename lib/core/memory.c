@@ -74,7 +74,7 @@ static cache *first_cache(void)
 static cache *own_cache(void) { return own ? own : first_cache(); }
 
 /* The class of a size, and the size that its blocks have. */
-static int class_of(size_t bytes, size_t *size)
+static inline int class_of(size_t bytes, size_t *size)
 {
     size_t units = bytes ? (bytes + UNIT - 1) / UNIT : 1;
     if (units <= FINE + HEAD) {

@@ -116,6 +116,10 @@ static const double small_work = 1e5;
 
 bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
 {
+    if (plan->phases == 1 && plan->tasks[0] == 1 && !plan->shared && !plan->scratch) {
+        fn(arg, 0, 0, NULL, NULL);
+        return true;
+    }
     int64_t most = 1;
     for (int i = 0; i < plan->phases; i++) most = plan->tasks[i] > most ? plan->tasks[i] : most;
     int threads = most > 1 && work > small_work ? gr_threads() : 1;

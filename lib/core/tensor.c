@@ -20,7 +20,7 @@ static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t c
 {
     atomic_init(&t->refs, 1);
     t->dtype = (uint8_t)dtype;
-    t->param = t->retain_grad = false;
+    t->param = t->retain_grad = t->rectified = false;
     t->count = count;
     t->shape = *shape;
     t->storage = s;
@@ -33,6 +33,7 @@ static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t c
     t->prev = t->next = NULL;
     t->pass = 0;
     t->slot = 0;
+    t->gated_by = NULL;
 }
 
 gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)

@@ -131,7 +131,7 @@ typedef struct gr__kernels {
     void (*matmul_run)(
         const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
 
-    /* pooling, planes begin..end-1; at: the winner's index h W + w in its plane; the first of equals wins, a NaN wins over all */
+    /* pooling, planes begin..end-1; at: the winner's index h W + w in its plane; the first of equals wins, a NaN wins over all; NULL: y alone */
     void (*max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
     void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin,
         int64_t end); /* gx[at] += g, gx cleared first */
@@ -152,6 +152,7 @@ typedef struct gr__kernels {
 
     /* reductions of x seen as outer x reduced x inner; outputs begin..end-1 of outer x inner */
     void (*sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end);
+    double (*square_error)(const gr_real *x, const gr_real *t, int64_t n); /* the sum of (x - t)^2 */
     void (*max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
     void (*argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
 

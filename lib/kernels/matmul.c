@@ -108,14 +108,14 @@ static workspace lay_out(const grid *g, int variant, void *scratch)
 
 void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
 {
-    gr__matmul m = plainest(given);
     *plan = (gr__plan){ .phases = 1 };
-    if (!m.M || !m.N || !m.batch) return;
+    if (!given->M || !given->N || !given->batch) return;
     if (is_small(given)) {
         plan->variant = SMALL;
         plan->tasks[0] = 1;
         return;
     }
+    gr__matmul m = plainest(given);
     plan->variant = variant_of(&m);
     grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
@@ -147,14 +147,31 @@ GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, cons
     for (int i = 0; i < rows; i++) vec_store(y + i * y_row, vec_choose(acc[i] < least, least, acc[i]));
 }
 
+/* b, which stands transposed, as it would stand if it did not. */
+static void turn(const gr__matmul *m, const gr_real *b, gr_real *turned)
+{
+    for (int64_t j = 0; j < m->N; j += LANES) {
+        if (m->K == LANES) {
+            vec v[LANES];
+            GR__UNROLL
+            for (int l = 0; l < LANES; l++) v[l] = vec_load(b + (j + l) * LANES);
+            vec_transpose(v);
+            GR__UNROLL
+            for (int l = 0; l < LANES; l++) vec_store(turned + l * m->N + j, v[l]);
+        } else {
+            for (int64_t k = 0; k < m->K; k++)
+                for (int64_t l = j; l < j + LANES; l++) turned[k * m->N + l] = b[l * m->K + k];
+        }
+    }
+}
+
 static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real least)
 {
     gr_real        turned[GR__FEW_SUMS * FEW_TERMS];
     const gr_real *b = o->b;
     int64_t        a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1, i = 0;
     if (m->transpose_b) {
-        for (int64_t k = 0; k < m->K; k++)
-            for (int64_t j = 0; j < m->N; j++) turned[k * m->N + j] = b[j * m->K + k];
+        turn(m, o->b, turned);
         b = turned;
     }
     for (int64_t j = 0; j < m->N; j += LANES) {

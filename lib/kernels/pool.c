@@ -1,6 +1,6 @@
 /* pool.c: max pooling over planes, and its gradient by the places of the winners.
    Invariant: at[] holds h W + w of the first greatest element of each window, or of its first NaN; -1 for a window that lies
-   in the padding altogether. */
+   in the padding altogether. Where at is NULL, nobody asks. */
 #include "table.h"
 
 #include <math.h>
@@ -27,9 +27,10 @@ static void any_plane(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *
 {
     for (int64_t i = 0; i < p->OH; i++) {
         span h = inside(i * p->SH - p->PH, p->KH, p->H);
-        for (int64_t j = 0; j < p->OW; j++, y++, at++) {
-            *at = winner(x, p->W, h, inside(j * p->SW - p->PW, p->KW, p->W));
-            *y = *at < 0 ? -(gr_real)INFINITY : x[*at];
+        for (int64_t j = 0; j < p->OW; j++, y++) {
+            int32_t from = winner(x, p->W, h, inside(j * p->SW - p->PW, p->KW, p->W));
+            *y = from < 0 ? -(gr_real)INFINITY : x[from];
+            if (at) *at++ = from;
         }
     }
 }
@@ -51,7 +52,7 @@ static void window_of_pairs(const pairs *p, int64_t j)
     gr_real up = right ? b : a, down = right_below ? d : c;
     bool    low = down > up || (down != down && up == up);
     p->y[j] = low ? down : up;
-    p->at[j] = p->first + 2 * (int32_t)j + (low ? p->below + right_below : right);
+    if (p->at) p->at[j] = p->first + 2 * (int32_t)j + (low ? p->below + right_below : right);
 }
 
 #if __has_builtin(__builtin_shufflevector)
@@ -65,6 +66,12 @@ static void window_of_pairs(const pairs *p, int64_t j)
 #define ODD_4 1, 3, 5, 7
 #define ODD_8 ODD_4, 9, 11, 13, 15
 #define ODD_16 ODD_8, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOWER_4 0, 4, 1, 5
+#define UPPER_4 2, 6, 3, 7
+#define LOWER_8 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER_8 4, 12, 5, 13, 6, 14, 7, 15
+#define LOWER_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define GREATER(new, old) ((new > old) | ((new != new) & (old == old)))
 
 /* The same, of n windows side by side from j on: columns are dealt to even and odd vectors; a mask is 0 or -1 a lane. */
@@ -74,19 +81,22 @@ static void window_of_pairs(const pairs *p, int64_t j)
         typedef gr_real  real_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
         typedef gr__lane lane_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
         typedef int32_t  place_n __attribute__((vector_size(n * sizeof(int32_t))));                                \
-        real_n           u[2], l[2];                                                                               \
-        memcpy(u, p->upper + 2 * j, sizeof u);                                                                     \
-        memcpy(l, p->lower + 2 * j, sizeof l);                                                                     \
-        real_n  a = SHUFFLE(lane_n, u[0], u[1], EVEN_##n), b = SHUFFLE(lane_n, u[0], u[1], ODD_##n);               \
-        real_n  c = SHUFFLE(lane_n, l[0], l[1], EVEN_##n), d = SHUFFLE(lane_n, l[0], l[1], ODD_##n);               \
-        lane_n  right = GREATER(b, a), right_below = GREATER(d, c);                                                \
-        real_n  up = (real_n)((right & (lane_n)b) | (~right & (lane_n)a));                                         \
-        real_n  down = (real_n)((right_below & (lane_n)d) | (~right_below & (lane_n)c));                           \
-        lane_n  low = GREATER(down, up);                                                                           \
-        real_n  y = (real_n)((low & (lane_n)down) | (~low & (lane_n)up));                                          \
+        real_n           u, v, s, t;                                                                               \
+        memcpy(&u, p->upper + 2 * j, sizeof u);                                                                    \
+        memcpy(&v, p->upper + 2 * j + n, sizeof v);                                                                \
+        memcpy(&s, p->lower + 2 * j, sizeof s);                                                                    \
+        memcpy(&t, p->lower + 2 * j + n, sizeof t);                                                                \
+        real_n a = SHUFFLE(lane_n, u, v, EVEN_##n), b = SHUFFLE(lane_n, u, v, ODD_##n);                            \
+        real_n c = SHUFFLE(lane_n, s, t, EVEN_##n), d = SHUFFLE(lane_n, s, t, ODD_##n);                            \
+        lane_n right = GREATER(b, a), right_below = GREATER(d, c);                                                 \
+        real_n up = (real_n)((right & (lane_n)b) | (~right & (lane_n)a));                                          \
+        real_n down = (real_n)((right_below & (lane_n)d) | (~right_below & (lane_n)c));                            \
+        lane_n low = GREATER(down, up);                                                                            \
+        real_n y = (real_n)((low & (lane_n)down) | (~low & (lane_n)up));                                           \
+        memcpy(p->y + j, &y, sizeof y);                                                                            \
+        if (!p->at) return;                                                                                        \
         lane_n  step = (low & (p->below - right_below)) | (~low & -right);                                         \
         place_n at = __builtin_convertvector(step, place_n) + (place_n){ EVEN_##n } + (p->first + 2 * (int32_t)j); \
-        memcpy(p->y + j, &y, sizeof y);                                                                            \
         memcpy(p->at + j, &at, sizeof at);                                                                         \
     }
 
@@ -110,7 +120,7 @@ static void plane_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int3
 {
     for (int64_t i = 0; i < p->OH; i++) {
         const gr_real *upper = x + 2 * i * p->W;
-        pairs          row = { upper, upper + p->W, y + i * p->OW, at + i * p->OW, (int32_t)(2 * i * p->W), (int32_t)p->W };
+        pairs          row = { upper, upper + p->W, y + i * p->OW, at ? at + i * p->OW : NULL, (int32_t)(2 * i * p->W), (int32_t)p->W };
         if (p->OW < 4) row_of_pairs(&row, p->OW, 1, window_of_pairs);
 #if GR__VECTOR_BYTES >= 64
         else if (p->OW >= 16)
@@ -125,21 +135,107 @@ static void plane_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int3
     }
 }
 
+static bool in_pairs(const gr__pool *p)
+{
+    return p->KH == 2 && p->KW == 2 && p->SH == 2 && p->SW == 2 && !p->PH && !p->PW && 2 * p->OH <= p->H && 2 * p->OW <= p->W;
+}
+
 void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
-    bool    in_pairs = p->KH == 2 && p->KW == 2 && p->SH == 2 && p->SW == 2 && !p->PH && !p->PW && 2 * p->OH <= p->H && 2 * p->OW <= p->W;
     int64_t in = p->H * p->W, out = p->OH * p->OW;
     for (int64_t plane = begin; plane < end; plane++)
-        (in_pairs ? plane_of_pairs : any_plane)(p, x + plane * in, y + plane * out, at + plane * out);
+        (in_pairs(p) ? plane_of_pairs : any_plane)(p, x + plane * in, y + plane * out, at ? at + plane * out : NULL);
+}
+
+/* ---- and back: g to the winners, zero to the others ---- */
+
+/* A row of windows of pairs: each has four places to itself, so they are written, not added to, in the rows upper and lower. */
+typedef struct spread {
+    const gr_real *g;
+    const int32_t *at;
+    gr_real       *upper, *lower;
+    int32_t        first, below;
+} spread;
+
+static void window_to_pairs(const spread *s, int64_t j)
+{
+    int32_t step = s->at[j] - s->first - 2 * (int32_t)j;
+    s->upper[2 * j] = step == 0 ? s->g[j] : 0;
+    s->upper[2 * j + 1] = step == 1 ? s->g[j] : 0;
+    s->lower[2 * j] = step == s->below ? s->g[j] : 0;
+    s->lower[2 * j + 1] = step == s->below + 1 ? s->g[j] : 0;
+}
+
+/* The same, of n windows from j on: even and odd columns are dealt together. */
+#define WINDOWS_TO_PAIRS(n)                                                                                          \
+    static void windows_to_pairs_##n(const spread *s, int64_t j)                                                     \
+    {                                                                                                                \
+        typedef gr__lane lane_n __attribute__((vector_size(n * sizeof(gr_real))));                                   \
+        typedef int32_t  place_n __attribute__((vector_size(n * sizeof(int32_t))));                                  \
+        place_n          at;                                                                                         \
+        lane_n           g;                                                                                          \
+        memcpy(&at, s->at + j, sizeof at);                                                                           \
+        memcpy(&g, s->g + j, sizeof g);                                                                              \
+        lane_n step = __builtin_convertvector(at - (place_n){ EVEN_##n } - (s->first + 2 * (int32_t)j), lane_n);     \
+        lane_n a = g & (step == 0), b = g & (step == 1), c = g & (step == s->below), d = g & (step == s->below + 1); \
+        lane_n u = SHUFFLE(lane_n, a, b, LOWER_##n), v = SHUFFLE(lane_n, a, b, UPPER_##n);                           \
+        lane_n l = SHUFFLE(lane_n, c, d, LOWER_##n), m = SHUFFLE(lane_n, c, d, UPPER_##n);                           \
+        memcpy(s->upper + 2 * j, &u, sizeof u);                                                                      \
+        memcpy(s->upper + 2 * j + n, &v, sizeof v);                                                                  \
+        memcpy(s->lower + 2 * j, &l, sizeof l);                                                                      \
+        memcpy(s->lower + 2 * j + n, &m, sizeof m);                                                                  \
+    }
+
+typedef void spreader(const spread *s, int64_t j);
+
+GR__INLINE void row_to_pairs(const spread *s, int64_t n, int64_t group, spreader *fn)
+{
+    for (int64_t j = 0; j < n; j += group) fn(s, at_most(j, n - group));
+}
+
+WINDOWS_TO_PAIRS(4)
+#if GR__VECTOR_BYTES >= 32
+WINDOWS_TO_PAIRS(8)
+#endif
+#if GR__VECTOR_BYTES >= 64
+WINDOWS_TO_PAIRS(16)
+#endif
+
+static void plane_to_pairs(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx)
+{
+    int64_t W = p->W, width = 2 * p->OW;
+    for (int64_t i = 0; i < p->OH; i++) {
+        gr_real *upper = gx + 2 * i * W;
+        spread   row = { g + i * p->OW, at + i * p->OW, upper, upper + W, (int32_t)(2 * i * W), (int32_t)W };
+        if (p->OW < 4) row_to_pairs(&row, p->OW, 1, window_to_pairs);
+#if GR__VECTOR_BYTES >= 64
+        else if (p->OW >= 16)
+            row_to_pairs(&row, p->OW, 16, windows_to_pairs_16);
+#endif
+#if GR__VECTOR_BYTES >= 32
+        else if (p->OW >= 8)
+            row_to_pairs(&row, p->OW, 8, windows_to_pairs_8);
+#endif
+        else
+            row_to_pairs(&row, p->OW, 4, windows_to_pairs_4);
+        for (int64_t j = width; j < W; j++) upper[j] = upper[W + j] = 0;
+    }
+    for (int64_t j = 2 * p->OH * W; j < p->H * W; j++) gx[j] = 0;
+}
+
+/* Windows that overlap add where they meet. */
+static void any_plane_back(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx)
+{
+    if (p->H * p->W > 0) memset(gx, 0, (size_t)(p->H * p->W) * sizeof *gx);
+    for (int64_t i = 0; i < p->OH * p->OW; i++)
+        if (at[i] >= 0) gx[at[i]] += g[i];
 }
 
 void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW;
-    if (begin < end && in > 0) memset(gx + begin * in, 0, (size_t)((end - begin) * in) * sizeof *gx);
     for (int64_t plane = begin; plane < end; plane++)
-        for (int64_t i = plane * out; i < (plane + 1) * out; i++)
-            if (at[i] >= 0) gx[plane * in + at[i]] += g[i];
+        (in_pairs(p) ? plane_to_pairs : any_plane_back)(p, g + plane * out, at + plane * out, gx + plane * in);
 }
 
 void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)

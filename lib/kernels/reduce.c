@@ -23,12 +23,35 @@ static double sum_run(const gr_real *x, int64_t n)
     return sum;
 }
 
+/* As sum_run, of the squares of x - t. */
+double GR__NAME(square_error)(const gr_real *x, const gr_real *t, int64_t n)
+{
+    dvec    acc[4] = { { 0 } };
+    int64_t i = 0;
+    for (; i + 4 * DLANES <= n; i += 4 * DLANES) {
+        GR__UNROLL
+        for (int j = 0; j < 4; j++) {
+            dvec d = __builtin_convertvector(*(const part *)(x + i + j * DLANES) - *(const part *)(t + i + j * DLANES), dvec);
+            acc[j] += d * d;
+        }
+    }
+    acc[0] += acc[1] + (acc[2] + acc[3]);
+    double sum = 0;
+    for (int l = 0; l < DLANES; l++) sum += acc[0][l];
+    for (; i < n; i++) {
+        double d = (double)(x[i] - t[i]);
+        sum += d * d;
+    }
+    return sum;
+}
+
 enum { COLUMNS = 64 };
 
 /* n <= COLUMNS sums side by side, down columns that stand inner apart. */
 static void sum_columns(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t n)
 {
-    double acc[COLUMNS] = { 0 };
+    double acc[COLUMNS];
+    for (int64_t j = 0; j < n; j++) acc[j] = 0;
     for (int64_t r = 0; r < reduced; r++, x += inner)
         for (int64_t j = 0; j < n; j++) acc[j] += (double)x[j];
     for (int64_t j = 0; j < n; j++) y[j] = (gr_real)(acc[j] * factor);

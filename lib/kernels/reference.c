@@ -172,8 +172,9 @@ static void max_pool(const gr__pool *s, const gr_real *x, gr_real *y, int32_t *a
         for (int64_t i = 0; i < s->OH; i++)
             for (int64_t j = 0; j < s->OW; j++) {
                 int64_t out = (plane * s->OH + i) * s->OW + j;
-                at[out] = pool_winner(s, x + plane * s->H * s->W, i, j);
-                y[out] = at[out] < 0 ? -(gr_real)INFINITY : x[plane * s->H * s->W + at[out]];
+                int32_t winner = pool_winner(s, x + plane * s->H * s->W, i, j);
+                y[out] = winner < 0 ? -(gr_real)INFINITY : x[plane * s->H * s->W + winner];
+                if (at) at[out] = winner;
             }
 }
 

@@ -33,11 +33,12 @@ gr__binary GR__NAME(relu_grad), GR__NAME(sigmoid_grad), GR__NAME(tanh_grad);
 void       GR__NAME(scale)(gr_real *y, const gr_real *x, double factor, int64_t n);
 void       GR__NAME(where)(gr_real *y, const gr_real *c, const gr_real *a, const gr_real *b, int64_t n);
 
-void GR__NAME(sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end);
-void GR__NAME(max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
-void GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
-void GR__NAME(softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
-void GR__NAME(log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
+void   GR__NAME(sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end);
+double GR__NAME(square_error)(const gr_real *x, const gr_real *t, int64_t n);
+void   GR__NAME(max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
+void   GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end);
+void   GR__NAME(softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
+void   GR__NAME(log_softmax)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
 
 void GR__NAME(drop)(gr_real *y, uint64_t key, uint64_t counter, double p, int64_t n);
 
@@ -61,6 +62,6 @@ void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *v
     .tanh_grad = GR__NAME(tanh_grad), .scale = GR__NAME(scale), .where = GR__NAME(where), .sum = GR__NAME(sum), .max = GR__NAME(max),   \
     .argmax = GR__NAME(argmax), .softmax = GR__NAME(softmax), .log_softmax = GR__NAME(log_softmax), .copy_box = GR__NAME(copy_box),     \
     .drop = GR__NAME(drop), .sgd = GR__NAME(sgd), .adam = GR__NAME(adam), .rmsprop = GR__NAME(rmsprop), .blend = GR__NAME(blend),       \
-    .blend_spread = GR__NAME(blend_spread)
+    .blend_spread = GR__NAME(blend_spread), .square_error = GR__NAME(square_error)
 
 #endif

@@ -106,6 +106,7 @@ static gr__slot *add_slot(gr_model *m, const char *name, gr__kind kind, const gr
     if (!s) return NULL;
     gr__slot ***of_kind = kind == GR__PARAM ? &m->params : kind == GR__LAYER ? NULL : &m->buffers;
     size_t      slots = gr__length(m->slots), others = of_kind ? gr__length(*of_kind) : 0;
+    s->place = slots;
     if (gr__push(&m->slots, &s, sizeof s) && (!of_kind || gr__push(of_kind, &s, sizeof s)) && gr__map_put(m->by_name, name, s)) return s;
     gr__cut(m->slots, slots);
     if (of_kind) gr__cut(*of_kind, others);
@@ -123,13 +124,23 @@ static bool same_kind(const gr__slot *s, gr__kind kind, const gr_shape *shape)
     return true;
 }
 
+/* A forward function asks for its slots in the order in which it made them, so the one after the thread's last is looked at first. */
+static gr__slot *find(const gr_model *m, const char *name)
+{
+    static _Thread_local GR__NEAR size_t last;
+    size_t                               slots = gr__length(m->slots), next = last + 1 < slots ? last + 1 : 0;
+    gr__slot *s = slots > 0 && strcmp(m->slots[next]->name, name) == 0 ? m->slots[next] : gr__map_get(m->by_name, name);
+    if (s) last = s->place;
+    return s;
+}
+
 gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared)
 {
     if (!m || !name || !*name) {
         gr__fail(GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
         return NULL;
     }
-    gr__slot *s = gr__map_get(m->by_name, name);
+    gr__slot *s = find(m, name);
     if (s && !m->sealed && !shared) {
         gr__fail(GR_ERR_ARGUMENT, "model: '%s' was made already; layers that mean to share it say .shared", name);
         return NULL;

@@ -16,6 +16,7 @@ typedef struct gr__slot {
     gr__kind   kind;
     gr_tensor *t;
     uint64_t   runs;
+    size_t     place; /* in the model's slots */
 } gr__slot;
 
 struct gr_model {

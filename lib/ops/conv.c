@@ -165,6 +165,7 @@ static bool conv_forward(gr__node *nd, gr_tensor *y)
     gr__operands     o = operands(nd, y);
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
+    y->rectified = args->act == GR_RELU;
     return convolve(&args->c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
 }
 
@@ -183,7 +184,7 @@ static bool kernel_grad_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *conv_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const conv_args *args = nd->args;
-    if (!nd->left && !(nd->left = gr__act_grad(args->act, nd->out, g))) return NULL;
+    if (!nd->left && !(nd->left = gr__act_back(args->act, nd->out, g))) return NULL;
     gr_tensor *x = nd->in[0], *k = nd->in[1], *gz = nd->left;
     return i == 0 ? A(&args->c, gz, k) : i == 1 ? B(&args->c, x, gz) : gr_sum(gz, .axes = GR_DIMS(0, 2, 3));
 }

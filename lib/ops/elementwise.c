@@ -78,11 +78,11 @@ static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
 /* Whether an operand is as long as the result, or one number: then it is walked in one row. */
 static bool is_one_row(const gr_tensor *t, const gr_tensor *y) { return t->count == y->count || t->count == 1; }
 
-static bool binary_forward(gr__node *nd, gr_tensor *y)
+/* y = op of a and b; y may be one of them, if it has their shape. */
+static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
 {
-    gr_tensor *a = nd->in[0], *b = nd->in[1];
-    walk       w;
-    memcpy(&w.fn, (const char *)gr__k() + nd->op->kernel, sizeof w.fn);
+    walk w;
+    memcpy(&w.fn, (const char *)gr__k() + op->kernel, sizeof w.fn);
     w.a = gr__reals(a);
     w.b = gr__reals(b);
     w.y = gr__reals(y);
@@ -90,13 +90,18 @@ static bool binary_forward(gr__node *nd, gr_tensor *y)
         w.a_step = a->count == y->count;
         w.b_step = b->count == y->count;
         gr__parallel(y->count, GR__GRAIN, walk_row_parts, &w);
-        return true;
+        return;
     }
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
     operand_strides(a, &y->shape, a_stride);
     operand_strides(b, &y->shape, b_stride);
     merge(&w, &y->shape, a_stride, b_stride);
     if (y->count > 0) gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
+}
+
+static bool binary_forward(gr__node *nd, gr_tensor *y)
+{
+    fill_binary(nd->op, nd->in[0], nd->in[1], y);
     return true;
 }
 
@@ -259,9 +264,9 @@ static gr_tensor *exp_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, g
 static gr_tensor *log_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, nd->in[0]); }
 static gr_tensor *sqrt_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_scale(gr_div(g, nd->out), 0.5); }
 static gr_tensor *abs_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sign(nd->in[0])); }
-static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_RELU, nd->out, g); }
-static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_SIGMOID, nd->out, g); }
-static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_grad(GR_TANH, nd->out, g); }
+static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_RELU, nd->out, g); }
+static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_SIGMOID, nd->out, g); }
+static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_TANH, nd->out, g); }
 
 static gr_tensor *sin_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_cos(nd->in[0])); }
 static gr_tensor *cos_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_neg(gr_mul(g, gr_sin(nd->in[0]))); }
@@ -312,7 +317,7 @@ gr_tensor *gr_log(gr_tensor *x) { return apply1(&log_op, x); }
 gr_tensor *gr_sqrt(gr_tensor *x) { return apply1(&sqrt_op, x); }
 gr_tensor *gr_abs(gr_tensor *x) { return apply1(&abs_op, x); }
 gr_tensor *gr_sign(gr_tensor *x) { return apply1(&sign_op, x); }
-gr_tensor *gr_relu(gr_tensor *x) { return apply1(&relu_op, x); }
+gr_tensor *gr_relu(gr_tensor *x) { return gr__act(GR_RELU, x); }
 gr_tensor *gr_sigmoid(gr_tensor *x) { return apply1(&sigmoid_op, x); }
 gr_tensor *gr_tanh(gr_tensor *x) { return apply1(&tanh_op, x); }
 gr_tensor *gr_sin(gr_tensor *x) { return apply1(&sin_op, x); }
@@ -360,13 +365,24 @@ bool gr__want_act(gr_act act, const char *op)
 gr_tensor *gr__act(gr_act act, gr_tensor *x)
 {
     static const gr__op *const ops[] = { [GR_RELU] = &relu_op, [GR_SIGMOID] = &sigmoid_op, [GR_TANH] = &tanh_op };
-    return act == GR_NO_ACT ? x : apply1(ops[act], x);
+    gr_tensor                 *y = act == GR_NO_ACT ? x : apply1(ops[act], x);
+    if (y && act == GR_RELU) y->rectified = true;
+    return y;
 }
 
-gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
+static const gr__op *const grads[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };
+
+gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g) { return act == GR_NO_ACT ? g : apply2(grads[act], y, g); }
+
+gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g)
 {
-    static const gr__op *const ops[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };
-    return act == GR_NO_ACT ? g : apply2(ops[act], y, g);
+    bool through = act == GR_NO_ACT || (act == GR_RELU && g->gated_by == y);
+    if (g->gated_by) g->gated_by = NULL; /* y may be gone, and another in its place, before g is */
+    if (through) return g;
+    if (!gr__spare(g)) return gr__act_grad(act, y, g);
+    gr__touch(g);
+    fill_binary(grads[act], y, g, g);
+    return g;
 }
 
 /* ---- choice ----------------------------------------------------------------------------------------------------------------------------------- */

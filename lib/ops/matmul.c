@@ -27,10 +27,12 @@ static gr_shape batch_of(const gr_tensor *t)
 static bool matmul_shape(gr__node *nd, gr_shape *y)
 {
     const product *p = nd->args;
-    gr_shape       a = batch_of(nd->in[0]), b = batch_of(nd->in[1]);
     gr__matmul     m;
     sizes(nd->in[0], nd->in[1], p->ta, p->tb, &m);
-    *y = gr__count(&a) == 1 && a.rank <= b.rank ? b : a;
+    if (nd->in[0]->shape.rank > 2 || nd->in[1]->shape.rank > 2) {
+        gr_shape a = batch_of(nd->in[0]), b = batch_of(nd->in[1]);
+        *y = gr__count(&a) == 1 && a.rank <= b.rank ? b : a;
+    }
     y->dim[y->rank++] = m.M;
     y->dim[y->rank++] = m.N;
     return true;
@@ -89,10 +91,16 @@ static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
     return gr_expand(t, to);
 }
 
+static gr_tensor *apply(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
+{
+    return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, &(product){ ta, tb }, sizeof(product));
+}
+
 static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
 {
     gr__matmul m;
-    gr_shape   ba = batch_of(a), bb = batch_of(b), batch;
+    if (a->shape.rank == 2 && b->shape.rank == 2 && sizes(a, b, ta, tb, &m)) return apply(a, b, ta, tb);
+    gr_shape ba = batch_of(a), bb = batch_of(b), batch;
     if (!sizes(a, b, ta, tb, &m) || !gr__broadcast(&ba, &bb, &batch)) {
         gr__fail(GR_ERR_ARGUMENT, "matmul: %s%s and %s%s: inner sizes must be equal and leading ones broadcast", GR__TEXT(a),
             ta ? "^T" : "", GR__TEXT(b), tb ? "^T" : "");
@@ -104,15 +112,14 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
         gr_tensor *flat = gr_reshape(a, gr_shape(gr__count(&ba) * m.M, m.K));
         return flat ? gr_reshape(product_of_matrices(flat, b, ta, tb), y) : NULL;
     }
-    a = repeat_batch(a, &batch);
-    b = repeat_batch(b, &batch);
-    return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, &(product){ ta, tb }, sizeof(product));
+    return apply(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
 }
 
 gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o)
 {
     gr_tensor *b = o.b;
     if (!gr__given("matmul", 2, (gr_tensor *[]){ a, b })) return NULL;
+    if (a->shape.rank > 1 && b->shape.rank > 1) return product_of_matrices(a, b, o.transpose_a, o.transpose_b);
     if (a->shape.rank == 0 || b->shape.rank == 0) {
         gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(a), GR__TEXT(b));
         return NULL;
@@ -166,7 +173,7 @@ static gr_tensor *rows(gr_tensor *t)
 
 static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    if (!nd->left && !(nd->left = gr__act_grad(*(const gr_act *)nd->args, nd->out, g))) return NULL;
+    if (!nd->left && !(nd->left = gr__act_back(*(const gr_act *)nd->args, nd->out, g))) return NULL;
     if (i == 0) return gr_matmul(nd->left, nd->in[1]);
     if (i == 1) return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
     return gr_sum(rows(nd->left), .axes = GR_DIMS(0));

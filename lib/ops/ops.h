@@ -21,6 +21,8 @@ bool       gr__want_act(gr_act act, const char *op);
 gr_tensor *gr__act(gr_act act, gr_tensor *x);
 /* g act'(x), from the result y = act(x). */
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
+/* The same for a rule that has no other use for its g: in place, if nobody else has either. */
+gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g);
 
 /* Whether r is one of the reductions, or the error. */
 bool gr__want_reduction(gr_reduction r, const char *op);

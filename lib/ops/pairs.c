@@ -1,5 +1,5 @@
 /* pairs.c: losses of x beside a target of the same shape, element by element, then reduced. Each is a formula over ops that have their
-   rules, so gradients of any order flow to both. */
+   rules, so gradients of any order flow to both; the reduced squares are an op of their own, and their gradient another. */
 #include "ops/ops.h"
 
 static bool are_a_pair(const char *name, gr_tensor *x, gr_tensor *target, gr_reduction reduction)
@@ -14,12 +14,80 @@ static gr_tensor *reduced(gr_tensor *loss, gr_reduction reduction)
     return reduction == GR_NONE ? loss : reduction == GR_SUM ? gr_sum(loss) : gr_mean(loss);
 }
 
+/* ---- squares: L = f sum (x - t)^2, f being 1 or 1 / n ---------------------------------------------------------------------------- */
+
+static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, double f);
+
+static bool mse_shape(gr__node *nd, gr_shape *y)
+{
+    (void)nd;
+    y->rank = 0;
+    return true;
+}
+
+static bool mse_forward(gr__node *nd, gr_tensor *y)
+{
+    const gr_tensor *x = nd->in[0], *t = nd->in[1];
+    gr__reals(y)[0] = (gr_real)(gr__k()->square_error(gr__reals(x), gr__reals(t), x->count) * *(const double *)nd->args);
+    return true;
+}
+
+static gr_tensor *mse_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    double f = *(const double *)nd->args;
+    return i == 0 ? mse_grad(nd->in[0], nd->in[1], g, f) : mse_grad(nd->in[1], nd->in[0], g, f);
+}
+
+typedef struct pull {
+    const gr_real *x, *t;
+    gr_real       *z;
+    double         factor;
+} pull;
+
+static void pull_part(const void *arg, int64_t begin, int64_t end)
+{
+    const pull *p = arg;
+    gr__k()->sub(p->z + begin, p->x + begin, 1, p->t + begin, 1, end - begin);
+    gr__k()->scale(p->z + begin, p->z + begin, p->factor, end - begin);
+}
+
+static bool mse_grad_forward(gr__node *nd, gr_tensor *z)
+{
+    double factor = 2 * *(const double *)nd->args * (double)gr__reals(nd->in[2])[0];
+    gr__parallel(z->count, GR__GRAIN, pull_part, &(pull){ gr__reals(nd->in[0]), gr__reals(nd->in[1]), gr__reals(z), factor });
+    return true;
+}
+
+static gr_tensor *mse_grad_vjp(gr__node *nd, int i, gr_tensor *u)
+{
+    gr_tensor *x = nd->in[0], *t = nd->in[1], *g = nd->in[2];
+    double     f = 2 * *(const double *)nd->args;
+    if (i == 2) return gr_scale(gr_sum(gr_mul(u, gr_sub(x, t))), f);
+    return gr_mul(gr_scale(u, i == 0 ? f : -f), g);
+}
+
+static const gr__op mse_op = { "mse", "L = f sum (x - t)^2, f = 1 / n for a mean; gx = 2 f g (x - t), gt = 2 f g (t - x)", mse_shape,
+    mse_forward, .vjp = mse_vjp, .torch = "F.mse_loss" };
+static const gr__op mse_grad_op = { "mse_grad", "z = 2 f g (x - t); gx = 2 f g u, gt = -2 f g u, gg = 2 f sum u (x - t)",
+    gr__shape_of_first, mse_grad_forward, .vjp = mse_grad_vjp };
+
+static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, double f)
+{
+    return gr__apply(&mse_grad_op, 3, (gr_tensor *[]){ x, t, g }, &f, sizeof f);
+}
+
 gr_tensor *gr_mse_(gr_tensor *x, gr_pair_options o)
 {
     if (!are_a_pair("mse", x, o.target, o.reduction)) return NULL;
-    gr_tensor *d = gr_sub(x, o.target);
-    return reduced(gr_mul(d, d), o.reduction);
+    if (o.reduction == GR_NONE) {
+        gr_tensor *d = gr_sub(x, o.target);
+        return gr_mul(d, d);
+    }
+    double f = o.reduction == GR_SUM ? 1 : 1 / (double)x->count;
+    return gr__apply(&mse_op, 2, (gr_tensor *[]){ x, o.target }, &f, sizeof f);
 }
+
+/* ---- the others ---------------------------------------------------------------------------------------------------------------------- */
 
 gr_tensor *gr_l1_(gr_tensor *x, gr_pair_options o)
 {
