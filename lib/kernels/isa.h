@@ -67,12 +67,21 @@ GR__INLINE vec vec_load(const gr_real *p) { return *(const vec_anywhere *)p; }
 
 GR__INLINE void vec_store(gr_real *p, vec v) { *(vec_anywhere *)p = v; }
 
-/* The first n lanes; the others are zero, and memory past them is not touched. */
+/* The first n lanes; the others are zero, and memory past them is not touched. Of the loop, gcc makes one masked load where there
+   is such a thing; clang would make a chain of branches. */
 GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
 {
+#if GR__VECTOR_BYTES >= 32 && !defined __clang__
+    gr_real  lane[LANES] __attribute__((aligned(GR__VECTOR_BYTES)));
+    gr__lane some = (gr__lane)n;
+#pragma GCC unroll 1
+    for (gr__lane l = 0; l < LANES; l++) lane[l] = l < some ? p[l] : 0;
+    return vec_load(lane);
+#else
     vec v = { 0 };
     memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
+#endif
 }
 
 /* By halves, each of a size that the compiler knows: a call for each vector costs more than the store. */
