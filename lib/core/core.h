@@ -162,10 +162,10 @@ static inline bool gr__tracked(const gr_tensor *t) { return t->param || t->node;
 
 static inline unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
 
-/* Its values are about to change. */
+/* Its values are about to change, by one thread: two that changed them at once would have to agree on the values, too. */
 static inline void gr__touch(gr_tensor *t)
 {
-    atomic_fetch_add_explicit(&t->storage->version, 1, memory_order_relaxed);
+    atomic_store_explicit(&t->storage->version, gr__version_of(t) + 1, memory_order_relaxed);
     t->gated_by = NULL;
 }
 

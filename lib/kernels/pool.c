@@ -72,7 +72,7 @@ static void window_of_pairs(const pairs *p, int64_t j)
 #define UPPER_8 4, 12, 5, 13, 6, 14, 7, 15
 #define LOWER_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define UPPER_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#define GREATER(new, old) ((new > old) | ((new != new) & (old == old)))
+#define GREATER(new, old) (~(new <= old) & (old == old)) /* or NaN, where old is none */
 
 /* The same, of n windows side by side from j on: columns are dealt to even and odd vectors; a mask is 0 or -1 a lane. */
 #define WINDOWS_OF_PAIRS(n)                                                                                        \
@@ -100,14 +100,6 @@ static void window_of_pairs(const pairs *p, int64_t j)
         memcpy(p->at + j, &at, sizeof at);                                                                         \
     }
 
-typedef void windows(const pairs *p, int64_t j);
-
-/* Whole groups of windows; the last group is shifted back to end at the edge, and makes some windows again. */
-GR__INLINE void row_of_pairs(const pairs *p, int64_t n, int64_t group, windows *fn)
-{
-    for (int64_t j = 0; j < n; j += group) fn(p, at_most(j, n - group));
-}
-
 WINDOWS_OF_PAIRS(4)
 #if GR__VECTOR_BYTES >= 32
 WINDOWS_OF_PAIRS(8)
@@ -116,22 +108,38 @@ WINDOWS_OF_PAIRS(8)
 WINDOWS_OF_PAIRS(16)
 #endif
 
+/* How many windows of row i are made at once. A group may be wider than the row, if there is as much behind the row's beginning in its
+   plane: what is written there is written again by the rows that follow. */
+static int64_t group_of(const gr__pool *p, int64_t i)
+{
+    int64_t group = 1, room = at_most((p->OH - i) * p->OW, (p->H - 2 * i - 1) * p->W / 2);
+    for (int64_t n = 4; n <= GR__VECTOR_BYTES / 4; n *= 2)
+        if (p->OW >= n || (p->OW > n / 2 && room >= n)) group = n;
+    return group;
+}
+
+/* Group after group; the last one is shifted back to end at the edge, and makes some windows again. */
+#define EACH_GROUP(row, n, group, fn) \
+    for (int64_t j = 0; j < n; j += group) fn(row, at_least(0, at_most(j, n - group)))
+
+static void row_of_pairs(const pairs *row, int64_t n, int64_t group)
+{
+    if (group == 1) EACH_GROUP(row, n, 1, window_of_pairs);
+    if (group == 4) EACH_GROUP(row, n, 4, windows_of_pairs_4);
+#if GR__VECTOR_BYTES >= 32
+    if (group == 8) EACH_GROUP(row, n, 8, windows_of_pairs_8);
+#endif
+#if GR__VECTOR_BYTES >= 64
+    if (group == 16) EACH_GROUP(row, n, 16, windows_of_pairs_16);
+#endif
+}
+
 static void plane_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at)
 {
     for (int64_t i = 0; i < p->OH; i++) {
         const gr_real *upper = x + 2 * i * p->W;
         pairs          row = { upper, upper + p->W, y + i * p->OW, at ? at + i * p->OW : NULL, (int32_t)(2 * i * p->W), (int32_t)p->W };
-        if (p->OW < 4) row_of_pairs(&row, p->OW, 1, window_of_pairs);
-#if GR__VECTOR_BYTES >= 64
-        else if (p->OW >= 16)
-            row_of_pairs(&row, p->OW, 16, windows_of_pairs_16);
-#endif
-#if GR__VECTOR_BYTES >= 32
-        else if (p->OW >= 8)
-            row_of_pairs(&row, p->OW, 8, windows_of_pairs_8);
-#endif
-        else
-            row_of_pairs(&row, p->OW, 4, windows_of_pairs_4);
+        row_of_pairs(&row, p->OW, group_of(p, i));
     }
 }
 
@@ -186,13 +194,6 @@ static void window_to_pairs(const spread *s, int64_t j)
         memcpy(s->lower + 2 * j + n, &m, sizeof m);                                                                  \
     }
 
-typedef void spreader(const spread *s, int64_t j);
-
-GR__INLINE void row_to_pairs(const spread *s, int64_t n, int64_t group, spreader *fn)
-{
-    for (int64_t j = 0; j < n; j += group) fn(s, at_most(j, n - group));
-}
-
 WINDOWS_TO_PAIRS(4)
 #if GR__VECTOR_BYTES >= 32
 WINDOWS_TO_PAIRS(8)
@@ -201,23 +202,25 @@ WINDOWS_TO_PAIRS(8)
 WINDOWS_TO_PAIRS(16)
 #endif
 
+static void row_to_pairs(const spread *row, int64_t n, int64_t group)
+{
+    if (group == 1) EACH_GROUP(row, n, 1, window_to_pairs);
+    if (group == 4) EACH_GROUP(row, n, 4, windows_to_pairs_4);
+#if GR__VECTOR_BYTES >= 32
+    if (group == 8) EACH_GROUP(row, n, 8, windows_to_pairs_8);
+#endif
+#if GR__VECTOR_BYTES >= 64
+    if (group == 16) EACH_GROUP(row, n, 16, windows_to_pairs_16);
+#endif
+}
+
 static void plane_to_pairs(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx)
 {
     int64_t W = p->W, width = 2 * p->OW;
     for (int64_t i = 0; i < p->OH; i++) {
         gr_real *upper = gx + 2 * i * W;
         spread   row = { g + i * p->OW, at + i * p->OW, upper, upper + W, (int32_t)(2 * i * W), (int32_t)W };
-        if (p->OW < 4) row_to_pairs(&row, p->OW, 1, window_to_pairs);
-#if GR__VECTOR_BYTES >= 64
-        else if (p->OW >= 16)
-            row_to_pairs(&row, p->OW, 16, windows_to_pairs_16);
-#endif
-#if GR__VECTOR_BYTES >= 32
-        else if (p->OW >= 8)
-            row_to_pairs(&row, p->OW, 8, windows_to_pairs_8);
-#endif
-        else
-            row_to_pairs(&row, p->OW, 4, windows_to_pairs_4);
+        row_to_pairs(&row, p->OW, group_of(p, i));
         for (int64_t j = width; j < W; j++) upper[j] = upper[W + j] = 0;
     }
     for (int64_t j = 2 * p->OH * W; j < p->H * W; j++) gx[j] = 0;
