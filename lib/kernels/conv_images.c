@@ -7,9 +7,15 @@
 /* Outputs made before the lanes are dealt back to their images: whole squares, and whole register blocks. */
 enum { GROUP = LANES * (LANES % COLS ? COLS : 1) };
 
+/* Near a border some taps fall on zeros alone. Those of h are the first or the last terms of a sum; for the taps of w there are tables of steps
+   of their own, one for each run of taps, made when it is first wanted. Where that were many, all are taken. */
+enum { MOST_TRIMMED = 7, RUNS_OF_TAPS = MOST_TRIMMED * (MOST_TRIMMED + 1) / 2 };
+
 typedef struct phase {
     gr__correlation s;
-    gr__step       *step;
+    gr__step       *step; /* of all taps */
+    gr__step       *some; /* room for those of the runs, one behind the other */
+    bool            made[RUNS_OF_TAPS];
 } phase;
 
 typedef struct workspace {
@@ -38,10 +44,23 @@ static gr__border border_of(const gr__conv *c, gr__direction d, int64_t begin, i
 
 static size_t phases_bytes(const gr__conv *c, gr__direction d) { return padded_bytes(GR__NAME(phases)(c, d) * (int64_t)sizeof(phase)); }
 
-/* No tap belongs to two phases. */
-static size_t steps_bytes(const gr__conv *c, int64_t channels)
+/* Widths of all runs of n taps, added up. */
+static int64_t taps_of_runs(int64_t n) { return n * (n + 1) * (n + 2) / 6; }
+
+/* Steps of all taps of a phase, and of their runs. */
+static int64_t steps_of_phase(const gr__correlation *s)
 {
-    return padded_bytes(channels * c->KH * c->KW * (int64_t)sizeof(gr__step));
+    return s->K + (s->w.taps <= MOST_TRIMMED ? s->channels * s->h.taps * taps_of_runs(s->w.taps) : 0);
+}
+
+static size_t steps_bytes(const gr__conv *c, gr__direction d)
+{
+    int64_t steps = 0;
+    for (int64_t p = 0; p < GR__NAME(phases)(c, d); p++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, p);
+        steps += steps_of_phase(&s);
+    }
+    return padded_bytes(steps * (int64_t)sizeof(gr__step));
 }
 
 static size_t input_bytes(const gr__border *b, int64_t channels)
@@ -53,7 +72,7 @@ size_t GR__NAME(images_scratch)(const gr__conv *c, gr__direction d, int64_t rows
 {
     int64_t    channels = GR__NAME(correlation)(c, d, 0).channels;
     gr__border b = border_of(c, d, 0, rows);
-    return phases_bytes(c, d) + steps_bytes(c, channels) + input_bytes(&b, channels) +
+    return phases_bytes(c, d) + steps_bytes(c, d) + input_bytes(&b, channels) +
            padded_bytes(ROWS * GROUP * LANES * (int64_t)sizeof(gr_real));
 }
 
@@ -69,6 +88,26 @@ static void find_steps(const gr__correlation *s, const gr__border *border, int64
             }
 }
 
+/* The steps of the taps first..end-1 of w alone. */
+static const gr__step *steps_of(phase *p, int64_t first, int64_t end)
+{
+    int64_t taps = p->s.w.taps, number = 0, at = 0, lines = p->s.h.taps * p->s.channels;
+    if (taps > MOST_TRIMMED || (first == 0 && end == taps)) return p->step;
+    for (int64_t f = 0; f < first; f++) {
+        number += taps - f;
+        at += (taps - f) * (taps - f + 1) / 2;
+    }
+    for (int64_t e = first + 1; e < end; e++) {
+        number++;
+        at += e - first;
+    }
+    gr__step *to = p->some + at * lines, *next = to;
+    for (int64_t i = 0; i < lines && !p->made[number]; i++)
+        for (int64_t b = first; b < end; b++) *next++ = p->step[i * taps + b];
+    p->made[number] = true;
+    return to;
+}
+
 static workspace lay_out(const gr__conv *c, gr__direction d, const gr__group *o, int images, int64_t begin, int64_t end, void *scratch)
 {
     workspace              w = { .phase = scratch, .phases = GR__NAME(phases)(c, d), .border = border_of(c, d, begin, end) };
@@ -76,21 +115,43 @@ static workspace lay_out(const gr__conv *c, gr__direction d, const gr__group *o,
     char                  *at = (char *)scratch + phases_bytes(c, d);
     gr__step              *step = (gr__step *)(void *)at;
     for (int64_t p = 0; p < w.phases; p++) {
-        w.phase[p] = (phase){ GR__NAME(correlation)(c, d, p), step };
+        w.phase[p] = (phase){ .s = GR__NAME(correlation)(c, d, p), .step = step };
         find_steps(&w.phase[p].s, &w.border, begin, step);
-        step += w.phase[p].s.K;
+        w.phase[p].some = step + w.phase[p].s.K;
+        step += steps_of_phase(&w.phase[p].s);
     }
-    w.input = (gr_real *)(void *)(at += steps_bytes(c, s->channels));
+    w.input = (gr_real *)(void *)(at += steps_bytes(c, d));
     w.tile = (gr_real *)(void *)(at + input_bytes(&w.border, s->channels));
     GR__NAME(interleave)(w.input, &w.border, o->x, o->x_end, c->G * s->channels * s->x_plane, images, s->channels, s->h.in, s->w.in);
     return w;
 }
 
-/* Some of the outputs, which stand side by side in the plane, ordered by phase: where the window of each begins, and which of the taps of h
-   fall on the input at all. */
+/* Taps begin..end-1. */
+typedef struct run {
+    int64_t begin, end;
+} run;
+
+/* Those taps of output t that fall on the input at all. */
+static run taps_of(const gr__axis *a, int64_t t)
+{
+    int64_t at = t * a->step + a->offset;
+    run     r = { 0, a->taps };
+    while (r.begin < r.end && (at + r.begin * a->offset_step < 0 || at + r.begin * a->offset_step >= a->in)) r.begin++;
+    while (r.begin < r.end && (at + (r.end - 1) * a->offset_step < 0 || at + (r.end - 1) * a->offset_step >= a->in)) r.end--;
+    return r;
+}
+
+static run both(run a, run b)
+{
+    if (a.begin == a.end || b.begin == b.end) return a.begin == a.end ? b : a;
+    return (run){ at_most(a.begin, b.begin), at_least(a.end, b.end) };
+}
+
+/* Some of the outputs, which stand side by side in the plane, ordered by phase: where the window of each begins, and which of its taps fall on
+   the input. */
 typedef struct outputs {
     const gr_real *from[GROUP];
-    int64_t        first[GROUP], end[GROUP];
+    run            h[GROUP], w[GROUP];
     int            place[GROUP]; /* of the outputs as they stand in the plane, in that order */
 } outputs;
 
@@ -100,41 +161,58 @@ static int64_t find_outputs(const workspace *w, const gr__correlation *s, int64_
     const gr__axis *h = &s->h, *v = &s->w;
     int64_t         top = ceil_div(at_least(0, j / s->y_width - h->out), h->out_step);
     for (int64_t t = top, row; (row = (h->out + t * h->out_step) * s->y_width) < j + n; t++) {
-        int64_t at = t * h->step + h->offset, first = 0, end = h->taps, right = at_most(s->y_width, j + n - row);
-        while (first < end && (at + first * h->offset_step < 0 || at + first * h->offset_step >= h->in)) first++;
-        while (first < end && (at + (end - 1) * h->offset_step < 0 || at + (end - 1) * h->offset_step >= h->in)) end--;
+        int64_t        right = at_most(s->y_width, j + n - row);
+        run            taps = taps_of(h, t);
         const gr_real *from = w->input + (t - begin) * h->step * w->border.cols * LANES;
         for (int64_t i = ceil_div(at_least(0, j - row - v->out), v->out_step), col; (col = v->out + i * v->out_step) < right; i++, m++) {
             out->from[m] = from + i * v->step * LANES;
-            out->first[m] = first;
-            out->end[m] = end;
+            out->h[m] = taps;
+            out->w[m] = taps_of(v, i);
             out->place[row + col - j] = (int)m;
         }
     }
     return m;
 }
 
-/* The tile of one block of rows, for outputs begin..end of one phase. */
+/* Outputs first..first+cols-1 go through the register block together; the taps that any of them needs. The others read the border. */
+typedef struct block {
+    int first, cols;
+    run h, w;
+} block;
+
+static int64_t size_of(run h, run w) { return (h.end - h.begin) * (w.end - w.begin); }
+
+/* Outputs from j on, up to COLS: as long as it costs less to have each compute taps that only another needs than to begin another block. */
+static block block_at(const gr__correlation *s, const outputs *out, int j, int end)
+{
+    block   b = { j, 1, out->h[j], out->w[j] };
+    int64_t dear = s->w.taps > MOST_TRIMMED ? INT64_MAX / 2 : s->h.taps * s->w.taps;
+    for (; b.cols < COLS && j + b.cols < end; b.cols++) {
+        run     h = out->h[j + b.cols], w = out->w[j + b.cols], all_h = both(b.h, h), all_w = both(b.w, w);
+        int64_t apart = b.cols * size_of(b.h, b.w) + size_of(h, w);
+        if ((b.cols + 1) * size_of(all_h, all_w) > apart + dear) break;
+        b.h = all_h;
+        b.w = all_w;
+    }
+    if (s->w.taps > MOST_TRIMMED) b.w = (run){ 0, s->w.taps };
+    return b;
+}
+
+/* The tile of one block of rows, for some outputs of one phase. */
 static void fill_tile(
-    const phase *p, const gr__group *o, const outputs *out, int64_t begin, int64_t end, int64_t r, int rows, gr_real *tile)
+    phase *p, const gr__group *o, const outputs *out, const block *b, const block *end, int64_t r, int rows, gr_real *tile)
 {
     const gr__correlation *s = &p->s;
     gr__outer              m = { .a = o->k + r * s->k_row, .a_row = s->k_row, .y_row = GROUP * LANES };
-    int64_t                each = s->channels * s->w.taps; /* terms of one tap of h */
     m.bias = o->bias ? o->bias + r : NULL;
     m.least = GR__NAME(least_of)(o->act);
-    for (int64_t j = begin; j < end; j += COLS) {
-        int     cols = (int)at_most(COLS, end - j);
-        int64_t first = s->h.taps, last = 0; /* what any of them needs; the others read the border */
-        for (int i = 0; i < cols; i++) {
-            m.b[i] = out->from[j + i];
-            first = at_most(first, out->first[j + i]);
-            last = at_least(last, out->end[j + i]);
-        }
-        m.step = p->step + first * each;
-        m.K = at_least(0, last - first) * each;
-        m.y = tile + j * LANES;
-        GR__NAME(outer)(&m, rows, cols);
+    for (; b < end; b++) {
+        int64_t each = s->channels * (b->w.end - b->w.begin); /* terms of one tap of h */
+        for (int i = 0; i < b->cols; i++) m.b[i] = out->from[b->first + i];
+        m.step = steps_of(p, b->w.begin, b->w.end) + b->h.begin * each;
+        m.K = (b->h.end - b->h.begin) * each;
+        m.y = tile + b->first * LANES;
+        GR__NAME(outer)(&m, rows, b->cols);
     }
 }
 
@@ -143,13 +221,18 @@ static void one_group(const workspace *w, const gr__group *o, int images, int64_
 {
     const gr__correlation *s = &w->phase[0].s;
     outputs                out;
-    int64_t                blocks = ceil_div(s->rows, ROWS), count[GR__MOST_PHASES + 1] = { 0 };
-    for (int64_t p = 0; p < w->phases; p++) count[p + 1] = find_outputs(w, &w->phase[p].s, begin, j, n, &out, count[p]);
+    block                  all[GROUP], *last[GR__MOST_PHASES + 1] = { all };
+    int64_t                blocks = ceil_div(s->rows, ROWS), m = 0;
+    for (int64_t p = 0; p < w->phases; p++) {
+        int64_t i = m;
+        m = find_outputs(w, &w->phase[p].s, begin, j, n, &out, m);
+        for (last[p + 1] = last[p]; i < m; i += last[p + 1]++->cols) *last[p + 1] = block_at(&w->phase[p].s, &out, (int)i, (int)m);
+    }
     for (int64_t i = n; i < ceil_div(n, LANES) * LANES; i++) out.place[i] = 0;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
         for (int64_t i = r; i < end; i++) deal_soon(o->y + i * s->y_plane + j, image_step, images, n);
-        for (int64_t p = 0; p < w->phases; p++) fill_tile(&w->phase[p], o, &out, count[p], count[p + 1], r, (int)(end - r), w->tile);
+        for (int64_t p = 0; p < w->phases; p++) fill_tile(&w->phase[p], o, &out, last[p], last[p + 1], r, (int)(end - r), w->tile);
         for (int64_t i = r; i < end; i++) {
             gr_real *row = w->tile + (i - r) * GROUP * LANES;
             GR__NAME(activate)(row, n * LANES, o->act);
