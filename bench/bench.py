@@ -20,7 +20,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = ["train", "infer", "conv", "matmul", "nodes", "memory"]
 
-PEAK_FLOPS = 480e6  # of a run of machine.c's "peak", a thread
+PEAK_FLOPS, READ_BYTES = 480e6, 2**26  # of a run of machine.c's "peak", and of its "read", a thread
 
 # Big blocks come from the heap, and stay there: otherwise each step asks the system for its memory again.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
@@ -318,7 +318,7 @@ def machine_of(build, counts):
     for threads in counts:
         bench = Bench(build, threads)
         ask = lambda case: min(bench.ask("machine", f"{case} 0.05")[0] for _ in range(5))
-        gigaflops, near, far = (PEAK_FLOPS / ask("peak"), 2**19 / ask(f"read:{2**19}"), 2**26 / ask(f"read:{2**26}"))
+        gigaflops, near, far = (PEAK_FLOPS / ask("peak"), READ_BYTES / ask(f"read:{2**19}"), READ_BYTES / ask(f"read:{2**26}"))
         lines.append(f"{threads} thread{'s' * (threads > 1)}: {threads * gigaflops / 1e9:.0f} GFLOP/s by independent multiply-adds; "
                      f"reads {threads * near / 1e9:.0f} GB/s from 512 KiB, {threads * far / 1e9:.0f} GB/s from 64 MiB a thread.")
         bench.close()
