@@ -182,7 +182,8 @@ typedef struct block {
 
 static int64_t size_of(run h, run w) { return (h.end - h.begin) * (w.end - w.begin); }
 
-/* Outputs from j on, up to COLS: as long as it costs less to have each compute taps that only another needs than to begin another block. */
+/* Outputs from j on, up to COLS: as long as it costs less to have each compute taps that only another needs than to begin another block, which
+   costs about what an output does. */
 static block block_at(const gr__correlation *s, const outputs *out, int j, int end)
 {
     block   b = { j, 1, out->h[j], out->w[j] };
