@@ -134,13 +134,10 @@ int main(int argc, char **argv)
     gr_model *g = gr_model_build(generator, gr_shape(1, NOISE), .seed = (uint64_t)seed);
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
     if (judge) gr_load(net, judge);
-    if (load) {
-        gr_load(g, load);
-    } else {
-        gr_dataset *digits = digits_of(data, true);
-        train(g, digits);
-        gr_dataset_free(digits);
-    }
+    if (load) gr_load(g, load);
+    gr_dataset *digits = load ? NULL : digits_of(data, true);
+    if (digits) train(g, digits);
+    gr_dataset_free(digits);
     if (save) gr_save(g, save);
     gr_picture_save(out, samples(g, 100, "picture"));
     printf("%s shows 100 digits that nobody has written\n", out);
