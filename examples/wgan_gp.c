@@ -139,6 +139,7 @@ int main(int argc, char **argv)
     if (digits) train(g, digits);
     gr_dataset_free(digits);
     if (save) gr_save(g, save);
+    GR_STEP;
     gr_picture_save(out, samples(g, 100, "picture"));
     printf("%s shows 100 digits that nobody has written\n", out);
     if (judge) count_classes(g, net);

@@ -31,7 +31,7 @@ static void facts(const char *page, int operation, const char *key, const gr_ten
         int64_t at = 0;
         printf("%s %d %s", page, operation, key);
         for (int d = 0; d < 4; d++) {
-            int64_t index = (int64_t)gr_rng_below(&rng, (uint64_t)under[d]);
+            int64_t index = gr_rng_below(&rng, under[d]);
             at = at * gr_size(t, d) + index;
             printf(" %lld", (long long)index);
         }

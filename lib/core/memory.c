@@ -114,11 +114,12 @@ static bool recycling(void)
 
 #ifdef MADV_HUGEPAGE
 
-/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. */
+/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. What is asked for beyond the
+   size, for alignment, is never touched. */
 static void *aligned_block(size_t size)
 {
     if (size < HUGE_PAGE) return aligned_alloc(UNIT, size);
-    void *p = aligned_alloc(HUGE_PAGE, size);
+    void *p = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
     if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return p;
 }
