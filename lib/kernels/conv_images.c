@@ -126,32 +126,27 @@ static workspace lay_out(const gr__conv *c, gr__direction d, const gr__group *o,
     return w;
 }
 
-/* Taps begin..end-1. */
-typedef struct run {
-    int64_t begin, end;
-} run;
-
-/* Those taps of output t that fall on the input at all. */
-static run taps_of(const gr__axis *a, int64_t t)
+/* Those taps of output t, from begin to end - 1, that fall on the input at all. */
+static gr__span taps_of(const gr__axis *a, int64_t t)
 {
-    int64_t at = t * a->step + a->offset;
-    run     r = { 0, a->taps };
+    int64_t  at = t * a->step + a->offset;
+    gr__span r = { 0, a->taps };
     while (r.begin < r.end && (at + r.begin * a->offset_step < 0 || at + r.begin * a->offset_step >= a->in)) r.begin++;
     while (r.begin < r.end && (at + (r.end - 1) * a->offset_step < 0 || at + (r.end - 1) * a->offset_step >= a->in)) r.end--;
     return r;
 }
 
-static run both(run a, run b)
+static gr__span both(gr__span a, gr__span b)
 {
     if (a.begin == a.end || b.begin == b.end) return a.begin == a.end ? b : a;
-    return (run){ at_most(a.begin, b.begin), at_least(a.end, b.end) };
+    return (gr__span){ at_most(a.begin, b.begin), at_least(a.end, b.end) };
 }
 
 /* Some of the outputs, which stand side by side in the plane, ordered by phase: where the window of each begins, and which of its taps fall on
    the input. */
 typedef struct outputs {
     const gr_real *from[GROUP];
-    run            h[GROUP], w[GROUP];
+    gr__span       h[GROUP], w[GROUP];
     int            place[GROUP]; /* of the outputs as they stand in the plane, in that order */
 } outputs;
 
@@ -162,7 +157,7 @@ static int64_t find_outputs(const workspace *w, const gr__correlation *s, int64_
     int64_t         top = ceil_div(at_least(0, j / s->y_width - h->out), h->out_step);
     for (int64_t t = top, row; (row = (h->out + t * h->out_step) * s->y_width) < j + n; t++) {
         int64_t        right = at_most(s->y_width, j + n - row);
-        run            taps = taps_of(h, t);
+        gr__span       taps = taps_of(h, t);
         const gr_real *from = w->input + (t - begin) * h->step * w->border.cols * LANES;
         for (int64_t i = ceil_div(at_least(0, j - row - v->out), v->out_step), col; (col = v->out + i * v->out_step) < right; i++, m++) {
             out->from[m] = from + i * v->step * LANES;
@@ -176,11 +171,11 @@ static int64_t find_outputs(const workspace *w, const gr__correlation *s, int64_
 
 /* Outputs first..first+cols-1 go through the register block together; the taps that any of them needs. The others read the border. */
 typedef struct block {
-    int first, cols;
-    run h, w;
+    int      first, cols;
+    gr__span h, w;
 } block;
 
-static int64_t size_of(run h, run w) { return (h.end - h.begin) * (w.end - w.begin); }
+static int64_t size_of(gr__span h, gr__span w) { return (h.end - h.begin) * (w.end - w.begin); }
 
 /* Outputs from j on, up to COLS: as long as it costs less to have each compute taps that only another needs than to begin another block, which
    costs about what an output does. */
@@ -189,13 +184,13 @@ static block block_at(const gr__correlation *s, const outputs *out, int j, int e
     block   b = { j, 1, out->h[j], out->w[j] };
     int64_t dear = s->w.taps > MOST_TRIMMED ? INT64_MAX / 2 : s->h.taps * s->w.taps;
     for (; b.cols < COLS && j + b.cols < end; b.cols++) {
-        run     h = out->h[j + b.cols], w = out->w[j + b.cols], all_h = both(b.h, h), all_w = both(b.w, w);
-        int64_t apart = b.cols * size_of(b.h, b.w) + size_of(h, w);
+        gr__span h = out->h[j + b.cols], w = out->w[j + b.cols], all_h = both(b.h, h), all_w = both(b.w, w);
+        int64_t  apart = b.cols * size_of(b.h, b.w) + size_of(h, w);
         if ((b.cols + 1) * size_of(all_h, all_w) > apart + dear) break;
         b.h = all_h;
         b.w = all_w;
     }
-    if (s->w.taps > MOST_TRIMMED) b.w = (run){ 0, s->w.taps };
+    if (s->w.taps > MOST_TRIMMED) b.w = (gr__span){ 0, s->w.taps };
     return b;
 }
 
