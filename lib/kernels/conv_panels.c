@@ -9,6 +9,7 @@
 
 enum { PANEL_BYTES = 256 << 10 };    /* of the second cache */
 enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
+enum { BAND_PRODUCTS = 1 << 17 };    /* and so many for the input that two bands of an image both read, and for laying out twice */
 enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 enum { LEAST_TERMS = 64 };           /* of a sum that is begun and put down again */
 
@@ -58,7 +59,8 @@ gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d)
     int64_t         channels = fit / (line * (few + p.further));
     p.channels = at_most(s.channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, p.taps))));
     int64_t rows = fit / at_least(1, line * p.channels) - p.further, products = at_least(1, s.rows * s.channels * p.taps * H * s.w.outs);
-    p.rows = at_least(1, at_most(at_most(rows, H), at_least(few, H / ceil_div(TASKS, units))));
+    int64_t parts = at_least(1, at_most(ceil_div(TASKS, units), products / BAND_PRODUCTS));
+    p.rows = at_least(1, at_most(at_most(rows, H), at_least(few, H / parts)));
     p.bands = ceil_div(H, p.rows);
     p.images = p.bands > 1 ? 1 : at_least(1, at_most(TASK_PRODUCTS / products, c->N / TASKS));
     p.size = ceil_div((p.rows + p.further) * p.width, LANES) * LANES + LANES;
@@ -103,14 +105,17 @@ typedef struct work {
 static void find_steps(const gr__panels *p, const gr__correlation *s, gr__step *step)
 {
     int64_t high = at_most(0, (s->h.taps - 1) * s->h.offset_step), wide = at_most(0, (s->w.taps - 1) * s->w.offset_step);
-    for (int64_t c = 0; c < p->channels && s->K; c++)
-        for (int64_t a = 0; a < s->h.taps; a++)
-            for (int64_t b = 0; b < s->w.taps; b++, step++) {
-                int64_t i = a * s->h.offset_step - high, j = b * s->w.offset_step - wide;
-                int64_t column = p->runs_on ? b : j % s->w.step, shift = p->runs_on ? 0 : j / s->w.step;
-                step->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
-                step->b = ((c * p->along + column) * p->down + i % s->h.step) * p->size + i / s->h.step * width_of(p, s) + shift;
-            }
+    int64_t taps = s->h.taps * s->w.taps, width = width_of(p, s), channel = p->along * p->down * p->size, t = 0;
+    for (int64_t a = 0; a < s->h.taps && s->K; a++) {
+        int64_t i = a * s->h.offset_step - high, from = i % s->h.step * p->size + i / s->h.step * width;
+        for (int64_t b = 0; b < s->w.taps; b++, t++) {
+            int64_t j = b * s->w.offset_step - wide, column = p->runs_on ? b : j % s->w.step, shift = p->runs_on ? 0 : j / s->w.step;
+            step[t].a = (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
+            step[t].b = column * p->down * p->size + from + shift;
+        }
+    }
+    for (int64_t n = p->channels * taps; t < n && s->K; t++)
+        step[t] = (gr__step){ .a = step[t - taps].a + s->k_channel, .b = step[t - taps].b + channel };
 }
 
 static work lay_out(const gr__panels *p, const gr__correlation *s, int64_t begin, int64_t rows, void *scratch)
@@ -141,28 +146,29 @@ static void gather(const work *w, const gr__correlation *s, const gr_real *x, co
             }
 }
 
-/* Vector i of the outputs: where it reads in its panel, and where it is written. */
-static void find_vector(const work *w, const gr__correlation *s, int64_t i, int64_t *from, int64_t *to)
+/* A vector of the outputs: where it reads in its panel, and where it is written. */
+static void find_vector(const work *w, const gr__correlation *s, int64_t line, int64_t vector, int64_t *from, int64_t *to)
 {
-    int64_t line = i / w->vectors, col = i % w->vectors * LANES;
+    int64_t col = vector * LANES;
     if (w->in_place) col = at_most(col, (w->p->runs_on ? w->rows * s->w.outs : s->w.outs) - LANES);
     *from = line * width_of(w->p, s) + col;
-    *to = w->in_place ? line * s->y_width + col : i * LANES;
+    *to = w->in_place ? line * s->y_width + col : (line * w->vectors + vector) * LANES;
 }
 
 /* The rows of the kernel times the panels that lie gathered, for the channels from c on. */
 static void multiply(const work *w, const gr__correlation *s, const gr__group *o, int64_t c, int64_t channels, gr_real *y, int64_t y_row)
 {
     const gr_real *k = o->k + c * s->k_channel;
-    int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->rows, ROWS);
+    int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->rows, ROWS), line = 0, vector = 0;
     gr__outer m = { .a_row = s->k_row, .step = w->step, .K = channels * s->h.taps * s->w.taps, .onto = c > 0, .y_row = y_row, .to = to };
     m.least = c + channels == s->channels ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
     for (int64_t j = 0; j < all; j += COLS) {
         int cols = (int)at_most(COLS, all - j);
         for (int i = 0; i < cols; i++) {
             int64_t from;
-            find_vector(w, s, j + i, &from, &to[i]);
+            find_vector(w, s, line, vector, &from, &to[i]);
             m.b[i] = w->panel + from;
+            if (++vector == w->vectors) vector = 0, line++;
         }
         for (int64_t b = 0; b < blocks; b++) {
             int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);

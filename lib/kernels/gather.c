@@ -3,10 +3,10 @@
    write in order of address, a little past what they mean to, and mend that with what comes next. */
 #include "geometry.h"
 
-/* n zeros, rounded up to whole vectors. */
+/* n zeros, rounded up to whole vectors: mostly a few, for which gcc would call memset if the stores were not volatile. */
 static void clear(gr_real *to, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES) vec_store(to + i, (vec){ 0 });
+    for (int64_t i = 0; i < n; i += LANES) *(volatile vec_anywhere *)(to + i) = (vec){ 0 };
 }
 
 /* n elements, rounded up to whole vectors where what is read past them still lies in the array. */
@@ -42,14 +42,15 @@ static span inside(int64_t start, int64_t step, int64_t size, int64_t n)
 void GR__NAME(gather_rows)(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
 {
-    const int64_t step = s->w.step, W = s->w.in;
-    span          in = inside(w, step, W, width);
-    for (int64_t i = 0; i < rows; i++, h += s->h.step, to += width) {
-        if (h < 0 || h >= s->h.in || in.begin == in.end) {
-            clear(to, width);
-            continue;
-        }
-        const gr_real *from = plane + h * W + w;
+    const int64_t  step = s->w.step, x_row = s->h.step * s->w.in;
+    const span     in = inside(w, step, s->w.in, width), down = inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
+    const gr_real *from = plane + h * s->w.in + w + down.begin * x_row;
+    int64_t        i = down.begin;
+    clear(to, i * width);
+    to += i * width;
+    if (step == 1 && in.end - in.begin == width && width <= LANES) /* a row is a vector */
+        for (; i < down.end && x_end - from >= LANES; i++, from += x_row, to += width) vec_store(to, vec_load(from));
+    for (; i < down.end; i++, from += x_row, to += width) {
         clear(to, in.begin);
         if (step == 1)
             copy(to + in.begin, from + in.begin, in.end - in.begin, x_end);
@@ -57,6 +58,7 @@ void GR__NAME(gather_rows)(
             copy_some(to + in.begin, from + in.begin * step, step, in.end - in.begin, x_end);
         clear(to + in.end, width - in.end);
     }
+    clear(to, (rows - i) * width);
 }
 
 /* Columns w..w+LANES of a row of each image, one image a lane; `some` of them are wanted and lie in the row. */
