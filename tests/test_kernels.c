@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { RUNS = 10, DIRECT = 200, PLANES = 40, ONE_TAP = 20, WINOGRAD = 12, PRODUCTS = 120 }; /* RUNS times so many shapes */
+enum { RUNS = 10, DIRECT = 200, PLANES = 40, ONE_TAP = 20, WINOGRAD = 12, ROWS = 24, PRODUCTS = 120 }; /* RUNS times so many shapes */
 
 static const double exact = 1e-5, transformed = 1e-4;
 
@@ -99,6 +99,15 @@ static int64_t reach(int64_t H, int64_t K, int64_t S, int64_t P, int64_t D)
     return room < 0 ? 0 : room / S + 1;
 }
 
+/* By Winograd's algorithm: the plan is another one than that of direct sums. */
+static bool is_transformed(const gr__kernels *k, const gr__kernels *direct, direction d, const gr__conv *c)
+{
+    gr__plan plan, other;
+    (d == FORWARD ? k->conv_plan : d == INPUT_GRAD ? k->conv_input_grad_plan : k->conv_kernel_grad_plan)(c, &plan);
+    (d == FORWARD ? direct->conv_plan : d == INPUT_GRAD ? direct->conv_input_grad_plan : direct->conv_kernel_grad_plan)(c, &other);
+    return plan.variant != other.variant;
+}
+
 static void one_direction(const gr__conv *c, direction d, gr_rng *rng)
 {
     const int64_t      X = c->N * c->C * c->H * c->W, K = c->F * c->C / c->G * c->KH * c->KW, Y = c->N * c->F * c->OH * c->OW;
@@ -121,7 +130,7 @@ static void one_direction(const gr__conv *c, direction d, gr_rng *rng)
             (long long)c->DH, (long long)c->DW, (long long)c->G);
         memset(y, 0xFF, (size_t)R * sizeof *y);
         run_conv(fast[i], d, c, &(gr__operands){ a, b, bias, y, relu ? GR_RELU : GR_NO_ACT });
-        agree(y, wanted, size, R, i < n / 2 && c->C >= 16 && c->F >= 16 && c->KH == 3 && c->KW == 3 ? transformed : exact, what);
+        agree(y, wanted, size, R, i < n / 2 && is_transformed(fast[i], fast[i + n / 2], d, c) ? transformed : exact, what);
     }
     free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
 }
@@ -236,20 +245,40 @@ START_TEST(winograd)
 }
 END_TEST
 
+/* Shapes for which it is taken along rows alone: pieces of 3 to 5 taps, with and without strides, several bands, spans and parts of the images. */
+START_TEST(winograd_rows)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "rows");
+    for (int done = 0; done < ROWS;) {
+        int64_t  G = gr_rng_below(&rng, 4) ? 1 : 2, S = gr_rng_below(&rng, 3) ? 1 : pick(&rng, 2, 3);
+        gr__conv c = { .G = G, .C = G * pick(&rng, 1, 9), .F = G * pick(&rng, 5, 17), .N = pick(&rng, 3, 18), .SW = S, .DW = 1 };
+        c.KW = pick(&rng, 2 * S + 1, 5 * S), c.KH = pick(&rng, 1, 5), c.SH = gr_rng_below(&rng, 3) ? S : pick(&rng, 1, 3);
+        c.H = pick(&rng, 1, 12), c.W = pick(&rng, c.KW, 30), c.PH = pick(&rng, 0, 3), c.PW = pick(&rng, 0, 3), c.DH = pick(&rng, 1, 2);
+        if (_i == 0 && done < 2) c.N = done ? 60 : 130, c.H = 7, c.KH = 3;
+        if (_i == 0 && done == 2) c.C = 150, c.F = 7, c.G = 1;
+        if (_i == 0 && done == 3) c.C = 40, c.F = 40, c.G = 1, c.W = 120;
+        c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+        if (!c.OH || !c.OW) continue;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+        done++;
+    }
+}
+END_TEST
+
 /* Winograd's algorithm is where it should be, and only there: its results differ from direct sums in the last bits. */
 START_TEST(what_is_transformed)
 {
     const gr__kernels *fast = gr__kernels_pick(NULL, NULL, NULL, NULL), *direct = gr__kernels_pick(NULL, NULL, "direct", NULL);
-    gr__conv           c = { 16, 16, 16, 16, 16, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1 };
-    gr__plan           one, other;
-    for (int i = 0; i < 4; i++) {
-        c.C = i == 1 ? 8 : 16, c.DH = c.DW = i == 2 ? 2 : 1, c.PH = c.PW = i == 2 ? 2 : 1, c.G = i == 3 ? 2 : 1;
-        fast->conv_plan(&c, &one), direct->conv_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
-        fast->conv_input_grad_plan(&c, &one), direct->conv_input_grad_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
-        fast->conv_kernel_grad_plan(&c, &one), direct->conv_kernel_grad_plan(&c, &other);
-        ck_assert_int_eq(one.variant != other.variant, i == 0 || i == 2);
+    for (int i = 0; i < 8; i++) {
+        gr__conv c = { 16, 16, 16, 16, 16, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1 };
+        if (i == 1 || i == 5) c.C = i == 1 ? 2 : 6;
+        if (i == 2) c.DH = c.DW = c.PH = c.PW = 2;
+        if (i == 3) c.G = 8;
+        if (i > 4) c.KH = c.KW = 5, c.PH = c.PW = 2;
+        if (i == 6) c.DW = 2, c.PW = 4;
+        if (i == 7) c.N = 1;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++)
+            ck_assert_int_eq(is_transformed(fast, direct, d, &c), i == 0 || i == 2 || i == 4 || i == 5);
     }
 }
 END_TEST
@@ -293,6 +322,7 @@ int main(void)
     tcase_add_loop_test(t, one_tap, 0, RUNS);
     tcase_add_loop_test(t, large, 0, 7);
     tcase_add_loop_test(t, winograd, 0, RUNS);
+    tcase_add_loop_test(t, winograd_rows, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);
     return run(s);

@@ -7,8 +7,9 @@
 #include "matmul.h"
 #include "table.h"
 #include "winograd.h"
+#include "winograd_rows.h"
 
-enum { PANELS, IMAGES, PLANES, WINOGRAD }; /* variants */
+enum { PANELS, IMAGES, PLANES, WINOGRAD, WINOGRAD_ROWS }; /* variants */
 enum { BORDER_BYTES = 3 << 18 };           /* of the nearer caches, for the input of a task */
 enum { TASKS = 16, LEAST_ROWS = 8 };       /* worth splitting for more threads, down to so many rows of outputs */
 
@@ -75,8 +76,6 @@ static void winograd_task(
     GR__NAME(winograd_run)(&s, &group, &t, weights, (int)at_most(LANES, c->N - n), task % chunks, scratch);
 }
 
-static bool fills_lanes(const gr__conv *c) { return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4; }
-
 /* A kernel of one tap: for each image, kernel (or its transpose) times planes. */
 static gr__matmul product_of(const gr__conv *c, gr__direction d)
 {
@@ -95,6 +94,11 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
         winograd_plan(c, d, plan);
         return;
     }
+    if (!direct && GR__NAME(phases)(c, d) == 1 && GR__NAME(winograd_rows_pay)(c) && fills_lanes(c)) {
+        plan->variant = WINOGRAD_ROWS;
+        GR__NAME(winograd_rows_plan)(c, d, plan);
+        return;
+    }
     if (is_product(c)) {
         gr__matmul m = product_of(c, d);
         GR__NAME(matmul_plan)(&m, plan);
@@ -105,8 +109,7 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
         GR__NAME(planes_plan)(c, d, plan);
         return;
     }
-    /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. A kernel of one tap reads each input once, so that there is
-       no copying to save. */
+    /* A kernel of one tap reads each input once, so that there is no copying to save. */
     int64_t phases = GR__NAME(phases)(c, d);
     if (c->KH * c->KW > 1 && phases <= GR__MOST_PHASES && s.channels && s.x_plane && fills_lanes(c) &&
         !(phases == 1 && GR__NAME(panels_pay)(&s)))
@@ -140,6 +143,8 @@ static void run(
         GR__NAME(matmul_by_rows_run)(&m, plan, &(gr__operands){ o->b, o->a, o->bias, o->y, o->act }, phase, task, shared, scratch);
     } else if (plan->variant == WINOGRAD)
         winograd_task(c, d, o, phase, task, shared, scratch);
+    else if (plan->variant == WINOGRAD_ROWS)
+        GR__NAME(winograd_rows_run)(c, d, o, phase, task, shared, scratch);
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);
     else if (plan->variant == PLANES)

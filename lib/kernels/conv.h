@@ -33,6 +33,9 @@ void   GR__NAME(images_run)(const gr__conv *c, gr__direction d, const gr__group 
 void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
 gr_real GR__NAME(least_of)(gr_act act); /* the bound */
 
+/* Idle lanes cost what busy ones do: a quarter of them is as many as pay. */
+GR__INLINE bool fills_lanes(const gr__conv *c) { return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4; }
+
 /* Do the outs stand side by side in memory? */
 GR__INLINE bool is_dense(const gr__correlation *s) { return s->h.out_step == 1 && s->w.out_step == 1; }
 

@@ -6,8 +6,9 @@
 #include "matmul.h"
 #include "table.h"
 #include "winograd.h"
+#include "winograd_rows.h"
 
-enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD };
+enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD, WINOGRAD_ROWS };
 enum { OUTPUTS = 4096, PANEL_TERMS = 160 };   /* panels: outputs in a band, terms at once, about */
 enum { BAND_BYTES = 768 << 10 };              /* of the second cache, for a band's operands */
 enum { VECTORS = 256, TERMS_AT_ONCE = 64 };   /* images: outputs in a band, terms at once, about */
@@ -128,9 +129,13 @@ static size_t scratch_of(const gr__conv *c, const shape *s, int variant)
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
     GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
-    if (!winograd_pays(c, c->OH, c->OW)) return;
-    plan->variant = WINOGRAD;
-    GR__NAME(winograd_kernel_grad_plan)(c, plan);
+    if (winograd_pays(c, c->OH, c->OW)) {
+        plan->variant = WINOGRAD;
+        GR__NAME(winograd_kernel_grad_plan)(c, plan);
+    } else if (c->N && fills_lanes(c) && GR__NAME(winograd_rows_pay)(c)) {
+        plan->variant = WINOGRAD_ROWS;
+        GR__NAME(winograd_rows_kernel_grad_plan)(c, plan);
+    }
 }
 
 void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
@@ -138,7 +143,7 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     *plan = (gr__plan){ .phases = 2 };
     if (!c->G || !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW) return;
     bool empty = !c->N || !c->OH || !c->OW;
-    plan->variant = !empty && ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4 && !panels_pay(c) ? IMAGES : PANELS;
+    plan->variant = !empty && fills_lanes(c) && !panels_pay(c) ? IMAGES : PANELS;
     if (!empty && GR__NAME(planes_kernel_grad_pays)(c)) plan->variant = PLANES;
     if (!empty && is_product(c) && c->C >= 2 * LANES) plan->variant = PRODUCT;
     shape s = shape_of(c, plan->variant);
@@ -309,6 +314,8 @@ void GR__NAME(conv_kernel_grad_run)(
 {
     if (plan->variant == WINOGRAD)
         GR__NAME(winograd_kernel_grad_run)(c, o, phase, task, shared, scratch);
+    else if (plan->variant == WINOGRAD_ROWS)
+        GR__NAME(winograd_rows_kernel_grad_run)(c, o, phase, task, shared, scratch);
     else if (phase == 0)
         sum_part(c, plan, o, task, shared, scratch);
     else

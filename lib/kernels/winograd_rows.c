@@ -1,0 +1,351 @@
+/* winograd_rows.c: the convolution (33) and its gradient by the input (34) by the transforms of winograd_rows.h. A task takes some rows, and some
+   tiles of each, of LANES images, one image a lane: all planes that it reads are brought to the points, and ROWS planes of outputs are made
+   at a time, from products that stay in the nearest cache. Invariant: what a lane's image gives does not depend on the others, nor on threads. */
+#include "winograd_rows.h"
+#include "conv.h"
+#include "table.h"
+
+#include <math.h>
+
+enum { POINTS_BYTES = 512 << 10 };    /* of the second cache, for the points of what a task reads */
+enum { TASKS = 16, LEAST_ROWS = 4 };  /* worth splitting for more threads, down to so many rows */
+enum { BLOCK = ROWS * COLS * LANES }; /* of one point */
+
+gr__rows GR__NAME(winograd_rows)(const gr__conv *c)
+{
+    gr__rows r = { .pieces = c->SW, .filters = c->F / c->G, .outs = ROW_POINTS + 1 - ceil_div(c->KW, c->SW) };
+    r.lines = c->C / c->G * r.pieces;
+    r.across = ceil_div(c->OW, r.outs);
+    r.point = c->F * c->KH * r.lines + LANES;
+    return r;
+}
+
+/* Vector operations: by the sums as they stand, and by the points, there and back; and what it takes to lay out and to deal. */
+bool GR__NAME(winograd_rows_pay)(const gr__conv *c)
+{
+    int64_t taps = ceil_div(c->KW, c->SW);
+    if (sizeof(gr_real) != 4 || c->DW != 1 || taps < 3 || taps > ROW_MOST_TAPS || c->PW >= c->KW || !c->G || !c->F || !c->C) return false;
+    gr__rows r = GR__NAME(winograd_rows)(c);
+    int64_t  rows = c->OH * r.across, direct = c->OH * c->OW * c->KH * c->KW * (c->C / c->G) * r.filters;
+    int64_t  products = rows * ROW_POINTS * c->KH * r.lines * r.filters;
+    return (products + 45 * rows * (r.lines * c->SH + r.filters) + 6 * c->OH * c->OW * r.filters) * 5 < direct * 4;
+}
+
+/* ---- tiles -------------------------------------------------------------------------------------------------------------------------------- */
+
+void GR__NAME(winograd_row_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count)
+{
+    const int64_t S = r->pieces * LANES;
+    for (int64_t t = 0; t < count; t++, from += r->outs * S, to += LANES) {
+        vec d[ROW_POINTS], points[ROW_POINTS];
+        GR__UNROLL
+        for (int j = 0; j < ROW_POINTS; j++) d[j] = vec_load(from + j * S);
+        row_input(points, d);
+        GR__UNROLL
+        for (int p = 0; p < ROW_POINTS; p++) vec_store(to + p * point * LANES, points[p]);
+    }
+}
+
+GR__INLINE void grads_of(gr_real *to, int64_t point, const gr_real *from, int64_t count, const int outs)
+{
+    for (int64_t t = 0; t < count; t++, from += outs * LANES, to += LANES) {
+        vec g[ROW_MOST_OUTS], points[ROW_POINTS];
+        GR__UNROLL
+        for (int j = 0; j < outs; j++) g[j] = vec_load(from + j * LANES);
+        row_output_grad(points, g, outs);
+        GR__UNROLL
+        for (int p = 0; p < ROW_POINTS; p++) vec_store(to + p * point * LANES, points[p]);
+    }
+}
+
+void GR__NAME(winograd_row_grads)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count)
+{
+    if (r->outs == 5)
+        grads_of(to, point, from, count, 5);
+    else if (r->outs == 6)
+        grads_of(to, point, from, count, 6);
+    else
+        grads_of(to, point, from, count, 7);
+}
+
+/* ---- the kernel --------------------------------------------------------------------------------------------------------------------------- */
+
+/* `count` rows of taps, one a lane, to points. */
+static void rows_to_points(gr_real *to, int64_t point, gr_real (*taps)[LANES], int64_t count)
+{
+    vec k[ROW_MOST_TAPS], points[ROW_POINTS];
+    for (int b = 0; b < ROW_MOST_TAPS; b++) k[b] = vec_load(taps[b]);
+    row_kernel(points, k);
+    for (int p = 0; p < ROW_POINTS; p++) vec_store_some(to + p * point, points[p], count);
+}
+
+/* The points of one filter's rows: to[point][line][tap down]. */
+static void filter_to_points(const gr__conv *c, const gr__rows *r, const gr_real *k, gr_real *to)
+{
+    gr_real taps[ROW_MOST_TAPS][LANES] = { { 0 } };
+    int64_t lane = 0;
+    for (int64_t l = 0; l < r->lines; l++)
+        for (int64_t a = 0; a < c->KH; a++) {
+            const gr_real *row = k + (l / r->pieces * c->KH + a) * c->KW;
+            for (int64_t b = 0, at = l % r->pieces; b < ROW_MOST_TAPS; b++, at += r->pieces) taps[b][lane] = at < c->KW ? row[at] : 0;
+            if (++lane < LANES) continue;
+            rows_to_points(to, r->point, taps, LANES);
+            to += LANES;
+            lane = 0;
+        }
+    if (lane) rows_to_points(to, r->point, taps, lane);
+}
+
+/* ---- tasks -------------------------------------------------------------------------------------------------------------------------------- */
+
+/* What a task takes, at most: rows of outputs, tiles of each; how many planes it reads, and makes. */
+typedef struct cut {
+    int64_t rows, bands, cols, spans;
+    int64_t reads, makes;
+} cut;
+
+static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__rows *r)
+{
+    bool    forward = d == GR__FORWARD;
+    cut     u = { .reads = forward ? r->lines : r->filters, .makes = forward ? r->filters : r->lines, .spans = 1 };
+    int64_t most = POINTS_BYTES / LANES / (int64_t)sizeof(gr_real) / ROW_POINTS / u.reads, high = (c->KH - 1) * c->DH + 1;
+    if (forward)
+        u.spans = at_most(r->across, ceil_div(high * r->across, at_least(1, most))); /* (34) adds to what the tile before it left */
+    u.cols = ceil_div(r->across, u.spans);
+    int64_t fit = (most / u.cols - high) / s->h.step + 1, units = ceil_div(c->N, LANES) * c->G * u.spans;
+    int64_t split = at_least(LEAST_ROWS, ceil_div(s->h.outs, ceil_div(TASKS, units)));
+    u.bands = ceil_div(s->h.outs, at_least(1, at_most(fit, split)));
+    u.rows = ceil_div(s->h.outs, u.bands);
+    u.bands = ceil_div(s->h.outs, u.rows);
+    return u;
+}
+
+/* Vectors of a task's arrays. */
+typedef struct sizes {
+    int64_t input, point, output;
+} sizes;
+
+static sizes sizes_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__rows *r, const cut *u)
+{
+    gr__border b = GR__NAME(border)(s, 0, u->rows);
+    int64_t    width = d == GR__FORWARD ? u->cols * r->outs : c->W;
+    return (
+        sizes){ b.rows * (u->cols * r->outs + ROW_POINTS) * r->pieces + LANES, b.rows * u->reads * u->cols + 1, u->rows * width + LANES };
+}
+
+static size_t steps_bytes(const gr__conv *c, const cut *u) { return padded_bytes(c->KH * u->reads * (int64_t)sizeof(gr__step)); }
+
+void GR__NAME(winograd_rows_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__rows        r = GR__NAME(winograd_rows)(c);
+    cut             u = cut_of(c, d, &s, &r);
+    sizes           n = sizes_of(c, d, &s, &r, &u);
+    plan->phases = 2;
+    plan->tasks[0] = ceil_div(c->F, ROWS);
+    plan->tasks[1] = ceil_div(c->N, LANES) * c->G * u.bands * u.spans;
+    plan->shared = padded_bytes(ROW_POINTS * r.point * (int64_t)sizeof(gr_real));
+    plan->scratch = steps_bytes(c, &u) + padded_bytes(((n.input + ROW_POINTS * n.point + ROWS * n.output) * LANES + ROW_POINTS * BLOCK) *
+                                                      (int64_t)sizeof(gr_real));
+}
+
+typedef struct work {
+    const gr__conv *c;
+    gr__direction   d;
+    gr__correlation s;
+    gr__rows        r;
+    cut             u;
+    int64_t         row, rows, tile, cols; /* of the outputs, of their tiles: the first, how many */
+    int64_t         width;                 /* of a row of the results */
+    gr__border      border;                /* the rows that are read */
+    gr__step       *step;
+    gr_real        *input, *points, *product, *output;
+    int64_t         point, plane; /* vectors: from point to point, from plane to plane of the results */
+} work;
+
+static work lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scratch)
+{
+    work w = { .c = c, .d = d, .s = GR__NAME(correlation)(c, d, 0), .r = GR__NAME(winograd_rows)(c), .step = scratch };
+    w.u = cut_of(c, d, &w.s, &w.r);
+    sizes n = sizes_of(c, d, &w.s, &w.r, &w.u);
+    w.row = chunk / w.u.spans * w.u.rows;
+    w.rows = at_most(w.u.rows, w.s.h.outs - w.row);
+    w.tile = part_of(w.r.across, w.u.spans, chunk % w.u.spans);
+    w.cols = part_of(w.r.across, w.u.spans, chunk % w.u.spans + 1) - w.tile;
+    w.width = d == GR__FORWARD ? at_most(w.cols * w.r.outs, c->OW - w.tile * w.r.outs) : c->W;
+    w.border = GR__NAME(border)(&w.s, w.row, w.row + w.rows);
+    w.points = (gr_real *)(void *)((char *)scratch + steps_bytes(c, &w.u));
+    w.product = w.points + ROW_POINTS * n.point * LANES;
+    w.output = w.product + ROW_POINTS * BLOCK;
+    w.input = w.output + ROWS * n.output * LANES;
+    w.point = n.point;
+    w.plane = n.output;
+    const gr__axis *h = &w.s.h;
+    for (int64_t a = 0; a < c->KH; a++)
+        for (int64_t l = 0; l < w.u.reads; l++)
+            w.step[a * w.u.reads + l] = (gr__step){ d == GR__FORWARD ? l * c->KH + a : l * w.r.lines * c->KH + a,
+                (a * h->offset_step * w.u.reads + l) * w.cols * LANES };
+    return w;
+}
+
+/* All planes that are read, to points: points[point][row][plane][tile]. */
+static void bring_in(const work *w, const gr__group *o, int images)
+{
+    const gr__rows *r = &w->r;
+    const bool      forward = w->d == GR__FORWARD;
+    const int64_t   pieces = forward ? r->pieces : 1, row_step = w->u.reads * w->cols * LANES;
+    gr__border      b = { .h = w->border.h, .w = w->tile * r->outs, .rows = w->border.rows, .cols = w->cols * r->outs };
+    if (forward) {
+        b.w = b.w * r->pieces - w->c->PW;
+        b.cols = (b.cols + ROW_POINTS - r->outs) * r->pieces;
+    }
+    for (int64_t l = 0; l < w->u.reads; l++) {
+        if (l % pieces == 0)
+            GR__NAME(interleave)
+            (w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end, w->c->G * w->s.channels * w->s.x_plane, images, 1, w->s.h.in,
+                w->s.w.in);
+        for (int64_t i = 0; i < b.rows; i++) {
+            gr_real       *to = w->points + i * row_step + l * w->cols * LANES;
+            const gr_real *from = w->input + (i * b.cols + l % pieces) * LANES;
+            if (forward)
+                GR__NAME(winograd_row_inputs)(to, w->point, from, r, w->cols);
+            else
+                GR__NAME(winograd_row_grads)(to, w->point, from, r, w->cols);
+        }
+    }
+}
+
+/* ---- outputs ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* One tile's points, BLOCK elements apart, to `some` of its outputs. */
+GR__INLINE void outputs_of(gr_real *to, const gr_real *from, int64_t some, gr_real bias, gr_real least, const int outs)
+{
+    vec m[ROW_POINTS], y[ROW_MOST_OUTS], start = vec_all(bias), low = vec_all(least);
+    GR__UNROLL
+    for (int p = 0; p < ROW_POINTS; p++) m[p] = vec_load(from + p * BLOCK);
+    row_output(y, m, outs);
+    GR__UNROLL
+    for (int j = 0; j < outs; j++) {
+        vec v = y[j] + start;
+        if (j < some) vec_store(to + j * LANES, vec_choose(v < low, low, v));
+    }
+}
+
+/* The same for the gradients of inputs: places first.. of the row, of which those that the tile before it reached too are added to. */
+static void input_grads_of(gr_real *row, const gr_real *from, int64_t first, int64_t width, int64_t common, gr_real bias)
+{
+    vec     m[ROW_POINTS], y[ROW_POINTS], start = vec_all(bias);
+    gr_real to[ROW_POINTS][LANES];
+    GR__UNROLL
+    for (int p = 0; p < ROW_POINTS; p++) m[p] = vec_load(from + p * BLOCK);
+    row_input_grad(y, m);
+    GR__UNROLL
+    for (int j = 0; j < ROW_POINTS; j++) vec_store(to[j], y[j]);
+    for (int64_t j = at_least(0, -first); j < at_most(ROW_POINTS, width - first); j++) {
+        gr_real *at = row + (first + j) * LANES;
+        vec_store(at, (j < common ? vec_load(at) : start) + vec_load(to[j]));
+    }
+}
+
+/* Plane i of those in hand, number j of the block's tiles, which is number t of the task. */
+static void bring_back(const work *w, const gr__group *o, int64_t i, int64_t j, int64_t t, gr_real bias)
+{
+    const gr__rows *r = &w->r;
+    const gr_real  *from = w->product + (i * COLS + j) * LANES;
+    int64_t         col = t % w->cols;
+    gr_real        *row = w->output + (i * w->plane + t / w->cols * w->width) * LANES, *to = row + col * r->outs * LANES;
+    int64_t         some = w->width - col * r->outs;
+    gr_real         least = GR__NAME(least_of)(o->act);
+    if (w->d == GR__INPUT_GRAD)
+        input_grads_of(row, from, col * r->outs - w->c->PW, w->width, col ? ROW_POINTS - r->outs : 0, bias);
+    else if (r->outs == 5)
+        outputs_of(to, from, some, bias, least, 5);
+    else if (r->outs == 6)
+        outputs_of(to, from, some, bias, least, 6);
+    else
+        outputs_of(to, from, some, bias, least, 7);
+}
+
+/* The taps down, from begin to end - 1, that fall on rows that are there, for tiles t..t+cols of the task. */
+static gr__span taps_of(const work *w, int64_t t, int cols)
+{
+    const gr__axis *h = &w->s.h;
+    int64_t         first = (w->row + t / w->cols) * h->step + h->offset, last = (w->row + (t + cols - 1) / w->cols) * h->step + h->offset;
+    gr__span        all = { 0, h->taps };
+    int64_t         D = h->offset_step;
+    /* Tap a reads rows first + a D to last + a D. */
+    while (all.begin < all.end && (last + all.begin * D < 0 || first + all.begin * D >= h->in)) all.begin++;
+    while (all.begin < all.end && (last + (all.end - 1) * D < 0 || first + (all.end - 1) * D >= h->in)) all.end--;
+    return all;
+}
+
+/* Planes i..i+rows of the results of the task, for its tiles t..t+cols. */
+static void one_block(const work *w, const gr__group *o, const gr_real *weights, int64_t i, int rows, int64_t t, int cols)
+{
+    const bool    forward = w->d == GR__FORWARD;
+    const int64_t reads = w->u.reads, KH = w->c->KH;
+    gr__span      taps = taps_of(w, t, cols);
+    gr__outer     m = { .a_row = forward ? w->r.lines * KH : KH,
+            .step = w->step + taps.begin * reads,
+            .K = (taps.end - taps.begin) * reads,
+            .least = -(gr_real)INFINITY,
+            .y_row = COLS * LANES };
+    for (int p = 0; p < ROW_POINTS; p++) {
+        m.a = weights + p * w->r.point + i * m.a_row;
+        m.y = w->product + p * BLOCK;
+        for (int j = 0; j < cols; j++) {
+            int64_t row = (w->row + (t + j) / w->cols) * w->s.h.step + w->s.h.offset - w->border.h;
+            m.b[j] = w->points + (p * w->point + row * reads * w->cols + (t + j) % w->cols) * LANES;
+        }
+        GR__NAME(outer)(&m, rows, cols);
+    }
+    for (int k = 0; k < rows; k++)
+        for (int j = 0; j < cols; j++) bring_back(w, o, k, j, t + j, o->bias ? o->bias[i + k] : 0);
+}
+
+/* Planes i..i+rows of the results, dealt to their images. */
+static void write_planes(const work *w, const gr__group *o, int images, int64_t i, int64_t rows)
+{
+    const int64_t image_step = w->c->G * w->s.rows * w->s.y_plane, n = w->rows * w->width;
+    const int64_t runs = w->width == w->s.y_width ? 1 : w->rows;
+    gr_real      *y = o->y + i * w->s.y_plane + w->row * w->s.y_width + (w->d == GR__FORWARD ? w->tile * w->r.outs : 0);
+    for (int64_t k = 0; k < rows; k++, y += w->s.y_plane) {
+        gr_real *from = w->output + k * w->plane * LANES;
+        if (w->d == GR__INPUT_GRAD && o->act == GR_RELU) GR__NAME(relu)(from, from, n * LANES);
+        GR__NAME(activate)(from, n * LANES, o->act);
+        for (int64_t a = 0; a < runs; a++)
+            GR__NAME(deal)(y + a * w->s.y_width, image_step, images, from + a * (n / runs) * LANES, n / runs);
+    }
+}
+
+static void one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, const gr_real *weights, void *scratch)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__rows        r = GR__NAME(winograd_rows)(c);
+    cut             u = cut_of(c, d, &s, &r);
+    int64_t         chunks = u.bands * u.spans, group = task / chunks % c->G, n = task / chunks / c->G * LANES;
+    int             images = (int)at_most(LANES, c->N - n);
+    work            w = lay_out(c, d, task % chunks, scratch);
+    gr__group       g = GR__NAME(group)(c, d, o, n, group);
+    weights += group * r.filters * c->KH * r.lines;
+    bring_in(&w, &g, images);
+    int64_t blocks = ceil_div(u.makes, ROWS), tiles = w.rows * w.cols;
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t i = part_of(u.makes, blocks, b), rows = part_of(u.makes, blocks, b + 1) - i;
+        for (int64_t t = 0; t < tiles; t += COLS) one_block(&w, &g, weights, i, (int)rows, t, (int)at_most(COLS, tiles - t));
+        write_planes(&w, &g, images, i, rows);
+    }
+}
+
+void GR__NAME(winograd_rows_run)(
+    const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch)
+{
+    if (phase == 1) {
+        one_chunk(c, d, o, task, weights, scratch);
+        return;
+    }
+    gr__rows r = GR__NAME(winograd_rows)(c);
+    int64_t  each = c->KH * r.lines;
+    for (int64_t f = task * ROWS; f < at_most(c->F, (task + 1) * ROWS); f++)
+        filter_to_points(c, &r, o->b + f * r.lines / r.pieces * c->KH * c->KW, weights + f * each);
+}
