@@ -103,11 +103,15 @@ GR__INLINE void dots_end(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const i
 /* The accumulators start from the products of the tail, if there is one, so that the loop has whole vectors alone. */
 GR__INLINE void dots_begin(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const int rows, const int cols)
 {
-    vec a[DOT_ROWS] = { { 0 } }, b[DOT_COLS] = { { 0 } };
-    if (s->tail) {
-        for (int i = 0; i < rows; i++) a[i] = vec_load_some(s->a[i] + s->T * LANES, s->tail);
-        for (int j = 0; j < cols; j++) b[j] = vec_load_some(s->b[j] + s->offset[s->T], s->tail);
+    GR__UNROLL
+    for (int i = 0; i < rows; i++) {
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) acc[i][j] = (vec){ 0 };
     }
+    if (!s->tail) return;
+    vec a[DOT_ROWS], b[DOT_COLS];
+    for (int i = 0; i < rows; i++) a[i] = vec_load_some(s->a[i] + s->T * LANES, s->tail);
+    for (int j = 0; j < cols; j++) b[j] = vec_load_some(s->b[j] + s->offset[s->T], s->tail);
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         GR__UNROLL

@@ -45,7 +45,7 @@ typedef struct pairs {
     int32_t        first, below;
 } pairs;
 
-static void window_of_pairs(const pairs *p, int64_t j)
+GR__INLINE void window_of_pairs(const pairs *p, int64_t j)
 {
     gr_real a = p->upper[2 * j], b = p->upper[2 * j + 1], c = p->lower[2 * j], d = p->lower[2 * j + 1];
     bool    right = b > a || (b != b && a == a), right_below = d > c || (d != d && c == c);
@@ -76,7 +76,7 @@ static void window_of_pairs(const pairs *p, int64_t j)
 
 /* The same, of n windows side by side from j on: columns are dealt to even and odd vectors; a mask is 0 or -1 a lane. */
 #define WINDOWS_OF_PAIRS(n)                                                                                        \
-    static void windows_of_pairs_##n(const pairs *p, int64_t j)                                                    \
+    GR__INLINE void windows_of_pairs_##n(const pairs *p, int64_t j)                                                \
     {                                                                                                              \
         typedef gr_real  real_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
         typedef gr__lane lane_n __attribute__((vector_size(n * sizeof(gr_real))));                                 \
@@ -108,13 +108,13 @@ WINDOWS_OF_PAIRS(8)
 WINDOWS_OF_PAIRS(16)
 #endif
 
-/* How many windows of row i are made at once. A group may be wider than the row, if there is as much behind the row's beginning in its
-   plane: what is written there is written again by the rows that follow. */
-static int64_t group_of(const gr__pool *p, int64_t i)
+/* How many windows of a row are made at once. A group may be wider than the row, if there is room for it behind the row's beginning: what
+   is written there is written again by the rows and planes that follow. */
+static int64_t group_of(int64_t windows, int64_t room)
 {
-    int64_t group = 1, room = at_most((p->OH - i) * p->OW, (p->H - 2 * i - 1) * p->W / 2);
+    int64_t group = 1;
     for (int64_t n = 4; n <= GR__VECTOR_BYTES / 4; n *= 2)
-        if (p->OW >= n || (p->OW > n / 2 && room >= n)) group = n;
+        if (windows >= n || (windows > n / 2 && room >= n)) group = n;
     return group;
 }
 
@@ -122,7 +122,7 @@ static int64_t group_of(const gr__pool *p, int64_t i)
 #define EACH_GROUP(row, n, group, fn) \
     for (int64_t j = 0; j < n; j += group) fn(row, at_least(0, at_most(j, n - group)))
 
-static void row_of_pairs(const pairs *row, int64_t n, int64_t group)
+GR__INLINE void row_of_pairs(const pairs *row, int64_t n, int64_t group)
 {
     if (group == 1) EACH_GROUP(row, n, 1, window_of_pairs);
     if (group == 4) EACH_GROUP(row, n, 4, windows_of_pairs_4);
@@ -134,12 +134,25 @@ static void row_of_pairs(const pairs *row, int64_t n, int64_t group)
 #endif
 }
 
-static void plane_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at)
+static void last_rows_of_pairs(const pairs *row, int64_t n) { row_of_pairs(row, n, group_of(n, n)); }
+
+/* Planes one behind the other. */
+GR__INLINE void planes_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t planes, const int64_t group)
 {
-    for (int64_t i = 0; i < p->OH; i++) {
-        const gr_real *upper = x + 2 * i * p->W;
-        pairs          row = { upper, upper + p->W, y + i * p->OW, at ? at + i * p->OW : NULL, (int32_t)(2 * i * p->W), (int32_t)p->W };
-        row_of_pairs(&row, p->OW, group_of(p, i));
+    const int64_t  W = p->W, OW = p->OW;
+    const gr_real *x_end = x + planes * p->H * W, *y_end = y + planes * p->OH * OW;
+    for (; planes > 0; planes--, x += p->H * W) {
+        pairs row = { x, x + W, y, at, 0, (int32_t)W };
+        for (int64_t i = 0; i < p->OH; i++) {
+            if (at_most(y_end - row.y, (x_end - row.lower) / 2) >= group)
+                row_of_pairs(&row, OW, group);
+            else
+                last_rows_of_pairs(&row, OW);
+            row.upper += 2 * W, row.lower += 2 * W, row.first += 2 * (int32_t)W;
+            row.y += OW;
+            if (at) row.at += OW;
+        }
+        y = row.y, at = row.at;
     }
 }
 
@@ -150,9 +163,18 @@ static bool in_pairs(const gr__pool *p)
 
 void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
-    int64_t in = p->H * p->W, out = p->OH * p->OW;
-    for (int64_t plane = begin; plane < end; plane++)
-        (in_pairs(p) ? plane_of_pairs : any_plane)(p, x + plane * in, y + plane * out, at ? at + plane * out : NULL);
+    int64_t in = p->H * p->W, out = p->OH * p->OW, planes = end - begin, group = in_pairs(p) ? group_of(p->OW, p->OW * 2) : 0;
+    x += begin * in, y += begin * out, at = at ? at + begin * out : NULL;
+    if (group == 16)
+        planes_of_pairs(p, x, y, at, planes, 16);
+    else if (group == 8)
+        planes_of_pairs(p, x, y, at, planes, 8);
+    else if (group == 4)
+        planes_of_pairs(p, x, y, at, planes, 4);
+    else if (group == 1)
+        planes_of_pairs(p, x, y, at, planes, 1);
+    else
+        for (; planes > 0; planes--, x += in, y += out, at = at ? at + out : NULL) any_plane(p, x, y, at);
 }
 
 /* ---- and back: g to the winners, zero to the others ---- */
@@ -220,7 +242,7 @@ static void plane_to_pairs(const gr__pool *p, const gr_real *g, const int32_t *a
     for (int64_t i = 0; i < p->OH; i++) {
         gr_real *upper = gx + 2 * i * W;
         spread   row = { g + i * p->OW, at + i * p->OW, upper, upper + W, (int32_t)(2 * i * W), (int32_t)W };
-        row_to_pairs(&row, p->OW, group_of(p, i));
+        row_to_pairs(&row, p->OW, group_of(p->OW, at_most((p->OH - i) * p->OW, (p->H - 2 * i - 1) * W / 2)));
         for (int64_t j = width; j < W; j++) upper[j] = upper[W + j] = 0;
     }
     for (int64_t j = 2 * p->OH * W; j < p->H * W; j++) gx[j] = 0;
