@@ -10,7 +10,16 @@
 
 #include "kernels/kernels.h"
 
-enum { RUNS = 10, DIRECT = 200, PLANES = 40, ONE_TAP = 20, WINOGRAD = 12, ROWS = 24, PRODUCTS = 120 }; /* RUNS times so many shapes */
+enum {
+    RUNS = 10,
+    DIRECT = 200,
+    PLANES = 40,
+    ONE_TAP = 20,
+    WINOGRAD = 12,
+    ROWS = 24,
+    PRODUCTS = 120,
+    POOLS = 200
+}; /* RUNS times so many shapes */
 
 static const double exact = 1e-5, transformed = 1e-4;
 
@@ -203,7 +212,9 @@ START_TEST(large)
         { .N = 13, .C = 2, .H = 30, .W = 192, .F = 9, .KH = 3, .KW = 3, .SH = 1, .PH = 1, .DH = 1 },
         { .N = 12, .C = 3, .H = 32, .W = 32, .F = 16, .KH = 3, .KW = 3, .SH = 1, .PH = 1, .DH = 1 },
         { .N = 16, .C = 1, .H = 28, .W = 28, .F = 6, .KH = 5, .KW = 5, .SH = 1, .PH = 2, .DH = 1 },
-        { .N = 13, .C = 2, .H = 41, .W = 65, .F = 23, .KH = 5, .KW = 4, .SH = 2, .PH = 2, .DH = 1 } };
+        { .N = 13, .C = 2, .H = 41, .W = 65, .F = 23, .KH = 5, .KW = 4, .SH = 2, .PH = 2, .DH = 1 },
+        { .N = 2, .C = 8, .H = 20, .W = 14, .F = 24, .KH = 5, .KW = 5, .SH = 1, .PH = 0, .DH = 1 },
+        { .N = 3, .C = 9, .H = 35, .W = 29, .F = 20, .KH = 5, .KW = 4, .SH = 2, .PH = 1, .DH = 1 } };
     gr_rng                rng = gr_rng_of((uint64_t)_i, "large");
     gr__conv              c = shapes[_i];
     c.SW = c.SH, c.PW = c.PH, c.DW = c.DH, c.G = 1;
@@ -294,6 +305,7 @@ START_TEST(products)
         gr__matmul m = { .M = pick(&rng, 1, 40), .N = pick(&rng, 1, 80), .K = pick(&rng, 1, i % 8 ? 40 : 300), .batch = pick(&rng, 1, 3) };
         if (i % 8 == 1) m.M = pick(&rng, 97, 230), m.N = pick(&rng, 1, 200), m.K = pick(&rng, 1, i % 16 == 1 ? 600 : 60);
         if (i % 40 == 2) m.batch = 3, m.M = pick(&rng, 97, 120), m.N = pick(&rng, 1024, 1100), m.K = pick(&rng, 1, 9); /* rows not split */
+        if (i % 8 == 3) m.M = 1;
         m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
         gr_act act = gr_rng_below(&rng, 2) ? GR_RELU : GR_NO_ACT;
         m.a_step = gr_rng_below(&rng, 2) ? m.M * m.K : 0, m.b_step = gr_rng_below(&rng, 2) ? m.K * m.N : 0;
@@ -313,6 +325,44 @@ START_TEST(products)
 }
 END_TEST
 
+/* ---- max pooling ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Some planes of several, and nothing around them is written; the numbers are few, so that equal ones meet, and some are none. */
+START_TEST(pooling)
+{
+    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
+    int                n = tables(fast) / 2;
+    gr_rng             rng = gr_rng_of((uint64_t)_i, "pooling");
+    for (int i = 0; i < POOLS; i++) {
+        gr__pool p = { .planes = pick(&rng, 1, 5), .H = pick(&rng, 2, 9), .W = pick(&rng, 2, i % 2 ? 70 : 20), .KH = 2, .KW = 2 };
+        if (i % 8 == 0) p.KH = pick(&rng, 1, p.H), p.KW = pick(&rng, 1, p.W), p.PH = p.KH / 2, p.PW = p.KW / 2;
+        p.SH = i % 8 ? 2 : pick(&rng, 1, 3), p.SW = i % 8 ? 2 : pick(&rng, 1, 3);
+        p.OH = reach(p.H, p.KH, p.SH, p.PH, 1), p.OW = reach(p.W, p.KW, p.SW, p.PW, 1);
+        int64_t X = p.planes * p.H * p.W, Y = p.planes * p.OH * p.OW, begin = pick(&rng, 0, p.planes - 1),
+                end = pick(&rng, begin, p.planes);
+        gr_real *x = block((size_t)X * sizeof *x), *y[2], *back[2];
+        int32_t *at[2];
+        for (int64_t j = 0; j < X; j++) x[j] = gr_rng_below(&rng, 40) ? (gr_real)pick(&rng, -9, 9) : (gr_real)NAN;
+        for (int s = 0; s < 2; s++) {
+            y[s] = block((size_t)Y * sizeof *x), at[s] = block((size_t)Y * sizeof *at[s]), back[s] = block((size_t)X * sizeof *x);
+        }
+        for (int k = -1; k < n; k++) {
+            const gr__kernels *table = k < 0 ? reference : fast[k];
+            int                s = k >= 0;
+            memset(y[s], 0, (size_t)Y * sizeof *x), memset(at[s], 0, (size_t)Y * sizeof *at[s]), memset(back[s], 0, (size_t)X * sizeof *x);
+            table->max_pool(&p, x, y[s], at[s], begin, end);
+            table->max_pool_scatter(&p, y[0], at[0], back[s], begin, end);
+            if (s) ck_assert(!memcmp(y[0], y[1], (size_t)Y * sizeof *x) && !memcmp(at[0], at[1], (size_t)Y * sizeof *at[0]));
+            if (s) ck_assert_mem_eq(back[0], back[1], (size_t)X * sizeof *x);
+            table->max_pool(&p, x, y[s], NULL, begin, end);
+            if (s) ck_assert_mem_eq(y[0], y[1], (size_t)Y * sizeof *x);
+        }
+        for (int s = 0; s < 2; s++) free(y[s]), free(at[s]), free(back[s]);
+        free(x);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("kernels");
@@ -320,10 +370,11 @@ int main(void)
     tcase_add_loop_test(t, convolutions, 0, RUNS);
     tcase_add_loop_test(t, planes, 0, RUNS);
     tcase_add_loop_test(t, one_tap, 0, RUNS);
-    tcase_add_loop_test(t, large, 0, 7);
+    tcase_add_loop_test(t, large, 0, 9);
     tcase_add_loop_test(t, winograd, 0, RUNS);
     tcase_add_loop_test(t, winograd_rows, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);
+    tcase_add_loop_test(t, pooling, 0, RUNS);
     return run(s);
 }

@@ -9,7 +9,7 @@
 
 enum { PANEL_BYTES = 256 << 10 };    /* of the second cache */
 enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
-enum { BAND_PRODUCTS = 1 << 17 };    /* and so many for the input that two bands of an image both read, and for laying out twice */
+enum { BAND_PRODUCTS = 1 << 17 };    /* of a band: fewer do not pay for laying out what two of them read */
 enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 enum { LEAST_TERMS = 64 };           /* of a sum that is begun and put down again */
 

@@ -1,13 +1,13 @@
 /* matmul.c: y = a b, products of dense matrices. Four algorithms: panels of b, COLS vectors wide, times rows of a where they stand; for
    large ones the same, with all of b packed once, before, and a packed as it is needed; for few rows of a, where b is transposed and so both
-   run along the summed index, dots, with nothing copied; and for a handful of numbers, plain loops, since looking for anything better would
-   take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
+   run along the summed index, dots, with nothing copied, or a row, if it is one; and for a handful of numbers, plain loops, since looking for
+   anything better would take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
 #include "matmul.h"
 
 #include "conv.h"
 #include "table.h"
 
-enum { OUTER, PACKED, DOTS, SMALL };             /* variants */
+enum { OUTER, PACKED, DOTS, ROW, SMALL };        /* variants */
 enum { FEW_TERMS = 16, FEW_SCALARS = 512 };      /* small: of whole vectors; otherwise, products */
 enum { DOT_TERMS = 1024 };                       /* terms of a sum taken at once: few enough for the nearest cache */
 enum { DOT_WIDTH = 48 };                         /* columns of a task */
@@ -54,7 +54,7 @@ static int64_t rows_of(const gr__matmul *m)
 
 static grid grid_of(const gr__matmul *m, int variant)
 {
-    grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS ? DOT_WIDTH : GR__PANEL };
+    grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS || variant == ROW ? DOT_WIDTH : GR__PANEL };
     int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
     bool    split = rows_of(m) == MOST_ROWS && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
     if (split && variant == OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
@@ -82,7 +82,7 @@ static int64_t packed_size(const gr__matmul *m) { return ceil_div(m->N, GR__PANE
 
 static int variant_of(const gr__matmul *m)
 {
-    if (m->transpose_b && !m->transpose_a && (m->M < FEW_ROWS || m->N == 1)) return DOTS;
+    if (m->transpose_b && !m->transpose_a && (m->M < FEW_ROWS || m->N == 1)) return m->M == 1 ? ROW : DOTS;
     bool large = m->M > rows_of(m) && !stays_in_place(m) && m->K > 0;
     return large && packed_size(m) <= MOST_PACKED / (int64_t)sizeof(gr_real) / m->batch ? PACKED : OUTER;
 }
@@ -119,6 +119,7 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
     plan->variant = variant_of(&m);
     grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
+    if (plan->variant == ROW) return;
     if (plan->variant == DOTS) {
         plan->scratch = padded_bytes((DOT_TERMS / LANES + 1) * (int64_t)sizeof(int64_t));
         return;
@@ -242,6 +243,20 @@ static void dots_block(const gr__matmul *m, block *t, int64_t *offset)
         k += terms;
     } while (k < m->K);
     for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++) GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
+}
+
+/* One row of a. */
+static void row_block(const gr__matmul *m, const block *t)
+{
+    int64_t blocks = ceil_div(t->cols, ROW_COLS);
+    gr__row r = { .a = t->a, .b_row = m->K, .K = m->K, .least = GR__NAME(least_of)(t->act) };
+    for (int64_t i = 0; i < blocks; i++) {
+        int64_t c = part_of(t->cols, blocks, i), cols = part_of(t->cols, blocks, i + 1) - c;
+        r.b = t->b + (t->col + c) * m->K;
+        r.bias = t->bias ? t->bias + t->col + c : NULL;
+        r.y = t->y + c;
+        GR__NAME(row)(&r, (int)cols);
+    }
 }
 
 /* A vector that begins `at` numbers into b, of which `wanted` are; what comes after them is not used, but must not lie outside b. */
@@ -447,7 +462,9 @@ static void run(
     t.cols = at_most(g.width, m.N - t.col);
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
     t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
-    if (plan->variant == DOTS)
+    if (plan->variant == ROW)
+        row_block(&m, &t);
+    else if (plan->variant == DOTS)
         dots_block(&m, &t, scratch);
     else if (plan->variant == OUTER)
         outer_task(&m, &t, &w);

@@ -82,10 +82,11 @@ GR__INLINE vec sums_of(vec v[LANES])
 
 enum { DOT_SUMS = (DOT_ROWS * DOT_COLS + LANES - 1) / LANES * LANES };
 
+static const int reversed[LANES] = { GR__REVERSED };
+
 GR__INLINE void dots_end(const gr__dots *s, vec acc[DOT_ROWS][DOT_COLS], const int rows, const int cols)
 {
-    static const int reversed[LANES] = { GR__REVERSED };
-    gr_real          sum[DOT_SUMS];
+    gr_real sum[DOT_SUMS];
     GR__UNROLL
     for (int first = 0; first < rows * cols; first += LANES) {
         vec v[LANES];
@@ -158,4 +159,40 @@ DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
     }
     static void (*const block[4][6])(const gr__dots *) = { DOTSES(1), DOTSES(2), DOTSES(3), DOTSES(4) };
     block[rows - 1][cols - 1](s);
+}
+
+GR__INLINE void row_block(const gr__row *s, const int cols)
+{
+    vec            acc[ROW_COLS], v[LANES];
+    const gr_real *a = s->a, *b = s->b;
+    const int64_t  b_row = s->b_row, K = s->K, whole = K / LANES * LANES;
+    GR__UNROLL
+    for (int j = 0; j < cols; j++) acc[j] = (vec){ 0 };
+    for (int64_t k = 0; k < whole; k += LANES) {
+        vec x = vec_load(a + k);
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) acc[j] += x * vec_load(b + j * b_row + k);
+    }
+    if (whole < K) {
+        vec x = vec_load_some(a + whole, K - whole);
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) acc[j] += x * vec_load_some(b + j * b_row + whole, K - whole);
+    }
+    GR__UNROLL
+    for (int l = 0; l < LANES; l++) v[l] = reversed[l] < cols ? acc[reversed[l] % ROW_COLS] : (vec){ 0 };
+    vec y = sums_of(v), least = vec_all(s->least);
+    if (s->bias) y += vec_load_some(s->bias, cols);
+    vec_store_some(s->y, vec_choose(y < least, least, y), cols);
+}
+
+#define ROW(c) \
+    static void row_##c(const gr__row *s) { row_block(s, LEAST(c, ROW_COLS)); }
+/* clang-format off */
+ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7) ROW(8)
+    /* clang-format on */
+
+    void GR__NAME(row)(const gr__row *s, int cols)
+{
+    static void (*const block[8])(const gr__row *) = { row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 };
+    block[cols - 1](s);
 }

@@ -51,6 +51,18 @@ typedef struct gr__dots {
 
 void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
 
+/* y[j] = bias[j] + sum over K terms of a[k] b[j b_row + k], and no less than least. */
+typedef struct gr__row {
+    const gr_real *a, *b;
+    int64_t        b_row, K;
+    const gr_real *bias; /* or NULL */
+    gr_real        least;
+    gr_real       *y;
+} gr__row;
+
+enum { ROW_COLS = LANES < 8 ? LANES : 8 };
+void GR__NAME(row)(const gr__row *s, int cols); /* cols 1..ROW_COLS */
+
 /* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of both. */
 #ifdef GRADUS_DOUBLE
 #define GR__WIDTH (GR__VECTOR_BYTES / 8)
