@@ -200,10 +200,8 @@ static void bring_in(const work *w, const gr__group *o, int images)
         b.cols = (b.cols + ROW_POINTS - r->outs) * r->pieces;
     }
     for (int64_t l = 0; l < w->u.reads; l++) {
-        if (l % pieces == 0)
-            GR__NAME(interleave)
-            (w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end, w->c->G * w->s.channels * w->s.x_plane, images, 1, w->s.h.in,
-                w->s.w.in);
+        if (l % pieces == 0) GR__NAME(interleave)
+        (w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end, w->c->G * w->s.channels * w->s.x_plane, images, 1, w->s.h.in, w->s.w.in);
         for (int64_t i = 0; i < b.rows; i++) {
             gr_real       *to = w->points + i * row_step + l * w->cols * LANES;
             const gr_real *from = w->input + (i * b.cols + l % pieces) * LANES;
@@ -303,19 +301,32 @@ static void one_block(const work *w, const gr__group *o, const gr_real *weights,
         for (int j = 0; j < cols; j++) bring_back(w, o, k, j, t + j, o->bias ? o->bias[i + k] : 0);
 }
 
-/* Planes i..i+rows of the results, dealt to their images. */
-static void write_planes(const work *w, const gr__group *o, int images, int64_t i, int64_t rows)
+/* What the task writes of plane i: runs of n numbers, one for each row, or one for all. */
+typedef struct runs {
+    gr_real *y;
+    int64_t  runs, n, image_step;
+} runs;
+
+static runs runs_of(const work *w, const gr__group *o, int64_t i)
 {
-    const int64_t image_step = w->c->G * w->s.rows * w->s.y_plane, n = w->rows * w->width;
-    const int64_t runs = w->width == w->s.y_width ? 1 : w->rows;
-    gr_real      *y = o->y + i * w->s.y_plane + w->row * w->s.y_width + (w->d == GR__FORWARD ? w->tile * w->r.outs : 0);
-    for (int64_t k = 0; k < rows; k++, y += w->s.y_plane) {
-        gr_real *from = w->output + k * w->plane * LANES;
-        if (w->d == GR__INPUT_GRAD && o->act == GR_RELU) GR__NAME(relu)(from, from, n * LANES);
-        GR__NAME(activate)(from, n * LANES, o->act);
-        for (int64_t a = 0; a < runs; a++)
-            GR__NAME(deal)(y + a * w->s.y_width, image_step, images, from + a * (n / runs) * LANES, n / runs);
-    }
+    int64_t left = w->d == GR__FORWARD ? w->tile * w->r.outs : 0, all = w->rows * w->width, many = w->width == w->s.y_width ? 1 : w->rows;
+    return (runs){ o->y + i * w->s.y_plane + w->row * w->s.y_width + left, many, all / many, w->c->G * w->s.rows * w->s.y_plane };
+}
+
+static void write_soon(const work *w, const gr__group *o, int images, int64_t i)
+{
+    runs to = runs_of(w, o, i);
+    for (int64_t a = 0; a < to.runs; a++) deal_soon(to.y + a * w->s.y_width, to.image_step, images, to.n);
+}
+
+/* Plane i, number k of those in hand, dealt to its images. */
+static void write_plane(const work *w, const gr__group *o, int images, int64_t i, int64_t k)
+{
+    runs     to = runs_of(w, o, i);
+    gr_real *from = w->output + k * w->plane * LANES;
+    if (w->d == GR__INPUT_GRAD && o->act == GR_RELU) GR__NAME(relu)(from, from, to.runs * to.n * LANES);
+    GR__NAME(activate)(from, to.runs * to.n * LANES, o->act);
+    for (int64_t a = 0; a < to.runs; a++) GR__NAME(deal)(to.y + a * w->s.y_width, to.image_step, images, from + a * to.n * LANES, to.n);
 }
 
 static void one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, const gr_real *weights, void *scratch)
@@ -332,8 +343,9 @@ static void one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o,
     int64_t blocks = ceil_div(u.makes, ROWS), tiles = w.rows * w.cols;
     for (int64_t b = 0; b < blocks; b++) {
         int64_t i = part_of(u.makes, blocks, b), rows = part_of(u.makes, blocks, b + 1) - i;
+        for (int64_t k = 0; k < rows; k++) write_soon(&w, &g, images, i + k);
         for (int64_t t = 0; t < tiles; t += COLS) one_block(&w, &g, weights, i, (int)rows, t, (int)at_most(COLS, tiles - t));
-        write_planes(&w, &g, images, i, rows);
+        for (int64_t k = 0; k < rows; k++) write_plane(&w, &g, images, i + k, k);
     }
 }
 
