@@ -12,21 +12,26 @@ enum { NAME_MOST = 256 };
 /* Whether a slot of that name would be made now. */
 static bool is_new(const gr_model *m, const char *name) { return m && name && !m->sealed && !gr__map_get(m->by_name, name); }
 
-gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
+/* How a parameter is made is handed on as a pointer: a copy of so much takes longer than finding the parameter. */
+typedef const gr_nn_param_options beginning;
+
+static gr_tensor *param(gr_model *m, const char *name, beginning *o)
 {
     bool      made = is_new(m, name);
-    gr__slot *s = gr__model_slot(m, name, GR__PARAM, &o.shape, o.shared);
+    gr__slot *s = gr__model_slot(m, name, GR__PARAM, &o->shape, o->shared);
     if (!s || !made) return s ? s->t : NULL;
     gr_rng rng = gr_rng_of(m->seed, name);
     for (int64_t i = 0; i < s->t->count; i++) {
-        double value = o.value;
-        if (o.uniform > 0) value += o.uniform * (2 * gr_rng_uniform(&rng) - 1);
-        if (o.normal > 0) value += o.normal * gr_rng_normal(&rng);
+        double value = o->value;
+        if (o->uniform > 0) value += o->uniform * (2 * gr_rng_uniform(&rng) - 1);
+        if (o->normal > 0) value += o->normal * gr_rng_normal(&rng);
         gr__reals(s->t)[i] = (gr_real)value;
     }
     s->t->param = true;
     return s->t;
 }
+
+gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o) { return param(m, name, &o); }
 
 gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
 {
@@ -49,23 +54,17 @@ static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
 }
 
 /* The parameter layer.what. */
-static gr_tensor *part_of(gr_model *m, const char *layer, const char *what, gr_nn_param_options o)
+static gr_tensor *part(gr_model *m, const char *layer, const char *what, beginning *o)
 {
     char name[NAME_MOST];
-    return part_name(name, layer, what) ? gr_nn_param_(m, name, o) : NULL;
-}
-
-/* The same, uniform in +-bound when it is made. */
-static gr_tensor *part(gr_model *m, const char *layer, const char *what, gr_shape shape, double bound, bool shared)
-{
-    return part_of(m, layer, what, (gr_nn_param_options){ .shape = shape, .uniform = bound, .shared = shared });
+    return part_name(name, layer, what) ? param(m, name, o) : NULL;
 }
 
 /* A weight of ones and a bias of zeros, to follow a normalisation; none of them if the layer says so. */
 static bool affine(gr_model *m, const char *layer, gr_shape shape, bool none, bool shared, gr_tensor **w, gr_tensor **b)
 {
-    *w = none ? NULL : part_of(m, layer, "weight", (gr_nn_param_options){ .shape = shape, .value = 1, .shared = shared });
-    *b = *w ? part(m, layer, "bias", shape, 0, shared) : NULL;
+    *w = none ? NULL : part(m, layer, "weight", &(beginning){ .shape = shape, .value = 1, .shared = shared });
+    *b = *w ? part(m, layer, "bias", &(beginning){ .shape = shape, .shared = shared }) : NULL;
     return none || *b;
 }
 
@@ -100,8 +99,10 @@ gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_line
         return NULL;
     }
     int64_t    in = x->shape.dim[x->shape.rank - 1];
-    gr_tensor *w = part(m, name, "weight", gr_shape(o.units, in), bound(in), o.shared);
-    gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", gr_shape(o.units), bound(in), o.shared) : NULL;
+    beginning  of_w = { .shape = gr_shape(o.units, in), .uniform = bound(in), .shared = o.shared };
+    beginning  of_b = { .shape = gr_shape(o.units), .uniform = of_w.uniform, .shared = o.shared };
+    gr_tensor *w = part(m, name, "weight", &of_w);
+    gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", &of_b) : NULL;
     return w && (b || o.no_bias) ? gr_linear(x, w, .bias = b, .act = o.act) : NULL;
 }
 
@@ -117,9 +118,10 @@ gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t fi
         return NULL;
     }
     int64_t    per_group = x->shape.dim[1] / groups;
-    double     b = bound(per_group * kh * kw);
-    gr_tensor *k = part(m, name, "weight", gr_shape(filters, per_group, kh, kw), b, o.shared);
-    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", gr_shape(filters), b, o.shared) : NULL;
+    beginning  of_k = { .shape = gr_shape(filters, per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
+    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    gr_tensor *k = part(m, name, "weight", &of_k);
+    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
     return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
         .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
@@ -139,9 +141,10 @@ gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, 
         return NULL;
     }
     int64_t    per_group = filters / groups;
-    double     b = bound(per_group * kh * kw);
-    gr_tensor *k = part(m, name, "weight", gr_shape(x->shape.dim[1], per_group, kh, kw), b, o.shared);
-    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", gr_shape(filters), b, o.shared) : NULL;
+    beginning  of_k = { .shape = gr_shape(x->shape.dim[1], per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
+    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    gr_tensor *k = part(m, name, "weight", &of_k);
+    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
     gr_tensor *y = gr_conv_transpose2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation,
         .groups = o.groups, .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
@@ -198,8 +201,7 @@ gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int
             (long long)o.features);
         return NULL;
     }
-    gr_tensor *w =
-        part_of(m, name, "weight", (gr_nn_param_options){ .shape = gr_shape(rows, o.features), .normal = 1, .shared = o.shared });
+    gr_tensor *w = part(m, name, "weight", &(beginning){ .shape = gr_shape(rows, o.features), .normal = 1, .shared = o.shared });
     return w ? gr_embedding(w, index) : NULL;
 }
 
