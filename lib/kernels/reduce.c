@@ -51,9 +51,9 @@ enum { COLUMNS = 64 };
 static void sum_columns(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t n)
 {
     double acc[COLUMNS];
-    for (int64_t j = 0; j < n; j++) acc[j] = 0;
-    for (int64_t r = 0; r < reduced; r++, x += inner)
-        for (int64_t j = 0; j < n; j++) acc[j] += (double)x[j];
+    for (int64_t j = 0; j < n; j++) acc[j] = reduced > 0 ? (double)x[j] : 0;
+    for (int64_t r = 1; r < reduced; r++)
+        for (int64_t j = 0; j < n; j++) acc[j] += (double)x[r * inner + j];
     for (int64_t j = 0; j < n; j++) y[j] = (gr_real)(acc[j] * factor);
 }
 

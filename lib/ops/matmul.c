@@ -39,15 +39,15 @@ static bool matmul_shape(gr__node *nd, gr_shape *y)
 }
 
 typedef struct call {
-    const gr__matmul *m;
-    const gr__plan   *plan;
-    gr__operands      o;
+    const gr__matmul   *m;
+    const gr__plan     *plan;
+    const gr__operands *o;
 } call;
 
 static void run(const void *arg, int phase, int64_t task, void *shared, void *scratch)
 {
     const call *c = arg;
-    gr__k()->matmul_run(c->m, c->plan, &c->o, phase, task, shared, scratch);
+    gr__k()->matmul_run(c->m, c->plan, c->o, phase, task, shared, scratch);
 }
 
 static bool multiply(const gr__matmul *m, const gr__operands *o, const char *what)
@@ -55,7 +55,7 @@ static bool multiply(const gr__matmul *m, const gr__operands *o, const char *wha
     gr__plan plan = { .phases = 0 };
     gr__k()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
-    return gr__run_plan(&plan, work, run, &(call){ m, &plan, *o }, what);
+    return gr__run_plan(&plan, work, run, &(call){ m, &plan, o }, what);
 }
 
 static bool matmul_forward(gr__node *nd, gr_tensor *y)
