@@ -99,30 +99,22 @@ static size_t images_scratch(const gr__conv *c, const shape *s)
     return padded_bytes((outputs + 1) * (int64_t)sizeof(int64_t)) + padded_bytes(vectors * LANES * (int64_t)sizeof(gr_real));
 }
 
-/* A kernel of one tap: the gradient's planes times the input's, image after image. */
-static gr__matmul product_of(const gr__conv *c)
+/* A kernel of one tap: the sum over `images` of the gradient's planes times the input's. */
+static gr__matmul product_of(const gr__conv *c, int64_t images)
 {
-    return (gr__matmul){ .M = c->F, .N = c->C, .K = c->H * c->W, .batch = 1, .transpose_b = true };
-}
-
-static void add_products(
-    const gr__conv *c, const gr__operands *o, int64_t begin, int64_t end, int64_t channel, int64_t channels, gr_real *y, void *scratch)
-{
-    gr__matmul m = product_of(c);
-    for (int64_t n = begin; n < end; n++)
-        GR__NAME(matmul_add)(&m, o->b + n * m.M * m.K, o->a + n * m.N * m.K, channel, channels, n > begin, y, scratch);
-}
-
-static size_t products_scratch(const gr__conv *c)
-{
-    gr__matmul m = product_of(c);
-    return GR__NAME(matmul_add_scratch)(&m);
+    gr__matmul m = { .M = c->F, .N = c->C, .K = c->H * c->W, .batch = images, .transpose_b = true };
+    m.a_step = m.M * m.K;
+    m.b_step = m.N * m.K;
+    return m;
 }
 
 static size_t scratch_of(const gr__conv *c, const shape *s, int variant)
 {
     if (variant == PLANES) return GR__NAME(planes_kernel_grad_scratch)(c);
-    if (variant == PRODUCT) return products_scratch(c);
+    if (variant == PRODUCT) {
+        gr__matmul m = product_of(c, 1);
+        return GR__NAME(matmul_sum_scratch)(&m);
+    }
     return variant == IMAGES ? images_scratch(c, s) : panels_scratch(c, s);
 }
 
@@ -283,7 +275,9 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
     band    m = { .filters = s.filters, .terms = some * s.taps, .y_row = s.channels * s.taps };
     m.y = parts + part * s.size + (group * s.filters * s.channels + channel) * s.taps;
     if (plan->variant == PRODUCT) {
-        add_products(c, o, first, last, channel, some, parts + part * s.size, scratch);
+        gr__matmul w = product_of(c, last - first);
+        GR__NAME(matmul_sum)
+        (&w, o->b + first * w.a_step, o->a + first * w.b_step, channel, some, parts + part * s.size, scratch);
         return;
     }
     if (plan->variant == PANELS) {

@@ -11,7 +11,6 @@
 enum { SWEEP = 8, TAPS_AT_ONCE = 3 };
 enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
 enum { TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
-enum { LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
 enum { MOST_ROWS = 4, MOST_PRODUCTS = 4 }; /* planes of a group that are few */
 enum { TASKS = 8, MOST_GROUPS = 16 };      /* (35): worth splitting for more threads; groups of a task */
 

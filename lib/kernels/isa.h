@@ -44,6 +44,7 @@ typedef gr_real  vec __attribute__((vector_size(GR__VECTOR_BYTES)));
 typedef gr__lane ivec __attribute__((vector_size(GR__VECTOR_BYTES)));
 typedef gr_real  vec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 enum { LANES = GR__VECTOR_BYTES / (int)sizeof(gr_real) };
+enum { LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
 
 #define GR__INLINE static inline __attribute__((always_inline, unused))
 

@@ -16,7 +16,6 @@ enum { MOST_ROWS = 96, MANY_ROWS = 512 };        /* rows of a task that pay for 
 enum { FEW_PRODUCTS = 1 << 16 };                 /* a task as small is not split */
 enum { FEW_ROWS = 8 };                           /* too few to pay for packing what stands transposed */
 enum { MOST_PACKED = 1 << 28 };                  /* bytes of b that may be packed at once */
-enum { LINE = 64 / (int)sizeof(gr_real) };       /* of a cache */
 enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a transposed a that are asked for ahead */
 enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
 enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
@@ -45,6 +44,9 @@ static bool is_small(const gr__matmul *m)
 }
 
 static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
+
+/* Rows of b that begin with a line and fall into all sets of a cache may be read where they stand, too. */
+static bool rows_spread(const gr__matmul *m) { return m->N % LINE == 0 && m->N % (8 * LINE) != 0; }
 
 /* Rows of a task: so many products leave tasks enough, even if none is split. */
 static int64_t rows_of(const gr__matmul *m)
@@ -209,10 +211,9 @@ typedef struct block {
     gr_real       *y;
     int64_t        y_row, row, rows, col, cols;
     gr_act         act;
-    bool           onto; /* y holds what the sums are added to */
-    bool           far;  /* y has to be asked for, and b */
-    const gr_real *next; /* where the next panel of b begins, or NULL */
-    int64_t        next_row;
+    bool           onto;              /* y holds what the sums are added to */
+    bool           far, far_a, far_b; /* y has to be asked for; a; b */
+    const gr_real *next;              /* where the panel of b for the next task begins, or NULL */
 } block;
 
 /* What the sums are added to: the bias, one a column. */
@@ -304,29 +305,64 @@ typedef struct factor {
     bool           even; /* blocks may be of any height */
 } factor;
 
-/* Some terms of the sum, the first or the last, for all rows of the task and up to a panel of columns. */
-static void multiply(const block *t, const factor *f, const gr_real *b, const gr__step *step, int64_t terms, bool first, bool last)
+/* What of b will be read after a block of terms: rows of so many runs, of which each block of rows asks for its share. */
+typedef struct ahead {
+    const gr_real *at;
+    int64_t        rows, row, runs;
+    int64_t        share, next; /* next: the row from which the next share begins, in the runs at `at` */
+} ahead;
+
+/* What a block asks for: the rows of y and of a after its own, which end before `end`, and a share of b. */
+static void look_ahead(const block *t, const factor *f, ahead *b, int64_t terms, int64_t end, gr__soon *soon)
 {
-    gr__outer o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row };
+    int64_t last = at_most(end + ROWS, t->rows);
+    int     n = 0;
+    for (int64_t r = end; t->far && r < last; r++) soon->run[n++] = t->y + r * t->y_row;
+    for (int64_t j = 0; t->far_a && j < terms; j += GR__PANEL)
+        for (int64_t r = end; r < last && n < GR__MOST_RUNS; r++) soon->run[n++] = f->a + r * f->lead + j;
+    for (int64_t i = 0; i < b->share && b->runs && n < GR__MOST_RUNS; i++) {
+        soon->run[n++] = b->at + b->next * b->row;
+        if (++b->next == b->rows) b->next = 0, b->runs--, b->at += GR__PANEL;
+    }
+    soon->runs = n;
+}
+
+/* Some terms of the sum, the first or the last, for all rows of the task and up to a panel of columns. */
+static void multiply(
+    const block *t, const factor *f, const gr_real *b, ahead *next, const gr__step *step, int64_t terms, bool first, bool last)
+{
+    gr__soon  soon;
+    gr__outer o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row, .soon = &soon };
+    int64_t   down = ceil_div(t->rows, ROWS), height = f->even ? t->rows / down : ROWS, higher = f->even ? t->rows % down : 0;
     o.least = last ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
     for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
-    int64_t down = ceil_div(t->rows, ROWS);
-    for (int64_t i = 0; i < down; i++) {
-        int64_t r = f->even ? part_of(t->rows, down, i) : i * ROWS;
-        int64_t end = f->even ? part_of(t->rows, down, i + 1) : at_most(t->rows, r + ROWS);
+    next->share = ceil_div(next->rows * next->runs, down);
+    for (int64_t r = 0, end; r < t->rows; r = end) {
+        end = at_most(t->rows, r + height + (higher-- > 0));
         o.a = f->a + r * f->lead;
         o.y = t->y + r * t->y_row;
         o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
-        if (t->far) deal_soon(t->y + end * t->y_row, t->y_row, (int)at_most(ROWS, t->rows - end), t->cols);
-        for (int64_t k = part_of(terms, down, i); t->next && k < part_of(terms, down, i + 1); k++)
-            for (int j = 0; j < GR__PANEL; j += LINE) __builtin_prefetch(t->next + k * t->next_row + j, 0, 2);
+        look_ahead(t, f, next, terms, end, &soon);
         GR__NAME(outer)(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
     }
 }
 
+/* Where term k of the columns from col on begins. */
+static int64_t place_of(const gr__matmul *m, int64_t k, int64_t col) { return m->transpose_b ? col * m->K + k : k * m->N + col; }
+
+/* The next terms of b, from k on, or the first ones for the next task. */
+static ahead after(const gr__matmul *m, const block *t, int64_t k)
+{
+    const gr_real *at = k < m->K ? t->b + place_of(m, k, t->col) : t->next;
+    int64_t        terms = at_most(TERMS, k < m->K ? m->K - k : m->K);
+    if (!t->far_b || !at) return (ahead){ 0 };
+    if (m->transpose_b) return (ahead){ .at = at, .rows = t->cols, .row = m->K, .runs = ceil_div(terms, GR__PANEL) };
+    return (ahead){ .at = at, .rows = terms, .row = m->N, .runs = 1 };
+}
+
 static void outer_block(const gr__matmul *m, block *t, workspace *w)
 {
-    bool    in_place = !m->transpose_b && t->cols % LANES == 0 && (stays_in_place(m) || t->rows <= ROWS);
+    bool    in_place = !m->transpose_b && t->cols % LANES == 0 && (stays_in_place(m) || rows_spread(m) || t->rows <= ROWS);
     int64_t b_row = in_place ? m->N : GR__PANEL, blocks = at_least(1, ceil_div(m->K, TERMS));
     for (int64_t i = 0; i < at_most(TERMS, m->K); i++) w->step[i] = (gr__step){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
     write_bias(t);
@@ -335,9 +371,8 @@ static void outer_block(const gr__matmul *m, block *t, workspace *w)
         factor  f = { .lead = m->transpose_a ? 1 : m->K, .row = m->transpose_a ? 1 : m->K, .even = true };
         f.a = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
         if (!in_place) pack(m, t, k, terms, w->panel);
-        t->next = t->far && !in_place && !m->transpose_b ? t->b + k * m->N + t->col + GR__PANEL : NULL;
-        t->next_row = m->N;
-        multiply(t, &f, in_place ? t->b + k * m->N + t->col : w->panel, w->step, terms, i == 0, i == blocks - 1);
+        ahead next = after(m, t, k + terms);
+        multiply(t, &f, in_place ? t->b + k * m->N + t->col : w->panel, &next, w->step, terms, i == 0, i == blocks - 1);
     }
 }
 
@@ -358,20 +393,23 @@ static void outer_task(const gr__matmul *m, const block *t, workspace *w)
     if (tile.y != t->y) copy_rows(t->y, t->y_row, tile.y, tile.y_row, t->rows, t->cols);
 }
 
-size_t GR__NAME(matmul_add_scratch)(const gr__matmul *m)
+size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m)
 {
     return padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(NULL, OUTER) + tile_bytes(m->M);
 }
 
-void GR__NAME(matmul_add)(
-    const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, bool onto, gr_real *y, void *scratch)
+void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch)
 {
     workspace w = lay_out(NULL, OUTER, scratch);
-    block     t = { .a = a, .b = b, .y = y + col, .y_row = m->N, .rows = m->M, .onto = onto };
-    for (; t.col = col, cols > 0; col += GR__PANEL, cols -= GR__PANEL, t.y += GR__PANEL) {
-        t.cols = at_most(GR__PANEL, cols);
-        outer_task(m, &t, &w);
-    }
+    for (int64_t i = 0; i < m->batch; i++, a += m->a_step, b += m->b_step)
+        for (int64_t j = col; j < col + cols; j += GR__PANEL) {
+            block t = { .a = a, .b = b, .y = y + j, .y_row = m->N, .rows = m->M, .col = j, .onto = i > 0, .far_a = true, .far_b = true };
+            t.cols = at_most(GR__PANEL, col + cols - j);
+            t.next = j + GR__PANEL < col + cols ? b + place_of(m, 0, j + GR__PANEL)
+                     : i + 1 < m->batch         ? b + m->b_step + place_of(m, 0, col)
+                                                : NULL;
+            outer_task(m, &t, &w);
+        }
 }
 
 /* ---- large products ------------------------------------------------------------------------------------------------------------------------ */
@@ -433,7 +471,8 @@ static void packed_task(const gr__matmul *m, const block *t, const gr_real *pack
         for (int64_t j = 0; j < t->cols; j += GR__PANEL) {
             block p = panel_of(t, j, w);
             if (i == 0) write_bias(&p);
-            multiply(&p, &f, packed + p.col / GR__PANEL * size + k * GR__PANEL, w->step, terms, i == 0, i == blocks - 1);
+            ahead none = { 0 };
+            multiply(&p, &f, packed + p.col / GR__PANEL * size + k * GR__PANEL, &none, w->step, terms, i == 0, i == blocks - 1);
         }
     }
     if (ragged % LANES) copy_rows(t->y + t->cols - ragged, t->y_row, w->tile, GR__PANEL, t->rows, ragged);
@@ -462,6 +501,11 @@ static void run(
     t.cols = at_most(g.width, m.N - t.col);
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
     t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
+    t.far_b = m.batch * m.K * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
+    if (task + 1 < plan->tasks[phase]) {
+        int64_t n = (task + 1) / g.across / g.down;
+        t.next = o->b + n * m.b_step + place_of(&m, 0, (task + 1) % g.across * g.width);
+    }
     if (plan->variant == ROW)
         row_block(&m, &t);
     else if (plan->variant == DOTS)
@@ -470,7 +514,8 @@ static void run(
         outer_task(&m, &t, &w);
     else
         packed_task(&m, &t, (const gr_real *)shared + product * packed_size(&m), &w);
-    for (int64_t i = 0; i < t.rows; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
+    bool bounded = o->act == GR_NO_ACT || o->act == GR_RELU;
+    for (int64_t i = 0; i < t.rows && !bounded; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
 }
 
 void GR__NAME(matmul_run)(

@@ -17,9 +17,8 @@ GR__INLINE bool is_product(const gr__conv *c)
     return one_tap && c->H * c->W >= LANES && c->H * c->W * at_most(c->C, c->F) > GR__FEW_SUMS;
 }
 
-/* Columns col..col+cols of one product, by the caller alone; onto: added to what y holds. */
-size_t GR__NAME(matmul_add_scratch)(const gr__matmul *m);
-void   GR__NAME(matmul_add)(
-    const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, bool onto, gr_real *y, void *scratch);
+/* Columns col..col+cols of the sum of all m->batch products, by the caller alone. */
+size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m);
+void   GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch);
 
 #endif

@@ -2,51 +2,74 @@
    Invariant: the size of a block is a constant where it is compiled; its accumulators never leave the registers. */
 #include "micro.h"
 
-GR__INLINE int64_t place_of(const gr__outer *s, const int j) { return s->to ? s->to[j] : j * LANES; }
+/* Where the vectors of the first row begin. They are looked up once: for all the compiler knows, each store might change the table. */
+GR__INLINE void find_places(const gr__outer *s, gr_real *to[COLS], const int cols)
+{
+    GR__UNROLL
+    for (int j = 0; j < cols; j++) to[j] = s->y + (s->to ? s->to[j] : j * LANES);
+}
 
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
-    const gr_real *y = s->y;
-    const int64_t  y_row = s->y_row;
+    gr_real      *y[COLS];
+    const int64_t y_row = s->y_row;
+    find_places(s, y, cols);
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         vec start = s->bias ? vec_all(s->bias[i]) : (vec){ 0 };
         GR__UNROLL
-        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y + i * y_row + place_of(s, j)) : start;
+        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y[j] + i * y_row) : start;
     }
 }
 
 GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
+    gr_real      *y[COLS];
     vec           least = vec_all(s->least);
-    gr_real      *y = s->y;
     const int64_t y_row = s->y_row;
+    find_places(s, y, cols);
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         GR__UNROLL
-        for (int j = 0; j < cols; j++) vec_store(y + i * y_row + place_of(s, j), vec_choose(acc[i][j] < least, least, acc[i][j]));
+        for (int j = 0; j < cols; j++) vec_store(y[j] + i * y_row, vec_choose(acc[i][j] < least, least, acc[i][j]));
+    }
+}
+
+/* Step k of the sum. */
+GR__INLINE void outer_step(
+    const gr__outer *s, const gr__step *k, const gr_real *const from[COLS], vec acc[ROWS][COLS], const int rows, const int cols)
+{
+    const gr_real *a = s->a + k->a;
+    const int64_t  a_row = s->a_row;
+    vec            b[COLS];
+    GR__UNROLL
+    for (int j = 0; j < cols; j++) b[j] = load_once(from[j] + k->b);
+    GR__UNROLL
+    for (int i = 0; i < rows; i++) {
+        vec w = vec_all(a[i * a_row]);
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) acc[i][j] += w * b[j];
     }
 }
 
 GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
 {
-    vec            acc[ROWS][COLS], b[COLS];
-    const gr_real *from[COLS];
+    enum { LINES = (COLS * LANES + LINE - 1) / LINE }; /* of a run */
+    vec             acc[ROWS][COLS];
+    const gr_real  *from[COLS];
+    const gr__step *k = s->step, *end = k + s->K;
     GR__UNROLL
     for (int j = 0; j < cols; j++) from[j] = s->b[j];
     outer_begin(s, acc, rows, cols);
-    const int64_t a_row = s->a_row;
-    for (const gr__step *k = s->step, *end = k + s->K; k < end; k++) {
-        const gr_real *a = s->a + k->a;
-        GR__UNROLL
-        for (int j = 0; j < cols; j++) b[j] = load_once(from[j] + k->b);
-        GR__UNROLL
-        for (int i = 0; i < rows; i++) {
-            vec w = vec_all(a[i * a_row]);
-            GR__UNROLL
-            for (int j = 0; j < cols; j++) acc[i][j] += w * b[j];
+    if (s->soon && s->soon->runs && s->K) {
+        uint64_t pace = ((uint64_t)s->soon->runs * LINES << 16) / (uint64_t)s->K; /* lines a step, in 65536ths */
+        for (uint64_t at = 0; k < end; k++, at += pace) {
+            uint64_t line = at >> 16;
+            __builtin_prefetch(s->soon->run[line / LINES] + line % LINES * LINE);
+            outer_step(s, k, from, acc, rows, cols);
         }
     }
+    for (; k < end; k++) outer_step(s, k, from, acc, rows, cols);
     outer_end(s, acc, rows, cols);
 }
 

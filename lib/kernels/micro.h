@@ -15,10 +15,19 @@ GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
 GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
 #endif
 
+enum { GR__MOST_RUNS = 256 };
+
 /* Where step k of a sum finds its operands. */
 typedef struct gr__step {
     int64_t a, b;
 } gr__step;
+
+/* Runs of COLS vectors that will be wanted: a block asks for them line after line, as it sums. All at once they would be more than a core can
+   wait for, and what the sum itself reads would have to wait behind them. */
+typedef struct gr__soon {
+    int            runs;
+    const gr_real *run[GR__MOST_RUNS];
+} gr__soon;
 
 /* y[i,j] = sum over k of a[i a_row + step[k].a] * b[j][step[k].b ...], j counting vectors; from bias[i], y or zero on. */
 typedef struct gr__outer {
@@ -32,7 +41,8 @@ typedef struct gr__outer {
     gr_real         least; /* the least value written: 0 for ReLU, -infinity for none; a NaN passes */
     gr_real        *y;
     int64_t         y_row;
-    const int64_t  *to; /* where each vector of a row begins; NULL: side by side */
+    const int64_t  *to;   /* where each vector of a row begins; NULL: side by side */
+    const gr__soon *soon; /* or NULL */
 } gr__outer;
 
 void GR__NAME(outer)(const gr__outer *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
