@@ -2,36 +2,29 @@
    Invariant: the size of a block is a constant where it is compiled; its accumulators never leave the registers. */
 #include "micro.h"
 
-/* Where the vectors of the first row begin. They are looked up once: for all the compiler knows, each store might change the table. */
-GR__INLINE void find_places(const gr__outer *s, gr_real *to[COLS], const int cols)
-{
-    GR__UNROLL
-    for (int j = 0; j < cols; j++) to[j] = s->y + (s->to ? s->to[j] : j * LANES);
-}
+GR__INLINE int64_t place_of(const gr__outer *s, const int j) { return s->to ? s->to[j] : j * LANES; }
 
 GR__INLINE void outer_begin(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
-    gr_real      *y[COLS];
-    const int64_t y_row = s->y_row;
-    find_places(s, y, cols);
+    const gr_real *y = s->y;
+    const int64_t  y_row = s->y_row;
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         vec start = s->bias ? vec_all(s->bias[i]) : (vec){ 0 };
         GR__UNROLL
-        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y[j] + i * y_row) : start;
+        for (int j = 0; j < cols; j++) acc[i][j] = s->onto ? vec_load(y + i * y_row + place_of(s, j)) : start;
     }
 }
 
 GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int rows, const int cols)
 {
-    gr_real      *y[COLS];
     vec           least = vec_all(s->least);
+    gr_real      *y = s->y;
     const int64_t y_row = s->y_row;
-    find_places(s, y, cols);
     GR__UNROLL
     for (int i = 0; i < rows; i++) {
         GR__UNROLL
-        for (int j = 0; j < cols; j++) vec_store(y[j] + i * y_row, vec_choose(acc[i][j] < least, least, acc[i][j]));
+        for (int j = 0; j < cols; j++) vec_store(y + i * y_row + place_of(s, j), vec_choose(acc[i][j] < least, least, acc[i][j]));
     }
 }
 
@@ -52,30 +45,31 @@ GR__INLINE void outer_step(
     }
 }
 
-GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols)
+GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols, const bool asking)
 {
     enum { LINES = (COLS * LANES + LINE - 1) / LINE }; /* of a run */
-    vec             acc[ROWS][COLS];
-    const gr_real  *from[COLS];
-    const gr__step *k = s->step, *end = k + s->K;
+    vec            acc[ROWS][COLS];
+    const gr_real *from[COLS];
+    /* Where the next line to ask for is in the list, and how far a step goes on, in 65536ths of a line. */
+    uint64_t       at = 0, pace = asking ? ((uint64_t)s->soon->runs * LINES << 16) / (uint64_t)s->K : 0;
     GR__UNROLL
     for (int j = 0; j < cols; j++) from[j] = s->b[j];
     outer_begin(s, acc, rows, cols);
-    if (s->soon && s->soon->runs && s->K) {
-        uint64_t pace = ((uint64_t)s->soon->runs * LINES << 16) / (uint64_t)s->K; /* lines a step, in 65536ths */
-        for (uint64_t at = 0; k < end; k++, at += pace) {
+    for (const gr__step *k = s->step, *end = k + s->K; k < end; k++) {
+        if (asking) {
             uint64_t line = at >> 16;
             __builtin_prefetch(s->soon->run[line / LINES] + line % LINES * LINE);
-            outer_step(s, k, from, acc, rows, cols);
+            at += pace;
         }
+        outer_step(s, k, from, acc, rows, cols);
     }
-    for (; k < end; k++) outer_step(s, k, from, acc, rows, cols);
     outer_end(s, acc, rows, cols);
 }
 
 #define LEAST(a, b) ((a) < (b) ? (a) : (b))
-#define OUTER(r, c) \
-    static void outer_##r##_##c(const gr__outer *s) { outer_block(s, LEAST(r, ROWS), LEAST(c, COLS)); }
+#define OUTER(r, c)                                                                                            \
+    static void outer_##r##_##c(const gr__outer *s) { outer_block(s, LEAST(r, ROWS), LEAST(c, COLS), false); } \
+    static void asking_##r##_##c(const gr__outer *s) { outer_block(s, LEAST(r, ROWS), LEAST(c, COLS), true); }
 #define OUTER_ROW(r) OUTER(r, 1) OUTER(r, 2) OUTER(r, 3) OUTER(r, 4)
 /* clang-format off */
 OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
@@ -83,12 +77,16 @@ OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
 
     void GR__NAME(outer)(const gr__outer *s, int rows, int cols)
 {
-#define OUTERS(r)                                                  \
-    {                                                              \
-        outer_##r##_1, outer_##r##_2, outer_##r##_3, outer_##r##_4 \
+#define OUTERS(name, r)                                                \
+    {                                                                  \
+        name##_##r##_1, name##_##r##_2, name##_##r##_3, name##_##r##_4 \
     }
-    static void (*const block[6][4])(const gr__outer *) = { OUTERS(1), OUTERS(2), OUTERS(3), OUTERS(4), OUTERS(5), OUTERS(6) };
-    block[rows - 1][cols - 1](s);
+#define ALL_OUTERS(name)                                                                                     \
+    {                                                                                                        \
+        OUTERS(name, 1), OUTERS(name, 2), OUTERS(name, 3), OUTERS(name, 4), OUTERS(name, 5), OUTERS(name, 6) \
+    }
+    static void (*const block[2][6][4])(const gr__outer *) = { ALL_OUTERS(outer), ALL_OUTERS(asking) };
+    block[s->soon && s->soon->runs && s->K][rows - 1][cols - 1](s);
 }
 
 /* The sums of LANES vectors, in the lanes of one: pairs are dealt together and added, until one vector is left. The deal
