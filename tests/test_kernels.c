@@ -305,6 +305,7 @@ START_TEST(products)
         gr__matmul m = { .M = pick(&rng, 1, 40), .N = pick(&rng, 1, 80), .K = pick(&rng, 1, i % 8 ? 40 : 300), .batch = pick(&rng, 1, 3) };
         if (i % 8 == 1) m.M = pick(&rng, 97, 230), m.N = pick(&rng, 1, 200), m.K = pick(&rng, 1, i % 16 == 1 ? 600 : 60);
         if (i % 40 == 2) m.batch = 3, m.M = pick(&rng, 97, 120), m.N = pick(&rng, 1024, 1100), m.K = pick(&rng, 1, 9); /* rows not split */
+        if (i % 40 == 10) m.M = pick(&rng, 7, 30), m.N = 48 * 7, m.K = pick(&rng, 550, 600); /* read in place though large */
         if (i % 8 == 3) m.M = 1;
         m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
         gr_act act = gr_rng_below(&rng, 2) ? GR_RELU : GR_NO_ACT;
