@@ -17,6 +17,7 @@ enum {
     ONE_TAP = 20,
     WINOGRAD = 12,
     ROWS = 24,
+    STRIDED = 6,
     PRODUCTS = 120,
     POOLS = 200
 }; /* RUNS times so many shapes */
@@ -276,20 +277,40 @@ START_TEST(winograd_rows)
 }
 END_TEST
 
+/* By tiles at stride 2: sizes that they cover well, with places of the input that no output reads, the first tile of (34) at the border
+   or over it. */
+START_TEST(winograd_strided)
+{
+    static const int sizes[] = { 14, 15, 16, 17, 22, 23, 24, 25 };
+    gr_rng           rng = gr_rng_of((uint64_t)_i, "winograd, strided");
+    for (int i = 0; i < STRIDED; i++) {
+        gr__conv c = { .N = pick(&rng, 3, 17), .C = pick(&rng, 16, 33), .F = pick(&rng, 16, 21), .KH = 3, .KW = 3, .SH = 2, .SW = 2 };
+        c.H = sizes[pick(&rng, 0, 7)], c.W = sizes[pick(&rng, 0, 7)], c.PH = pick(&rng, 0, 2), c.PW = pick(&rng, 0, 2);
+        if (i % 2) c.C = 32;
+        if (_i == 0 && i == 0) c.C = 64, c.N = 12, c.W = 120; /* several spans of a row; several blocks of filters */
+        if (_i == 0 && i == 1) c.C = 16, c.F = 200, c.N = 12, c.W = 100;
+        if (_i == 0 && i == 2) c.C = 112, c.F = 100, c.N = 5, c.H = c.W = 16; /* the points of all tiles at once */
+        c.DH = c.DW = c.G = 1, c.OH = reach(c.H, 3, 2, c.PH, 1), c.OW = reach(c.W, 3, 2, c.PW, 1);
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+    }
+}
+END_TEST
+
 /* Winograd's algorithm is where it should be, and only there: its results differ from direct sums in the last bits. */
 START_TEST(what_is_transformed)
 {
     const gr__kernels *fast = gr__kernels_pick(NULL, NULL, NULL, NULL), *direct = gr__kernels_pick(NULL, NULL, "direct", NULL);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         gr__conv c = { 16, 16, 16, 16, 16, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1 };
         if (i == 1 || i == 5) c.C = i == 1 ? 2 : 6;
         if (i == 2) c.DH = c.DW = c.PH = c.PW = 2;
         if (i == 3) c.G = 8;
-        if (i > 4) c.KH = c.KW = 5, c.PH = c.PW = 2;
+        if (i > 4 && i < 8) c.KH = c.KW = 5, c.PH = c.PW = 2;
         if (i == 6) c.DW = 2, c.PW = 4;
         if (i == 7) c.N = 1;
+        if (i == 8) c.SH = c.SW = 2, c.OH = c.OW = 8;
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++)
-            ck_assert_int_eq(is_transformed(fast, direct, d, &c), i == 0 || i == 2 || i == 4 || i == 5);
+            ck_assert_int_eq(is_transformed(fast, direct, d, &c), i == 0 || i == 2 || i == 4 || i == 5 || i == 8);
     }
 }
 END_TEST
@@ -374,6 +395,7 @@ int main(void)
     tcase_add_loop_test(t, large, 0, 9);
     tcase_add_loop_test(t, winograd, 0, RUNS);
     tcase_add_loop_test(t, winograd_rows, 0, RUNS);
+    tcase_add_loop_test(t, winograd_strided, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
     tcase_add_loop_test(t, products, 0, RUNS);
     tcase_add_loop_test(t, pooling, 0, RUNS);

@@ -10,8 +10,8 @@
 #include "winograd_rows.h"
 
 enum { PANELS, IMAGES, PLANES, WINOGRAD, WINOGRAD_ROWS }; /* variants */
-enum { BORDER_BYTES = 3 << 18 };           /* of the nearer caches, for the input of a task */
-enum { TASKS = 16, LEAST_ROWS = 8 };       /* worth splitting for more threads, down to so many rows of outputs */
+enum { BORDER_BYTES = 3 << 18 };                          /* of the nearer caches, for the input of a task */
+enum { TASKS = 16, LEAST_ROWS = 8 };                      /* worth splitting for more threads, down to so many rows of outputs */
 
 /* The most that any phase asks for. */
 typedef struct extent {
@@ -53,12 +53,12 @@ static void images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 static void winograd_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__tiles       t = GR__NAME(winograd_tiles)(&s);
+    gr__tiles       t = GR__NAME(winograd_tiles)(c, d);
     plan->variant = WINOGRAD;
     plan->phases = 2;
-    plan->tasks[0] = ceil_div(s.rows, ROWS);
+    plan->tasks[0] = winograd_blocks(&s);
     plan->tasks[1] = ceil_div(c->N, LANES) * t.bands * t.spans;
-    plan->shared = padded_bytes(WINOGRAD_POINTS * winograd_weights_point(&s) * (int64_t)sizeof(gr_real));
+    plan->shared = padded_bytes(t.points * winograd_weights_point(&s, &t) * (int64_t)sizeof(gr_real));
     plan->scratch = GR__NAME(winograd_scratch)(&s, &t);
 }
 
@@ -66,10 +66,10 @@ static void winograd_task(
     const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__tiles       t = GR__NAME(winograd_tiles)(&s);
+    gr__tiles       t = GR__NAME(winograd_tiles)(c, d);
     int64_t         chunks = t.bands * t.spans, n = task / chunks * LANES;
     if (phase == 0) {
-        GR__NAME(winograd_weights)(&s, o->b, weights, task * ROWS, at_most(s.rows, (task + 1) * ROWS));
+        GR__NAME(winograd_weights)(&s, &t, o->b, weights, task);
         return;
     }
     gr__group group = GR__NAME(group)(c, d, o, n, 0);
@@ -90,7 +90,7 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
     *plan = (gr__plan){ .phases = 1 };
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     if (!c->N || !c->G || !s.rows || !s.y_plane) return;
-    if (!direct && winograd_pays(c, s.h.outs, s.w.outs) && fills_lanes(c)) {
+    if (!direct && GR__NAME(winograd_pays)(c, d) && fills_lanes(c)) {
         winograd_plan(c, d, plan);
         return;
     }

@@ -121,7 +121,7 @@ static size_t scratch_of(const gr__conv *c, const shape *s, int variant)
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
     GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
-    if (winograd_pays(c, c->OH, c->OW)) {
+    if (GR__NAME(winograd_kernel_grad_pays)(c)) {
         plan->variant = WINOGRAD;
         GR__NAME(winograd_kernel_grad_plan)(c, plan);
     } else if (c->N && fills_lanes(c) && GR__NAME(winograd_rows_pay)(c)) {

@@ -7,77 +7,164 @@
 enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 384 << 10 }; /* of the nearer caches: for the points of a chunk's inputs, of its outputs */
 enum { ROW_BYTES = 9 << 18 }; /* more than that only for a whole row of tiles, which is read and written in one */
 
-void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
+/* Points first..end_h-1 by first..end_w-1 come of those elements of the tile alone. */
+GR__INLINE void tile(
+    gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col, const int first, const int end_h, const int end_w)
 {
     vec half[6][6], column[6], points[6];
+    column[0] = column[5] = (vec){ 0 };
     GR__UNROLL
-    for (int j = 0; j < 6; j++) {
+    for (int i = 0; i < 6; i++) half[i][0] = half[i][5] = column[0];
+    GR__UNROLL
+    for (int j = first; j < end_w; j++) {
         GR__UNROLL
-        for (int i = 0; i < 6; i++) column[i] = vec_load(from + (i * row + j * col) * LANES);
+        for (int i = first; i < end_h; i++) column[i] = vec_load(from + ((i - first) * row + (j - first) * col) * LANES);
         winograd_input(points, column);
         GR__UNROLL
-        for (int i = 0; i < 6; i++) half[i][j] = points[i];
+        for (int i = first; i < end_h; i++) half[i][j] = points[i];
     }
     GR__UNROLL
-    for (int i = 0; i < 6; i++) {
+    for (int i = first; i < end_h; i++) {
         winograd_input(points, half[i]);
         GR__UNROLL
-        for (int j = 0; j < 6; j++) vec_store(to + (i * 6 + j) * point * LANES, points[j]);
+        for (int j = first; j < end_w; j++) vec_store(to + ((i - first) * (6 - first) + j - first) * point, points[j]);
     }
+}
+
+/* Of the points of each phase, those of stride 1 last. Not inlined: gcc would find the addresses of all before it knows which. */
+#define BY_PHASE(name)                                             \
+    {                                                              \
+        name##_6_5, name##_6_6, name##_5_6, name##_5_5, name##_all \
+    }
+
+#define TILE(name, first, end_h, end_w)                                                                                   \
+    static __attribute__((noinline)) void name(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col) \
+    {                                                                                                                     \
+        tile(to, point, from, row, col, first, end_h, end_w);                                                             \
+    }
+/* clang-format off */
+TILE(tile_6_5, 1, 6, 5) TILE(tile_6_6, 1, 6, 6) TILE(tile_5_6, 1, 5, 6) TILE(tile_5_5, 1, 5, 5) TILE(tile_all, 0, 6, 6)
+    /* clang-format on */
+
+    void GR__NAME(winograd_tile)(int64_t stride, int64_t phase, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
+{
+    static void (*const by_phase[])(gr_real *, int64_t, const gr_real *, int64_t, int64_t) = BY_PHASE(tile);
+    by_phase[stride == 1 ? 4 : phase](to, point, from, row, col);
 }
 
 /* ---- the kernel ---------------------------------------------------------------------------------------------------------------- */
 
-/* Where the weight that reads place d of the 3 stands: the taps run backwards in (34). */
-static int64_t tap_of(const gr__axis *a, int d) { return a->tap + (a->offset_step > 0 ? d : 2 - d) * a->tap_step; }
+static int64_t count(gr__span s) { return s.end - s.begin; }
 
-static void weights_of(const gr__correlation *s, const gr_real *k, int64_t channels, gr_real *to, int64_t point)
+/* The taps run backwards in (34). */
+static int64_t tap_of(const gr__tiles *t, bool middle, int i)
 {
-    gr_real weight[9][LANES];
-    vec     column[3], half[6][3], points[6];
-    memset(weight, 0, sizeof weight);
-    for (int i = 0; i < 9; i++) {
-        const gr_real *from = k + tap_of(&s->h, i / 3) * s->k_width + tap_of(&s->w, i % 3);
-        for (int64_t c = 0; c < channels; c++) weight[i][c] = from[c * s->k_channel];
+    int64_t tap = winograd_tap(t->stride, middle, i);
+    return tap < 0 || t->d == GR__FORWARD ? tap : 2 - tap;
+}
+
+/* The points of LANES numbers of each tap: those that this phase has. */
+static void weights_to_points(const gr__tiles *t, int64_t phase, gr_real taps[10][LANES], gr_real *to, int64_t point, int64_t n)
+{
+    const int first = winograd_first(t->stride);
+    vec       column[3], half[6][3], points[6];
+    int64_t   tap_h[3], tap_w[3];
+    for (int i = 0; i < 3; i++) {
+        tap_h[i] = tap_of(t, winograd_middle_h(phase), i);
+        tap_w[i] = tap_of(t, winograd_middle_w(phase), i);
     }
     GR__UNROLL
     for (int j = 0; j < 3; j++) {
         GR__UNROLL
-        for (int i = 0; i < 3; i++) column[i] = vec_load(weight[i * 3 + j]);
+        for (int i = 0; i < 3; i++) column[i] = vec_load(taps[tap_h[i] < 0 || tap_w[j] < 0 ? 9 : tap_h[i] * 3 + tap_w[j]]);
         winograd_kernel(points, column);
         GR__UNROLL
         for (int i = 0; i < 6; i++) half[i][j] = points[i];
     }
+    GR__UNROLL
     for (int i = 0; i < 6; i++) {
         winograd_kernel(points, half[i]);
-        for (int j = 0; j < 6; j++) vec_store_some(to + (i * 6 + j) * point, points[j], channels);
+        for (int j = first; j < 6 && i >= first; j++, to += point)
+            if (n == LANES)
+                vec_store(to, points[j]);
+            else
+                vec_store_some(to, points[j], n);
     }
 }
 
-void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_real *to, int64_t begin, int64_t end)
+void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block)
 {
-    for (int64_t r = begin; r < end; r++)
-        for (int64_t c = 0; c < s->channels; c += LANES)
-            weights_of(s, k + r * s->k_row + c * s->k_channel, at_most(LANES, s->channels - c), to + r * s->channels + c,
-                winograd_weights_point(s));
+    const int64_t blocks = winograd_blocks(s), r = part_of(s->rows, blocks, block), rows = part_of(s->rows, blocks, block + 1) - r;
+    const int64_t size = s->channels * ROWS, point = winograd_weights_point(s, t);
+    gr_real       taps[10][LANES];
+    memset(taps, 0, sizeof taps);
+    for (int64_t first = 0; first < size; first += LANES) {
+        int64_t n = at_most(LANES, size - first);
+        for (int64_t l = 0; l < n; l++) {
+            int64_t        row = at_most((first + l) % ROWS, rows - 1); /* a row that is too many repeats the last */
+            const gr_real *from = k + (r + row) * s->k_row + (first + l) / ROWS * s->k_channel;
+            for (int i = 0; i < 9; i++) taps[i][l] = from[i];
+        }
+        for (int64_t phase = 0; phase < winograd_phases(t->stride); phase++) {
+            int64_t at = t->d == GR__FORWARD ? block * count(t->in) + phase : phase * blocks + block;
+            weights_to_points(t, phase, taps, to + at * size + first, point, n);
+        }
+    }
 }
 
 /* ---- chunks of tiles ---------------------------------------------------------------------------------------------------------------- */
 
-static int64_t distance(int64_t step) { return step < 0 ? -step : step; }
-
-gr__tiles GR__NAME(winograd_tiles)(const gr__correlation *s)
+/* With a stride, (34) writes the places of two phases in turn, that of tap 1 first, so that both read the same tile: of which it may be
+   the second that stands at the border. */
+static gr__tiled tiled_of(gr__direction d, int64_t H, int64_t OH, int64_t S, int64_t P, int64_t D)
 {
-    gr__tiles t = { .apart_h = distance(s->h.offset_step), .apart_w = distance(s->w.offset_step) };
-    t.down = winograd_count(s->h.outs, t.apart_h);
-    t.across = winograd_count(s->w.outs, t.apart_w);
-    int64_t vector = WINOGRAD_POINTS * LANES * (int64_t)sizeof(gr_real), most = at_least(COLS, CHUNK_BYTES / vector / s->channels);
-    if (t.across * t.apart_h * s->channels * vector <= ROW_BYTES) most = at_least(most, t.across * t.apart_h);
-    t.spans = at_most(ceil_div(t.across * t.apart_h, most), t.across / t.apart_w);
-    t.cols = ceil_div(t.across / t.apart_w, t.spans) * t.apart_w;
-    t.rows = at_most(t.down, at_least(1, t.spans > 1 ? 1 : most / t.cols / t.apart_h) * t.apart_h);
-    t.bands = ceil_div(t.down, t.rows);
-    t.filters = at_most(s->rows, ROWS * at_least(1, PRODUCT_BYTES / vector / (t.rows * t.cols) / ROWS));
+    gr__tiled a = { .dilation = D, .step_in = 1, .step_out = 1, .further = winograd_further(S, D) };
+    if (d == GR__FORWARD) {
+        a.step_in = S;
+        a.read = -P;
+        a.outs = OH;
+    } else {
+        a.step_out = S;
+        a.written = S == 1 || P % 2 ? 0 : -1;
+        a.read = S == 1 ? P - 2 * D : (P - 1 + a.written) / 2;
+        a.outs = H;
+    }
+    a.tiles = winograd_count(ceil_div(a.outs - a.written, a.step_out), D);
+    return a;
+}
+
+/* At stride 2 less is won, so that the tiles must cover the outputs better: 6x6, 7x7 and 10x10 would lose. A place of the input that no output
+   reads has no gradient, and 0 is not what its tile would give. */
+bool GR__NAME(winograd_pays)(const gr__conv *c, gr__direction d)
+{
+    if (c->KH != 3 || c->KW != 3 || c->SH != c->SW || c->G != 1 || sizeof(gr_real) != 4) return false;
+    if (c->C < 16 || c->F < 16 || !c->N || !c->H || !c->W || !c->OH || !c->OW) return false;
+    gr__tiled h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH), w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
+    int64_t   made = h.tiles * w.tiles * WINOGRAD_TILE * WINOGRAD_TILE, outs = h.outs * w.outs / (h.step_out * w.step_out);
+    if (c->SH == 1) return made * 5 <= outs * 9;
+    bool read = 2 * c->OH + 1 >= c->H + c->PH && 2 * c->OW + 1 >= c->W + c->PW;
+    return c->SH == 2 && c->DH == 1 && c->DW == 1 && (read || d == GR__FORWARD) && made * 7 + 160 <= outs * 10;
+}
+
+gr__tiles GR__NAME(winograd_tiles)(const gr__conv *c, gr__direction d)
+{
+    const gr__span  all = { 0, winograd_phases(c->SH) }, one = { c->SH - 1, c->SH };
+    const int64_t   vector = LANES * (int64_t)sizeof(gr_real);
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__tiles       t = { .d = d, .stride = c->SH, .points = winograd_points(c->SH) };
+    t.h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH);
+    t.w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
+    t.in = d == GR__FORWARD ? all : one;
+    t.out = d == GR__FORWARD ? one : all;
+    int64_t tile = t.points * count(t.in) * s.channels * vector, across = t.w.tiles / c->DW; /* bytes; tiles that are cut apart */
+    int64_t most = at_least(2 * COLS, CHUNK_BYTES / tile), blocks = winograd_blocks(&s);
+    if (t.w.tiles * c->DH * tile <= ROW_BYTES) most = at_least(most, t.w.tiles * c->DH);
+    t.spans = at_most(ceil_div(t.w.tiles * c->DH, most), across);
+    t.cols = ceil_div(across, t.spans) * c->DW;
+    t.rows = at_most(t.h.tiles, at_least(1, t.spans > 1 ? 1 : most / t.cols / c->DH) * c->DH);
+    t.bands = ceil_div(t.h.tiles, t.rows);
+    int64_t most_blocks = at_least(1, PRODUCT_BYTES / (t.points * count(t.out) * vector) / (t.rows * t.cols) / ROWS);
+    t.blocks = ceil_div(blocks, ceil_div(blocks, most_blocks));
     return t;
 }
 
@@ -89,17 +176,21 @@ typedef struct sizes {
 static sizes sizes_of(const gr__correlation *s, const gr__tiles *t)
 {
     int64_t tiles = t->rows * t->cols, T = WINOGRAD_TILE;
-    return (sizes){ (T * t->rows + 2 * t->apart_h) * (T * t->cols + 2 * t->apart_w) + LANES, s->channels * tiles + 1,
-        t->filters * tiles + 1, T * T * tiles + LANES };
+    return (sizes){ (T * t->rows * t->h.step_in + t->h.further) * (T * t->cols * t->w.step_in + t->w.further) + LANES,
+        count(t->in) * s->channels * tiles + 1, count(t->out) * t->blocks * ROWS * tiles + 1,
+        T * T * tiles * t->h.step_out * t->w.step_out + LANES };
 }
 
-static size_t steps_bytes(int64_t channels) { return padded_bytes(channels * (int64_t)sizeof(gr__step)); }
+static size_t steps_bytes(const gr__correlation *s, const gr__tiles *t)
+{
+    return padded_bytes(count(t->in) * s->channels * (int64_t)sizeof(gr__step));
+}
 
 size_t GR__NAME(winograd_scratch)(const gr__correlation *s, const gr__tiles *t)
 {
     sizes n = sizes_of(s, t);
-    return steps_bytes(s->channels) +
-           padded_bytes((n.input + n.output + WINOGRAD_POINTS * (n.point_in + n.point_out)) * LANES * (int64_t)sizeof(gr_real));
+    return steps_bytes(s, t) +
+           padded_bytes((n.input + n.output + t->points * (n.point_in + n.point_out)) * LANES * (int64_t)sizeof(gr_real));
 }
 
 /* What a task works on: its tiles, and its arrays. */
@@ -115,72 +206,101 @@ static work lay_out(const gr__correlation *s, const gr__tiles *t, int64_t chunk,
 {
     sizes   n = sizes_of(s, t);
     int64_t band = chunk / t->spans, span = chunk % t->spans;
-    work    w = { .tiles = t, .row = band * t->rows, .col = part_of(t->across / t->apart_w, t->spans, span) * t->apart_w, .step = scratch };
-    w.rows = at_most(t->rows, t->down - w.row);
-    w.cols = part_of(t->across / t->apart_w, t->spans, span + 1) * t->apart_w - w.col;
-    w.point_in = n.point_in;
-    w.point_out = n.point_out;
-    w.in = (gr_real *)(void *)((char *)scratch + steps_bytes(s->channels));
-    w.out = w.in + WINOGRAD_POINTS * n.point_in * LANES;
-    w.input = w.out + WINOGRAD_POINTS * n.point_out * LANES;
+    int64_t across = t->w.tiles / t->w.dilation;
+    work    w = { .tiles = t, .row = band * t->rows, .col = part_of(across, t->spans, span) * t->w.dilation, .step = scratch };
+    w.rows = at_most(t->rows, t->h.tiles - w.row);
+    w.cols = part_of(across, t->spans, span + 1) * t->w.dilation - w.col;
+    w.point_in = n.point_in * LANES;
+    w.point_out = n.point_out * LANES;
+    w.in = (gr_real *)(void *)((char *)scratch + steps_bytes(s, t));
+    w.out = w.in + t->points * w.point_in;
+    w.input = w.out + t->points * w.point_out;
     w.output = w.input + n.input * LANES;
-    for (int64_t c = 0; c < s->channels; c++) w.step[c] = (gr__step){ c, c * w.rows * w.cols * LANES };
+    for (int64_t k = 0; k < count(t->in) * s->channels; k++) w.step[k] = (gr__step){ k * ROWS, k * w.rows * w.cols * LANES };
     return w;
 }
 
 /* Where tile i of the chunk begins, in the chunk. */
-static int64_t row_of(const work *w, int64_t i) { return winograd_place(i / w->cols, w->tiles->apart_h); }
+static int64_t row_of(const work *w, int64_t i) { return winograd_place(i / w->cols, w->tiles->h.dilation); }
 
-static int64_t col_of(const work *w, int64_t i) { return winograd_place(i % w->cols, w->tiles->apart_w); }
+static int64_t col_of(const work *w, int64_t i) { return winograd_place(i % w->cols, w->tiles->w.dilation); }
 
-/* Inputs of all channels to points: in[point][channel][tile]. */
+/* Inputs of all channels to points: in[point][phase][channel][tile]. */
 static void bring_in(const gr__correlation *s, const gr__group *o, const work *w, int images)
 {
-    const int64_t T = WINOGRAD_TILE, tiles = w->rows * w->cols, image_step = s->channels * s->x_plane;
-    gr__border    b = { .h = w->row * T + s->h.offset + at_most(0, 2 * s->h.offset_step),
-           .w = w->col * T + s->w.offset + at_most(0, 2 * s->w.offset_step),
-           .rows = w->rows * T + 2 * w->tiles->apart_h,
-           .cols = w->cols * T + 2 * w->tiles->apart_w };
+    const gr__tiles *t = w->tiles;
+    const gr__tiled *h = &t->h, *v = &t->w;
+    const int64_t    T = WINOGRAD_TILE, tiles = w->rows * w->cols, image_step = s->channels * s->x_plane;
+    gr__border       b = { .h = w->row * T * h->step_in + h->read,
+              .w = w->col * T * v->step_in + v->read,
+              .rows = w->rows * T * h->step_in + h->further,
+              .cols = w->cols * T * v->step_in + v->further };
     for (int64_t c = 0; c < s->channels; c++) {
         GR__NAME(interleave)(w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1, s->h.in, s->w.in);
         for (int64_t i = 0; i < tiles; i++) {
-            const gr_real *from = w->input + (row_of(w, i) * b.cols + col_of(w, i)) * LANES;
-            GR__NAME(winograd_tile)(w->in + (c * tiles + i) * LANES, w->point_in, from, b.cols * w->tiles->apart_h, w->tiles->apart_w);
+            const gr_real *from = w->input + (row_of(w, i) * h->step_in * b.cols + col_of(w, i) * v->step_in) * LANES;
+            for (int64_t phase = t->in.begin; phase < t->in.end; phase++) {
+                int64_t  at = (h->step_in - 1) * winograd_middle_h(phase) * b.cols + (v->step_in - 1) * winograd_middle_w(phase);
+                gr_real *to = w->in + (((phase - t->in.begin) * s->channels + c) * tiles + i) * LANES;
+                GR__NAME(winograd_tile)
+                (t->stride, phase, to, w->point_in, from + at * LANES, b.cols * h->dilation * h->step_in, v->dilation * v->step_in);
+            }
         }
     }
 }
 
-/* The products at every point, of filters r..r+n. */
-static void multiply(const gr__correlation *s, const work *w, const gr_real *weights, int64_t r, int64_t n)
+/* Those phases of a point, counted from the first of all. */
+static gr__span both(gr__span at, gr__span all)
 {
-    const int64_t tiles = w->rows * w->cols, blocks = ceil_div(n, ROWS);
-    gr__outer     m = {
-            .a_row = s->channels, .step = w->step, .K = s->channels, .y_row = tiles * LANES, .least = GR__NAME(least_of)(GR_NO_ACT)
-    };
-    for (int64_t p = 0; p < WINOGRAD_POINTS; p++)
-        for (int64_t j = 0; j < tiles; j += COLS) {
-            int cols = (int)at_most(COLS, tiles - j);
-            for (int i = 0; i < cols; i++) m.b[i] = w->in + (p * w->point_in + j + i) * LANES;
-            for (int64_t b = 0; b < blocks; b++) {
-                int64_t first = part_of(n, blocks, b);
-                m.a = weights + p * winograd_weights_point(s) + (r + first) * s->channels;
-                m.y = w->out + (p * w->point_out + first * tiles + j) * LANES;
-                GR__NAME(outer)(&m, (int)(part_of(n, blocks, b + 1) - first), cols);
+    return (gr__span){ at_least(at.begin, all.begin) - all.begin, at_most(at.end, all.end) - all.begin };
+}
+
+/* The products at every point, of some blocks of filters: out[point][phase][filter][tile]. */
+static void multiply(const gr__correlation *s, const work *w, const gr_real *weights, gr__span filters)
+{
+    const gr__tiles *t = w->tiles;
+    const int64_t    tiles = w->rows * w->cols, blocks = winograd_blocks(s), each = count(t->in) * s->channels * ROWS;
+    const int64_t    first = part_of(s->rows, blocks, filters.begin), n = part_of(s->rows, blocks, filters.end) - first;
+    gr__outer        m = { .a_row = 1, .step = w->step, .y_row = tiles * LANES, .least = GR__NAME(least_of)(GR_NO_ACT) };
+    for (int64_t p = 0; p < t->points; p++) {
+        gr__span       at = winograd_phases_at(t->stride, p), in = both(at, t->in), out = both(at, t->out);
+        const gr_real *from = w->in + p * w->point_in + in.begin * s->channels * tiles * LANES;
+        const gr_real *k = weights + p * winograd_weights_point(s, t) + in.begin * s->channels * ROWS;
+        m.K = (in.end - in.begin) * s->channels;
+        for (int64_t phase = out.begin; phase < out.end; phase++)
+            for (int64_t b = filters.begin; b < filters.end; b++) {
+                int64_t r = part_of(s->rows, blocks, b);
+                m.a = k + (phase * blocks + b) * each;
+                for (int64_t j = 0; j < tiles; j += COLS) {
+                    int cols = (int)at_most(COLS, tiles - j);
+                    for (int i = 0; i < cols; i++) m.b[i] = from + (j + i) * LANES;
+                    m.y = w->out + p * w->point_out + ((phase * n + r - first) * tiles + j) * LANES;
+                    GR__NAME(outer)(&m, (int)(part_of(s->rows, blocks, b + 1) - r), cols);
+                }
             }
-        }
+    }
 }
 
 /* ---- outputs ------------------------------------------------------------------------------------------------------------------------- */
 
-/* One tile of points to outputs, at most rows x cols of which are kept; rows `row` and columns `col` vectors apart. */
-static void tile_back(
-    gr_real *to, int64_t row, int64_t col, int64_t rows, int64_t cols, const gr_real *from, int64_t point, gr_real bias, gr_real least)
+/* Where a tile's outputs go: at most rows x cols of them, rows `row` and columns `col` vectors apart. */
+typedef struct place {
+    gr_real *to;
+    int64_t  row, col, rows, cols;
+} place;
+
+/* One tile of points first..end_h-1 by first..end_w-1 to outputs. */
+GR__INLINE void points_back(
+    const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least, const int first, const int end_h, const int end_w)
 {
     vec half[4][6], column[6], outputs[4];
+    column[0] = column[5] = (vec){ 0 };
     GR__UNROLL
-    for (int j = 0; j < 6; j++) {
+    for (int i = 0; i < 4; i++) half[i][0] = half[i][5] = column[0];
+    GR__UNROLL
+    for (int j = first; j < end_w; j++) {
         GR__UNROLL
-        for (int i = 0; i < 6; i++) column[i] = vec_load(from + (i * 6 + j) * point * LANES);
+        for (int i = first; i < end_h; i++) column[i] = vec_load(from + ((i - first) * (6 - first) + j - first) * point);
         winograd_output(outputs, column);
         GR__UNROLL
         for (int i = 0; i < 4; i++) half[i][j] = outputs[i];
@@ -188,32 +308,57 @@ static void tile_back(
     vec start = vec_all(bias), low = vec_all(least);
     GR__UNROLL
     for (int i = 0; i < 4; i++) {
-        if (i >= rows) break;
+        if (i >= y->rows) break;
         winograd_output(outputs, half[i]);
         GR__UNROLL
         for (int j = 0; j < 4; j++) {
-            vec y = outputs[j] + start;
-            if (j < cols) vec_store(to + (i * row + j * col) * LANES, vec_choose(y < low, low, y));
+            vec v = outputs[j] + start;
+            if (j < y->cols) vec_store(y->to + (i * y->row + j * y->col) * LANES, vec_choose(v < low, low, v));
         }
     }
 }
 
-/* Filter r, number i of those multiplied: its outputs, then dealt back to their images. */
-static void bring_out(const gr__correlation *s, const gr__group *o, const work *w, int images, int64_t r, int64_t i)
+#define BACK(name, first, end_h, end_w)                                                                                         \
+    static __attribute__((noinline)) void name(const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least) \
+    {                                                                                                                           \
+        points_back(y, from, point, bias, least, first, end_h, end_w);                                                          \
+    }
+/* clang-format off */
+BACK(back_6_5, 1, 6, 5) BACK(back_6_6, 1, 6, 6) BACK(back_5_6, 1, 5, 6) BACK(back_5_5, 1, 5, 5) BACK(back_all, 0, 6, 6)
+    /* clang-format on */
+
+    static void tile_back(int64_t stride, int64_t phase, const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least)
 {
-    const int64_t T = WINOGRAD_TILE, tiles = w->rows * w->cols, top = w->row * T, left = w->col * T;
-    const int64_t rows = at_most(w->rows * T, s->h.outs - top), cols = at_most(w->cols * T, s->w.outs - left);
-    const int64_t image_step = s->rows * s->y_plane, runs = cols == s->y_width ? 1 : rows, run = rows * cols / runs;
-    gr_real      *y = o->y + r * s->y_plane + top * s->y_width + left;
+    static void (*const by_phase[])(const place *, const gr_real *, int64_t, gr_real, gr_real) = BY_PHASE(back);
+    by_phase[stride == 1 ? 4 : phase](y, from, point, bias, least);
+}
+
+/* Filter r, number i of the n multiplied: its outputs, then dealt back to their images. */
+static void bring_out(const gr__correlation *s, const gr__group *o, const work *w, int images, int64_t r, int64_t i, int64_t n)
+{
+    const gr__tiles *t = w->tiles;
+    const gr__tiled *h = &t->h, *v = &t->w;
+    const int64_t    T = WINOGRAD_TILE, tiles = w->rows * w->cols, apart_h = h->dilation * h->step_out, apart_w = v->dilation * v->step_out;
+    const int64_t    top = w->row * T * h->step_out + h->written, left = w->col * T * v->step_out + v->written;
+    const int64_t    rows = at_most(w->rows * T * h->step_out, h->outs - top), cols = at_most(w->cols * T * v->step_out, v->outs - left);
+    const int64_t    skip_h = at_least(0, -top), skip_w = at_least(0, -left), image_step = s->rows * s->y_plane;
+    const int64_t    runs = cols == s->y_width && !skip_w ? 1 : rows - skip_h, run = (rows - skip_h) * (cols - skip_w) / runs;
+    gr_real         *y = o->y + r * s->y_plane + (top + skip_h) * s->y_width + left + skip_w;
     for (int64_t a = 0; a < runs; a++) deal_soon(y + a * s->y_width, image_step, images, run);
-    for (int64_t t = 0; t < tiles; t++) {
-        int64_t row = row_of(w, t), col = col_of(w, t), apart_h = w->tiles->apart_h, apart_w = w->tiles->apart_w;
-        tile_back(w->output + (row * cols + col) * LANES, cols * apart_h, apart_w, ceil_div(rows - row, apart_h),
-            ceil_div(cols - col, apart_w), w->out + (i * tiles + t) * LANES, w->point_out, o->bias ? o->bias[r] : 0,
-            GR__NAME(least_of)(o->act));
+    for (int64_t j = 0; j < tiles; j++) {
+        const int64_t tile_row = row_of(w, j) * h->step_out, tile_col = col_of(w, j) * v->step_out;
+        for (int64_t phase = t->out.begin; phase < t->out.end; phase++) {
+            int64_t row = tile_row + (h->step_out - 1) * !winograd_middle_h(phase);
+            int64_t col = tile_col + (v->step_out - 1) * !winograd_middle_w(phase);
+            place   at = { w->output + (row * cols + col) * LANES, cols * apart_h, apart_w, ceil_div(rows - row, apart_h),
+                  ceil_div(cols - col, apart_w) };
+            tile_back(t->stride, phase, &at, w->out + (((phase - t->out.begin) * n + i) * tiles + j) * LANES, w->point_out,
+                o->bias ? o->bias[r] : 0, GR__NAME(least_of)(o->act));
+        }
     }
     GR__NAME(activate)(w->output, rows * cols * LANES, o->act);
-    for (int64_t a = 0; a < runs; a++) GR__NAME(deal)(y + a * s->y_width, image_step, images, w->output + a * run * LANES, run);
+    for (int64_t a = 0; a < runs; a++)
+        GR__NAME(deal)(y + a * s->y_width, image_step, images, w->output + ((a + skip_h) * cols + skip_w) * LANES, run);
 }
 
 void GR__NAME(winograd_run)(
@@ -221,10 +366,11 @@ void GR__NAME(winograd_run)(
 {
     work w = lay_out(s, t, chunk, scratch);
     bring_in(s, o, &w, images);
-    int64_t blocks = ceil_div(s->rows, t->filters);
-    for (int64_t b = 0; b < blocks; b++) {
-        int64_t r = b * t->filters, n = at_most(t->filters, s->rows - r);
-        multiply(s, &w, weights, r, n);
-        for (int64_t i = 0; i < n; i++) bring_out(s, o, &w, images, r + i, i);
+    int64_t blocks = winograd_blocks(s);
+    for (int64_t b = 0; b < blocks; b += t->blocks) {
+        gr__span some = { b, at_most(b + t->blocks, blocks) };
+        int64_t  first = part_of(s->rows, blocks, some.begin), n = part_of(s->rows, blocks, some.end) - first;
+        multiply(s, &w, weights, some);
+        for (int64_t i = 0; i < n; i++) bring_out(s, o, &w, images, first + i, i, n);
     }
 }

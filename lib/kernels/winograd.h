@@ -1,10 +1,14 @@
-/* winograd.h: convolution with a 3x3 kernel, stride 1, by F(4x4, 3x3): 36 multiplications for 16 outputs, where the sums as they stand
-   take 144. For a tile d of 6x6 inputs, a kernel k, and outputs y of 4x4,
+/* winograd.h: convolution with a 3x3 kernel by F(4x4, 3x3): at stride 1, 36 multiplications for 16 outputs, where the sums as they stand
+   take 144; at stride 2, 81. For a tile d of 6x6 inputs, a kernel k, and outputs y of 4x4,
        y = A^T [(G k G^T) * (B^T d B)] A,      * element by element,
    and backwards, summed over tiles, dk = G^T [(A dy A^T) * (B^T d B)] G. The * becomes a product of matrices, over channels or over tiles,
    at each of the 36 points. Vectors hold one element of LANES tiles, so that every transform is made of plain vector sums.
    A dilation D is D convolutions along that axis, each of every D-th place: the elements of a tile then stand D apart, and D tiles that begin
    side by side cover D times as many places.
+   A stride of 2 is the sum of two convolutions along each axis, one of every second place with taps 0 and 2, one of the places between with
+   tap 1: y[t] = x[2t] k[0] + x[2t + 2] k[2] and x[2t + 1] k[1]. As kernels of three they are 0, k[0], k[2] and 0, k[1], 0. The first
+   is 0 at the point 0, the other at infinity as well: 5 and 4 points are left, for both axes 5x5, 5x4, 4x5 and 4x4. All four
+   add up at the points, forward as further channels, in (34), where they share their input, as further rows, in (35) as further columns.
    Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.3, but for its points 0, 1, -1, 2, -2 and
    infinity: here they are 0, NEAR, -NEAR, FAR, -FAR and infinity, of which no power is large or small, nor needs rounding. That halves the error.
    Invariant: for float alone, whose rounding it makes some two or three times larger. */
@@ -13,20 +17,42 @@
 
 #include "geometry.h"
 
-enum { WINOGRAD_TILE = 4, WINOGRAD_READ = 6, WINOGRAD_POINTS = 36 };
+enum { WINOGRAD_TILE = 4 };
+
+/* The points that are used along an axis, first..5, and in all. */
+GR__INLINE int winograd_first(int64_t stride) { return stride == 1 ? 0 : 1; }
+
+GR__INLINE int64_t winograd_points(int64_t stride) { return stride == 1 ? 36 : 25; }
+
+/* The convolutions that one with a stride is the sum of, its phases: whether it is the one of tap 1 along h, along w. Ordered so that those that have
+   a point stand side by side; number 1 has all points. */
+GR__INLINE int64_t winograd_phases(int64_t stride) { return stride * stride; }
+
+GR__INLINE bool winograd_middle_h(int64_t phase) { return phase >= 2; }
+
+GR__INLINE bool winograd_middle_w(int64_t phase) { return phase == 0 || phase == 3; }
+
+GR__INLINE gr__span winograd_phases_at(int64_t stride, int64_t point)
+{
+    if (stride == 1) return (gr__span){ 0, 1 };
+    bool far_h = point / 5 == 4, far_w = point % 5 == 4;
+    return (gr__span){ far_w ? 1 : 0, far_h ? 2 : far_w ? 3 : 4 };
+}
+
+/* The tap that is number i of the three in a phase, or -1. */
+GR__INLINE int64_t winograd_tap(int64_t stride, bool middle, int i)
+{
+    if (stride == 1) return i;
+    return middle ? (i == 1 ? 1 : -1) : i == 0 ? -1 : 2 * (i - 1);
+}
+
+/* What the last tile along an axis reads beyond its outputs' places. */
+GR__INLINE int64_t winograd_further(int64_t stride, int64_t dilation) { return stride == 1 ? 2 * dilation : 1; }
 
 /* Tiles along an axis, and the place where tile i begins. */
 GR__INLINE int64_t winograd_count(int64_t outs, int64_t dilation) { return ceil_div(outs, WINOGRAD_TILE * dilation) * dilation; }
 
 GR__INLINE int64_t winograd_place(int64_t i, int64_t dilation) { return (i - i % dilation) * WINOGRAD_TILE + i % dilation; }
-
-/* Whether it is worth its while: a correlation of that many channels and filters, with these outputs. */
-GR__INLINE bool winograd_pays(const gr__conv *c, int64_t outs_h, int64_t outs_w)
-{
-    bool    fits = c->KH == 3 && c->KW == 3 && c->SH == 1 && c->SW == 1 && c->G == 1;
-    int64_t made = winograd_count(outs_h, c->DH) * winograd_count(outs_w, c->DW) * WINOGRAD_TILE * WINOGRAD_TILE;
-    return fits && sizeof(gr_real) == 4 && c->C >= 16 && c->F >= 16 && c->N && outs_h > 0 && outs_w > 0 && made * 5 <= outs_h * outs_w * 9;
-}
 
 #define NEAR ((gr_real)0.75)
 #define FAR ((gr_real)1.5)
@@ -95,30 +121,54 @@ GR__INLINE void winograd_kernel_grad(vec to[3], const vec m[6])
     to[2] = NEAR2 * sum1 + FAR2 * sum2 + m[5];
 }
 
-/* Reads the 6x6 of vectors at `from`, rows `row` vectors and columns `col` vectors apart, and writes the 36 points of B^T d B, `point` vectors apart. */
-void GR__NAME(winograd_tile)(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
+/* Reads a tile of vectors at `from`, rows `row` vectors and columns `col` vectors apart, and writes the points of B^T d B that this phase has,
+   `point` elements apart. */
+void GR__NAME(winograd_tile)(int64_t stride, int64_t phase, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
 
-/* The points of the kernel, G k G^T: to[point][row][channel], for rows begin..end-1 of the correlation s. Each point stands a vector further than
-   it must: points a power of two apart would share one set of the cache. */
-GR__INLINE int64_t winograd_weights_point(const gr__correlation *s) { return s->rows * s->channels + LANES; }
+/* How an axis is cut into tiles. Element i of the tile at place t is read at `read` + step_in (t + i D), and written at `written` + step_out
+   (t + i D). */
+typedef struct gr__tiled {
+    int64_t dilation, step_in, step_out;
+    int64_t read, written;
+    int64_t further; /* read past the last tile */
+    int64_t outs, tiles;
+} gr__tiled;
 
-void GR__NAME(winograd_weights)(const gr__correlation *s, const gr_real *k, gr_real *to, int64_t begin, int64_t end);
-
-/* The forward correlation of LANES images, the first of which are o's: a task of `chunk` of the grid of tiles. */
+/* A correlation by tiles, of LANES images at once: a task is a `chunk` of the grid of tiles. */
 typedef struct gr__tiles {
-    int64_t apart_h, apart_w; /* the elements of a tile */
-    int64_t down, across;     /* tiles of an image */
-    int64_t rows, cols;       /* tiles of a chunk, at most */
-    int64_t bands, spans;     /* chunks of an image: down, across */
-    int64_t filters;          /* transformed back at once */
+    gr__direction d;
+    gr__tiled     h, w;
+    int64_t       stride, points;
+    gr__span      in, out;      /* phases of the input, of the output, one of which has one */
+    int64_t       rows, cols;   /* tiles of a chunk, at most */
+    int64_t       bands, spans; /* chunks of an image: down, across */
+    int64_t       blocks;       /* of ROWS filters, transformed back at once */
 } gr__tiles;
 
-gr__tiles GR__NAME(winograd_tiles)(const gr__correlation *s);
+/* Whether it is worth its while. */
+bool GR__NAME(winograd_pays)(const gr__conv *c, gr__direction d);
+
+gr__tiles GR__NAME(winograd_tiles)(const gr__conv *c, gr__direction d);
 size_t    GR__NAME(winograd_scratch)(const gr__correlation *s, const gr__tiles *t);
-void      GR__NAME(winograd_run)(
+
+/* Filters in blocks of ROWS, or, so that all are about as large, less. */
+GR__INLINE int64_t winograd_blocks(const gr__correlation *s) { return ceil_div(s->rows, ROWS); }
+
+/* The points of the kernel, G k G^T: to[point][phase of y][block][phase of x][channel][ROWS], so that they are read in one stream. Each point stands
+   a vector further than it must: points a power of two apart would share one set of the cache. */
+GR__INLINE int64_t winograd_weights_point(const gr__correlation *s, const gr__tiles *t)
+{
+    return winograd_phases(t->stride) * winograd_blocks(s) * ROWS * s->channels + LANES;
+}
+
+void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block);
+
+/* The images that o begins with. */
+void GR__NAME(winograd_run)(
     const gr__correlation *s, const gr__group *o, const gr__tiles *t, const gr_real *weights, int images, int64_t chunk, void *scratch);
 
-/* The gradient by the kernel: parts of the images sum into copies of their own of the 36 points, which the second phase adds and brings back. */
+/* The gradient by the kernel: parts of the images sum into copies of their own of the points, which the second phase adds and brings back. */
+bool GR__NAME(winograd_kernel_grad_pays)(const gr__conv *c);
 void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
 void GR__NAME(winograd_kernel_grad_run)(const gr__conv *c, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
 
