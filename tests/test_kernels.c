@@ -268,7 +268,7 @@ START_TEST(winograd_rows)
         c.H = pick(&rng, 1, 12), c.W = pick(&rng, c.KW, 30), c.PH = pick(&rng, 0, 3), c.PW = pick(&rng, 0, 3), c.DH = pick(&rng, 1, 2);
         if (_i == 0 && done < 2) c.N = done ? 60 : 130, c.H = 7, c.KH = 3;
         if (_i == 0 && done == 2) c.C = 150, c.F = 7, c.G = 1;
-        if (_i == 0 && done == 3) c.C = 40, c.F = 40, c.G = 1, c.W = 120;
+        if (_i == 0 && done == 3) c.C = c.F = 40, c.G = c.SH = c.SW = 1, c.N = 16, c.H = 6, c.W = 120, c.KH = 2, c.KW = 5; /* spans of a row */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
         if (!c.OH || !c.OW) continue;
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);

@@ -107,11 +107,10 @@ typedef struct cut {
 static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__rows *r)
 {
     bool    forward = d == GR__FORWARD;
-    cut     u = { .reads = forward ? r->lines : r->filters, .makes = forward ? r->filters : r->lines, .spans = 1 };
+    cut     u = { .reads = forward ? r->lines : r->filters, .makes = forward ? r->filters : r->lines };
     int64_t most = POINTS_BYTES / LANES / (int64_t)sizeof(gr_real) / ROW_POINTS / u.reads, high = (c->KH - 1) * c->DH + 1;
-    if (forward)
-        u.spans = at_most(r->across, ceil_div(high * r->across, at_least(1, most))); /* (34) adds to what the tile before it left */
-    u.cols = ceil_div(r->across, u.spans);
+    u.spans = at_most(r->across, ceil_div(high * r->across, at_least(1, most)));
+    u.cols = ceil_div(r->across, u.spans) + (!forward && u.spans > 1); /* (34): a tile reaches into the next span */
     int64_t fit = (most / u.cols - high) / s->h.step + 1, units = ceil_div(c->N, LANES) * c->G * u.spans;
     int64_t split = at_least(LEAST_ROWS, ceil_div(s->h.outs, ceil_div(TASKS, units)));
     u.bands = ceil_div(s->h.outs, at_least(1, at_most(fit, split)));
@@ -128,7 +127,7 @@ typedef struct sizes {
 static sizes sizes_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__rows *r, const cut *u)
 {
     gr__border b = GR__NAME(border)(s, 0, u->rows);
-    int64_t    width = d == GR__FORWARD ? u->cols * r->outs : c->W;
+    int64_t    width = d == GR__FORWARD ? u->cols * r->outs : at_most(c->W, u->cols * r->outs + ROW_POINTS);
     return (
         sizes){ b.rows * (u->cols * r->outs + ROW_POINTS) * r->pieces + LANES, b.rows * u->reads * u->cols + 1, u->rows * width + LANES };
 }
@@ -156,12 +155,24 @@ typedef struct work {
     gr__rows        r;
     cut             u;
     int64_t         row, rows, tile, cols; /* of the outputs, of their tiles: the first, how many */
-    int64_t         width;                 /* of a row of the results */
+    int64_t         left, width;           /* of the results' rows: the first column, how many */
     gr__border      border;                /* the rows that are read */
     gr__step       *step;
     gr_real        *input, *points, *product, *output;
     int64_t         point, plane; /* vectors: from point to point, from plane to plane of the results */
 } work;
+
+/* The results of tiles begin..end-1: in (34), those up to where the next tile begins; and the tile before them adds to the first. */
+static void find_columns(work *w, int64_t begin, int64_t end)
+{
+    const gr__rows *r = &w->r;
+    const bool      forward = w->d == GR__FORWARD;
+    int64_t         out = forward ? 0 : w->c->PW, right = end < r->across ? end * r->outs - out : w->s.w.outs;
+    w->left = at_least(0, begin * r->outs - out);
+    w->width = right - w->left;
+    w->tile = begin - (!forward && begin > 0);
+    w->cols = end - w->tile;
+}
 
 static work lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scratch)
 {
@@ -170,9 +181,7 @@ static work lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scr
     sizes n = sizes_of(c, d, &w.s, &w.r, &w.u);
     w.row = chunk / w.u.spans * w.u.rows;
     w.rows = at_most(w.u.rows, w.s.h.outs - w.row);
-    w.tile = part_of(w.r.across, w.u.spans, chunk % w.u.spans);
-    w.cols = part_of(w.r.across, w.u.spans, chunk % w.u.spans + 1) - w.tile;
-    w.width = d == GR__FORWARD ? at_most(w.cols * w.r.outs, c->OW - w.tile * w.r.outs) : c->W;
+    find_columns(&w, part_of(w.r.across, w.u.spans, chunk % w.u.spans), part_of(w.r.across, w.u.spans, chunk % w.u.spans + 1));
     w.border = GR__NAME(border)(&w.s, w.row, w.row + w.rows);
     w.points = (gr_real *)(void *)((char *)scratch + steps_bytes(c, &w.u));
     w.product = w.points + ROW_POINTS * n.point * LANES;
@@ -255,7 +264,7 @@ static void bring_back(const work *w, const gr__group *o, int64_t i, int64_t j, 
     int64_t         some = w->width - col * r->outs;
     gr_real         least = GR__NAME(least_of)(o->act);
     if (w->d == GR__INPUT_GRAD)
-        input_grads_of(row, from, col * r->outs - w->c->PW, w->width, col ? ROW_POINTS - r->outs : 0, bias);
+        input_grads_of(row, from, (w->tile + col) * r->outs - w->c->PW - w->left, w->width, col ? ROW_POINTS - r->outs : 0, bias);
     else if (r->outs == 5)
         outputs_of(to, from, some, bias, least, 5);
     else if (r->outs == 6)
@@ -309,8 +318,8 @@ typedef struct runs {
 
 static runs runs_of(const work *w, const gr__group *o, int64_t i)
 {
-    int64_t left = w->d == GR__FORWARD ? w->tile * w->r.outs : 0, all = w->rows * w->width, many = w->width == w->s.y_width ? 1 : w->rows;
-    return (runs){ o->y + i * w->s.y_plane + w->row * w->s.y_width + left, many, all / many, w->c->G * w->s.rows * w->s.y_plane };
+    int64_t all = w->rows * w->width, many = w->width == w->s.y_width ? 1 : w->rows;
+    return (runs){ o->y + i * w->s.y_plane + w->row * w->s.y_width + w->left, many, all / many, w->c->G * w->s.rows * w->s.y_plane };
 }
 
 static void write_soon(const work *w, const gr__group *o, int images, int64_t i)
