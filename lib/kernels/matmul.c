@@ -59,6 +59,7 @@ static grid grid_of(const gr__matmul *m, int variant)
     grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS || variant == ROW ? DOT_WIDTH : GR__PANEL };
     int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
     bool    split = rows_of(m) == MOST_ROWS && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
+    if (variant == ROW) g.width *= at_least(1, FEW_PRODUCTS / (g.width * at_least(1, m->K)));
     if (split && variant == OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
         g.width = at_most(g.width, ceil_div(m->N, 2 * LANES) * LANES); /* by columns, so that b is packed once */
     else if (split && m->M > 2 * block)
