@@ -14,13 +14,15 @@ enum { DOT_WIDTH = 48 };                         /* columns of a task */
 enum { IN_PLACE_BYTES = 1 << 18 };               /* a b so small is read where it stands */
 enum { MOST_ROWS = 96, MANY_ROWS = 512 };        /* rows of a task that pay for the panel they share; if there are tasks enough */
 enum { FEW_PRODUCTS = 1 << 16 };                 /* a task as small is not split */
+enum { FEW_FACTORS = 1 << 16 };                  /* an a as small is one task for each panel of b */
 enum { FEW_ROWS = 8 };                           /* too few to pay for packing what stands transposed */
 enum { MOST_PACKED = 1 << 28 };                  /* bytes of b that may be packed at once */
 enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a transposed a that are asked for ahead */
 enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
 enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
 enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
-enum { PANELS_AT_ONCE = 8, TERMS_AT_ONCE = 32 }; /* packing: of a task; that are copied to one panel before the next */
+enum { PANELS_AT_ONCE = 8, PACKED_TERMS = 128 }; /* packing: of a task */
+enum { TERMS_AT_ONCE = 32 };                     /* that are copied to one panel before the next */
 
 typedef struct grid {
     int64_t down, across; /* tasks of one product */
@@ -48,17 +50,20 @@ static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K
 /* Rows of b that begin with a line and fall into all sets of a cache may be read where they stand, too. */
 static bool rows_spread(const gr__matmul *m) { return m->N % LINE == 0 && m->N % (8 * LINE) != 0; }
 
-/* Rows of a task: so many products leave tasks enough, even if none is split. */
+/* So many products leave tasks enough, even if none is split. */
+static bool are_many(const gr__matmul *m) { return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 4; }
+
+/* Rows of a task. What stands transposed takes longer to pack than a second task for the panel would be worth, as long as the task is a short one. */
 static int64_t rows_of(const gr__matmul *m)
 {
-    return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 4 ? MANY_ROWS : MOST_ROWS;
+    return are_many(m) || (m->transpose_b && m->M * m->K <= FEW_FACTORS) ? MANY_ROWS : MOST_ROWS;
 }
 
 static grid grid_of(const gr__matmul *m, int variant)
 {
     grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS || variant == ROW ? DOT_WIDTH : GR__PANEL };
     int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
-    bool    split = rows_of(m) == MOST_ROWS && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
+    bool    split = !are_many(m) && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
     if (variant == ROW) g.width *= at_least(1, FEW_PRODUCTS / (g.width * at_least(1, m->K)));
     if (split && variant == OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
         g.width = at_most(g.width, ceil_div(m->N, 2 * LANES) * LANES); /* by columns, so that b is packed once */
@@ -131,7 +136,7 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
     if (plan->variant == OUTER) return;
     plan->phases = 2;
     plan->tasks[1] = plan->tasks[0];
-    plan->tasks[0] = m.batch * ceil_div(m.K, TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
+    plan->tasks[0] = m.batch * ceil_div(m.K, PACKED_TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
     plan->shared = padded_bytes(m.batch * packed_size(&m) * (int64_t)sizeof(gr_real));
 }
 
@@ -418,12 +423,12 @@ void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *
 /* Phase 0: some terms of some columns of b, panel after panel: [panel][term][column]. */
 static void pack_task(const gr__matmul *m, const gr_real *b, int64_t task, gr_real *packed)
 {
-    int64_t across = ceil_div(m->N, PANELS_AT_ONCE * GR__PANEL), blocks = ceil_div(m->K, TERMS), part = task / across % blocks;
+    int64_t across = ceil_div(m->N, PANELS_AT_ONCE * GR__PANEL), blocks = ceil_div(m->K, PACKED_TERMS), part = task / across % blocks;
     int64_t product = task / across / blocks, col = task % across * PANELS_AT_ONCE * GR__PANEL;
-    int64_t end = at_most(m->N, col + PANELS_AT_ONCE * GR__PANEL), last = at_most(m->K, (part + 1) * TERMS);
+    int64_t end = at_most(m->N, col + PANELS_AT_ONCE * GR__PANEL), last = at_most(m->K, (part + 1) * PACKED_TERMS);
     int64_t size = ceil_div(m->K, LANES) * LANES * GR__PANEL;
     packed += product * packed_size(m);
-    for (int64_t k = part * TERMS; k < last; k += TERMS_AT_ONCE)
+    for (int64_t k = part * PACKED_TERMS; k < last; k += TERMS_AT_ONCE)
         for (int64_t j = col; j < end; j += GR__PANEL) {
             block t = { .b = b + product * m->b_step, .col = j, .cols = at_most(GR__PANEL, end - j) };
             pack(m, &t, k, at_most(TERMS_AT_ONCE, last - k), packed + j / GR__PANEL * size + k * GR__PANEL);
