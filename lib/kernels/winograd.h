@@ -167,7 +167,7 @@ void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, co
 void GR__NAME(winograd_run)(
     const gr__correlation *s, const gr__group *o, const gr__tiles *t, const gr_real *weights, int images, int64_t chunk, void *scratch);
 
-/* The gradient by the kernel: parts of the images sum into copies of their own of the points, which the second phase adds and brings back. */
+/* The gradient by the kernel: parts of the images sum into points of their own and bring them back; the last phase adds the parts. */
 bool GR__NAME(winograd_kernel_grad_pays)(const gr__conv *c);
 void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
 void GR__NAME(winograd_kernel_grad_run)(const gr__conv *c, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);

@@ -1,8 +1,8 @@
 /* winograd_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd.h. Here channels stand side by side in a vector, LANES
    of them, so that at each point the sum over tiles is a product of matrices: points[f,c] = sum over t of dy[t,f] x[t,c].
-   There are two ways. Parts of the images sum apart, unit of tiles by unit, each into all 36 points, which stay in the nearer caches; then the
-   parts are added in order. Where there are so many channels that the sums would not stay there, the points of all tiles are made first, and
-   each of the 36 products at once. Invariant: a sum is made by one task, in the order of the tiles; which way depends on the shape alone. */
+   There are two ways. Parts of the images sum apart, unit of tiles by unit, each into all points, which stay in the nearer caches, and are brought
+   back to weights; then the parts are added in order. Where there are so many channels that the sums would not stay there, the points of all tiles are made first, and
+   each point's product at once. Invariant: a sum is made by one task, in the order of the tiles; which way depends on the shape alone. */
 #include "conv.h"
 #include "winograd.h"
 
@@ -11,23 +11,23 @@ enum {
     SUMS_BYTES = 4 << 20,
     ALL_BYTES = 64 << 20
 };                                  /* of sums that do not stay in the nearer caches; of points, at most, if all are made */
-enum { SUMS_PER_TILE = 256 << 10 }; /* bytes, at most */
+enum { SUMS_PER_TILE = 256 << 10 }; /* bytes, at most, with a stride */
 enum { TILES_AT_ONCE = 128 };       /* of a sum, so that the operands of a block stay in the nearest cache */
 
 /* A unit is some images, or some rows of tiles of one image. */
 typedef struct shape {
-    int64_t down, across; /* tiles of an image */
-    int64_t images, rows; /* of a unit, at most */
-    int64_t bands;        /* units of an image, if it is more than one */
-    int64_t units, parts; /* in all */
-    bool    all;          /* the points of all tiles are made first, and there is one part */
-    int64_t points;
-    int64_t C, F;             /* in whole vectors */
-    int64_t X;                /* C, of all phases */
+    int64_t down, across;     /* tiles of an image */
+    int64_t images, rows;     /* of a unit, at most */
+    int64_t bands;            /* units of an image, if it is more than one */
+    int64_t units, parts;     /* in all */
+    bool    all;              /* the points of all tiles are made first, and there is one part */
+    int64_t points;           /* how many there are */
+    int64_t C, F, X;          /* in whole vectors; X: C, in all phases */
     int64_t tile_x, tile_y;   /* elements from one tile to the next: */
     int64_t point_x, point_y; /* from one point to the next; see sizes in winograd.c */
     int64_t input;            /* elements of one interleaved picture */
-    int64_t point, size;      /* of a part's sums */
+    int64_t point, size;      /* of a part's sums: [point][filter][phase][channel] */
+    int64_t taps;             /* of a part's weights: [filter][LANES channels][tap][channel] */
 } shape;
 
 static int64_t whole(int64_t n) { return ceil_div(n, LANES) * LANES; }
@@ -39,8 +39,8 @@ static shape shape_of(const gr__conv *c)
 {
     const int64_t real = (int64_t)sizeof(gr_real);
     shape         s = { .down = winograd_count(c->OH, c->DH), .across = winograd_count(c->OW, c->DW), .C = whole(c->C), .F = whole(c->F) };
-    s.points = winograd_points(c->SH);
     s.X = winograd_phases(c->SH) * s.C;
+    s.points = winograd_points(c->SH);
     int64_t most = at_least(LEAST_TILES, UNIT_BYTES / s.points / real / (s.X + s.F));
     s.rows = at_most(s.down, at_least(1, most / s.across / c->DH) * c->DH);
     s.bands = ceil_div(s.down, s.rows);
@@ -48,6 +48,7 @@ static shape shape_of(const gr__conv *c)
     s.units = ceil_div(c->N, s.images) * s.bands;
     s.point = c->F * s.X + LANES;
     s.size = s.points * s.point;
+    s.taps = c->F * s.C * 9;
     s.tile_x = spaced(s.X);
     s.tile_y = spaced(s.F);
     int64_t all = c->N * s.down * s.across;
@@ -77,13 +78,13 @@ bool GR__NAME(winograd_kernel_grad_pays)(const gr__conv *c)
 void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
     shape   s = shape_of(c);
-    int64_t points = s.points * (s.point_x + s.point_y), phase = 0;
+    int64_t points = s.points * (s.point_x + s.point_y);
     plan->phases = s.all ? 3 : 2;
-    plan->tasks[phase++] = s.all ? s.units : s.parts;
-    if (s.all) plan->tasks[phase++] = s.points;
-    plan->tasks[phase] = ceil_div(c->F, FILTERS_AT_ONCE);
-    plan->shared = bytes_of(s.parts * s.size) + (s.all ? bytes_of(points) : 0);
-    plan->scratch = steps_bytes() + bytes_of(s.input + (s.all ? 0 : points));
+    plan->tasks[0] = s.all ? s.units : s.parts;
+    if (s.all) plan->tasks[1] = s.points;
+    plan->tasks[plan->phases - 1] = ceil_div(c->F, FILTERS_AT_ONCE);
+    plan->shared = s.all ? bytes_of(s.size) + bytes_of(points) : bytes_of(s.parts * s.taps);
+    plan->scratch = steps_bytes() + bytes_of(s.input + (s.all ? 0 : s.size + points));
 }
 
 /* ---- a unit's tiles to points: to[point][tile][channel] ----------------------------------------------------------------------------------- */
@@ -203,18 +204,6 @@ static void multiply(const gr__conv *c, const shape *s, int64_t p, points from, 
         }
 }
 
-static void sum_part(const gr__conv *c, const shape *s, const gr__operands *o, int64_t part, gr_real *sums, gr__step *step, gr_real *rest)
-{
-    points  p = points_at(s, rest + s->input);
-    int64_t first = part_of(s->units, s->parts, part), end = part_of(s->units, s->parts, part + 1);
-    for (int64_t i = first; i < end; i++) {
-        unit u = unit_at(c, s, i);
-        inputs_of(c, s, o, &u, p.x, rest);
-        grads_of(c, s, o, &u, p.y, rest);
-        for (int64_t k = 0; k < s->points; k++) multiply(c, s, k, p, u.images * u.rows * s->across, i > first, sums, step);
-    }
-}
-
 static void unit_to_points(const gr__conv *c, const shape *s, const gr__operands *o, int64_t i, points all, gr_real *input)
 {
     unit    u = unit_at(c, s, i);
@@ -223,50 +212,91 @@ static void unit_to_points(const gr__conv *c, const shape *s, const gr__operands
     grads_of(c, s, o, &u, all.y + first * s->tile_y, input);
 }
 
-/* The taps of one phase, of LANES channels of one filter: all parts' points, added and brought back. */
-static void phase_back(const gr__conv *c, const shape *s, int64_t phase, const gr_real *sums, gr_real to[9][LANES])
+/* The taps of one phase, of LANES channels of one filter, from their points. */
+GR__INLINE void phase_back(gr_real *to, const gr_real *sums, int64_t point, const int64_t stride, const int64_t phase)
 {
-    const bool middle_h = c->SH > 1 && winograd_middle_h(phase), middle_w = c->SH > 1 && winograd_middle_w(phase);
-    const int  first = winograd_first(c->SH);
-    vec        half[3][6] = { { { 0 } } }, column[6] = { { 0 } }, taps[3];
+    const bool middle_h = stride > 1 && winograd_middle_h(phase), middle_w = stride > 1 && winograd_middle_w(phase);
+    const int  first = winograd_first(stride);
+    vec        half[3][6], column[6], taps[3];
+    column[0] = column[5] = (vec){ 0 };
+    GR__UNROLL
+    for (int i = 0; i < 3; i++) half[i][0] = half[i][5] = column[0];
+    GR__UNROLL
     for (int j = first; j < 6 - middle_w; j++) {
-        for (int i = first; i < 6 - middle_h; i++) {
-            const gr_real *from = sums + ((i - first) * (6 - first) + j - first) * s->point;
-            column[i] = vec_load(from);
-            for (int64_t part = 1; part < s->parts; part++) column[i] += vec_load(from + part * s->size);
-        }
+        GR__UNROLL
+        for (int i = first; i < 6 - middle_h; i++) column[i] = vec_load(sums + ((i - first) * (6 - first) + j - first) * point);
         winograd_kernel_grad(taps, column);
+        GR__UNROLL
         for (int i = 0; i < 3; i++) half[i][j] = taps[i];
     }
+    GR__UNROLL
     for (int i = 0; i < 3; i++) {
         winograd_kernel_grad(taps, half[i]);
+        GR__UNROLL
         for (int j = 0; j < 3; j++) {
-            int64_t tap_h = winograd_tap(c->SH, middle_h, i), tap_w = winograd_tap(c->SH, middle_w, j);
-            if (tap_h >= 0 && tap_w >= 0) vec_store(to[tap_h * 3 + tap_w], taps[j]);
+            int64_t tap_h = winograd_tap(stride, middle_h, i), tap_w = winograd_tap(stride, middle_w, j);
+            if (tap_h >= 0 && tap_w >= 0) vec_store(to + (tap_h * 3 + tap_w) * LANES, taps[j]);
         }
     }
 }
 
-static void filters_back(const gr__conv *c, const shape *s, const gr_real *sums, gr_real *y, int64_t begin, int64_t end)
+static void taps_of(const gr__conv *c, const shape *s, int64_t f, int64_t v, const gr_real *sums, gr_real *to)
 {
-    gr_real taps[9][LANES];
+    sums += f * s->X + v;
+    if (c->SH == 1)
+        phase_back(to, sums, s->point, 1, 0);
+    else {
+        phase_back(to, sums, s->point, 2, 0);
+        phase_back(to, sums + s->C, s->point, 2, 1);
+        phase_back(to, sums + 2 * s->C, s->point, 2, 2);
+        phase_back(to, sums + 3 * s->C, s->point, 2, 3);
+    }
+}
+
+/* The weights of some filters: from the taps of all parts, added in order, or from the points of all. */
+static void filters_back(const gr__conv *c, const shape *s, const gr_real *from, gr_real *y, int64_t begin, int64_t end)
+{
+    gr_real taps[9 * LANES];
     for (int64_t f = begin; f < end; f++)
-        for (int64_t v = 0; v < c->C; v++) {
-            for (int64_t phase = 0; v % LANES == 0 && phase < s->X / s->C; phase++)
-                phase_back(c, s, phase, sums + f * s->X + phase * s->C + v, taps);
-            for (int i = 0; i < 9; i++) y[(f * c->C + v) * 9 + i] = taps[i][v % LANES];
+        for (int64_t v = 0; v < s->C; v += LANES) {
+            if (s->all)
+                taps_of(c, s, f, v, from, taps);
+            else
+                for (int64_t i = 0; i < 9 * LANES; i += LANES) {
+                    vec sum = { 0 };
+                    for (int64_t part = 0; part < s->parts; part++) sum += vec_load(from + part * s->taps + (f * s->C + v) * 9 + i);
+                    vec_store(taps + i, sum);
+                }
+            for (int64_t l = 0; l < at_most(LANES, c->C - v); l++)
+                for (int64_t i = 0; i < 9; i++) y[(f * c->C + v + l) * 9 + i] = taps[i * LANES + l];
         }
+}
+
+/* The tiles of a part, to taps of its own. */
+static void sum_part(const gr__conv *c, const shape *s, const gr__operands *o, int64_t part, gr_real *to, gr__step *step, gr_real *rest)
+{
+    gr_real *sums = rest + s->input;
+    points   p = points_at(s, sums + s->size);
+    int64_t  first = part_of(s->units, s->parts, part), end = part_of(s->units, s->parts, part + 1);
+    for (int64_t i = first; i < end; i++) {
+        unit u = unit_at(c, s, i);
+        inputs_of(c, s, o, &u, p.x, rest);
+        grads_of(c, s, o, &u, p.y, rest);
+        for (int64_t k = 0; k < s->points; k++) multiply(c, s, k, p, u.images * u.rows * s->across, i > first, sums, step);
+    }
+    for (int64_t f = 0; f < c->F; f++)
+        for (int64_t v = 0; v < s->C; v += LANES) taps_of(c, s, f, v, sums, to + (f * s->C + v) * 9);
 }
 
 void GR__NAME(winograd_kernel_grad_run)(const gr__conv *c, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
     shape    s = shape_of(c);
     gr_real *sums = shared, *rest = (gr_real *)(void *)((char *)scratch + steps_bytes());
-    points   all = points_at(&s, (char *)shared + bytes_of(s.parts * s.size));
+    points   all = points_at(&s, (char *)shared + bytes_of(s.size));
     if (phase == (s.all ? 2 : 1))
-        filters_back(c, &s, sums, o->y, task * FILTERS_AT_ONCE, at_most(c->F, (task + 1) * FILTERS_AT_ONCE));
+        filters_back(c, &s, shared, o->y, task * FILTERS_AT_ONCE, at_most(c->F, (task + 1) * FILTERS_AT_ONCE));
     else if (!s.all)
-        sum_part(c, &s, o, task, sums + task * s.size, scratch, rest);
+        sum_part(c, &s, o, task, sums + task * s.taps, scratch, rest);
     else if (phase == 0)
         unit_to_points(c, &s, o, task, all, rest);
     else
