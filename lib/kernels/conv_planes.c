@@ -8,7 +8,8 @@
 #include "conv.h"
 #include "table.h"
 
-enum { SWEEP = 8, TAPS_AT_ONCE = 3 };
+enum { SWEEP = 8, TAPS_AT_ONCE = 3, WIDE = 2 };
+enum { ROLLS = ROWS == 6 };                /* a roll takes more than 16 registers */
 enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
 enum { TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
 enum { MOST_ROWS = 4, MOST_PRODUCTS = 4 }; /* planes of a group that are few */
@@ -37,12 +38,22 @@ static band band_of(const gr__correlation *s, int64_t images, int64_t begin, int
     return b;
 }
 
+static int64_t distance(int64_t step) { return step < 0 ? -step : step; }
+
+/* Whether a roll makes the outputs, from the input where it stands; it wants a row to nearly fill its vectors. */
+static bool rolls(const gr__correlation *s)
+{
+    bool taps = s->channels == 1 && s->h.taps == TAPS_AT_ONCE && s->w.taps == TAPS_AT_ONCE;
+    bool together = s->h.step == distance(s->h.offset_step) && s->w.step == 1 && s->h.out_step == 1 && s->w.out_step == 1;
+    return ROLLS && taps && together && s->w.outs >= LANES && s->w.outs * 4 >= ceil_div(s->w.outs, LANES) * LANES * 3;
+}
+
 /* How many images side by side make the fewest vectors for each. */
 static int64_t images_of(const gr__correlation *s, int64_t N)
 {
     band    one = band_of(s, 1, 0, 1);
     int64_t best = 1, vectors = one.vectors;
-    for (int64_t m = 2; m <= at_most(N, LANES) && s->w.outs % LANES; m++) {
+    for (int64_t m = 2; m <= at_most(N, LANES) && s->w.outs % LANES && !rolls(s); m++) {
         int64_t more = ceil_div((m - 1) * one.pitch + s->w.outs, LANES);
         if (more * best < vectors * m) best = m, vectors = more;
     }
@@ -52,7 +63,7 @@ static int64_t images_of(const gr__correlation *s, int64_t N)
 /* How a direction is cut: images into chunks, rows into bands. */
 typedef struct cut {
     int64_t images, chunks, bands, rows;
-    int64_t input, tile; /* numbers */
+    int64_t input, tile, zeros; /* numbers: zeros, of a row of them */
 } cut;
 
 static cut cut_of(const gr__conv *c, gr__direction d)
@@ -70,6 +81,7 @@ static cut cut_of(const gr__conv *c, gr__direction d)
         band b = band_of(&s, k.images, 0, at_most(k.rows, s.h.outs));
         k.input = at_least(k.input, s.channels * b.plane);
         k.tile = at_least(k.tile, b.vectors * LANES * k.rows + LANES);
+        k.zeros = at_least(k.zeros, b.width);
     }
     return k;
 }
@@ -152,6 +164,83 @@ static void lay_out(
         for (int64_t c = 0; c < s->channels; c++) lay_plane(b, s, r, &p, x + c * s->x_plane, to + c * b->plane + r * b->width);
 }
 
+/* ---- reading the input where it stands ------------------------------------------------------------------------------------------- */
+
+/* One channel under a band, where it stands or copied: its first line is row h, and begins with column w, of `rows` x `cols` numbers with zeros
+   around them. */
+typedef struct view {
+    const gr_real *x, *zeros;
+    int64_t        row; /* from one line to the next */
+    int64_t        h, w, rows, cols;
+} view;
+
+GR__INLINE const gr_real *line_of(const view *v, int64_t i)
+{
+    i += v->h;
+    return i >= 0 && i < v->rows ? v->x + i * v->row : v->zeros;
+}
+
+/* x is in the array x_begin..x_end: the vectors at the edges of a plane read a little more of it, or else a copy of the plane. */
+static view view_of(const band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin, const gr_real *x_end,
+    const gr_real *zeros, gr_real *copy)
+{
+    const gr__border *e = &b->border;
+    if (x - x_begin >= -e->w && x_end - x - s->x_plane >= e->w + e->cols - s->w.in)
+        return (view){ .x = x + e->w, .zeros = zeros, .row = s->w.in, .h = e->h, .w = e->w, .rows = s->h.in, .cols = s->w.in };
+    lay_out(b, s, copy, x, x_end, 0, 0);
+    return (view){ .x = copy, .row = b->row, .rows = e->rows, .cols = INT64_MAX };
+}
+
+/* The lanes of the vector at column j that are one of n columns. */
+GR__INLINE ivec lanes_inside(int64_t j, int64_t n)
+{
+    const ivec begin = (ivec){ 0 } + (gr__lane)at_most(LANES, at_least(0, -j));
+    const ivec end = (ivec){ 0 } + (gr__lane)at_least(0, at_most(LANES, n - j));
+    ivec       lane;
+    for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
+    return (lane >= begin) & (lane < end);
+}
+
+/* Some vectors side by side, under each of some taps: which of them reach past the ends of a row. */
+enum { FIRST = 1, LAST = 2, ALL = 4 }; /* the first vector under the first tap, the last one under the last tap */
+
+static int edges_of(int64_t from, int vectors, const int64_t *col, int taps, int64_t width)
+{
+    int     edges = 0;
+    int64_t others = (vectors - 1) * LANES;
+    for (int i = 0; i < taps; i++) {
+        int64_t j = from + col[i];
+        if (j < 0) edges |= i == 0 && j + others >= 0 ? FIRST : ALL;
+        if (j + others + LANES > width) edges |= i == taps - 1 && j + others <= width ? LAST : ALL;
+    }
+    return edges & ALL ? ALL : edges;
+}
+
+GR__INLINE bool at_edge(int tap, int taps, int vector, int vectors, int edges)
+{
+    return (edges & ALL) || ((edges & FIRST) && !tap && !vector) || ((edges & LAST) && tap == taps - 1 && vector == vectors - 1);
+}
+
+/* f(args, edges), compiled for each kind of edges. */
+#define FOR_EDGES(edges, f, ...)      \
+    switch (edges) {                  \
+    case 0:                           \
+        f(__VA_ARGS__, 0);            \
+        break;                        \
+    case FIRST:                       \
+        f(__VA_ARGS__, FIRST);        \
+        break;                        \
+    case LAST:                        \
+        f(__VA_ARGS__, LAST);         \
+        break;                        \
+    case FIRST | LAST:                \
+        f(__VA_ARGS__, FIRST | LAST); \
+        break;                        \
+    default:                          \
+        f(__VA_ARGS__, ALL);          \
+        break;                        \
+    }
+
 /* ---- sweeps ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* `taps` rows of the kernel in one of its columns: where they begin in the input, and their weights. */
@@ -232,9 +321,166 @@ SWEEP_ROWS(1) SWEEP_ROWS(2) SWEEP_ROWS(3) SWEEP_ROWS(4) SWEEP_ROWS(5) SWEEP_ROWS
     }
 }
 
-/* ---- forward and (34) ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- rolls ------------------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t distance(int64_t step) { return step < 0 ? -step : step; }
+/* One channel under TAPS_AT_ONCE x TAPS_AT_ONCE taps, and rows of outputs: made, or read as the gradient. */
+typedef struct roll {
+    view    x;
+    int64_t step; /* lines from one row of outputs to the next */
+    int64_t col[TAPS_AT_ONCE];
+    int64_t rows, outs; /* outs: of a row */
+} roll;
+
+typedef struct filter {
+    gr_real weight[TAPS_AT_ONCE][TAPS_AT_ONCE], bias, least;
+} filter;
+
+static roll roll_of(const gr__correlation *s, const band *b, view x)
+{
+    roll r = { .x = x, .step = s->h.step, .rows = b->end - b->begin, .outs = s->w.outs };
+    for (int i = 0; i < TAPS_AT_ONCE; i++) r.col[i] = i * distance(s->w.offset_step);
+    return r;
+}
+
+/* The lanes of each vector under each tap, from column j on, that are columns of x. */
+GR__INLINE void roll_edges(const roll *r, int64_t j, ivec inside[TAPS_AT_ONCE][WIDE], const int wide)
+{
+    GR__UNROLL
+    for (int b = 0; b < TAPS_AT_ONCE; b++) {
+        GR__UNROLL
+        for (int v = 0; v < wide; v++) inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * LANES, r->x.cols);
+    }
+}
+
+/* What is under tap b of the vector v at x. */
+GR__INLINE vec roll_load(const roll *r, const gr_real *x, ivec inside[TAPS_AT_ONCE][WIDE], int b, int v, const int wide, const int edges)
+{
+    vec of = load_once(x + r->col[b] + v * LANES);
+    return at_edge(b, TAPS_AT_ONCE, v, wide, edges) ? (vec)((ivec)of & inside[b][v]) : of;
+}
+
+/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there are rows of taps, and completes one of them. */
+GR__INLINE void roll_columns(const roll *r, const filter *f, gr_real *y, int64_t j, const int wide, const int edges)
+{
+    vec  weight[TAPS_AT_ONCE][TAPS_AT_ONCE], acc[TAPS_AT_ONCE][WIDE], least = vec_all(f->least);
+    ivec inside[TAPS_AT_ONCE][WIDE];
+    roll_edges(r, j, inside, wide);
+    GR__UNROLL
+    for (int b = 0; b < TAPS_AT_ONCE; b++) {
+        GR__UNROLL
+        for (int p = 0; p < TAPS_AT_ONCE; p++) weight[p][b] = vec_all(f->weight[p][b]), acc[p][b % WIDE] = vec_all(f->bias);
+    }
+    y += j;
+    for (int64_t i = 0; i < r->rows + TAPS_AT_ONCE - 1; i++) {
+        const gr_real *x = line_of(&r->x, i * r->step) + j;
+        GR__UNROLL
+        for (int b = 0; b < TAPS_AT_ONCE; b++) {
+            GR__UNROLL
+            for (int v = 0; v < wide; v++) {
+                vec of = roll_load(r, x, inside, b, v, wide, edges);
+                GR__UNROLL
+                for (int p = 0; p < TAPS_AT_ONCE; p++) acc[p][v] += weight[p][b] * of;
+            }
+        }
+        GR__UNROLL
+        for (int v = 0; v < wide; v++) {
+            vec done = acc[TAPS_AT_ONCE - 1][v];
+            if (i >= TAPS_AT_ONCE - 1) vec_store(y + v * LANES, vec_choose(done < least, least, done));
+            GR__UNROLL
+            for (int p = TAPS_AT_ONCE - 1; p > 0; p--) acc[p][v] = acc[p - 1][v];
+            acc[0][v] = vec_all(f->bias);
+        }
+        if (i >= TAPS_AT_ONCE - 1) y += r->outs;
+    }
+}
+
+static void roll_band(const roll *r, const filter *f, gr_real *y)
+{
+    int64_t j = 0;
+    for (; j + WIDE * LANES <= r->outs; j += WIDE * LANES)
+        FOR_EDGES(edges_of(r->x.w + j, WIDE, r->col, TAPS_AT_ONCE, r->x.cols), roll_columns, r, f, y, j, WIDE);
+    for (; j < r->outs; j += LANES) {
+        int64_t at = at_most(j, r->outs - LANES); /* overlapping the one before */
+        FOR_EDGES(edges_of(r->x.w + at, 1, r->col, TAPS_AT_ONCE, r->x.cols), roll_columns, r, f, y, at, 1);
+    }
+}
+
+/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g that are wanted, if there are edges. */
+GR__INLINE void roll_row_grad(const roll *r, const gr_real *g, int64_t row, int64_t p, int64_t j, ivec inside[TAPS_AT_ONCE][WIDE], ivec new,
+    vec acc[TAPS_AT_ONCE], const int wide, const int edges)
+{
+    const gr_real *x = line_of(&r->x, (row + p) * r->step) + j;
+    GR__UNROLL
+    for (int v = 0; v < wide; v++) {
+        vec of = vec_load(g + row * r->outs + j + v * LANES);
+        if (edges & ALL) of = (vec)((ivec)of & new);
+        GR__UNROLL
+        for (int b = 0; b < TAPS_AT_ONCE; b++) acc[b] += of * roll_load(r, x, inside, b, v, wide, edges);
+    }
+}
+
+/* Some vectors from column j on, of all rows. Each line meets the rows of g in which it has taps: at the ends fewer than it has otherwise. */
+GR__INLINE void roll_grad_columns(
+    const roll *r, const gr_real *g, int64_t j, ivec new, vec acc[TAPS_AT_ONCE][TAPS_AT_ONCE], const int wide, const int edges)
+{
+    vec           rows[TAPS_AT_ONCE][WIDE] = { { { 0 } } };
+    ivec          inside[TAPS_AT_ONCE][WIDE];
+    const int64_t last = TAPS_AT_ONCE - 1;
+    roll_edges(r, j, inside, wide);
+    GR__UNROLL
+    for (int b = 0; b < TAPS_AT_ONCE; b++) inside[b][0] &= new;
+    for (int64_t i = 0; i < r->rows + last; i++) {
+        if (i == last) i = at_least(i, r->rows);
+        GR__UNROLL
+        for (int p = 0; p < TAPS_AT_ONCE; p++)
+            if (i >= p && i - p < r->rows) roll_row_grad(r, g, i - p, p, j, inside, new, acc[p], wide, edges);
+    }
+    g += j;
+    GR__UNROLL
+    for (int p = 1; p < TAPS_AT_ONCE; p++) {
+        GR__UNROLL
+        for (int v = 0; v < wide; v++) {
+            if (r->rows > last) rows[p][v] = vec_load(g + (last - p) * r->outs + v * LANES);
+            if (edges & ALL) rows[p][v] = (vec)((ivec)rows[p][v] & new);
+        }
+    }
+    g += last * r->outs;
+    for (int64_t i = last; i < r->rows; i++, g += r->outs) {
+        const gr_real *x = line_of(&r->x, i * r->step) + j;
+        GR__UNROLL
+        for (int v = 0; v < wide; v++) {
+            rows[0][v] = vec_load(g + v * LANES);
+            if (edges & ALL) rows[0][v] = (vec)((ivec)rows[0][v] & new);
+            GR__UNROLL
+            for (int b = 0; b < TAPS_AT_ONCE; b++) {
+                vec of = roll_load(r, x, inside, b, v, wide, edges);
+                GR__UNROLL
+                for (int p = 0; p < TAPS_AT_ONCE; p++) acc[p][b] += rows[p][v] * of;
+            }
+            GR__UNROLL
+            for (int p = TAPS_AT_ONCE - 1; p > 0; p--) rows[p][v] = rows[p - 1][v];
+        }
+    }
+}
+
+/* sum: a vector for each tap, onto which the products go. */
+static void roll_grad(const roll *r, const gr_real *g, gr_real *sum)
+{
+    vec     acc[TAPS_AT_ONCE][TAPS_AT_ONCE];
+    int64_t j = 0;
+    memcpy(acc, sum, sizeof acc);
+    for (; j + WIDE * LANES <= r->outs; j += WIDE * LANES)
+        FOR_EDGES(
+            edges_of(r->x.w + j, WIDE, r->col, TAPS_AT_ONCE, r->x.cols), roll_grad_columns, r, g, j, lanes_inside(0, LANES), acc, WIDE);
+    for (; j < r->outs; j += LANES) {
+        int64_t at = at_most(j, r->outs - LANES);
+        int     edges = at < j ? ALL : edges_of(r->x.w + at, 1, r->col, TAPS_AT_ONCE, r->x.cols);
+        FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(at - j, LANES), acc, 1);
+    }
+    memcpy(sum, acc, sizeof acc);
+}
+
+/* ---- forward and (34) ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Where in the kernel tap number a of an axis is, in the order of addresses. */
 static int64_t tap_of(const gr__axis *x, int64_t a) { return x->tap + (x->offset_step < 0 ? x->taps - 1 - a : a) * x->tap_step; }
@@ -284,7 +530,7 @@ typedef struct phase {
 typedef struct workspace {
     phase   *phase;
     strip   *strips;
-    gr_real *input, *tile;
+    gr_real *zeros, *input, *tile;
     int64_t  tile_size;
 } workspace;
 
@@ -308,7 +554,8 @@ void GR__NAME(planes_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
     plan->chunk = at_most(pieces, at_least(1, TASK_PRODUCTS / at_least(1, each)));
     plan->tasks[0] = ceil_div(pieces, plan->chunk);
     int64_t phases = GR__NAME(phases)(c, d), tiles = s.rows * phases_across(c, d);
-    plan->scratch = padded_bytes(phases * (int64_t)sizeof(phase)) + strips_bytes(&s, c) + bytes_of(k.input) + bytes_of(tiles * k.tile);
+    plan->scratch = padded_bytes(phases * (int64_t)sizeof(phase)) + strips_bytes(&s, c) + bytes_of(k.zeros) + bytes_of(k.input) +
+                    bytes_of(tiles * k.tile);
 }
 
 static workspace lay_scratch(const gr__conv *c, gr__direction d, const cut *k, void *scratch)
@@ -317,7 +564,9 @@ static workspace lay_scratch(const gr__conv *c, gr__direction d, const cut *k, v
     workspace w = { .phase = scratch, .tile_size = k->tile };
     w.strips = (strip *)(void *)((char *)scratch + padded_bytes(phases * (int64_t)sizeof(phase)));
     for (int64_t i = 0; i < phases; i++) w.phase[i] = (phase){ .s = GR__NAME(correlation)(c, d, i) };
-    w.input = (gr_real *)(void *)((char *)w.strips + strips_bytes(&w.phase->s, c));
+    w.zeros = (gr_real *)(void *)((char *)w.strips + strips_bytes(&w.phase->s, c));
+    w.input = (gr_real *)(void *)((char *)w.zeros + bytes_of(k->zeros));
+    memset(w.zeros, 0, bytes_of(k->zeros));
     w.tile = (gr_real *)(void *)((char *)w.input + bytes_of(k->input));
     return w;
 }
@@ -371,19 +620,41 @@ static void one_phase(phase *p, const gr__group *o, int64_t G, bool in_place, wo
     }
 }
 
+/* The same for one that rolls: each output is written where it belongs. */
+static void roll_phase(const phase *p, const gr__group *o, workspace *w)
+{
+    const gr__correlation *s = &p->s;
+    roll                   m = roll_of(s, &p->b, view_of(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input));
+    filter                 f = { .least = GR__NAME(least_of)(o->act) };
+    for (int64_t r = 0; r < s->rows; r++) {
+        const gr_real *k = o->k + r * s->k_row;
+        gr_real       *y = o->y + r * s->y_plane + p->b.begin * m.outs;
+        for (int a = 0; a < TAPS_AT_ONCE; a++)
+            for (int i = 0; i < TAPS_AT_ONCE; i++) f.weight[a][i] = k[tap_of(&s->h, a) * s->k_width + tap_of(&s->w, i)];
+        f.bias = o->bias ? o->bias[r] : 0;
+        roll_band(&m, &f, y);
+        GR__NAME(activate)(y, m.rows * m.outs, o->act);
+    }
+}
+
 /* Rows begin.. of the outs of the phases p[0..across-1], of one group. */
 static void one_piece(phase *p, int64_t across, const gr__group *o, int64_t G, int64_t images, int64_t begin, int64_t end, workspace *w)
 {
     const gr__correlation *s = &p->s;
     int64_t                image_step = G * s->rows * s->y_plane;
     bool                   in_place = across == 1 && images == 1 && s->h.out_step == 1 && s->w.outs % LANES == 0;
+    bool                   rolled = rolls(s);
     end = at_most(end, s->h.outs);
     if (begin >= end) return;
     for (int64_t r = 0; r < across; r++) {
         band *b = &p[r].b;
         if (b->images != images || b->begin != begin || b->end != end) *b = band_of(&p[r].s, images, begin, end);
-        one_phase(p + r, o, G, in_place, w, w->tile + r * w->tile_size, across * w->tile_size);
+        if (rolled)
+            roll_phase(p, o, w);
+        else
+            one_phase(p + r, o, G, in_place, w, w->tile + r * w->tile_size, across * w->tile_size);
     }
+    in_place = in_place || rolled;
     for (int64_t r = 0; r < s->rows && !in_place; r++)
         write_tiles(p, across, w->tile + r * across * w->tile_size, w->tile_size, o->y + r * s->y_plane, image_step);
 }
@@ -491,6 +762,7 @@ typedef struct pair {
     gr__correlation x, g;
     band            bx, bg;
     bool            in_place; /* g is read where it stands */
+    bool            rolls;
 } pair;
 
 static pair pair_of(const gr__conv *c, int64_t images, int64_t begin, int64_t end)
@@ -506,13 +778,15 @@ static pair pair_of(const gr__conv *c, int64_t images, int64_t begin, int64_t en
     p.bg.pitch = p.bx.pitch, p.bg.vectors = p.bx.vectors;
     p.bg.width = p.bg.row = (p.bx.vectors + 1) * LANES;
     p.bg.plane = p.bg.row * (end - begin);
-    p.in_place = images == 1 && c->OW % LANES == 0;
+    p.rolls = rolls(&p.x);
+    p.in_place = p.rolls || (images == 1 && c->OW % LANES == 0);
     return p;
 }
 
 bool GR__NAME(planes_kernel_grad_pays)(const gr__conv *c)
 {
-    bool fills = c->OW >= 2 * LANES || c->N * 4 < LANES * 3;
+    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
+    bool            fills = c->OW >= 2 * LANES || c->N * 4 < LANES * 3 || rolls(&s);
     return c->C / c->G * (c->F / c->G) <= MOST_PRODUCTS && c->OH && fills;
 }
 
@@ -523,13 +797,13 @@ size_t GR__NAME(planes_kernel_grad_scratch)(const gr__conv *c)
     cut     k = cut_of(c, GR__FORWARD);
     pair    p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
     int64_t sums = GR__NAME(planes_kernel_grad_groups)(c) * p.x.rows * p.x.channels * c->KH * c->KW;
-    return padded_bytes(c->KW * (int64_t)sizeof(int64_t)) + bytes_of(sums * LANES) + bytes_of(p.x.channels * p.bx.plane) +
-           bytes_of(p.in_place ? 0 : p.x.rows * p.bg.plane);
+    return padded_bytes(c->KW * (int64_t)sizeof(int64_t)) + bytes_of(sums * LANES) + bytes_of(k.zeros) +
+           bytes_of(p.x.channels * p.bx.plane) + bytes_of(p.in_place ? 0 : p.x.rows * p.bg.plane);
 }
 
 typedef struct grad_workspace {
     int64_t *col;
-    gr_real *sums, *input, *grads; /* a vector for each tap */
+    gr_real *sums, *zeros, *input, *grads; /* sums: a vector for each tap */
 } grad_workspace;
 
 /* One band of some images, onto the sums. */
@@ -553,6 +827,15 @@ static void add_band(
         }
 }
 
+/* The same for one that rolls. */
+static void add_rolls(
+    const pair *p, const gr_real *x, const gr_real *x_begin, const gr_real *x_end, const gr_real *g, const grad_workspace *w)
+{
+    roll r = roll_of(&p->x, &p->bx, view_of(&p->bx, &p->x, x, x_begin, x_end, w->zeros, w->input));
+    for (int64_t f = 0; f < p->x.rows; f++)
+        roll_grad(&r, g + f * p->g.x_plane + p->bx.begin * r.outs, w->sums + f * TAPS_AT_ONCE * TAPS_AT_ONCE * LANES);
+}
+
 /* One band of some images, of all groups of the task: their planes follow each other in memory. */
 static void add_groups(const gr__conv *c, const gr__operands *o, const pair *p, int64_t n, int64_t group, int64_t groups, grad_workspace *w)
 {
@@ -560,7 +843,11 @@ static void add_groups(const gr__conv *c, const gr__operands *o, const pair *p, 
     grad_workspace         at = *w;
     for (int64_t g = group; g < group + groups; g++, at.sums += s->rows * s->channels * c->KH * c->KW * LANES) {
         const gr_real *x = o->a + (n * c->C + g * s->channels) * s->x_plane, *grad = o->b + (n * c->F + g * s->rows) * s->y_plane;
-        add_band(c, p, x, o->a + c->N * c->C * s->x_plane, grad, o->b + c->N * c->F * s->y_plane, &at);
+        const gr_real *x_end = o->a + c->N * c->C * s->x_plane;
+        if (p->rolls)
+            add_rolls(p, x, o->a, x_end, grad, &at);
+        else
+            add_band(c, p, x, x_end, grad, o->b + c->N * c->F * s->y_plane, &at);
     }
 }
 
@@ -572,9 +859,10 @@ void GR__NAME(planes_kernel_grad)(
     int64_t        sums = groups * p.x.rows * p.x.channels * c->KH * c->KW, chunks = ceil_div(end - begin, k.images);
     grad_workspace w = { .col = scratch };
     w.sums = (gr_real *)(void *)((char *)scratch + padded_bytes(c->KW * (int64_t)sizeof *w.col));
-    w.input = (gr_real *)(void *)((char *)w.sums + bytes_of(sums * LANES));
+    w.zeros = (gr_real *)(void *)((char *)w.sums + bytes_of(sums * LANES));
+    w.input = (gr_real *)(void *)((char *)w.zeros + bytes_of(k.zeros));
     w.grads = (gr_real *)(void *)((char *)w.input + bytes_of(p.x.channels * p.bx.plane));
-    memset(w.sums, 0, (size_t)(sums * LANES) * sizeof *y);
+    memset(w.sums, 0, bytes_of(sums * LANES) + bytes_of(k.zeros));
     for (int64_t i = 0; i < chunks * k.bands; i++) {
         int64_t n = begin + part_of(end - begin, chunks, i / k.bands), images = begin + part_of(end - begin, chunks, i / k.bands + 1) - n;
         int64_t row = i % k.bands * k.rows, last = at_most(row + k.rows, c->OH);

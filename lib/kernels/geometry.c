@@ -63,6 +63,7 @@ gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands
     int64_t C = c->C / c->G, F = c->F / c->G, X = C * c->H * c->W, Y = F * c->OH * c->OW;
     int64_t in = forward ? X : Y, out = forward ? Y : X;
     return (gr__group){ .x = o->a + (n * c->G + g) * in,
+        .x_begin = o->a,
         .x_end = o->a + c->N * c->G * in,
         .k = o->b + g * F * C * c->KH * c->KW,
         .bias = o->bias ? o->bias + g * (forward ? F : C) : NULL,

@@ -28,7 +28,7 @@ typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD } gr__direction;
 
 /* The arrays of one image and one group. */
 typedef struct gr__group {
-    const gr_real *x, *x_end, *k, *bias; /* x_end: of the whole array; reading up to it is safe */
+    const gr_real *x, *x_begin, *x_end, *k, *bias; /* x_begin, x_end: of the whole array; reading all of it is safe */
     gr_real       *y;
     gr_act         act;
 } gr__group;
