@@ -28,40 +28,32 @@ GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int row
     }
 }
 
-/* Step k of the sum. */
-GR__INLINE void outer_step(
-    const gr__outer *s, const gr__step *k, const gr_real *const from[COLS], vec acc[ROWS][COLS], const int rows, const int cols)
-{
-    const gr_real *a = s->a + k->a;
-    const int64_t  a_row = s->a_row;
-    vec            b[COLS];
-    GR__UNROLL
-    for (int j = 0; j < cols; j++) b[j] = load_once(from[j] + k->b);
-    GR__UNROLL
-    for (int i = 0; i < rows; i++) {
-        vec w = vec_all(a[i * a_row]);
-        GR__UNROLL
-        for (int j = 0; j < cols; j++) acc[i][j] += w * b[j];
-    }
-}
-
 GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols, const bool asking)
 {
     enum { LINES = (COLS * LANES + LINE - 1) / LINE }; /* of a run */
-    vec            acc[ROWS][COLS];
+    vec            acc[ROWS][COLS], b[COLS];
     const gr_real *from[COLS];
     /* Where the next line to ask for is in the list, and how far a step goes on, in 65536ths of a line. */
     uint64_t       at = 0, pace = asking ? ((uint64_t)s->soon->runs * LINES << 16) / (uint64_t)s->K : 0;
     GR__UNROLL
     for (int j = 0; j < cols; j++) from[j] = s->b[j];
     outer_begin(s, acc, rows, cols);
+    const int64_t a_row = s->a_row;
     for (const gr__step *k = s->step, *end = k + s->K; k < end; k++) {
         if (asking) {
             uint64_t line = at >> 16;
             __builtin_prefetch(s->soon->run[line / LINES] + line % LINES * LINE);
             at += pace;
         }
-        outer_step(s, k, from, acc, rows, cols);
+        const gr_real *a = s->a + k->a;
+        GR__UNROLL
+        for (int j = 0; j < cols; j++) b[j] = load_once(from[j] + k->b);
+        GR__UNROLL
+        for (int i = 0; i < rows; i++) {
+            vec w = vec_all(a[i * a_row]);
+            GR__UNROLL
+            for (int j = 0; j < cols; j++) acc[i][j] += w * b[j];
+        }
     }
     outer_end(s, acc, rows, cols);
 }
