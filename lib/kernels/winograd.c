@@ -4,8 +4,9 @@
 #include "conv.h"
 #include "winograd.h"
 
-enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 384 << 10 }; /* of the nearer caches: for the points of a chunk's inputs, of its outputs */
-enum { ROW_BYTES = 9 << 18 }; /* more than that only for a whole row of tiles, which is read and written in one */
+/* Of the nearer caches, for the points of a chunk's inputs, of its outputs. A whole row of tiles may take more, since it is read and written in
+   one; and so may two blocks of tiles, if the kernel's points would fall out of the caches from one to the next. */
+enum { CHUNK_BYTES = 640 << 10, PRODUCT_BYTES = 384 << 10, ROW_BYTES = 9 << 18, KERNEL_BYTES = 1 << 20 };
 
 /* Points first..end_h-1 by first..end_w-1 come of those elements of the tile alone. */
 GR__INLINE void tile(
@@ -157,7 +158,8 @@ gr__tiles GR__NAME(winograd_tiles)(const gr__conv *c, gr__direction d)
     t.in = d == GR__FORWARD ? all : one;
     t.out = d == GR__FORWARD ? one : all;
     int64_t tile = t.points * count(t.in) * s.channels * vector, across = t.w.tiles / c->DW; /* bytes; tiles that are cut apart */
-    int64_t most = at_least(2 * COLS, CHUNK_BYTES / tile), blocks = winograd_blocks(&s);
+    bool    large = t.points * winograd_weights_point(&s, &t) * (int64_t)sizeof(gr_real) > KERNEL_BYTES;
+    int64_t most = at_least(large ? 2 * COLS : COLS, CHUNK_BYTES / tile), blocks = winograd_blocks(&s);
     if (t.w.tiles * c->DH * tile <= ROW_BYTES) most = at_least(most, t.w.tiles * c->DH);
     t.spans = at_most(ceil_div(t.w.tiles * c->DH, most), across);
     t.cols = ceil_div(across, t.spans) * c->DW;
