@@ -32,25 +32,28 @@ GR__INLINE void tile(
     }
 }
 
-/* Of the points of each phase, those of stride 1 last. Not inlined: gcc would find the addresses of all before it knows which. */
-#define BY_PHASE(name)                                             \
+/* A variant of a transform for the points of each phase, points first..end-1 along h and w, and one for those of stride 1; none is inlined, or gcc
+   would find the addresses of all before it knows which. */
+#define VARIANTS(V) V(6_5, 1, 6, 5) V(6_6, 1, 6, 6) V(5_6, 1, 5, 6) V(5_5, 1, 5, 5) V(all, 0, 6, 6)
+#define ALL_OF(name)                                               \
     {                                                              \
         name##_6_5, name##_6_6, name##_5_6, name##_5_5, name##_all \
     }
+#define VARIANT static __attribute__((noinline)) void
 
-#define TILE(name, first, end_h, end_w)                                                                                   \
-    static __attribute__((noinline)) void name(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col) \
-    {                                                                                                                     \
-        tile(to, point, from, row, col, first, end_h, end_w);                                                             \
+static int64_t variant(int64_t stride, int64_t phase) { return stride == 1 ? 4 : phase; }
+
+#define TILE(name, first, end_h, end_w)                                                            \
+    VARIANT tile_##name(gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col) \
+    {                                                                                              \
+        tile(to, point, from, row, col, first, end_h, end_w);                                      \
     }
-/* clang-format off */
-TILE(tile_6_5, 1, 6, 5) TILE(tile_6_6, 1, 6, 6) TILE(tile_5_6, 1, 5, 6) TILE(tile_5_5, 1, 5, 5) TILE(tile_all, 0, 6, 6)
-    /* clang-format on */
+VARIANTS(TILE)
 
-    void GR__NAME(winograd_tile)(int64_t stride, int64_t phase, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
+void GR__NAME(winograd_tile)(int64_t stride, int64_t phase, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
 {
-    static void (*const by_phase[])(gr_real *, int64_t, const gr_real *, int64_t, int64_t) = BY_PHASE(tile);
-    by_phase[stride == 1 ? 4 : phase](to, point, from, row, col);
+    static void (*const tiles[])(gr_real *, int64_t, const gr_real *, int64_t, int64_t) = ALL_OF(tile);
+    tiles[variant(stride, phase)](to, point, from, row, col);
 }
 
 /* ---- the kernel ---------------------------------------------------------------------------------------------------------------- */
@@ -64,33 +67,50 @@ static int64_t tap_of(const gr__tiles *t, bool middle, int i)
     return tap < 0 || t->d == GR__FORWARD ? tap : 2 - tap;
 }
 
-/* The points of LANES numbers of each tap: those that this phase has. */
-static void weights_to_points(const gr__tiles *t, int64_t phase, gr_real taps[10][LANES], gr_real *to, int64_t point, int64_t n)
+/* The points of LANES kernels, n of which are wanted. */
+GR__INLINE void weights_to_points(
+    gr_real *to, int64_t point, const gr_real **tap, int64_t n, const int first, const int end_h, const int end_w)
 {
-    const int first = winograd_first(t->stride);
-    vec       column[3], half[6][3], points[6];
-    int64_t   tap_h[3], tap_w[3];
-    for (int i = 0; i < 3; i++) {
-        tap_h[i] = tap_of(t, winograd_middle_h(phase), i);
-        tap_w[i] = tap_of(t, winograd_middle_w(phase), i);
-    }
+    vec column[3], half[6][3], points[6];
     GR__UNROLL
     for (int j = 0; j < 3; j++) {
         GR__UNROLL
-        for (int i = 0; i < 3; i++) column[i] = vec_load(taps[tap_h[i] < 0 || tap_w[j] < 0 ? 9 : tap_h[i] * 3 + tap_w[j]]);
+        for (int i = 0; i < 3; i++) column[i] = vec_load(tap[i * 3 + j]);
         winograd_kernel(points, column);
         GR__UNROLL
         for (int i = 0; i < 6; i++) half[i][j] = points[i];
     }
     GR__UNROLL
-    for (int i = 0; i < 6; i++) {
+    for (int i = first; i < end_h; i++) {
         winograd_kernel(points, half[i]);
-        for (int j = first; j < 6 && i >= first; j++, to += point)
+        GR__UNROLL
+        for (int j = first; j < end_w; j++) {
+            gr_real *at = to + ((i - first) * (6 - first) + j - first) * point;
             if (n == LANES)
-                vec_store(to, points[j]);
+                vec_store(at, points[j]);
             else
-                vec_store_some(to, points[j], n);
+                vec_store_some(at, points[j], n);
+        }
     }
+}
+
+#define WEIGHTS(name, first, end_h, end_w)                                             \
+    VARIANT weights_##name(gr_real *to, int64_t point, const gr_real **tap, int64_t n) \
+    {                                                                                  \
+        weights_to_points(to, point, tap, n, first, end_h, end_w);                     \
+    }
+VARIANTS(WEIGHTS)
+
+/* Those of one phase. taps[9] is for none. */
+static void phase_to_points(const gr__tiles *t, int64_t phase, gr_real (*taps)[LANES], gr_real *to, int64_t point, int64_t n)
+{
+    static void (*const weights[])(gr_real *, int64_t, const gr_real **, int64_t) = ALL_OF(weights);
+    const gr_real *tap[9];
+    for (int i = 0; i < 9; i++) {
+        int64_t h = tap_of(t, winograd_middle_h(phase), i / 3), w = tap_of(t, winograd_middle_w(phase), i % 3);
+        tap[i] = taps[h < 0 || w < 0 ? 9 : h * 3 + w];
+    }
+    weights[variant(t->stride, phase)](to, point, tap, n);
 }
 
 void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block)
@@ -108,7 +128,7 @@ void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, co
         }
         for (int64_t phase = 0; phase < winograd_phases(t->stride); phase++) {
             int64_t at = t->d == GR__FORWARD ? block * count(t->in) + phase : phase * blocks + block;
-            weights_to_points(t, phase, taps, to + at * size + first, point, n);
+            phase_to_points(t, phase, taps, to + at * size + first, point, n);
         }
     }
 }
@@ -320,24 +340,17 @@ GR__INLINE void points_back(
     }
 }
 
-#define BACK(name, first, end_h, end_w)                                                                                         \
-    static __attribute__((noinline)) void name(const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least) \
-    {                                                                                                                           \
-        points_back(y, from, point, bias, least, first, end_h, end_w);                                                          \
+#define BACK(name, first, end_h, end_w)                                                                  \
+    VARIANT back_##name(const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least) \
+    {                                                                                                    \
+        points_back(y, from, point, bias, least, first, end_h, end_w);                                   \
     }
-/* clang-format off */
-BACK(back_6_5, 1, 6, 5) BACK(back_6_6, 1, 6, 6) BACK(back_5_6, 1, 5, 6) BACK(back_5_5, 1, 5, 5) BACK(back_all, 0, 6, 6)
-    /* clang-format on */
-
-    static void tile_back(int64_t stride, int64_t phase, const place *y, const gr_real *from, int64_t point, gr_real bias, gr_real least)
-{
-    static void (*const by_phase[])(const place *, const gr_real *, int64_t, gr_real, gr_real) = BY_PHASE(back);
-    by_phase[stride == 1 ? 4 : phase](y, from, point, bias, least);
-}
+VARIANTS(BACK)
 
 /* Filter r, number i of the n multiplied: its outputs, then dealt back to their images. */
 static void bring_out(const gr__correlation *s, const gr__group *o, const work *w, int images, int64_t r, int64_t i, int64_t n)
 {
+    static void (*const back[])(const place *, const gr_real *, int64_t, gr_real, gr_real) = ALL_OF(back);
     const gr__tiles *t = w->tiles;
     const gr__tiled *h = &t->h, *v = &t->w;
     const int64_t    T = WINOGRAD_TILE, tiles = w->rows * w->cols, apart_h = h->dilation * h->step_out, apart_w = v->dilation * v->step_out;
@@ -354,7 +367,7 @@ static void bring_out(const gr__correlation *s, const gr__group *o, const work *
             int64_t col = tile_col + (v->step_out - 1) * !winograd_middle_w(phase);
             place   at = { w->output + (row * cols + col) * LANES, cols * apart_h, apart_w, ceil_div(rows - row, apart_h),
                   ceil_div(cols - col, apart_w) };
-            tile_back(t->stride, phase, &at, w->out + (((phase - t->out.begin) * n + i) * tiles + j) * LANES, w->point_out,
+            back[variant(t->stride, phase)](&at, w->out + (((phase - t->out.begin) * n + i) * tiles + j) * LANES, w->point_out,
                 o->bias ? o->bias[r] : 0, GR__NAME(least_of)(o->act));
         }
     }
