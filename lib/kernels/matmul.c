@@ -21,6 +21,7 @@ enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a 
 enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
 enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
 enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
+enum { PANELS_FAR_BYTES = 1 << 21 };             /* packed panels are read in order, and have to be asked for from so many on */
 enum { PANELS_AT_ONCE = 8, PACKED_TERMS = 128 }; /* packing: of a task */
 enum { TERMS_AT_ONCE = 32 };                     /* that are copied to one panel before the next */
 
@@ -100,9 +101,13 @@ typedef struct workspace {
     gr_real  *panel, *tile; /* panel: of b, or the packed a */
 } workspace;
 
+/* From term to term of a packed transposed a: an odd number of lines, so that they fall into all sets. */
+static int64_t transposed_row(int64_t rows) { return (ceil_div(rows, LINE) | 1) * LINE; }
+
 static size_t panel_bytes(const grid *g, int variant)
 {
-    return padded_bytes((variant == PACKED ? g->height * A_ROW : TERMS * GR__PANEL) * (int64_t)sizeof(gr_real));
+    int64_t a = variant == PACKED ? at_least(g->height * A_ROW, TERMS * transposed_row(g->height)) : 0;
+    return padded_bytes((variant == PACKED ? a : TERMS * GR__PANEL) * (int64_t)sizeof(gr_real));
 }
 
 static size_t tile_bytes(int64_t rows) { return padded_bytes(rows * GR__PANEL * (int64_t)sizeof(gr_real)); }
@@ -304,11 +309,10 @@ static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, 
     }
 }
 
-/* Rows of a factor: row r of a block begins at a + r lead; within ROWS of them, one row_step after the other. */
+/* Rows of a factor: row r of the task begins at a + r row. */
 typedef struct factor {
     const gr_real *a;
-    int64_t        lead, row;
-    bool           even; /* blocks may be of any height */
+    int64_t        row;
 } factor;
 
 /* What of b will be read after a block of terms: rows of so many runs, of which each block of rows asks for its share. */
@@ -325,7 +329,7 @@ static void look_ahead(const block *t, const factor *f, ahead *b, int64_t terms,
     int     n = 0;
     for (int64_t r = end; t->far && r < last; r++) soon->run[n++] = t->y + r * t->y_row;
     for (int64_t j = 0; t->far_a && j < terms; j += GR__PANEL)
-        for (int64_t r = end; r < last && n < GR__MOST_RUNS; r++) soon->run[n++] = f->a + r * f->lead + j;
+        for (int64_t r = end; r < last && n < GR__MOST_RUNS; r++) soon->run[n++] = f->a + r * f->row + j;
     for (int64_t i = 0; i < b->share && b->runs && n < GR__MOST_RUNS; i++) {
         soon->run[n++] = b->at + b->next * b->row;
         if (++b->next == b->rows) b->next = 0, b->runs--, b->at += GR__PANEL;
@@ -339,13 +343,13 @@ static void multiply(
 {
     gr__soon  soon;
     gr__outer o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row, .soon = &soon };
-    int64_t   down = ceil_div(t->rows, ROWS), height = f->even ? t->rows / down : ROWS, higher = f->even ? t->rows % down : 0;
+    int64_t   down = ceil_div(t->rows, ROWS), height = t->rows / down, higher = t->rows % down;
     o.least = last ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
     for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
     next->share = ceil_div(next->rows * next->runs, down);
     for (int64_t r = 0, end; r < t->rows; r = end) {
-        end = at_most(t->rows, r + height + (higher-- > 0));
-        o.a = f->a + r * f->lead;
+        end = r + height + (higher-- > 0);
+        o.a = f->a + r * f->row;
         o.y = t->y + r * t->y_row;
         o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
         look_ahead(t, f, next, terms, end, &soon);
@@ -374,7 +378,7 @@ static void outer_block(const gr__matmul *m, block *t, workspace *w)
     write_bias(t);
     for (int64_t i = 0; i < blocks; i++) {
         int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
-        factor  f = { .lead = m->transpose_a ? 1 : m->K, .row = m->transpose_a ? 1 : m->K, .even = true };
+        factor  f = { .row = m->transpose_a ? 1 : m->K };
         f.a = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
         if (!in_place) pack(m, t, k, terms, w->panel);
         ahead next = after(m, t, k + terms);
@@ -435,23 +439,17 @@ static void pack_task(const gr__matmul *m, const gr_real *b, int64_t task, gr_re
         }
 }
 
-/* The rows of a task, terms k..k+terms of a. A transposed a comes to lie in blocks of ROWS: [block][term][row]. */
+/* The rows of a task, terms k..k+terms of a, as they stand in a. */
 static factor pack_a(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *to)
 {
-    factor f = { .a = to, .lead = m->transpose_a ? TERMS : A_ROW, .row = m->transpose_a ? 1 : A_ROW };
-    for (int64_t r = 0; r < t->rows && !m->transpose_a; r++, to += A_ROW) {
-        const gr_real *from = t->a + (t->row + r) * m->K + k;
-        memcpy(to, from, (size_t)terms * sizeof *to);
+    const int64_t row = m->transpose_a ? transposed_row(t->rows) : A_ROW;
+    const int64_t from_row = m->transpose_a ? m->M : m->K, rows = m->transpose_a ? terms : t->rows, cols = m->transpose_a ? t->rows : terms;
+    const gr_real *from = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
+    for (int64_t i = 0; i < rows; i++, from += from_row) {
+        for (int64_t j = 0; m->transpose_a && j < cols; j += LINE) __builtin_prefetch(from + SOON * m->M + j);
+        copy_exactly(to + i * row, from, cols);
     }
-    for (int64_t i = 0; i < terms && m->transpose_a; i++) {
-        const gr_real *from = t->a + (k + i) * m->M + t->row;
-        int64_t        r = 0;
-        for (; r < t->rows; r += LINE) __builtin_prefetch(from + SOON * m->M + r);
-        r = 0;
-        for (; r + ROWS <= t->rows; r += ROWS) memcpy(to + r * TERMS + i * ROWS, from + r, ROWS * sizeof *to);
-        for (; r < t->rows; r++) to[r / ROWS * ROWS * TERMS + i * ROWS + r % ROWS] = from[r];
-    }
-    return f;
+    return (factor){ .a = to, .row = m->transpose_a ? 1 : row };
 }
 
 /* Columns j.. of a task, up to a panel of them; in the tile, if they do not fill whole vectors. */
@@ -470,15 +468,18 @@ static block panel_of(const block *t, int64_t j, const workspace *w)
 static void packed_task(const gr__matmul *m, const block *t, const gr_real *packed, workspace *w)
 {
     int64_t blocks = ceil_div(m->K, TERMS), size = ceil_div(m->K, LANES) * LANES * GR__PANEL, ragged = t->cols % GR__PANEL;
-    for (int64_t i = 0; i < TERMS; i++) w->step[i] = (gr__step){ .a = m->transpose_a ? i * ROWS : i, .b = i * GR__PANEL };
+    bool    far = packed_size(m) * (int64_t)sizeof(gr_real) > PANELS_FAR_BYTES;
+    for (int64_t i = 0; i < TERMS; i++)
+        w->step[i] = (gr__step){ .a = m->transpose_a ? i * transposed_row(t->rows) : i, .b = i * GR__PANEL };
     for (int64_t i = 0; i < blocks; i++) {
         int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
         factor  f = pack_a(m, t, k, terms, w->panel);
         for (int64_t j = 0; j < t->cols; j += GR__PANEL) {
             block p = panel_of(t, j, w);
             if (i == 0) write_bias(&p);
-            ahead none = { 0 };
-            multiply(&p, &f, packed + p.col / GR__PANEL * size + k * GR__PANEL, &none, w->step, terms, i == 0, i == blocks - 1);
+            const gr_real *panel = packed + p.col / GR__PANEL * size + k * GR__PANEL;
+            ahead          next = { .at = panel + size, .rows = terms, .row = GR__PANEL, .runs = far && j + GR__PANEL < t->cols };
+            multiply(&p, &f, panel, &next, w->step, terms, i == 0, i == blocks - 1);
         }
     }
     if (ragged % LANES) copy_rows(t->y + t->cols - ragged, t->y_row, w->tile, GR__PANEL, t->rows, ragged);
@@ -508,7 +509,7 @@ static void run(
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
     t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
     t.far_b = m.batch * m.K * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
-    if (task + 1 < plan->tasks[phase]) {
+    if (t.far_b && task + 1 < plan->tasks[phase]) {
         int64_t n = (task + 1) / g.across / g.down;
         t.next = o->b + n * m.b_step + place_of(&m, 0, (task + 1) % g.across * g.width);
     }
