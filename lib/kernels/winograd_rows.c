@@ -11,9 +11,10 @@ enum { POINTS_BYTES = 512 << 10 };    /* of the second cache, for the points of 
 enum { TASKS = 16, LEAST_ROWS = 4 };  /* worth splitting for more threads, down to so many rows */
 enum { BLOCK = ROWS * COLS * LANES }; /* of one point */
 
-gr__rows GR__NAME(winograd_rows)(const gr__conv *c)
+gr__rows GR__NAME(winograd_rows)(const gr__conv *c, const row_points *set)
 {
-    gr__rows r = { .pieces = c->SW, .filters = c->F / c->G, .outs = ROW_POINTS + 1 - ceil_div(c->KW, c->SW) };
+    gr__rows r = { .points = set->points, .pieces = c->SW, .taps = ceil_div(c->KW, c->SW), .filters = c->F / c->G };
+    r.outs = r.points + 1 - r.taps;
     r.lines = c->C / c->G * r.pieces;
     r.across = ceil_div(c->OW, r.outs);
     r.point = c->F * c->KH * r.lines + LANES;
@@ -21,40 +22,48 @@ gr__rows GR__NAME(winograd_rows)(const gr__conv *c)
 }
 
 /* Vector operations: by the sums as they stand, and by the points, there and back; and what it takes to lay out and to deal. */
-bool GR__NAME(winograd_rows_pay)(const gr__conv *c)
+bool GR__NAME(winograd_rows_pay)(const gr__conv *c, const row_points *set)
 {
     int64_t taps = ceil_div(c->KW, c->SW);
     if (sizeof(gr_real) != 4 || c->DW != 1 || taps < 3 || taps > ROW_MOST_TAPS || c->PW >= c->KW || !c->G || !c->F || !c->C) return false;
-    gr__rows r = GR__NAME(winograd_rows)(c);
+    gr__rows r = GR__NAME(winograd_rows)(c, set);
     int64_t  rows = c->OH * r.across, direct = c->OH * c->OW * c->KH * c->KW * (c->C / c->G) * r.filters;
-    int64_t  products = rows * ROW_POINTS * c->KH * r.lines * r.filters;
+    int64_t  products = rows * r.points * c->KH * r.lines * r.filters;
     return (products + 45 * rows * (r.lines * c->SH + r.filters) + 6 * c->OH * c->OW * r.filters) * 5 < direct * 4;
 }
 
 /* ---- tiles -------------------------------------------------------------------------------------------------------------------------------- */
 
-void GR__NAME(winograd_row_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count)
+GR__INLINE void inputs_of(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count, const row_points *set)
 {
     const int64_t S = r->pieces * LANES;
     for (int64_t t = 0; t < count; t++, from += r->outs * S, to += LANES) {
-        vec d[ROW_POINTS], points[ROW_POINTS];
+        vec d[ROW_MOST_POINTS], points[ROW_MOST_POINTS];
         GR__UNROLL
-        for (int j = 0; j < ROW_POINTS; j++) d[j] = vec_load(from + j * S);
-        row_input(points, d);
+        for (int j = 0; j < set->points; j++) d[j] = vec_load(from + j * S);
+        row_input(points, d, set);
         GR__UNROLL
-        for (int p = 0; p < ROW_POINTS; p++) vec_store(to + p * point * LANES, points[p]);
+        for (int p = 0; p < set->points; p++) vec_store(to + p * point * LANES, points[p]);
     }
+}
+
+void GR__NAME(winograd_row_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count)
+{
+    if (r->points == row_eight.points)
+        inputs_of(to, point, from, r, count, &row_eight);
+    else
+        inputs_of(to, point, from, r, count, &row_nine);
 }
 
 GR__INLINE void grads_of(gr_real *to, int64_t point, const gr_real *from, int64_t count, const int outs)
 {
     for (int64_t t = 0; t < count; t++, from += outs * LANES, to += LANES) {
-        vec g[ROW_MOST_OUTS], points[ROW_POINTS];
+        vec g[ROW_MOST_OUTS], points[ROW_MOST_POINTS];
         GR__UNROLL
         for (int j = 0; j < outs; j++) g[j] = vec_load(from + j * LANES);
         row_output_grad(points, g, outs);
         GR__UNROLL
-        for (int p = 0; p < ROW_POINTS; p++) vec_store(to + p * point * LANES, points[p]);
+        for (int p = 0; p < row_nine.points; p++) vec_store(to + p * point * LANES, points[p]);
     }
 }
 
@@ -71,12 +80,12 @@ void GR__NAME(winograd_row_grads)(gr_real *to, int64_t point, const gr_real *fro
 /* ---- the kernel --------------------------------------------------------------------------------------------------------------------------- */
 
 /* `count` rows of taps, one a lane, to points. */
-static void rows_to_points(gr_real *to, int64_t point, gr_real (*taps)[LANES], int64_t count)
+static void rows_to_points(gr_real *to, const gr__rows *r, gr_real (*taps)[LANES], int64_t count)
 {
-    vec k[ROW_MOST_TAPS], points[ROW_POINTS];
+    vec k[ROW_MOST_TAPS], points[ROW_MOST_POINTS];
     for (int b = 0; b < ROW_MOST_TAPS; b++) k[b] = vec_load(taps[b]);
-    row_kernel(points, k);
-    for (int p = 0; p < ROW_POINTS; p++) vec_store_some(to + p * point, points[p], count);
+    row_kernel(points, k, r->taps, r->points == row_eight.points ? &row_eight : &row_nine);
+    for (int64_t p = 0; p < r->points; p++) vec_store_some(to + p * r->point, points[p], count);
 }
 
 /* The points of one filter's rows: to[point][line][tap down]. */
@@ -89,11 +98,11 @@ static void filter_to_points(const gr__conv *c, const gr__rows *r, const gr_real
             const gr_real *row = k + (l / r->pieces * c->KH + a) * c->KW;
             for (int64_t b = 0, at = l % r->pieces; b < ROW_MOST_TAPS; b++, at += r->pieces) taps[b][lane] = at < c->KW ? row[at] : 0;
             if (++lane < LANES) continue;
-            rows_to_points(to, r->point, taps, LANES);
+            rows_to_points(to, r, taps, LANES);
             to += LANES;
             lane = 0;
         }
-    if (lane) rows_to_points(to, r->point, taps, lane);
+    if (lane) rows_to_points(to, r, taps, lane);
 }
 
 /* ---- tasks -------------------------------------------------------------------------------------------------------------------------------- */
@@ -108,7 +117,7 @@ static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, 
 {
     bool    forward = d == GR__FORWARD;
     cut     u = { .reads = forward ? r->lines : r->filters, .makes = forward ? r->filters : r->lines };
-    int64_t most = POINTS_BYTES / LANES / (int64_t)sizeof(gr_real) / ROW_POINTS / u.reads, high = (c->KH - 1) * c->DH + 1;
+    int64_t most = POINTS_BYTES / LANES / (int64_t)sizeof(gr_real) / r->points / u.reads, high = (c->KH - 1) * c->DH + 1;
     u.spans = at_most(r->across, ceil_div(high * r->across, at_least(1, most)));
     u.cols = ceil_div(r->across, u.spans) + (!forward && u.spans > 1); /* (34): a tile reaches into the next span */
     int64_t fit = (most / u.cols - high) / s->h.step + 1, units = ceil_div(c->N, LANES) * c->G * u.spans;
@@ -127,9 +136,9 @@ typedef struct sizes {
 static sizes sizes_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__rows *r, const cut *u)
 {
     gr__border b = GR__NAME(border)(s, 0, u->rows);
-    int64_t    width = d == GR__FORWARD ? u->cols * r->outs : at_most(c->W, u->cols * r->outs + ROW_POINTS);
-    return (
-        sizes){ b.rows * (u->cols * r->outs + ROW_POINTS) * r->pieces + LANES, b.rows * u->reads * u->cols + 1, u->rows * width + LANES };
+    int64_t    width = d == GR__FORWARD ? u->cols * r->outs : at_most(c->W, u->cols * r->outs + r->points);
+    int64_t    input = b.rows * (u->cols * r->outs + r->points) * r->pieces;
+    return (sizes){ input + LANES, b.rows * u->reads * u->cols + 1, u->rows * width + LANES };
 }
 
 static size_t steps_bytes(const gr__conv *c, const cut *u) { return padded_bytes(c->KH * u->reads * (int64_t)sizeof(gr__step)); }
@@ -137,15 +146,15 @@ static size_t steps_bytes(const gr__conv *c, const cut *u) { return padded_bytes
 void GR__NAME(winograd_rows_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__rows        r = GR__NAME(winograd_rows)(c);
+    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
     cut             u = cut_of(c, d, &s, &r);
     sizes           n = sizes_of(c, d, &s, &r, &u);
     plan->phases = 2;
     plan->tasks[0] = ceil_div(c->F, ROWS);
     plan->tasks[1] = ceil_div(c->N, LANES) * c->G * u.bands * u.spans;
-    plan->shared = padded_bytes(ROW_POINTS * r.point * (int64_t)sizeof(gr_real));
-    plan->scratch = steps_bytes(c, &u) + padded_bytes(((n.input + ROW_POINTS * n.point + ROWS * n.output) * LANES + ROW_POINTS * BLOCK) *
-                                                      (int64_t)sizeof(gr_real));
+    plan->shared = padded_bytes(r.points * r.point * (int64_t)sizeof(gr_real));
+    plan->scratch = steps_bytes(c, &u) +
+                    padded_bytes(((n.input + r.points * n.point + ROWS * n.output) * LANES + r.points * BLOCK) * (int64_t)sizeof(gr_real));
 }
 
 typedef struct work {
@@ -176,7 +185,7 @@ static void find_columns(work *w, int64_t begin, int64_t end)
 
 static work lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scratch)
 {
-    work w = { .c = c, .d = d, .s = GR__NAME(correlation)(c, d, 0), .r = GR__NAME(winograd_rows)(c), .step = scratch };
+    work w = { .c = c, .d = d, .s = GR__NAME(correlation)(c, d, 0), .r = GR__NAME(winograd_rows)(c, row_points_of(d)), .step = scratch };
     w.u = cut_of(c, d, &w.s, &w.r);
     sizes n = sizes_of(c, d, &w.s, &w.r, &w.u);
     w.row = chunk / w.u.spans * w.u.rows;
@@ -184,8 +193,8 @@ static work lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scr
     find_columns(&w, part_of(w.r.across, w.u.spans, chunk % w.u.spans), part_of(w.r.across, w.u.spans, chunk % w.u.spans + 1));
     w.border = GR__NAME(border)(&w.s, w.row, w.row + w.rows);
     w.points = (gr_real *)(void *)((char *)scratch + steps_bytes(c, &w.u));
-    w.product = w.points + ROW_POINTS * n.point * LANES;
-    w.output = w.product + ROW_POINTS * BLOCK;
+    w.product = w.points + w.r.points * n.point * LANES;
+    w.output = w.product + w.r.points * BLOCK;
     w.input = w.output + ROWS * n.output * LANES;
     w.point = n.point;
     w.plane = n.output;
@@ -206,7 +215,7 @@ static void bring_in(const work *w, const gr__group *o, int images)
     gr__border      b = { .h = w->border.h, .w = w->tile * r->outs, .rows = w->border.rows, .cols = w->cols * r->outs };
     if (forward) {
         b.w = b.w * r->pieces - w->c->PW;
-        b.cols = (b.cols + ROW_POINTS - r->outs) * r->pieces;
+        b.cols = (b.cols + r->points - r->outs) * r->pieces;
     }
     for (int64_t l = 0; l < w->u.reads; l++) {
         if (l % pieces == 0) GR__NAME(interleave)
@@ -227,9 +236,9 @@ static void bring_in(const work *w, const gr__group *o, int images)
 /* One tile's points, BLOCK elements apart, to `some` of its outputs. */
 GR__INLINE void outputs_of(gr_real *to, const gr_real *from, int64_t some, gr_real bias, gr_real least, const int outs)
 {
-    vec m[ROW_POINTS], y[ROW_MOST_OUTS], start = vec_all(bias), low = vec_all(least);
+    vec m[ROW_MOST_POINTS], y[ROW_MOST_OUTS], start = vec_all(bias), low = vec_all(least);
     GR__UNROLL
-    for (int p = 0; p < ROW_POINTS; p++) m[p] = vec_load(from + p * BLOCK);
+    for (int p = 0; p < row_eight.points; p++) m[p] = vec_load(from + p * BLOCK);
     row_output(y, m, outs);
     GR__UNROLL
     for (int j = 0; j < outs; j++) {
@@ -241,14 +250,14 @@ GR__INLINE void outputs_of(gr_real *to, const gr_real *from, int64_t some, gr_re
 /* The same for the gradients of inputs: places first.. of the row, of which those that the tile before it reached too are added to. */
 static void input_grads_of(gr_real *row, const gr_real *from, int64_t first, int64_t width, int64_t common, gr_real bias)
 {
-    vec     m[ROW_POINTS], y[ROW_POINTS], start = vec_all(bias);
-    gr_real to[ROW_POINTS][LANES];
+    vec     m[ROW_MOST_POINTS], y[ROW_MOST_POINTS], start = vec_all(bias);
+    gr_real to[ROW_MOST_POINTS][LANES];
     GR__UNROLL
-    for (int p = 0; p < ROW_POINTS; p++) m[p] = vec_load(from + p * BLOCK);
+    for (int p = 0; p < row_nine.points; p++) m[p] = vec_load(from + p * BLOCK);
     row_input_grad(y, m);
     GR__UNROLL
-    for (int j = 0; j < ROW_POINTS; j++) vec_store(to[j], y[j]);
-    for (int64_t j = at_least(0, -first); j < at_most(ROW_POINTS, width - first); j++) {
+    for (int j = 0; j < row_nine.points; j++) vec_store(to[j], y[j]);
+    for (int64_t j = at_least(0, -first); j < at_most(row_nine.points, width - first); j++) {
         gr_real *at = row + (first + j) * LANES;
         vec_store(at, (j < common ? vec_load(at) : start) + vec_load(to[j]));
     }
@@ -264,13 +273,13 @@ static void bring_back(const work *w, const gr__group *o, int64_t i, int64_t j, 
     int64_t         some = w->width - col * r->outs;
     gr_real         least = GR__NAME(least_of)(o->act);
     if (w->d == GR__INPUT_GRAD)
-        input_grads_of(row, from, (w->tile + col) * r->outs - w->c->PW - w->left, w->width, col ? ROW_POINTS - r->outs : 0, bias);
+        input_grads_of(row, from, (w->tile + col) * r->outs - w->c->PW - w->left, w->width, col ? r->points - r->outs : 0, bias);
+    else if (r->outs == 4)
+        outputs_of(to, from, some, bias, least, 4);
     else if (r->outs == 5)
         outputs_of(to, from, some, bias, least, 5);
-    else if (r->outs == 6)
-        outputs_of(to, from, some, bias, least, 6);
     else
-        outputs_of(to, from, some, bias, least, 7);
+        outputs_of(to, from, some, bias, least, 6);
 }
 
 /* The taps down, from begin to end - 1, that fall on rows that are there, for tiles t..t+cols of the task. */
@@ -297,7 +306,7 @@ static void one_block(const work *w, const gr__group *o, const gr_real *weights,
             .K = (taps.end - taps.begin) * reads,
             .least = -(gr_real)INFINITY,
             .y_row = COLS * LANES };
-    for (int p = 0; p < ROW_POINTS; p++) {
+    for (int64_t p = 0; p < w->r.points; p++) {
         m.a = weights + p * w->r.point + i * m.a_row;
         m.y = w->product + p * BLOCK;
         for (int j = 0; j < cols; j++) {
@@ -341,7 +350,7 @@ static void write_plane(const work *w, const gr__group *o, int images, int64_t i
 static void one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, const gr_real *weights, void *scratch)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__rows        r = GR__NAME(winograd_rows)(c);
+    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
     cut             u = cut_of(c, d, &s, &r);
     int64_t         chunks = u.bands * u.spans, group = task / chunks % c->G, n = task / chunks / c->G * LANES;
     int             images = (int)at_most(LANES, c->N - n);
@@ -365,7 +374,7 @@ void GR__NAME(winograd_rows_run)(
         one_chunk(c, d, o, task, weights, scratch);
         return;
     }
-    gr__rows r = GR__NAME(winograd_rows)(c);
+    gr__rows r = GR__NAME(winograd_rows)(c, row_points_of(d));
     int64_t  each = c->KH * r.lines;
     for (int64_t f = task * ROWS; f < at_most(c->F, (task + 1) * ROWS); f++)
         filter_to_points(c, &r, o->b + f * r.lines / r.pieces * c->KH * c->KW, weights + f * each);

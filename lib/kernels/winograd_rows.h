@@ -1,10 +1,12 @@
-/* winograd_rows.h: convolution by Winograd's algorithm along rows alone, F(m, r) with m + r = 10: nine multiplications for m outputs by r taps
-   of a row, where the sums as they stand take m r; 5 outputs by 5 taps, 6 by 4, 7 by 3. Down the columns, the sum goes tap by tap. For a row d of
-   9 inputs, a row k of r taps and a row y of m outputs,
+/* winograd_rows.h: convolution by Winograd's algorithm along rows alone: F(m, r), m outputs by r taps of a row, takes m + r - 1 multiplications,
+   where the sums as they stand take m r. Down the columns, the sum goes tap by tap. For a row d of m + r - 1 inputs, a row k of r taps and a row y of
+   m outputs,
        y = A^T [(G k) * (B^T d)],   dd = B [(G k) * (A dy)],   dk = G^T [(A dy) * (B^T d)],      * element by element,
-   summed over channels, filters or places, and over the rows of the kernel, before the last transform: nine products of matrices.
+   summed over channels, filters or places, and over the rows of the kernel, before the last transform: a product of matrices for each point.
    Where a stride S skips columns, each S-th input and each S-th tap make a piece: S pieces, as if there were S times as many channels.
-   The points are 0, +-3/8, +-7/8, +-11/8, +-2, found by trying: all coefficients of B are exact in float, and the error is that of direct sums.
+   Forward there are eight points, 0, +-1/2, +-1, +-2 and infinity: 4 outputs by 5 taps. Its rounding decides which ReLU is open and which maximum wins,
+   and is two to three times that of direct sums. Backward there are nine, 0, +-3/8, +-7/8, +-11/8 and +-2: 5 gradients by 5 taps, rounding
+   twice as coarsely. Both sets were found by trying; all coefficients of B are exact in float.
    Source: S. Winograd, Arithmetic Complexity of Computations, SIAM 1980; A. Lavin and S. Gray, CVPR 2016, for convolutional layers.
    Invariant: for float alone, as in winograd.h. */
 #ifndef GR_KERNELS_WINOGRAD_ROWS_H
@@ -12,149 +14,186 @@
 
 #include "geometry.h"
 
-enum { ROW_POINTS = 9, ROW_PAIRS = 4, ROW_MOST_TAPS = 5, ROW_MOST_OUTS = 7 };
+enum { ROW_MOST_POINTS = 9, ROW_MOST_PAIRS = 4, ROW_MOST_TAPS = 5, ROW_MOST_OUTS = 7 };
 
-/* The points' sizes and squares; for each pair, the coefficients of the product of x^2 - square over the other pairs, and of all. */
-#define POINT_1 (3 / 8.)
-#define POINT_2 (7 / 8.)
-#define POINT_3 (11 / 8.)
-#define POINT_4 2.
-#define SQUARE_1 (POINT_1 * POINT_1)
-#define SQUARE_2 (POINT_2 * POINT_2)
-#define SQUARE_3 (POINT_3 * POINT_3)
-#define SQUARE_4 (POINT_4 * POINT_4)
-#define OTHERS(a, b, c)                                                                                                      \
-    {                                                                                                                        \
-        (gr_real)(-(a) * (b) * (c)), (gr_real)((a) * (b) + (a) * (c) + (b) * (c)), (gr_real)(-((a) + (b) + (c))), (gr_real)1 \
-    }
-/* One over the product of a point's distances from all others. */
-#define WEIGHT(s, a, b, c) ((gr_real)(1 / (2 * (s) * ((s) - (a)) * ((s) - (b)) * ((s) - (c)))))
+/* A set of points: zero, pairs, and infinity perhaps. */
+typedef struct row_points {
+    int     points, pairs;
+    bool    infinity;
+    gr_real power[ROW_MOST_PAIRS][ROW_MOST_OUTS];   /* of each pair */
+    gr_real others[ROW_MOST_PAIRS][ROW_MOST_PAIRS]; /* coefficients of the product of x^2 - square over the other pairs: of 1, x^2, ... */
+    gr_real all[ROW_MOST_PAIRS + 1];                /* the same over all pairs */
+    gr_real weight[ROW_MOST_PAIRS];                 /* one over the product of a point's distances from all others */
+} row_points;
 
 #define POWERS(p)                                                                                            \
     {                                                                                                        \
         1, (gr_real)(p), (gr_real)((p) * (p)), (gr_real)((p) * (p) * (p)), (gr_real)((p) * (p) * (p) * (p)), \
             (gr_real)((p) * (p) * (p) * (p) * (p)), (gr_real)((p) * (p) * (p) * (p) * (p) * (p))             \
     }
-
-static const gr_real row_power[ROW_PAIRS][ROW_MOST_OUTS] = { POWERS(POINT_1), POWERS(POINT_2), POWERS(POINT_3), POWERS(POINT_4) };
-static const gr_real row_others[ROW_PAIRS][4] = { OTHERS(SQUARE_2, SQUARE_3, SQUARE_4), OTHERS(SQUARE_1, SQUARE_3, SQUARE_4),
-    OTHERS(SQUARE_1, SQUARE_2, SQUARE_4), OTHERS(SQUARE_1, SQUARE_2, SQUARE_3) };
-static const gr_real row_all[ROW_PAIRS + 1] = { (gr_real)(SQUARE_1 * SQUARE_2 * SQUARE_3 * SQUARE_4),
-    (gr_real) - (SQUARE_1 * SQUARE_2 * SQUARE_3 + SQUARE_4 * (SQUARE_1 * SQUARE_2 + SQUARE_1 * SQUARE_3 + SQUARE_2 * SQUARE_3)),
-    (gr_real)(SQUARE_1 *SQUARE_2 + SQUARE_1 * SQUARE_3 + SQUARE_2 * SQUARE_3 + SQUARE_4 * (SQUARE_1 + SQUARE_2 + SQUARE_3)),
-    (gr_real) - (SQUARE_1 + SQUARE_2 + SQUARE_3 + SQUARE_4), (gr_real)1 };
-static const gr_real row_weight[ROW_PAIRS] = { WEIGHT(SQUARE_1, SQUARE_2, SQUARE_3, SQUARE_4),
-    WEIGHT(SQUARE_2, SQUARE_1, SQUARE_3, SQUARE_4), WEIGHT(SQUARE_3, SQUARE_1, SQUARE_2, SQUARE_4),
-    WEIGHT(SQUARE_4, SQUARE_1, SQUARE_2, SQUARE_3) };
-#define ROW_WEIGHT_OF_ZERO (1 / row_all[0])
-
-/* Points: zero first, then each pair, + before -. */
-
-/* B^T: 9 inputs to points. */
-GR__INLINE void row_input(vec to[9], const vec d[9])
-{
-    to[0] = row_all[0] * d[0];
-    GR__UNROLL
-    for (int k = 1; k <= ROW_PAIRS; k++) to[0] += row_all[k] * d[2 * k];
-    GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
-        vec even = row_others[i][0] * d[2], odd = row_others[i][0] * d[1];
-        GR__UNROLL
-        for (int k = 1; k < ROW_PAIRS; k++) {
-            even += row_others[i][k] * d[2 * k + 2];
-            odd += row_others[i][k] * d[2 * k + 1];
-        }
-        to[2 * i + 1] = even + row_power[i][1] * odd;
-        to[2 * i + 2] = even - row_power[i][1] * odd;
+#define OF_TWO(a, b)                                     \
+    {                                                    \
+        (gr_real)((a) * (b)), (gr_real)(-((a) + (b))), 1 \
     }
+#define OF_THREE(a, b, c)                                                                                           \
+    {                                                                                                               \
+        (gr_real)(-(a) * (b) * (c)), (gr_real)((a) * (b) + (a) * (c) + (b) * (c)), (gr_real)(-((a) + (b) + (c))), 1 \
+    }
+#define OF_FOUR(a, b, c, d)                                                                                                \
+    {                                                                                                                      \
+        (gr_real)((a) * (b) * (c) * (d)), (gr_real)(-((a) * (b) * (c) + (d) * ((a) * (b) + (a) * (c) + (b) * (c)))),       \
+            (gr_real)((a) * (b) + (a) * (c) + (b) * (c) + (d) * ((a) + (b) + (c))), (gr_real)(-((a) + (b) + (c) + (d))), 1 \
+    }
+#define WEIGHT(s, a, b) (gr_real)(1 / (2 * (s) * ((s) - (a)) * ((s) - (b))))
+#define WEIGHT_OF_FOUR(s, a, b, c) (gr_real)(1 / (2 * (s) * ((s) - (a)) * ((s) - (b)) * ((s) - (c))))
+
+/* Squares of the points. */
+#define E1 (1 / 4.)
+#define E2 1.
+#define E3 4.
+#define N1 (9 / 64.)
+#define N2 (49 / 64.)
+#define N3 (121 / 64.)
+#define N4 4.
+
+static const row_points row_eight = { .points = 8,
+    .pairs = 3,
+    .infinity = true,
+    .power = { POWERS(.5), POWERS(1.), POWERS(2.) },
+    .others = { OF_TWO(E2, E3), OF_TWO(E1, E3), OF_TWO(E1, E2) },
+    .all = OF_THREE(E1, E2, E3),
+    .weight = { WEIGHT(E1, E2, E3), WEIGHT(E2, E1, E3), WEIGHT(E3, E1, E2) } };
+static const row_points row_nine = { .points = 9,
+    .pairs = 4,
+    .power = { POWERS(3 / 8.), POWERS(7 / 8.), POWERS(11 / 8.), POWERS(2.) },
+    .others = { OF_THREE(N2, N3, N4), OF_THREE(N1, N3, N4), OF_THREE(N1, N2, N4), OF_THREE(N1, N2, N3) },
+    .all = OF_FOUR(N1, N2, N3, N4),
+    .weight = {
+        WEIGHT_OF_FOUR(N1, N2, N3, N4), WEIGHT_OF_FOUR(N2, N1, N3, N4), WEIGHT_OF_FOUR(N3, N1, N2, N4), WEIGHT_OF_FOUR(N4, N1, N2, N3) } };
+
+/* Those of (33) and (34); (35) has those of (34). */
+GR__INLINE const row_points *row_points_of(gr__direction d) { return d == GR__FORWARD ? &row_eight : &row_nine; }
+
+/* Points stand in the order zero, each pair, + before -, infinity. `set` is known where these are compiled. */
+
+/* B^T: inputs to points. */
+GR__INLINE void row_input(vec to[], const vec d[], const row_points *set)
+{
+    to[0] = set->all[0] * d[0];
+    GR__UNROLL
+    for (int k = 1; k <= set->pairs; k++) to[0] += set->all[k] * d[2 * k];
+    GR__UNROLL
+    for (int i = 0; i < set->pairs; i++) {
+        vec even = set->others[i][0] * d[2], odd = set->others[i][0] * d[1];
+        GR__UNROLL
+        for (int k = 1; k < set->pairs; k++) {
+            even += set->others[i][k] * d[2 * k + 2];
+            odd += set->others[i][k] * d[2 * k + 1];
+        }
+        to[2 * i + 1] = even + set->power[i][1] * odd;
+        to[2 * i + 2] = even - set->power[i][1] * odd;
+    }
+    if (!set->infinity) return;
+    vec last = set->all[0] * d[1];
+    GR__UNROLL
+    for (int k = 1; k <= set->pairs; k++) last += set->all[k] * d[2 * k + 1];
+    to[2 * set->pairs + 1] = last;
 }
 
-/* B: points to what they add to 9 gradients of inputs. */
+/* B, of nine points: to what they add to 9 gradients of inputs. */
 GR__INLINE void row_input_grad(vec to[9], const vec m[9])
 {
+    const row_points *set = &row_nine;
     GR__UNROLL
-    for (int k = 0; k <= ROW_PAIRS; k++) to[2 * k] = row_all[k] * m[0];
+    for (int k = 0; k <= set->pairs; k++) to[2 * k] = set->all[k] * m[0];
     GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
-        vec sum = m[2 * i + 1] + m[2 * i + 2], less = row_power[i][1] * (m[2 * i + 1] - m[2 * i + 2]);
+    for (int i = 0; i < set->pairs; i++) {
+        vec sum = m[2 * i + 1] + m[2 * i + 2], less = set->power[i][1] * (m[2 * i + 1] - m[2 * i + 2]);
         GR__UNROLL
-        for (int k = 0; k < ROW_PAIRS; k++) {
-            to[2 * k + 2] += row_others[i][k] * sum;
-            to[2 * k + 1] = (i ? to[2 * k + 1] : (vec){ 0 }) + row_others[i][k] * less;
+        for (int k = 0; k < set->pairs; k++) {
+            to[2 * k + 2] += set->others[i][k] * sum;
+            to[2 * k + 1] = (i ? to[2 * k + 1] : (vec){ 0 }) + set->others[i][k] * less;
         }
     }
 }
 
-/* A^T: points to `outs` outputs. */
-GR__INLINE void row_output(vec to[], const vec m[9], const int outs)
+/* A^T, of eight points: to `outs` outputs. */
+GR__INLINE void row_output(vec to[], const vec m[8], const int outs)
 {
+    const row_points *set = &row_eight;
     to[0] = m[0];
     GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
+    for (int i = 0; i < set->pairs; i++) {
         vec sum = m[2 * i + 1] + m[2 * i + 2], less = m[2 * i + 1] - m[2 * i + 2];
         GR__UNROLL
-        for (int k = 0; k < outs; k++) to[k] = (k == 0 || i ? to[k] : (vec){ 0 }) + row_power[i][k] * (k % 2 ? less : sum);
+        for (int k = 0; k < outs; k++) to[k] = (k == 0 || i ? to[k] : (vec){ 0 }) + set->power[i][k] * (k % 2 ? less : sum);
     }
+    to[outs - 1] += m[7];
 }
 
-/* A: the gradients of `outs` outputs to points. */
+/* A: the gradients of `outs` outputs to nine points. */
 GR__INLINE void row_output_grad(vec to[9], const vec g[], const int outs)
 {
-    const int last_even = (outs - 1) / 2 * 2, last_odd = outs / 2 * 2 - 1;
+    const row_points *set = &row_nine;
+    const int         last_even = (outs - 1) / 2 * 2, last_odd = outs / 2 * 2 - 1;
     to[0] = g[0];
     GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
+    for (int i = 0; i < set->pairs; i++) {
         vec even = g[last_even], odd = g[last_odd];
         GR__UNROLL
-        for (int k = last_even - 2; k >= 0; k -= 2) even = g[k] + row_power[i][2] * even;
+        for (int k = last_even - 2; k >= 0; k -= 2) even = g[k] + set->power[i][2] * even;
         GR__UNROLL
-        for (int k = last_odd - 2; k >= 0; k -= 2) odd = g[k] + row_power[i][2] * odd;
-        to[2 * i + 1] = even + row_power[i][1] * odd;
-        to[2 * i + 2] = even - row_power[i][1] * odd;
+        for (int k = last_odd - 2; k >= 0; k -= 2) odd = g[k] + set->power[i][2] * odd;
+        to[2 * i + 1] = even + set->power[i][1] * odd;
+        to[2 * i + 2] = even - set->power[i][1] * odd;
     }
 }
 
-/* G: 5 taps, of which the last may be zero, to points. */
-GR__INLINE void row_kernel(vec to[9], const vec k[ROW_MOST_TAPS])
+/* G: 5 taps, of which the last may be zero, to points; the last of `taps` weighs at infinity. */
+GR__INLINE void row_kernel(vec to[], const vec k[ROW_MOST_TAPS], int64_t taps, const row_points *set)
 {
-    to[0] = ROW_WEIGHT_OF_ZERO * k[0];
+    to[0] = k[0] * (1 / set->all[0]);
     GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
-        vec even = row_weight[i] * (k[0] + row_power[i][2] * (k[2] + row_power[i][2] * k[4]));
-        vec odd = row_weight[i] * row_power[i][1] * (k[1] + row_power[i][2] * k[3]);
+    for (int i = 0; i < set->pairs; i++) {
+        vec even = set->weight[i] * (k[0] + set->power[i][2] * (k[2] + set->power[i][2] * k[4]));
+        vec odd = set->weight[i] * set->power[i][1] * (k[1] + set->power[i][2] * k[3]);
         to[2 * i + 1] = even + odd;
         to[2 * i + 2] = even - odd;
     }
+    if (set->infinity) to[2 * set->pairs + 1] = k[taps - 1];
 }
 
-/* G^T: points to the gradients of 5 taps. */
+/* G^T, of nine points: to the gradients of 5 taps. */
 GR__INLINE void row_kernel_grad(vec to[ROW_MOST_TAPS], const vec m[9])
 {
-    to[0] = ROW_WEIGHT_OF_ZERO * m[0];
+    const row_points *set = &row_nine;
+    to[0] = m[0] * (1 / set->all[0]);
     GR__UNROLL
-    for (int i = 0; i < ROW_PAIRS; i++) {
-        vec sum = row_weight[i] * (m[2 * i + 1] + m[2 * i + 2]), less = row_weight[i] * (m[2 * i + 1] - m[2 * i + 2]);
+    for (int i = 0; i < set->pairs; i++) {
+        vec sum = set->weight[i] * (m[2 * i + 1] + m[2 * i + 2]), less = set->weight[i] * (m[2 * i + 1] - m[2 * i + 2]);
         GR__UNROLL
-        for (int k = 0; k < ROW_MOST_TAPS; k++) to[k] = (k == 0 || i ? to[k] : (vec){ 0 }) + row_power[i][k] * (k % 2 ? less : sum);
+        for (int k = 0; k < ROW_MOST_TAPS; k++) to[k] = (k == 0 || i ? to[k] : (vec){ 0 }) + set->power[i][k] * (k % 2 ? less : sum);
     }
 }
 
 /* How a convolution is cut into tiles and pieces, for one group. */
 typedef struct gr__rows {
     int64_t lines, filters; /* planes of the input: the pieces of each channel; planes of the output */
-    int64_t pieces, outs;   /* of a channel; of a tile */
+    int64_t points;         /* of a tile */
+    int64_t pieces, taps;   /* of a channel; of a piece, at most */
+    int64_t outs;           /* of a tile */
     int64_t across;         /* tiles of a row of the outputs */
     int64_t point;          /* elements of one point of the kernel: [filter of any group][line][tap down] */
 } gr__rows;
 
-gr__rows GR__NAME(winograd_rows)(const gr__conv *c);
+gr__rows GR__NAME(winograd_rows)(const gr__conv *c, const row_points *set);
 
 /* `count` tiles of one interleaved row, the next of which begins outs * pieces vectors later, to points[point][..][tile], `point` vectors apart. */
 void GR__NAME(winograd_row_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count);
 void GR__NAME(winograd_row_grads)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count);
 
 /* Whether it is worth its while, and how it is done: the convolution (33) and the gradient by the input (34), and (35). */
-bool GR__NAME(winograd_rows_pay)(const gr__conv *c);
+bool GR__NAME(winograd_rows_pay)(const gr__conv *c, const row_points *set);
 void GR__NAME(winograd_rows_plan)(const gr__conv *c, gr__direction d, gr__plan *plan);
 void GR__NAME(winograd_rows_run)(
     const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch);

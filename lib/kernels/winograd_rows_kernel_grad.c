@@ -24,14 +24,14 @@ static shape shape_of(const gr__conv *c, const gr__rows *r)
     int64_t vector = LANES * (int64_t)sizeof(gr_real), all = ceil_div(c->N, LANES), x = INPUT_BYTES / vector, g = GRAD_BYTES / vector;
     s.cols = ceil_div(r->across, s.spans);
     s.rows = at_most(c->OH, ceil_div(TILES, s.cols));
-    s.parts = at_most(at_least(1, PART_SIZE / ROW_POINTS / r->point), at_most(MOST_PARTS, at_least(at_most(2, all), all / 2)));
+    s.parts = at_most(at_least(1, PART_SIZE / r->points / r->point), at_most(MOST_PARTS, at_least(at_most(2, all), all / 2)));
     if (s.rows * s.cols < TILES) s.blocks = at_most(2, ceil_div(all, s.parts));
-    int64_t line = ROW_POINTS * rows_read(c, s.rows) * s.cols * s.blocks, plane = ROW_POINTS * s.rows * s.cols * s.blocks;
+    int64_t line = r->points * rows_read(c, s.rows) * s.cols * s.blocks, plane = r->points * s.rows * s.cols * s.blocks;
     s.channels = at_most(s.channels, at_least(1, x / line / r->pieces));
     s.filters = at_most(r->filters, DOT_ROWS * at_least(1, g / plane / DOT_ROWS));
     s.x = rows_read(c, s.rows) * s.channels * r->pieces * s.cols;
     s.g = s.rows * s.filters * s.cols;
-    s.input = at_least(rows_read(c, s.rows) * (s.cols * r->outs + ROW_POINTS) * r->pieces, s.rows * s.cols * r->outs) + LANES;
+    s.input = at_least(rows_read(c, s.rows) * (s.cols * r->outs + r->points) * r->pieces, s.rows * s.cols * r->outs) + LANES;
     return s;
 }
 
@@ -44,13 +44,13 @@ static int64_t point_g(const shape *s) { return s->blocks * s->g + 1; }
 
 void GR__NAME(winograd_rows_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
-    gr__rows r = GR__NAME(winograd_rows)(c);
+    gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
     shape    s = shape_of(c, &r);
     plan->phases = 2;
     plan->tasks[0] = s.parts * c->G * ceil_div(c->C / c->G, s.channels);
     plan->tasks[1] = ceil_div(c->F, FILTERS_AT_ONCE);
-    plan->shared = padded_bytes(s.parts * ROW_POINTS * r.point * (int64_t)sizeof(gr_real));
-    plan->scratch = table_bytes(&s) + padded_bytes((ROW_POINTS * (point_x(&s) + point_g(&s)) + s.input) * LANES * (int64_t)sizeof(gr_real));
+    plan->shared = padded_bytes(s.parts * r.points * r.point * (int64_t)sizeof(gr_real));
+    plan->scratch = table_bytes(&s) + padded_bytes((r.points * (point_x(&s) + point_g(&s)) + s.input) * LANES * (int64_t)sizeof(gr_real));
 }
 
 /* ---- sums --------------------------------------------------------------------------------------------------------------------------------- */
@@ -70,12 +70,12 @@ typedef struct work {
 
 static work lay_out(const gr__conv *c, const gr__operands *o, void *scratch)
 {
-    work w = { .c = c, .o = o, .r = GR__NAME(winograd_rows)(c), .offset = scratch };
+    work w = { .c = c, .o = o, .r = GR__NAME(winograd_rows)(c, &row_nine), .offset = scratch };
     w.s = shape_of(c, &w.r);
     w.along = w.offset + w.s.blocks * w.s.rows * w.s.cols;
     w.x = (gr_real *)(void *)((char *)scratch + table_bytes(&w.s));
-    w.g = w.x + ROW_POINTS * point_x(&w.s) * LANES;
-    w.input = w.g + ROW_POINTS * point_g(&w.s) * LANES;
+    w.g = w.x + w.r.points * point_x(&w.s) * LANES;
+    w.input = w.g + w.r.points * point_g(&w.s) * LANES;
     return w;
 }
 
@@ -88,7 +88,7 @@ static void inputs_to_points(const work *w, int64_t b)
     gr__border      at = { .h = w->row * c->SH - c->PH,
              .w = w->tile * r->outs * r->pieces - c->PW,
              .rows = rows_read(c, w->rows),
-             .cols = (w->cols * r->outs + ROW_POINTS - r->outs) * r->pieces };
+             .cols = (w->cols * r->outs + r->points - r->outs) * r->pieces };
     for (int64_t l = 0; l < w->lines; l++) {
         const gr_real *from = w->o->a + (n * c->C + w->group * (c->C / c->G) + w->channel + l / r->pieces) * X;
         if (l % r->pieces == 0) GR__NAME(interleave)
@@ -155,7 +155,7 @@ static void add_tiles(const work *w, bool onto, gr_real *sums)
     for (int64_t f = 0; f < w->r.filters; f += w->s.filters) {
         int64_t filters = at_most(w->s.filters, w->r.filters - f);
         for (int64_t b = 0; b < w->blocks; b++) grads_to_points(w, b, f, filters);
-        for (int p = 0; p < ROW_POINTS; p++) add_products(w, p, filters, onto, sums + p * w->r.point + f * w->r.lines * w->c->KH);
+        for (int p = 0; p < row_nine.points; p++) add_products(w, p, filters, onto, sums + p * w->r.point + f * w->r.lines * w->c->KH);
     }
 }
 
@@ -167,7 +167,7 @@ static void sum_part(const gr__conv *c, const gr__operands *o, int64_t task, gr_
     w.group = task / chunks % c->G;
     w.channel = task % chunks * w.s.channels;
     w.lines = at_most(w.s.channels, C - w.channel) * w.r.pieces;
-    gr_real *sums = parts + part * ROW_POINTS * w.r.point + (w.group * w.r.filters * w.r.lines + w.channel * w.r.pieces) * c->KH;
+    gr_real *sums = parts + part * w.r.points * w.r.point + (w.group * w.r.filters * w.r.lines + w.channel * w.r.pieces) * c->KH;
     int64_t  end = part_of(all, w.s.parts, part + 1);
     for (int64_t b = part_of(all, w.s.parts, part); b < end; b += w.s.blocks)
         for (int64_t i = 0; i < ceil_div(c->OH, w.s.rows) * w.s.spans; i++, onto = true) {
@@ -186,10 +186,10 @@ static void sum_part(const gr__conv *c, const gr__operands *o, int64_t task, gr_
 /* LANES rows of the kernel from their points, those of all parts added. */
 static void rows_back(const gr__rows *r, int64_t parts, const gr_real *sums, gr_real (*taps)[LANES])
 {
-    vec m[ROW_POINTS], k[ROW_MOST_TAPS];
-    for (int p = 0; p < ROW_POINTS; p++) {
+    vec m[ROW_MOST_POINTS], k[ROW_MOST_TAPS];
+    for (int p = 0; p < row_nine.points; p++) {
         m[p] = vec_load(sums + p * r->point);
-        for (int64_t part = 1; part < parts; part++) m[p] += vec_load(sums + (part * ROW_POINTS + p) * r->point);
+        for (int64_t part = 1; part < parts; part++) m[p] += vec_load(sums + (part * r->points + p) * r->point);
     }
     row_kernel_grad(k, m);
     for (int b = 0; b < ROW_MOST_TAPS; b++) vec_store(taps[b], k[b]);
@@ -217,7 +217,7 @@ void GR__NAME(winograd_rows_kernel_grad_run)(
         sum_part(c, o, task, parts, scratch);
         return;
     }
-    gr__rows r = GR__NAME(winograd_rows)(c);
+    gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
     shape    s = shape_of(c, &r);
     for (int64_t f = task * FILTERS_AT_ONCE; f < at_most(c->F, (task + 1) * FILTERS_AT_ONCE); f++)
         filter_back(c, &r, s.parts, parts + f * r.lines * c->KH, o->y + f * r.lines / r.pieces * c->KH * c->KW);
