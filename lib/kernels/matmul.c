@@ -28,7 +28,6 @@ enum { TERMS_AT_ONCE = 32 };                     /* that are copied to one panel
 typedef struct grid {
     int64_t down, across; /* tasks of one product */
     int64_t width;        /* columns of a task, but for the last */
-    int64_t height;       /* rows of a task, but for the last; 0: even parts */
 } grid;
 
 /* One row or one column is the same, transposed or not; each is taken as what runs along the sum. */
@@ -71,19 +70,11 @@ static grid grid_of(const gr__matmul *m, int variant)
     else if (split && m->M > 2 * block)
         g.down = 2;
     if (variant == PACKED) {
-        g.height = ceil_div(ceil_div(m->M, g.down), block) * block;
-        g.down = ceil_div(m->M, g.height);
         g.across = ceil_div(panels, at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / TASKS)));
         g.width *= ceil_div(panels, g.across);
     }
     g.across = ceil_div(m->N, g.width);
     return g;
-}
-
-/* Row block i of the grid begins here. */
-static int64_t row_of(const gr__matmul *m, const grid *g, int64_t i)
-{
-    return g->height ? at_most(m->M, i * g->height) : part_of(m->M, g->down, i);
 }
 
 /* The numbers of one b when it is packed, in whole panels. */
@@ -104,18 +95,22 @@ typedef struct workspace {
 /* From term to term of a packed transposed a: an odd number of lines, so that they fall into all sets. */
 static int64_t transposed_row(int64_t rows) { return (ceil_div(rows, LINE) | 1) * LINE; }
 
-static size_t panel_bytes(const grid *g, int variant)
+static size_t panel_bytes(int64_t rows, int variant)
 {
-    int64_t a = variant == PACKED ? at_least(g->height * A_ROW, TERMS * transposed_row(g->height)) : 0;
+    int64_t a = variant == PACKED ? at_least(rows * A_ROW, TERMS * transposed_row(rows)) : 0;
     return padded_bytes((variant == PACKED ? a : TERMS * GR__PANEL) * (int64_t)sizeof(gr_real));
 }
 
-static size_t tile_bytes(int64_t rows) { return padded_bytes(rows * GR__PANEL * (int64_t)sizeof(gr_real)); }
+static size_t scratch_bytes(int64_t rows, int variant)
+{
+    return padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(rows, variant) +
+           padded_bytes(rows * GR__PANEL * (int64_t)sizeof(gr_real));
+}
 
-static workspace lay_out(const grid *g, int variant, void *scratch)
+static workspace lay_out(int64_t rows, int variant, void *scratch)
 {
     workspace w = { .step = scratch, .panel = (gr_real *)(void *)((char *)scratch + padded_bytes(TERMS * (int64_t)sizeof(gr__step))) };
-    w.tile = (gr_real *)(void *)((char *)w.panel + panel_bytes(g, variant));
+    w.tile = (gr_real *)(void *)((char *)w.panel + panel_bytes(rows, variant));
     return w;
 }
 
@@ -137,7 +132,7 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
         plan->scratch = padded_bytes((DOT_TERMS / LANES + 1) * (int64_t)sizeof(int64_t));
         return;
     }
-    plan->scratch = padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(&g, plan->variant) + tile_bytes(row_of(&m, &g, 1));
+    plan->scratch = scratch_bytes(ceil_div(m.M, g.down), plan->variant);
     if (plan->variant == OUTER) return;
     plan->phases = 2;
     plan->tasks[1] = plan->tasks[0];
@@ -403,14 +398,11 @@ static void outer_task(const gr__matmul *m, const block *t, workspace *w)
     if (tile.y != t->y) copy_rows(t->y, t->y_row, tile.y, tile.y_row, t->rows, t->cols);
 }
 
-size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m)
-{
-    return padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(NULL, OUTER) + tile_bytes(m->M);
-}
+size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m) { return scratch_bytes(m->M, OUTER); }
 
 void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch)
 {
-    workspace w = lay_out(NULL, OUTER, scratch);
+    workspace w = lay_out(m->M, OUTER, scratch);
     for (int64_t i = 0; i < m->batch; i++, a += m->a_step, b += m->b_step)
         for (int64_t j = col; j < col + cols; j += GR__PANEL) {
             block t = { .a = a, .b = b, .y = y + j, .y_row = m->N, .rows = m->M, .col = j, .onto = i > 0, .far_a = true, .far_b = true };
@@ -498,12 +490,12 @@ static void run(
         return;
     }
     grid      g = grid_of(&m, plan->variant);
-    workspace w = lay_out(&g, plan->variant, scratch);
+    workspace w = lay_out(ceil_div(m.M, g.down), plan->variant, scratch);
     int64_t   col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
     block     t = { .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .act = o->act, .y_row = m.N };
     *(by_row ? &t.row_bias : &t.bias) = o->bias;
-    t.row = row_of(&m, &g, row);
-    t.rows = row_of(&m, &g, row + 1) - t.row;
+    t.row = part_of(m.M, g.down, row);
+    t.rows = part_of(m.M, g.down, row + 1) - t.row;
     t.col = col * g.width;
     t.cols = at_most(g.width, m.N - t.col);
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
