@@ -423,17 +423,26 @@ GR__INLINE void roll_row_grad(const roll *r, const gr_real *g, int64_t row, int6
 GR__INLINE void roll_grad_columns(
     const roll *r, const gr_real *g, int64_t j, ivec new, vec acc[TAPS_AT_ONCE][TAPS_AT_ONCE], const int wide, const int edges)
 {
-    vec           rows[TAPS_AT_ONCE][WIDE] = { { { 0 } } };
-    ivec          inside[TAPS_AT_ONCE][WIDE];
-    const int64_t last = TAPS_AT_ONCE - 1;
+    vec       rows[TAPS_AT_ONCE][WIDE] = { { { 0 } } };
+    ivec      inside[TAPS_AT_ONCE][WIDE];
+    const int last = TAPS_AT_ONCE - 1;
     roll_edges(r, j, inside, wide);
     GR__UNROLL
     for (int b = 0; b < TAPS_AT_ONCE; b++) inside[b][0] &= new;
-    for (int64_t i = 0; i < r->rows + last; i++) {
-        if (i == last) i = at_least(i, r->rows);
+    if (r->rows < last) {
+        for (int64_t i = 0; i < r->rows; i++) {
+            GR__UNROLL
+            for (int p = 0; p < TAPS_AT_ONCE; p++) roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
+        }
+        return;
+    }
+    GR__UNROLL
+    for (int i = 0; i < last; i++) {
         GR__UNROLL
-        for (int p = 0; p < TAPS_AT_ONCE; p++)
-            if (i >= p && i - p < r->rows) roll_row_grad(r, g, i - p, p, j, inside, new, acc[p], wide, edges);
+        for (int p = 0; p < last - i; p++) {
+            roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
+            roll_row_grad(r, g, r->rows - 1 - i, last - p, j, inside, new, acc[last - p], wide, edges);
+        }
     }
     g += j;
     GR__UNROLL
