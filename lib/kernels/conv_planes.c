@@ -201,13 +201,13 @@ GR__INLINE ivec lanes_inside(int64_t j, int64_t n)
     return (lane >= begin) & (lane < end);
 }
 
-/* Some vectors side by side, under each of some taps: which of them reach past the ends of a row. */
+/* Some vectors `apart` from each other, under each of some taps: which of them reach past the ends of a row. */
 enum { FIRST = 1, LAST = 2, ALL = 4 }; /* the first vector under the first tap, the last one under the last tap */
 
-static int edges_of(int64_t from, int vectors, const int64_t *col, int taps, int64_t width)
+static int edges_of(int64_t from, int vectors, int64_t apart, const int64_t *col, int taps, int64_t width)
 {
     int     edges = 0;
-    int64_t others = (vectors - 1) * LANES;
+    int64_t others = (vectors - 1) * apart;
     for (int i = 0; i < taps; i++) {
         int64_t j = from + col[i];
         if (j < 0) edges |= i == 0 && j + others >= 0 ? FIRST : ALL;
@@ -329,6 +329,7 @@ typedef struct roll {
     int64_t step; /* lines from one row of outputs to the next */
     int64_t col[TAPS_AT_ONCE];
     int64_t rows, outs; /* outs: of a row */
+    int64_t apart;      /* from one vector of columns to the next: the last may overlap the one before */
 } roll;
 
 typedef struct filter {
@@ -348,14 +349,14 @@ GR__INLINE void roll_edges(const roll *r, int64_t j, ivec inside[TAPS_AT_ONCE][W
     GR__UNROLL
     for (int b = 0; b < TAPS_AT_ONCE; b++) {
         GR__UNROLL
-        for (int v = 0; v < wide; v++) inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * LANES, r->x.cols);
+        for (int v = 0; v < wide; v++) inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * r->apart, r->x.cols);
     }
 }
 
 /* What is under tap b of the vector v at x. */
 GR__INLINE vec roll_load(const roll *r, const gr_real *x, ivec inside[TAPS_AT_ONCE][WIDE], int b, int v, const int wide, const int edges)
 {
-    vec of = load_once(x + r->col[b] + v * LANES);
+    vec of = load_once(x + r->col[b] + v * r->apart);
     return at_edge(b, TAPS_AT_ONCE, v, wide, edges) ? (vec)((ivec)of & inside[b][v]) : of;
 }
 
@@ -385,7 +386,7 @@ GR__INLINE void roll_columns(const roll *r, const filter *f, gr_real *y, int64_t
         GR__UNROLL
         for (int v = 0; v < wide; v++) {
             vec done = acc[TAPS_AT_ONCE - 1][v];
-            if (i >= TAPS_AT_ONCE - 1) vec_store(y + v * LANES, vec_choose(done < least, least, done));
+            if (i >= TAPS_AT_ONCE - 1) vec_store(y + v * r->apart, vec_choose(done < least, least, done));
             GR__UNROLL
             for (int p = TAPS_AT_ONCE - 1; p > 0; p--) acc[p][v] = acc[p - 1][v];
             acc[0][v] = vec_all(f->bias);
@@ -394,26 +395,35 @@ GR__INLINE void roll_columns(const roll *r, const filter *f, gr_real *y, int64_t
     }
 }
 
-static void roll_band(const roll *r, const filter *f, gr_real *y)
+/* How many vectors make the columns from j on, and from which on; r->apart is set. */
+static int roll_at(roll *r, int64_t j, int64_t *from)
 {
-    int64_t j = 0;
-    for (; j + WIDE * LANES <= r->outs; j += WIDE * LANES)
-        FOR_EDGES(edges_of(r->x.w + j, WIDE, r->col, TAPS_AT_ONCE, r->x.cols), roll_columns, r, f, y, j, WIDE);
-    for (; j < r->outs; j += LANES) {
-        int64_t at = at_most(j, r->outs - LANES); /* overlapping the one before */
-        FOR_EDGES(edges_of(r->x.w + at, 1, r->col, TAPS_AT_ONCE, r->x.cols), roll_columns, r, f, y, at, 1);
+    bool wide = r->outs - j > LANES;
+    *from = wide ? j : r->outs - LANES;
+    r->apart = wide ? at_most(LANES, r->outs - LANES - j) : 0;
+    return wide ? WIDE : 1;
+}
+
+static void roll_band(roll *r, const filter *f, gr_real *y)
+{
+    for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
+        int wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, TAPS_AT_ONCE, r->x.cols);
+        if (wide == WIDE)
+            FOR_EDGES(edges, roll_columns, r, f, y, at, WIDE)
+        else
+            FOR_EDGES(edges, roll_columns, r, f, y, at, 1)
     }
 }
 
-/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g that are wanted, if there are edges. */
+/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g that are wanted of the last vector. */
 GR__INLINE void roll_row_grad(const roll *r, const gr_real *g, int64_t row, int64_t p, int64_t j, ivec inside[TAPS_AT_ONCE][WIDE], ivec new,
     vec acc[TAPS_AT_ONCE], const int wide, const int edges)
 {
     const gr_real *x = line_of(&r->x, (row + p) * r->step) + j;
     GR__UNROLL
     for (int v = 0; v < wide; v++) {
-        vec of = vec_load(g + row * r->outs + j + v * LANES);
-        if (edges & ALL) of = (vec)((ivec)of & new);
+        vec of = vec_load(g + row * r->outs + j + v * r->apart);
+        if ((edges & ALL) && v == wide - 1) of = (vec)((ivec)of & new);
         GR__UNROLL
         for (int b = 0; b < TAPS_AT_ONCE; b++) acc[b] += of * roll_load(r, x, inside, b, v, wide, edges);
     }
@@ -428,7 +438,7 @@ GR__INLINE void roll_grad_columns(
     const int last = TAPS_AT_ONCE - 1;
     roll_edges(r, j, inside, wide);
     GR__UNROLL
-    for (int b = 0; b < TAPS_AT_ONCE; b++) inside[b][0] &= new;
+    for (int b = 0; b < TAPS_AT_ONCE; b++) inside[b][wide - 1] &= new;
     if (r->rows < last) {
         for (int64_t i = 0; i < r->rows; i++) {
             GR__UNROLL
@@ -449,8 +459,8 @@ GR__INLINE void roll_grad_columns(
     for (int p = 1; p < TAPS_AT_ONCE; p++) {
         GR__UNROLL
         for (int v = 0; v < wide; v++) {
-            if (r->rows > last) rows[p][v] = vec_load(g + (last - p) * r->outs + v * LANES);
-            if (edges & ALL) rows[p][v] = (vec)((ivec)rows[p][v] & new);
+            if (r->rows > last) rows[p][v] = vec_load(g + (last - p) * r->outs + v * r->apart);
+            if ((edges & ALL) && v == wide - 1) rows[p][v] = (vec)((ivec)rows[p][v] & new);
         }
     }
     g += last * r->outs;
@@ -458,8 +468,8 @@ GR__INLINE void roll_grad_columns(
         const gr_real *x = line_of(&r->x, i * r->step) + j;
         GR__UNROLL
         for (int v = 0; v < wide; v++) {
-            rows[0][v] = vec_load(g + v * LANES);
-            if (edges & ALL) rows[0][v] = (vec)((ivec)rows[0][v] & new);
+            rows[0][v] = vec_load(g + v * r->apart);
+            if ((edges & ALL) && v == wide - 1) rows[0][v] = (vec)((ivec)rows[0][v] & new);
             GR__UNROLL
             for (int b = 0; b < TAPS_AT_ONCE; b++) {
                 vec of = roll_load(r, x, inside, b, v, wide, edges);
@@ -473,18 +483,18 @@ GR__INLINE void roll_grad_columns(
 }
 
 /* sum: a vector for each tap, onto which the products go. */
-static void roll_grad(const roll *r, const gr_real *g, gr_real *sum)
+static void roll_grad(roll *r, const gr_real *g, gr_real *sum)
 {
-    vec     acc[TAPS_AT_ONCE][TAPS_AT_ONCE];
-    int64_t j = 0;
+    vec acc[TAPS_AT_ONCE][TAPS_AT_ONCE];
     memcpy(acc, sum, sizeof acc);
-    for (; j + WIDE * LANES <= r->outs; j += WIDE * LANES)
-        FOR_EDGES(
-            edges_of(r->x.w + j, WIDE, r->col, TAPS_AT_ONCE, r->x.cols), roll_grad_columns, r, g, j, lanes_inside(0, LANES), acc, WIDE);
-    for (; j < r->outs; j += LANES) {
-        int64_t at = at_most(j, r->outs - LANES);
-        int     edges = at < j ? ALL : edges_of(r->x.w + at, 1, r->col, TAPS_AT_ONCE, r->x.cols);
-        FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(at - j, LANES), acc, 1);
+    for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
+        int     wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, TAPS_AT_ONCE, r->x.cols);
+        int64_t old = wide == WIDE ? LANES - r->apart : j - at; /* lanes of the last vector that overlap */
+        if (old) edges = ALL;
+        if (wide == WIDE)
+            FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(-old, LANES), acc, WIDE)
+        else
+            FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(-old, LANES), acc, 1)
     }
     memcpy(sum, acc, sizeof acc);
 }
