@@ -23,6 +23,7 @@ enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for m
 enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
 enum { PANELS_FAR_BYTES = 1 << 21 };             /* packed panels are read in order, and have to be asked for from so many on */
 enum { PANELS_AT_ONCE = 8, PACKED_TERMS = 128 }; /* packing: of a task */
+enum { WHOLE_LINES = GR__PANEL % LINE == 0 };    /* are panels; with narrower vectors, the requests would cost more than they save */
 enum { TERMS_AT_ONCE = 32 };                     /* that are copied to one panel before the next */
 
 typedef struct grid {
@@ -48,7 +49,7 @@ static bool is_small(const gr__matmul *m)
 static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
 
 /* Rows of b that begin with a line and fall into all sets of a cache may be read where they stand, too. */
-static bool rows_spread(const gr__matmul *m) { return m->N % LINE == 0 && m->N % (8 * LINE) != 0; }
+static bool rows_spread(const gr__matmul *m) { return WHOLE_LINES && m->N % LINE == 0 && m->N % (8 * LINE) != 0; }
 
 /* So many products leave tasks enough, even if none is split. */
 static bool are_many(const gr__matmul *m) { return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 4; }
@@ -405,7 +406,9 @@ void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *
     workspace w = lay_out(m->M, OUTER, scratch);
     for (int64_t i = 0; i < m->batch; i++, a += m->a_step, b += m->b_step)
         for (int64_t j = col; j < col + cols; j += GR__PANEL) {
-            block t = { .a = a, .b = b, .y = y + j, .y_row = m->N, .rows = m->M, .col = j, .onto = i > 0, .far_a = true, .far_b = true };
+            block t = {
+                .a = a, .b = b, .y = y + j, .y_row = m->N, .rows = m->M, .col = j, .onto = i > 0, .far_a = WHOLE_LINES, .far_b = WHOLE_LINES
+            };
             t.cols = at_most(GR__PANEL, col + cols - j);
             t.next = j + GR__PANEL < col + cols ? b + place_of(m, 0, j + GR__PANEL)
                      : i + 1 < m->batch         ? b + m->b_step + place_of(m, 0, col)
@@ -460,7 +463,7 @@ static block panel_of(const block *t, int64_t j, const workspace *w)
 static void packed_task(const gr__matmul *m, const block *t, const gr_real *packed, workspace *w)
 {
     int64_t blocks = ceil_div(m->K, TERMS), size = ceil_div(m->K, LANES) * LANES * GR__PANEL, ragged = t->cols % GR__PANEL;
-    bool    far = packed_size(m) * (int64_t)sizeof(gr_real) > PANELS_FAR_BYTES;
+    bool    far = WHOLE_LINES && packed_size(m) * (int64_t)sizeof(gr_real) > PANELS_FAR_BYTES;
     for (int64_t i = 0; i < TERMS; i++)
         w->step[i] = (gr__step){ .a = m->transpose_a ? i * transposed_row(t->rows) : i, .b = i * GR__PANEL };
     for (int64_t i = 0; i < blocks; i++) {

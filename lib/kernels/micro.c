@@ -28,21 +28,30 @@ GR__INLINE void outer_end(const gr__outer *s, vec acc[ROWS][COLS], const int row
     }
 }
 
+enum { LINES = (COLS * LANES + LINE - 1) / LINE }; /* of a run */
+/* A step of narrower vectors is over before it has asked for a line: there all are asked for before, into the second cache. */
+enum { ASKS_IN_STEPS = GR__VECTOR_BYTES >= 64 };
+
+GR__INLINE void ask(const gr__soon *soon, uint64_t line)
+{
+    __builtin_prefetch(soon->run[line / LINES] + line % LINES * LINE, 0, ASKS_IN_STEPS ? 3 : 2);
+}
+
 GR__INLINE void outer_block(const gr__outer *s, const int rows, const int cols, const bool asking)
 {
-    enum { LINES = (COLS * LANES + LINE - 1) / LINE }; /* of a run */
     vec            acc[ROWS][COLS], b[COLS];
     const gr_real *from[COLS];
-    /* Where the next line to ask for is in the list, and how far a step goes on, in 65536ths of a line. */
-    uint64_t       at = 0, pace = asking ? ((uint64_t)s->soon->runs * LINES << 16) / (uint64_t)s->K : 0;
+    const uint64_t lines = asking ? (uint64_t)s->soon->runs * LINES : 0;
+    /* The next line to ask for, and how far a step goes on, in 65536ths of a line. */
+    uint64_t       at = 0, pace = asking && ASKS_IN_STEPS ? (lines << 16) / (uint64_t)s->K : 0;
+    for (uint64_t i = 0; !ASKS_IN_STEPS && i < lines; i++) ask(s->soon, i);
     GR__UNROLL
     for (int j = 0; j < cols; j++) from[j] = s->b[j];
     outer_begin(s, acc, rows, cols);
     const int64_t a_row = s->a_row;
     for (const gr__step *k = s->step, *end = k + s->K; k < end; k++) {
-        if (asking) {
-            uint64_t line = at >> 16;
-            __builtin_prefetch(s->soon->run[line / LINES] + line % LINES * LINE);
+        if (asking && ASKS_IN_STEPS) {
+            ask(s->soon, at >> 16);
             at += pace;
         }
         const gr_real *a = s->a + k->a;
