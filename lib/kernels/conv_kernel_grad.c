@@ -124,7 +124,7 @@ void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
     if (GR__NAME(winograd_kernel_grad_pays)(c)) {
         plan->variant = WINOGRAD;
         GR__NAME(winograd_kernel_grad_plan)(c, plan);
-    } else if (c->N && fills_lanes(c) && GR__NAME(winograd_rows_pay)(c, &row_nine)) {
+    } else if (c->N && fills_lanes(c) && GR__NAME(winograd_rows_kernel_grad_pays)(c)) {
         plan->variant = WINOGRAD_ROWS;
         GR__NAME(winograd_rows_kernel_grad_plan)(c, plan);
     }

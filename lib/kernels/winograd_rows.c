@@ -21,17 +21,6 @@ gr__rows GR__NAME(winograd_rows)(const gr__conv *c, const row_points *set)
     return r;
 }
 
-/* Vector operations: by the sums as they stand, and by the points, there and back; and what it takes to lay out and to deal. */
-bool GR__NAME(winograd_rows_pay)(const gr__conv *c, const row_points *set)
-{
-    int64_t taps = ceil_div(c->KW, c->SW);
-    if (sizeof(gr_real) != 4 || c->DW != 1 || taps < 3 || taps > ROW_MOST_TAPS || c->PW >= c->KW || !c->G || !c->F || !c->C) return false;
-    gr__rows r = GR__NAME(winograd_rows)(c, set);
-    int64_t  rows = c->OH * r.across, direct = c->OH * c->OW * c->KH * c->KW * (c->C / c->G) * r.filters;
-    int64_t  products = rows * r.points * c->KH * r.lines * r.filters;
-    return (products + 45 * rows * (r.lines * c->SH + r.filters) + 6 * c->OH * c->OW * r.filters) * 5 < direct * 4;
-}
-
 /* ---- tiles -------------------------------------------------------------------------------------------------------------------------------- */
 
 GR__INLINE void inputs_of(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count, const row_points *set)
@@ -126,6 +115,16 @@ static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, 
     u.rows = ceil_div(s->h.outs, u.bands);
     u.bands = ceil_div(s->h.outs, u.rows);
     return u;
+}
+
+bool GR__NAME(winograd_rows_pay)(const gr__conv *c, gr__direction d)
+{
+    if (!winograd_rows_fit(c)) return false;
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
+    cut             u = cut_of(c, d, &s, &r);
+    int64_t         read = u.bands * GR__NAME(border)(&s, 0, u.rows).rows * u.spans * u.cols;
+    return d == GR__FORWARD ? winograd_rows_pays(c, &r, read, c->OH * r.across) : winograd_rows_pays(c, &r, c->H * r.across, read);
 }
 
 /* Vectors of a task's arrays. */

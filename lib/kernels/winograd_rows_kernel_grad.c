@@ -35,6 +35,15 @@ static shape shape_of(const gr__conv *c, const gr__rows *r)
     return s;
 }
 
+bool GR__NAME(winograd_rows_kernel_grad_pays)(const gr__conv *c)
+{
+    if (!winograd_rows_fit(c)) return false;
+    gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
+    shape    s = shape_of(c, &r);
+    int64_t  inputs = ceil_div(c->OH, s.rows) * rows_read(c, s.rows) * s.spans * s.cols;
+    return winograd_rows_pays(c, &r, inputs, c->OH * r.across * ceil_div(c->C / c->G, s.channels));
+}
+
 static size_t table_bytes(const shape *s) { return padded_bytes(2 * s->blocks * s->rows * s->cols * (int64_t)sizeof(int64_t)); }
 
 /* Vectors from point to point: one more than it must be, as in winograd.c. */
