@@ -14,6 +14,7 @@ enum {
     RUNS = 10,
     DIRECT = 200,
     PLANES = 40,
+    ROLLS = 30,
     ONE_TAP = 20,
     WINOGRAD = 12,
     ROWS = 24,
@@ -56,6 +57,8 @@ static void run_matmul(const gr__kernels *k, const gr__matmul *m, const gr__oper
     gr__plan plan;
     k->matmul_plan(m, &plan);
     void *shared = block(plan.shared), *scratch = block(plan.scratch);
+    memset(shared, 0xFF, plan.shared);
+    memset(scratch, 0xFF, plan.scratch);
     for (int p = 0; p < plan.phases; p++)
         for (int64_t t = plan.tasks[p] - 1; t >= 0; t--) k->matmul_run(m, &plan, o, p, t, shared, scratch);
     free(shared);
@@ -191,6 +194,24 @@ START_TEST(planes)
 }
 END_TEST
 
+/* 3x3 taps of one channel, rows of outputs that fill a vector or nearly: read where they stand, but for the ends of a tensor, with more padding
+   than a kernel reaches and none, dilated along rows, several bands, rows whose last vector overlaps the one before. */
+START_TEST(rolls)
+{
+    gr_rng rng = gr_rng_of((uint64_t)_i, "rolls");
+    for (int done = 0; done < ROLLS;) {
+        int64_t  G = pick(&rng, 1, 4), S = gr_rng_below(&rng, 4) ? 1 : 2;
+        gr__conv c = { .G = G, .C = G, .F = G * pick(&rng, 1, 4), .N = pick(&rng, 1, 3), .KH = 3, .KW = 3, .SH = S, .SW = 1, .DH = S };
+        c.H = pick(&rng, 1, done % 8 ? 12 : 150), c.W = pick(&rng, 4, 70), c.DW = gr_rng_below(&rng, 3) ? 1 : pick(&rng, 2, 9);
+        c.PH = pick(&rng, 0, 4), c.PW = pick(&rng, 0, gr_rng_below(&rng, 4) ? 2 : 20);
+        c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+        if (!c.OH || !c.OW) continue;
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
+        done++;
+    }
+}
+END_TEST
+
 /* Kernels of one tap, which are products of matrices. */
 START_TEST(one_tap)
 {
@@ -269,6 +290,9 @@ START_TEST(winograd_rows)
         if (_i == 0 && done < 2) c.N = done ? 60 : 130, c.H = 7, c.KH = 3;
         if (_i == 0 && done == 2) c.C = 150, c.F = 7, c.G = 1;
         if (_i == 0 && done == 3) c.C = c.F = 40, c.G = c.SH = c.SW = 1, c.N = 16, c.H = 6, c.W = 120, c.KH = 2, c.KW = 5; /* spans of a row */
+        if (_i == 1 && done == 0) c.H = 1, c.KH = 3, c.SH = 2, c.PH = 1, c.N = 16; /* with a stride, but one phase */
+        if (_i == 1 && done == 1) c.W = 1, c.KW = 10, c.SW = 2, c.PW = 9, c.SH = 1, c.N = 16;
+        if (_i == 1 && done == 2) c.W = 0, c.KW = 5, c.SW = 1, c.PW = 4, c.N = 16; /* nothing but padding */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
         if (!c.OH || !c.OW) continue;
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
@@ -391,6 +415,7 @@ int main(void)
     TCase *t = cases(s, "kernels");
     tcase_add_loop_test(t, convolutions, 0, RUNS);
     tcase_add_loop_test(t, planes, 0, RUNS);
+    tcase_add_loop_test(t, rolls, 0, RUNS);
     tcase_add_loop_test(t, one_tap, 0, RUNS);
     tcase_add_loop_test(t, large, 0, 9);
     tcase_add_loop_test(t, winograd, 0, RUNS);

@@ -94,7 +94,7 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
         winograd_plan(c, d, plan);
         return;
     }
-    if (!direct && GR__NAME(phases)(c, d) == 1 && GR__NAME(winograd_rows_pay)(c, d) && fills_lanes(c)) {
+    if (!direct && GR__NAME(winograd_rows_pay)(c, d) && fills_lanes(c)) {
         plan->variant = WINOGRAD_ROWS;
         GR__NAME(winograd_rows_plan)(c, d, plan);
         return;

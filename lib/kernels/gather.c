@@ -112,7 +112,7 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
     int64_t channels, int64_t H, int64_t W)
 {
     span    in = inside(b->w, 1, W, b->cols);
-    int64_t many = in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
+    int64_t many = W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
         for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {
             int64_t h = b->h + i;

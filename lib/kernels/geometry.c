@@ -47,7 +47,7 @@ gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_
         s.channels = C, s.k_channel = taps, s.x_plane = c->H * c->W;
         s.rows = F, s.k_row = C * taps, s.y_plane = c->OH * c->OW, s.y_width = c->OW;
     } else {
-        int64_t across = at_most(c->SW, c->W);
+        int64_t across = at_least(1, at_most(c->SW, c->W));
         s.h = grad_axis(c->H, c->KH, c->OH, c->SH, c->PH, c->DH, phase / across);
         s.w = grad_axis(c->W, c->KW, c->OW, c->SW, c->PW, c->DW, phase % across);
         s.channels = F, s.k_channel = C * taps, s.x_plane = c->OH * c->OW;

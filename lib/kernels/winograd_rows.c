@@ -119,7 +119,8 @@ static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, 
 
 bool GR__NAME(winograd_rows_pay)(const gr__conv *c, gr__direction d)
 {
-    if (!winograd_rows_fit(c)) return false;
+    bool strided = c->SH > 1 || c->SW > 1; /* (34) then has phases, or one that has not all taps */
+    if (!winograd_rows_fit(c) || (d == GR__INPUT_GRAD && strided)) return false;
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
     cut             u = cut_of(c, d, &s, &r);

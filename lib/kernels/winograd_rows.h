@@ -196,8 +196,8 @@ void GR__NAME(winograd_row_grads)(gr_real *to, int64_t point, const gr_real *fro
 GR__INLINE bool winograd_rows_fit(const gr__conv *c)
 {
     int64_t taps = ceil_div(c->KW, c->SW);
-    return sizeof(gr_real) == 4 && c->DW == 1 && taps >= 3 && taps <= ROW_MOST_TAPS && c->PW < c->KW && c->G && c->C && c->F && c->OH &&
-           c->OW;
+    bool    empty = !c->G || !c->C || !c->F || !c->H || !c->W || !c->OH || !c->OW;
+    return sizeof(gr_real) == 4 && c->DW == 1 && taps >= 3 && taps <= ROW_MOST_TAPS && c->PW < c->KW && !empty;
 }
 
 /* Vector operations by the sums as they stand, and by the points: products, and for each tile that is brought to them or back, `inputs` of each line and
