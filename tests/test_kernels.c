@@ -268,7 +268,7 @@ START_TEST(winograd)
             .G = 1 };
         if (gr_rng_below(&rng, 2)) c.DH = c.DW = 1;
         if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16;    /* several blocks of filters */
-        if (_i == 0 && i == 2) c.C = 171, c.F = 173, c.N = 5;                    /* the points of all tiles at once */
+        if (_i == 0 && i == 2) c.C = 171, c.F = 173, c.N = 5, c.H = c.W = 12, c.PH = c.PW = c.DH = c.DW = 1; /* the points of all tiles */
         if (_i == 1 && i == 0) c.H = 3, c.W = 270, c.N = 13, c.C = 70, c.F = 16; /* several spans of a row */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH);
         c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
@@ -313,7 +313,7 @@ START_TEST(winograd_strided)
         if (i % 2) c.C = 32;
         if (_i == 0 && i == 0) c.C = 64, c.N = 12, c.W = 120; /* several spans of a row; several blocks of filters */
         if (_i == 0 && i == 1) c.C = 16, c.F = 200, c.N = 12, c.W = 100;
-        if (_i == 0 && i == 2) c.C = 112, c.F = 100, c.N = 5, c.H = c.W = 16; /* the points of all tiles at once */
+        if (_i == 0 && i == 2) c.C = 112, c.F = 100, c.N = 5, c.H = c.W = 16, c.PH = c.PW = 1; /* the points of all tiles at once */
         c.DH = c.DW = c.G = 1, c.OH = reach(c.H, 3, 2, c.PH, 1), c.OW = reach(c.W, 3, 2, c.PW, 1);
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
     }
@@ -352,6 +352,7 @@ START_TEST(products)
         if (i % 40 == 2) m.batch = 3, m.M = pick(&rng, 97, 120), m.N = pick(&rng, 1024, 1100), m.K = pick(&rng, 1, 9); /* rows not split */
         if (i % 40 == 10) m.M = pick(&rng, 7, 30), m.N = 48 * 7, m.K = pick(&rng, 550, 600); /* read in place though large */
         if (i % 8 == 3) m.M = 1;
+        if (i % 8 == 5) m.batch = 1, m.M = pick(&rng, 1, 8), m.N = 16 * pick(&rng, 1, 2), m.K = 4 << pick(&rng, 0, 2); /* whole vectors, few */
         m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
         gr_act act = gr_rng_below(&rng, 2) ? GR_RELU : GR_NO_ACT;
         m.a_step = gr_rng_below(&rng, 2) ? m.M * m.K : 0, m.b_step = gr_rng_below(&rng, 2) ? m.K * m.N : 0;
