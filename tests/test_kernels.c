@@ -267,9 +267,9 @@ START_TEST(winograd)
             .DW = pick(&rng, 1, 2),
             .G = 1 };
         if (gr_rng_below(&rng, 2)) c.DH = c.DW = 1;
-        if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16;    /* several blocks of filters */
+        if (_i == 0 && i < 2) c.C = i ? 16 : 70, c.F = i ? 70 : 16, c.N = 16;                                /* several blocks of filters */
         if (_i == 0 && i == 2) c.C = 171, c.F = 173, c.N = 5, c.H = c.W = 12, c.PH = c.PW = c.DH = c.DW = 1; /* the points of all tiles */
-        if (_i == 1 && i == 0) c.H = 3, c.W = 270, c.N = 13, c.C = 70, c.F = 16; /* several spans of a row */
+        if (_i == 1 && i == 0) c.H = 3, c.W = 270, c.N = 13, c.C = 70, c.F = 16;                             /* several spans of a row */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH);
         c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
         if (c.OH < 1 || c.OW < 1) continue;
@@ -289,8 +289,9 @@ START_TEST(winograd_rows)
         c.H = pick(&rng, 1, 12), c.W = pick(&rng, c.KW, 30), c.PH = pick(&rng, 0, 3), c.PW = pick(&rng, 0, 3), c.DH = pick(&rng, 1, 2);
         if (_i == 0 && done < 2) c.N = done ? 60 : 130, c.H = 7, c.KH = 3;
         if (_i == 0 && done == 2) c.C = 150, c.F = 7, c.G = 1;
-        if (_i == 0 && done == 3) c.C = c.F = 40, c.G = c.SH = c.SW = 1, c.N = 16, c.H = 6, c.W = 120, c.KH = 2, c.KW = 5; /* spans of a row */
-        if (_i == 1 && done == 0) c.H = 1, c.KH = 3, c.SH = 2, c.PH = 1, c.N = 16; /* with a stride, but one phase */
+        if (_i == 0 && done == 3)
+            c.C = c.F = 40, c.G = c.SH = c.SW = 1, c.N = 16, c.H = 6, c.W = 120, c.KH = 2, c.KW = 5; /* spans of a row */
+        if (_i == 1 && done == 0) c.H = 1, c.KH = 3, c.SH = 2, c.PH = 1, c.N = 16;                   /* with a stride, but one phase */
         if (_i == 1 && done == 1) c.W = 1, c.KW = 10, c.SW = 2, c.PW = 9, c.SH = 1, c.N = 16;
         if (_i == 1 && done == 2) c.W = 0, c.KW = 5, c.SW = 1, c.PW = 4, c.N = 16; /* nothing but padding */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
@@ -352,7 +353,8 @@ START_TEST(products)
         if (i % 40 == 2) m.batch = 3, m.M = pick(&rng, 97, 120), m.N = pick(&rng, 1024, 1100), m.K = pick(&rng, 1, 9); /* rows not split */
         if (i % 40 == 10) m.M = pick(&rng, 7, 30), m.N = 48 * 7, m.K = pick(&rng, 550, 600); /* read in place though large */
         if (i % 8 == 3) m.M = 1;
-        if (i % 8 == 5) m.batch = 1, m.M = pick(&rng, 1, 8), m.N = 16 * pick(&rng, 1, 2), m.K = 4 << pick(&rng, 0, 2); /* whole vectors, few */
+        if (i % 8 == 5)
+            m.batch = 1, m.M = pick(&rng, 1, 8), m.N = 16 * pick(&rng, 1, 2), m.K = 4 << pick(&rng, 0, 2); /* whole vectors, few */
         m.transpose_a = gr_rng_below(&rng, 2), m.transpose_b = gr_rng_below(&rng, 2);
         gr_act act = gr_rng_below(&rng, 2) ? GR_RELU : GR_NO_ACT;
         m.a_step = gr_rng_below(&rng, 2) ? m.M * m.K : 0, m.b_step = gr_rng_below(&rng, 2) ? m.K * m.N : 0;

@@ -1,7 +1,8 @@
 /* conv_planes.c: a correlation that writes few planes: the depthwise one first of all. The outputs of a row lie along the vector, and a
    sweep makes SWEEP rows of them at once, so that an input that is loaded serves up to TAPS_AT_ONCE rows of the kernel. What a sweep reads
    is copied first, band by band, with its border of zeros, and the columns of one remainder by the stride together: every tap is then
-   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side.
+   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. 3x3 taps of one channel roll down the input where it
+   stands instead.
    Invariant: a task owns its outputs; which rows and images go together depends on shapes alone, and no sum depends on that. */
 #include "conv_planes.h"
 
