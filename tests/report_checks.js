@@ -21,6 +21,7 @@ const ink = (canvas) => new Set(pixels(canvas)).size;
 
 same('training loss', tileOf('training loss'), arguments[0]);
 same('test accuracy', tileOf('test accuracy'), arguments[1]);
+same('halves', [0.66875, 0.66625, 0.9999, 1].map((x) => hundredths(Math.fround(x))).join(' '), '66.88 66.62 99.99 100.00'); /* as printf */
 same('status', document.getElementById('status').textContent, 'ended');
 for (const name of ['Loss', 'Accuracy', 'Learning rate', 'Gradient norm', 'Update / weight']) {
   const paths = cardOf(name) ? [...cardOf(name).querySelectorAll('svg path.line')] : [];

@@ -5,7 +5,12 @@
 
 const at = (id) => document.getElementById(id);
 const fixed = (x, n) => (Number.isFinite(x) ? x.toFixed(n).replace('-', '\u2212') : look.number(x));
-const percent = (x, n = 2) => (Number.isFinite(x) ? `${(100 * x).toFixed(n)}\u202f%` : '\u2013');
+/* 100 x as printf("%.2f") has it: x came as a float, of seven digits, and a half goes to the even side. */
+const hundredths = (x) => {
+  const v = Number((1e4 * x).toPrecision(7)), low = Math.floor(v);
+  return ((v - low === 0.5 ? low + (low % 2) : Math.round(v)) / 100).toFixed(2);
+};
+const percent = (x, n = 2) => (Number.isFinite(x) ? `${n === 2 ? hundredths(x) : (100 * x).toFixed(n)}\u202f%` : '\u2013');
 const hundred = (x) => (x === 1 ? '100' : (100 * x).toFixed(1)); /* percent, where there is little room */
 const plural = (n, what) => `${look.count(n)} ${what}${n === 1 ? '' : 's'}`;
 
@@ -95,7 +100,7 @@ function drawTiles() {
   else tile('training loss', '\u2013', '', 'no step yet');
   if (some(e.accuracy)) {
     const k = best(e.accuracy, (a, b) => a > b);
-    tile('test accuracy', (100 * last(finite(e.accuracy))).toFixed(2), '%', `best ${percent(e.accuracy[k])}, ${epochName(k)}`);
+    tile('test accuracy', hundredths(last(finite(e.accuracy))), '%', `best ${percent(e.accuracy[k])}, ${epochName(k)}`);
     const l = best(e.test_loss, (a, b) => a < b);
     if (l >= 0) tile('test loss', fixed(last(finite(e.test_loss)), 4), '', `least ${fixed(e.test_loss[l], 4)}, ${epochName(l)}`);
   }
