@@ -291,7 +291,9 @@ START_TEST(winograd_rows)
         if (_i == 0 && done == 2) c.C = 150, c.F = 7, c.G = 1;
         if (_i == 0 && done == 3)
             c.C = c.F = 40, c.G = c.SH = c.SW = 1, c.N = 16, c.H = 6, c.W = 120, c.KH = 2, c.KW = 5; /* spans of a row */
-        if (_i == 1 && done == 0) c.H = 1, c.KH = 3, c.SH = 2, c.PH = 1, c.N = 16;                   /* with a stride, but one phase */
+        if (_i == 0 && done == 4)
+            c.C = c.F = 64, c.G = c.SH = c.SW = c.DH = c.PH = 1, c.N = c.H = 4, c.W = 140, c.KH = 3, c.KW = 5; /* by fours */
+        if (_i == 1 && done == 0) c.H = 1, c.KH = 3, c.SH = 2, c.PH = 1, c.N = 16; /* with a stride, but one phase */
         if (_i == 1 && done == 1) c.W = 1, c.KW = 10, c.SW = 2, c.PW = 9, c.SH = 1, c.N = 16;
         if (_i == 1 && done == 2) c.W = 0, c.KW = 5, c.SW = 1, c.PW = 4, c.N = 16; /* nothing but padding */
         c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
@@ -314,6 +316,7 @@ START_TEST(winograd_strided)
         if (i % 2) c.C = 32;
         if (_i == 0 && i == 0) c.C = 64, c.N = 12, c.W = 120; /* several spans of a row; several blocks of filters */
         if (_i == 0 && i == 1) c.C = 16, c.F = 200, c.N = 12, c.W = 100;
+        if (_i == 1 && i == 0) c.C = 100, c.N = 4, c.H = 16, c.PH = 1, c.W = 120;              /* the same by fours */
         if (_i == 0 && i == 2) c.C = 112, c.F = 100, c.N = 5, c.H = c.W = 16, c.PH = c.PW = 1; /* the points of all tiles at once */
         c.DH = c.DW = c.G = 1, c.OH = reach(c.H, 3, 2, c.PH, 1), c.OW = reach(c.W, 3, 2, c.PW, 1);
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++) one_direction(&c, d, &rng);
