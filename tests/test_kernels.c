@@ -127,9 +127,10 @@ static void one_direction(const gr__conv *c, direction d, gr_rng *rng)
     const int64_t      A = d == INPUT_GRAD ? Y : X, B = d == KERNEL_GRAD ? Y : K, R = d == FORWARD ? Y : d == INPUT_GRAD ? X : K;
     const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
     int                n = tables(fast);
-    bool               relu = d == FORWARD && gr_rng_below(rng, 2);
-    gr_real           *a = numbers(A, rng), *b = numbers(B, rng), *bias = d == FORWARD && gr_rng_below(rng, 2) ? numbers(c->F, rng) : NULL;
-    gr_real           *size_a = sizes_of(a, A), *size_b = sizes_of(b, B), *size_bias = bias ? sizes_of(bias, c->F) : NULL;
+    bool               relu = d != KERNEL_GRAD && gr_rng_below(rng, 2); /* (34) has them in conv_transpose2d */
+    int64_t            made = d == FORWARD ? c->F : c->C;
+    gr_real *a = numbers(A, rng), *b = numbers(B, rng), *bias = d != KERNEL_GRAD && gr_rng_below(rng, 2) ? numbers(made, rng) : NULL;
+    gr_real *size_a = sizes_of(a, A), *size_b = sizes_of(b, B), *size_bias = bias ? sizes_of(bias, made) : NULL;
     gr_real *wanted = block((size_t)R * sizeof *wanted), *size = block((size_t)R * sizeof *size), *y = block((size_t)R * sizeof *y);
     run_conv(reference, d, c, &(gr__operands){ a, b, bias, wanted, relu ? GR_RELU : GR_NO_ACT });
     run_conv(reference, d, c, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
