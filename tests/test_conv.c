@@ -89,8 +89,8 @@ static void refused(const geometry *c, gr_tensor *x, gr_tensor *k)
 /* Winograd's algorithm rounds more coarsely than direct sums, in float; test_kernels.c says exactly how coarsely. */
 static double roughness(const geometry *c)
 {
-    bool transformed = c->KH == 3 && c->KW == 3 && c->C >= 16 && c->F >= 16;
-    return sizeof(gr_real) == 4 && transformed ? 10 * ROUGHLY : ROUGHLY;
+    bool tiles = c->KH == 3 && c->KW == 3 && c->C >= 16 && c->F >= 16, rows = c->DW == 1 && c->KW > 2 * c->SW;
+    return sizeof(gr_real) == 4 && (tiles || rows) ? 10 * ROUGHLY : ROUGHLY;
 }
 
 static void against_loops(const geometry *c, gr_tensor *x, gr_tensor *k, gr_tensor *u)
