@@ -262,8 +262,8 @@ START_TEST(winograd)
             .KW = 3,
             .SH = 1,
             .SW = 1,
-            .PH = pick(&rng, 0, 2),
-            .PW = pick(&rng, 0, 2),
+            .PH = pick(&rng, 0, 3),
+            .PW = pick(&rng, 0, 3),
             .DH = pick(&rng, 1, 2),
             .DW = pick(&rng, 1, 2),
             .G = 1 };

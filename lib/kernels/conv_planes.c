@@ -361,7 +361,8 @@ GR__INLINE vec roll_load(const roll *r, const gr_real *x, ivec inside[TAPS_AT_ON
     return at_edge(b, TAPS_AT_ONCE, v, wide, edges) ? (vec)((ivec)of & inside[b][v]) : of;
 }
 
-/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there are rows of taps, and completes one of them. */
+/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there are rows of taps, and completes one of them.
+   Where two vectors overlap, the second, stored later, has the common lanes right; of the first they may be cut off by the row's edge. */
 GR__INLINE void roll_columns(const roll *r, const filter *f, gr_real *y, int64_t j, const int wide, const int edges)
 {
     vec  weight[TAPS_AT_ONCE][TAPS_AT_ONCE], acc[TAPS_AT_ONCE][WIDE], least = vec_all(f->least);

@@ -155,12 +155,13 @@ static gr__tiled tiled_of(gr__direction d, int64_t H, int64_t OH, int64_t S, int
 }
 
 /* At stride 2 less is won. Where direct sums take 10, the products take 7 and the transforms 10 / C + 10 / F, so that the tiles must cover
-   the outputs well: 6x6 and 10x10 would lose. A place of the input that no output reads has no gradient, and 0 is not what its tile
-   would give. */
+   the outputs well: 6x6 and 10x10 would lose. A place of the input that no output reads has no gradient, and an output that sees padding alone
+   no terms, and 0 is not what their tiles would give. */
 bool GR__NAME(winograd_pays)(const gr__conv *c, gr__direction d)
 {
     if (c->KH != 3 || c->KW != 3 || c->SH != c->SW || c->G != 1 || sizeof(gr_real) != 4) return false;
     if (c->C < 16 || c->F < 16 || !c->N || !c->H || !c->W || !c->OH || !c->OW) return false;
+    if (c->PH > 2 * c->DH || c->PW > 2 * c->DW) return false;
     gr__tiled h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH), w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
     int64_t   made = h.tiles * w.tiles * WINOGRAD_TILE * WINOGRAD_TILE, outs = h.outs * w.outs / (h.step_out * w.step_out);
     if (c->SH == 1) return made * 5 <= outs * 9;
