@@ -126,16 +126,6 @@ static workspace lay_out(const gr__conv *c, gr__direction d, const gr__group *o,
     return w;
 }
 
-/* Those taps of output t, from begin to end - 1, that fall on the input at all. */
-static gr__span taps_of(const gr__axis *a, int64_t t)
-{
-    int64_t  at = t * a->step + a->offset;
-    gr__span r = { 0, a->taps };
-    while (r.begin < r.end && (at + r.begin * a->offset_step < 0 || at + r.begin * a->offset_step >= a->in)) r.begin++;
-    while (r.begin < r.end && (at + (r.end - 1) * a->offset_step < 0 || at + (r.end - 1) * a->offset_step >= a->in)) r.end--;
-    return r;
-}
-
 static gr__span both(gr__span a, gr__span b)
 {
     if (a.begin == a.end || b.begin == b.end) return a.begin == a.end ? b : a;
@@ -157,12 +147,12 @@ static int64_t find_outputs(const workspace *w, const gr__correlation *s, int64_
     int64_t         top = ceil_div(at_least(0, j / s->y_width - h->out), h->out_step);
     for (int64_t t = top, row; (row = (h->out + t * h->out_step) * s->y_width) < j + n; t++) {
         int64_t        right = at_most(s->y_width, j + n - row);
-        gr__span       taps = taps_of(h, t);
+        gr__span       taps = taps_inside(h, t, t);
         const gr_real *from = w->input + (t - begin) * h->step * w->border.cols * LANES;
         for (int64_t i = ceil_div(at_least(0, j - row - v->out), v->out_step), col; (col = v->out + i * v->out_step) < right; i++, m++) {
             out->from[m] = from + i * v->step * LANES;
             out->h[m] = taps;
-            out->w[m] = taps_of(v, i);
+            out->w[m] = taps_inside(v, i, i);
             out->place[row + col - j] = (int)m;
         }
     }

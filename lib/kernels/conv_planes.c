@@ -1,16 +1,16 @@
 /* conv_planes.c: a correlation that writes few planes: the depthwise one first of all. The outputs of a row lie along the vector, and a
    sweep makes SWEEP rows of them at once, so that an input that is loaded serves up to TAPS_AT_ONCE rows of the kernel. What a sweep reads
    is copied first, band by band, with its border of zeros, and the columns of one remainder by the stride together: every tap is then
-   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. 3x3 taps of one channel roll down the input where it
-   stands instead.
+   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. Where rolls (conv_rolls.h) can
+   do it, they read the input where it stands.
    Invariant: a task owns its outputs; which rows and images go together depends on shapes alone, and no sum depends on that. */
 #include "conv_planes.h"
 
 #include "conv.h"
+#include "conv_rolls.h"
 #include "table.h"
 
-enum { SWEEP = 8, TAPS_AT_ONCE = 3, WIDE = 2 };
-enum { ROLLS = ROWS == 6 };                /* a roll takes more than 16 registers */
+enum { SWEEP = 8, TAPS_AT_ONCE = 3 };
 enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
 enum { TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
 enum { MOST_ROWS = 4, MOST_PRODUCTS = 4 }; /* planes of a group that are few */
@@ -37,16 +37,6 @@ static band band_of(const gr__correlation *s, int64_t images, int64_t begin, int
     b.row = b.width * w.step;
     b.plane = b.row * b.border.rows;
     return b;
-}
-
-static int64_t distance(int64_t step) { return step < 0 ? -step : step; }
-
-/* Whether a roll makes the outputs, from the input where it stands; it wants a row to nearly fill its vectors. */
-static bool rolls(const gr__correlation *s)
-{
-    bool taps = s->channels == 1 && s->h.taps == TAPS_AT_ONCE && s->w.taps == TAPS_AT_ONCE;
-    bool together = s->h.step == distance(s->h.offset_step) && s->w.step == 1 && s->h.out_step == 1 && s->w.out_step == 1;
-    return ROLLS && taps && together && s->w.outs >= LANES && s->w.outs * 4 >= ceil_div(s->w.outs, LANES) * LANES * 3;
 }
 
 /* How many images side by side make the fewest vectors for each. */
@@ -88,12 +78,6 @@ static cut cut_of(const gr__conv *c, gr__direction d)
 }
 
 /* ---- laying out the input ------------------------------------------------------------------------------------------------------------- */
-
-/* n zeros, rounded up to whole vectors: a few, for which gcc would call memset if the stores were not volatile. */
-static void clear(gr_real *to, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += LANES) *(volatile vec_anywhere *)(to + i) = (vec){ 0 };
-}
 
 /* n numbers that stand `step` apart; past them, what comes next in x or nothing. */
 GR__INLINE void copy_run(gr_real *to, const gr_real *x, const gr_real *x_end, int64_t n, const int64_t step)
@@ -167,80 +151,16 @@ static void lay_out(
 
 /* ---- reading the input where it stands ------------------------------------------------------------------------------------------- */
 
-/* One channel under a band, where it stands or copied: its first line is row h, and begins with column w, of `rows` x `cols` numbers with zeros
-   around them. */
-typedef struct view {
-    const gr_real *x, *zeros;
-    int64_t        row; /* from one line to the next */
-    int64_t        h, w, rows, cols;
-} view;
-
-GR__INLINE const gr_real *line_of(const view *v, int64_t i)
-{
-    i += v->h;
-    return i >= 0 && i < v->rows ? v->x + i * v->row : v->zeros;
-}
-
 /* x is in the array x_begin..x_end: the vectors at the edges of a plane read a little more of it, or else a copy of the plane. */
-static view view_of(const band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin, const gr_real *x_end,
+static gr__view view_of(const band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin, const gr_real *x_end,
     const gr_real *zeros, gr_real *copy)
 {
     const gr__border *e = &b->border;
     if (x - x_begin >= -e->w && x_end - x - s->x_plane >= e->w + e->cols - s->w.in)
-        return (view){ .x = x + e->w, .zeros = zeros, .row = s->w.in, .h = e->h, .w = e->w, .rows = s->h.in, .cols = s->w.in };
+        return (gr__view){ .x = x + e->w, .zeros = zeros, .row = s->w.in, .h = e->h, .w = e->w, .rows = s->h.in, .cols = s->w.in };
     lay_out(b, s, copy, x, x_end, 0, 0);
-    return (view){ .x = copy, .row = b->row, .rows = e->rows, .cols = INT64_MAX };
+    return (gr__view){ .x = copy, .row = b->row, .rows = e->rows, .cols = INT64_MAX };
 }
-
-/* The lanes of the vector at column j that are one of n columns. */
-GR__INLINE ivec lanes_inside(int64_t j, int64_t n)
-{
-    const ivec begin = (ivec){ 0 } + (gr__lane)at_most(LANES, at_least(0, -j));
-    const ivec end = (ivec){ 0 } + (gr__lane)at_least(0, at_most(LANES, n - j));
-    ivec       lane;
-    for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
-    return (lane >= begin) & (lane < end);
-}
-
-/* Some vectors `apart` from each other, under each of some taps: which of them reach past the ends of a row. */
-enum { FIRST = 1, LAST = 2, ALL = 4 }; /* the first vector under the first tap, the last one under the last tap */
-
-static int edges_of(int64_t from, int vectors, int64_t apart, const int64_t *col, int taps, int64_t width)
-{
-    int     edges = 0;
-    int64_t others = (vectors - 1) * apart;
-    for (int i = 0; i < taps; i++) {
-        int64_t j = from + col[i];
-        if (j < 0) edges |= i == 0 && j + others >= 0 ? FIRST : ALL;
-        if (j + others + LANES > width) edges |= i == taps - 1 && j + others <= width ? LAST : ALL;
-    }
-    return edges & ALL ? ALL : edges;
-}
-
-GR__INLINE bool at_edge(int tap, int taps, int vector, int vectors, int edges)
-{
-    return (edges & ALL) || ((edges & FIRST) && !tap && !vector) || ((edges & LAST) && tap == taps - 1 && vector == vectors - 1);
-}
-
-/* f(args, edges), compiled for each kind of edges. */
-#define FOR_EDGES(edges, f, ...)      \
-    switch (edges) {                  \
-    case 0:                           \
-        f(__VA_ARGS__, 0);            \
-        break;                        \
-    case FIRST:                       \
-        f(__VA_ARGS__, FIRST);        \
-        break;                        \
-    case LAST:                        \
-        f(__VA_ARGS__, LAST);         \
-        break;                        \
-    case FIRST | LAST:                \
-        f(__VA_ARGS__, FIRST | LAST); \
-        break;                        \
-    default:                          \
-        f(__VA_ARGS__, ALL);          \
-        break;                        \
-    }
 
 /* ---- sweeps ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -320,185 +240,6 @@ SWEEP_ROWS(1) SWEEP_ROWS(2) SWEEP_ROWS(3) SWEEP_ROWS(4) SWEEP_ROWS(5) SWEEP_ROWS
         for (int64_t l = 0; l < count * w->soon; l += LINE) __builtin_prefetch(part.y + count * w->soon + l, 1);
         of[count - 1](&part);
     }
-}
-
-/* ---- rolls ------------------------------------------------------------------------------------------------------------------------------- */
-
-/* One channel under TAPS_AT_ONCE x TAPS_AT_ONCE taps, and rows of outputs: made, or read as the gradient. */
-typedef struct roll {
-    view    x;
-    int64_t step; /* lines from one row of outputs to the next */
-    int64_t col[TAPS_AT_ONCE];
-    int64_t rows, outs; /* outs: of a row */
-    int64_t apart;      /* from one vector of columns to the next: the last may overlap the one before */
-} roll;
-
-typedef struct filter {
-    gr_real weight[TAPS_AT_ONCE][TAPS_AT_ONCE], bias, least;
-} filter;
-
-static roll roll_of(const gr__correlation *s, const band *b, view x)
-{
-    roll r = { .x = x, .step = s->h.step, .rows = b->end - b->begin, .outs = s->w.outs };
-    for (int i = 0; i < TAPS_AT_ONCE; i++) r.col[i] = i * distance(s->w.offset_step);
-    return r;
-}
-
-/* The lanes of each vector under each tap, from column j on, that are columns of x. */
-GR__INLINE void roll_edges(const roll *r, int64_t j, ivec inside[TAPS_AT_ONCE][WIDE], const int wide)
-{
-    GR__UNROLL
-    for (int b = 0; b < TAPS_AT_ONCE; b++) {
-        GR__UNROLL
-        for (int v = 0; v < wide; v++) inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * r->apart, r->x.cols);
-    }
-}
-
-/* What is under tap b of the vector v at x. */
-GR__INLINE vec roll_load(const roll *r, const gr_real *x, ivec inside[TAPS_AT_ONCE][WIDE], int b, int v, const int wide, const int edges)
-{
-    vec of = load_once(x + r->col[b] + v * r->apart);
-    return at_edge(b, TAPS_AT_ONCE, v, wide, edges) ? (vec)((ivec)of & inside[b][v]) : of;
-}
-
-/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there are rows of taps, and completes one of them.
-   Where two vectors overlap, the second, stored later, has the common lanes right; of the first they may be cut off by the row's edge. */
-GR__INLINE void roll_columns(const roll *r, const filter *f, gr_real *y, int64_t j, const int wide, const int edges)
-{
-    vec  weight[TAPS_AT_ONCE][TAPS_AT_ONCE], acc[TAPS_AT_ONCE][WIDE], least = vec_all(f->least);
-    ivec inside[TAPS_AT_ONCE][WIDE];
-    roll_edges(r, j, inside, wide);
-    GR__UNROLL
-    for (int b = 0; b < TAPS_AT_ONCE; b++) {
-        GR__UNROLL
-        for (int p = 0; p < TAPS_AT_ONCE; p++) weight[p][b] = vec_all(f->weight[p][b]), acc[p][b % WIDE] = vec_all(f->bias);
-    }
-    y += j;
-    for (int64_t i = 0; i < r->rows + TAPS_AT_ONCE - 1; i++) {
-        const gr_real *x = line_of(&r->x, i * r->step) + j;
-        GR__UNROLL
-        for (int b = 0; b < TAPS_AT_ONCE; b++) {
-            GR__UNROLL
-            for (int v = 0; v < wide; v++) {
-                vec of = roll_load(r, x, inside, b, v, wide, edges);
-                GR__UNROLL
-                for (int p = 0; p < TAPS_AT_ONCE; p++) acc[p][v] += weight[p][b] * of;
-            }
-        }
-        GR__UNROLL
-        for (int v = 0; v < wide; v++) {
-            vec done = acc[TAPS_AT_ONCE - 1][v];
-            if (i >= TAPS_AT_ONCE - 1) vec_store(y + v * r->apart, vec_choose(done < least, least, done));
-            GR__UNROLL
-            for (int p = TAPS_AT_ONCE - 1; p > 0; p--) acc[p][v] = acc[p - 1][v];
-            acc[0][v] = vec_all(f->bias);
-        }
-        if (i >= TAPS_AT_ONCE - 1) y += r->outs;
-    }
-}
-
-/* How many vectors make the columns from j on, and from which on; r->apart is set. */
-static int roll_at(roll *r, int64_t j, int64_t *from)
-{
-    bool wide = r->outs - j > LANES;
-    *from = wide ? j : r->outs - LANES;
-    r->apart = wide ? at_most(LANES, r->outs - LANES - j) : 0;
-    return wide ? WIDE : 1;
-}
-
-static void roll_band(roll *r, const filter *f, gr_real *y)
-{
-    for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
-        int wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, TAPS_AT_ONCE, r->x.cols);
-        if (wide == WIDE)
-            FOR_EDGES(edges, roll_columns, r, f, y, at, WIDE)
-        else
-            FOR_EDGES(edges, roll_columns, r, f, y, at, 1)
-    }
-}
-
-/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g that are wanted of the last vector. */
-GR__INLINE void roll_row_grad(const roll *r, const gr_real *g, int64_t row, int64_t p, int64_t j, ivec inside[TAPS_AT_ONCE][WIDE], ivec new,
-    vec acc[TAPS_AT_ONCE], const int wide, const int edges)
-{
-    const gr_real *x = line_of(&r->x, (row + p) * r->step) + j;
-    GR__UNROLL
-    for (int v = 0; v < wide; v++) {
-        vec of = vec_load(g + row * r->outs + j + v * r->apart);
-        if ((edges & ALL) && v == wide - 1) of = (vec)((ivec)of & new);
-        GR__UNROLL
-        for (int b = 0; b < TAPS_AT_ONCE; b++) acc[b] += of * roll_load(r, x, inside, b, v, wide, edges);
-    }
-}
-
-/* Some vectors from column j on, of all rows. Each line meets the rows of g in which it has taps: at the ends fewer than it has otherwise. */
-GR__INLINE void roll_grad_columns(
-    const roll *r, const gr_real *g, int64_t j, ivec new, vec acc[TAPS_AT_ONCE][TAPS_AT_ONCE], const int wide, const int edges)
-{
-    vec       rows[TAPS_AT_ONCE][WIDE] = { { { 0 } } };
-    ivec      inside[TAPS_AT_ONCE][WIDE];
-    const int last = TAPS_AT_ONCE - 1;
-    roll_edges(r, j, inside, wide);
-    GR__UNROLL
-    for (int b = 0; b < TAPS_AT_ONCE; b++) inside[b][wide - 1] &= new;
-    if (r->rows < last) {
-        for (int64_t i = 0; i < r->rows; i++) {
-            GR__UNROLL
-            for (int p = 0; p < TAPS_AT_ONCE; p++) roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
-        }
-        return;
-    }
-    GR__UNROLL
-    for (int i = 0; i < last; i++) {
-        GR__UNROLL
-        for (int p = 0; p < last - i; p++) {
-            roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
-            roll_row_grad(r, g, r->rows - 1 - i, last - p, j, inside, new, acc[last - p], wide, edges);
-        }
-    }
-    g += j;
-    GR__UNROLL
-    for (int p = 1; p < TAPS_AT_ONCE; p++) {
-        GR__UNROLL
-        for (int v = 0; v < wide; v++) {
-            if (r->rows > last) rows[p][v] = vec_load(g + (last - p) * r->outs + v * r->apart);
-            if ((edges & ALL) && v == wide - 1) rows[p][v] = (vec)((ivec)rows[p][v] & new);
-        }
-    }
-    g += last * r->outs;
-    for (int64_t i = last; i < r->rows; i++, g += r->outs) {
-        const gr_real *x = line_of(&r->x, i * r->step) + j;
-        GR__UNROLL
-        for (int v = 0; v < wide; v++) {
-            rows[0][v] = vec_load(g + v * r->apart);
-            if ((edges & ALL) && v == wide - 1) rows[0][v] = (vec)((ivec)rows[0][v] & new);
-            GR__UNROLL
-            for (int b = 0; b < TAPS_AT_ONCE; b++) {
-                vec of = roll_load(r, x, inside, b, v, wide, edges);
-                GR__UNROLL
-                for (int p = 0; p < TAPS_AT_ONCE; p++) acc[p][b] += rows[p][v] * of;
-            }
-            GR__UNROLL
-            for (int p = TAPS_AT_ONCE - 1; p > 0; p--) rows[p][v] = rows[p - 1][v];
-        }
-    }
-}
-
-/* sum: a vector for each tap, onto which the products go. */
-static void roll_grad(roll *r, const gr_real *g, gr_real *sum)
-{
-    vec acc[TAPS_AT_ONCE][TAPS_AT_ONCE];
-    memcpy(acc, sum, sizeof acc);
-    for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
-        int     wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, TAPS_AT_ONCE, r->x.cols);
-        int64_t old = wide == WIDE ? LANES - r->apart : j - at; /* lanes of the last vector that overlap */
-        if (old) edges = ALL;
-        if (wide == WIDE)
-            FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(-old, LANES), acc, WIDE)
-        else
-            FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(-old, LANES), acc, 1)
-    }
-    memcpy(sum, acc, sizeof acc);
 }
 
 /* ---- forward and (34) ---------------------------------------------------------------------------------------------------------------------- */
@@ -645,15 +386,16 @@ static void one_phase(phase *p, const gr__group *o, int64_t G, bool in_place, wo
 static void roll_phase(const phase *p, const gr__group *o, workspace *w)
 {
     const gr__correlation *s = &p->s;
-    roll                   m = roll_of(s, &p->b, view_of(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input));
-    filter                 f = { .least = GR__NAME(least_of)(o->act) };
+    gr__view               x = view_of(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input);
+    gr__roll               m = roll_of(s, &x, p->b.end - p->b.begin);
+    gr__roll_filter        f = { .least = GR__NAME(least_of)(o->act) };
     for (int64_t r = 0; r < s->rows; r++) {
         const gr_real *k = o->k + r * s->k_row;
         gr_real       *y = o->y + r * s->y_plane + p->b.begin * m.outs;
-        for (int a = 0; a < TAPS_AT_ONCE; a++)
-            for (int i = 0; i < TAPS_AT_ONCE; i++) f.weight[a][i] = k[tap_of(&s->h, a) * s->k_width + tap_of(&s->w, i)];
+        for (int a = 0; a < ROLL_TAPS; a++)
+            for (int i = 0; i < ROLL_TAPS; i++) f.weight[a][i] = k[tap_of(&s->h, a) * s->k_width + tap_of(&s->w, i)];
         f.bias = o->bias ? o->bias[r] : 0;
-        roll_band(&m, &f, y);
+        GR__NAME(roll_band)(&m, &f, y);
         GR__NAME(activate)(y, m.rows * m.outs, o->act);
     }
 }
@@ -852,9 +594,10 @@ static void add_band(
 static void add_rolls(
     const pair *p, const gr_real *x, const gr_real *x_begin, const gr_real *x_end, const gr_real *g, const grad_workspace *w)
 {
-    roll r = roll_of(&p->x, &p->bx, view_of(&p->bx, &p->x, x, x_begin, x_end, w->zeros, w->input));
+    gr__view v = view_of(&p->bx, &p->x, x, x_begin, x_end, w->zeros, w->input);
+    gr__roll r = roll_of(&p->x, &v, p->bx.end - p->bx.begin);
     for (int64_t f = 0; f < p->x.rows; f++)
-        roll_grad(&r, g + f * p->g.x_plane + p->bx.begin * r.outs, w->sums + f * TAPS_AT_ONCE * TAPS_AT_ONCE * LANES);
+        GR__NAME(roll_grad)(&r, g + f * p->g.x_plane + p->bx.begin * r.outs, w->sums + f * ROLL_TAPS * ROLL_TAPS * LANES);
 }
 
 /* One band of some images, of all groups of the task: their planes follow each other in memory. */

@@ -3,12 +3,6 @@
    write in order of address, a little past what they mean to, and mend that with what comes next. */
 #include "geometry.h"
 
-/* n zeros, rounded up to whole vectors: mostly a few, for which gcc would call memset if the stores were not volatile. */
-static void clear(gr_real *to, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += LANES) *(volatile vec_anywhere *)(to + i) = (vec){ 0 };
-}
-
 /* n elements, rounded up to whole vectors where what is read past them still lies in the array. */
 static void copy(gr_real *to, const gr_real *from, int64_t n, const gr_real *end)
 {
@@ -27,23 +21,19 @@ static void copy_some(gr_real *to, const gr_real *from, int64_t step, int64_t n,
 }
 
 /* The t of 0..n-1 for which 0 <= start + t step < size. */
-typedef struct span {
-    int64_t begin, end;
-} span;
-
-static span inside(int64_t start, int64_t step, int64_t size, int64_t n)
+static gr__span inside(int64_t start, int64_t step, int64_t size, int64_t n)
 {
     int64_t begin = start >= 0 ? 0 : step == 1 ? -start : ceil_div(-start, step);
     int64_t end = start >= size ? 0 : step == 1 ? size - start : ceil_div(size - start, step);
     begin = at_most(begin, n);
-    return (span){ begin, at_least(begin, at_most(end, n)) };
+    return (gr__span){ begin, at_least(begin, at_most(end, n)) };
 }
 
 void GR__NAME(gather_rows)(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
 {
     const int64_t  step = s->w.step, x_row = s->h.step * s->w.in;
-    const span     in = inside(w, step, s->w.in, width), down = inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
+    const gr__span     in = inside(w, step, s->w.in, width), down = inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
     const gr_real *from = plane + h * s->w.in + w + down.begin * x_row;
     int64_t        i = down.begin;
     clear(to, i * width);
@@ -96,7 +86,7 @@ static void interleave_run(gr_real *to, const gr_real *x, const gr_real *x_end, 
 }
 
 /* Whole rows of W, of which `many` fill a square. */
-static void interleave_rows(gr_real *to, const gr__border *b, span in, const gr_real *x, const gr_real *x_end, int64_t image_step,
+static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const gr_real *x, const gr_real *x_end, int64_t image_step,
     int images, int64_t W, int64_t many)
 {
     gr_real square[LANES * LANES];
@@ -111,7 +101,7 @@ static void interleave_rows(gr_real *to, const gr__border *b, span in, const gr_
 void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W)
 {
-    span    in = inside(b->w, 1, W, b->cols);
+    gr__span    in = inside(b->w, 1, W, b->cols);
     int64_t many = W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
         for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {

@@ -73,6 +73,24 @@ GR__INLINE void deal_soon(const gr_real *y, int64_t image_step, int images, int6
         for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *y) __builtin_prefetch(y + i * image_step + j, 1);
 }
 
+/* The taps, from begin to end - 1, that fall on the input for any of the outputs first..last. */
+GR__INLINE gr__span taps_inside(const gr__axis *a, int64_t first, int64_t last)
+{
+    const int64_t D = a->offset_step, from = first * a->step + a->offset, to = last * a->step + a->offset; /* tap t reads from + t D to to + t D */
+    gr__span      r = { 0, a->taps };
+    while (r.begin < r.end && (to + r.begin * D < 0 || from + r.begin * D >= a->in)) r.begin++;
+    while (r.begin < r.end && (to + (r.end - 1) * D < 0 || from + (r.end - 1) * D >= a->in)) r.end--;
+    return r;
+}
+
+GR__INLINE int64_t distance(int64_t step) { return step < 0 ? -step : step; }
+
+/* n zeros, rounded up to whole vectors: mostly a few, for which gcc would call memset if the stores were not volatile. */
+static inline __attribute__((unused)) void clear(gr_real *to, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) *(volatile vec_anywhere *)(to + i) = (vec){ 0 };
+}
+
 /* Even parts: part i of n in parts begins here. */
 GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
 

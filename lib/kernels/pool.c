@@ -5,14 +5,10 @@
 
 #include <math.h>
 
-typedef struct span {
-    int64_t begin, end;
-} span;
-
 /* The part of a window of K from s on that lies inside 0..H-1. */
-static span inside(int64_t s, int64_t K, int64_t H) { return (span){ at_least(s, 0), at_most(s + K, H) }; }
+static gr__span inside(int64_t s, int64_t K, int64_t H) { return (gr__span){ at_least(s, 0), at_most(s + K, H) }; }
 
-static int32_t winner(const gr_real *x, int64_t W, span h, span w)
+static int32_t winner(const gr_real *x, int64_t W, gr__span h, gr__span w)
 {
     int32_t at = h.begin < h.end && w.begin < w.end ? (int32_t)(h.begin * W + w.begin) : -1;
     for (int64_t i = h.begin; i < h.end; i++)
@@ -26,7 +22,7 @@ static int32_t winner(const gr_real *x, int64_t W, span h, span w)
 static void any_plane(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at)
 {
     for (int64_t i = 0; i < p->OH; i++) {
-        span h = inside(i * p->SH - p->PH, p->KH, p->H);
+        gr__span h = inside(i * p->SH - p->PH, p->KH, p->H);
         for (int64_t j = 0; j < p->OW; j++, y++) {
             int32_t from = winner(x, p->W, h, inside(j * p->SW - p->PW, p->KW, p->W));
             *y = from < 0 ? -(gr_real)INFINITY : x[from];

@@ -282,25 +282,12 @@ static void bring_back(const work *w, const gr__group *o, int64_t i, int64_t j, 
         outputs_of(to, from, some, bias, least, 6);
 }
 
-/* The taps down, from begin to end - 1, that fall on rows that are there, for tiles t..t+cols of the task. */
-static gr__span taps_of(const work *w, int64_t t, int cols)
-{
-    const gr__axis *h = &w->s.h;
-    int64_t         first = (w->row + t / w->cols) * h->step + h->offset, last = (w->row + (t + cols - 1) / w->cols) * h->step + h->offset;
-    gr__span        all = { 0, h->taps };
-    int64_t         D = h->offset_step;
-    /* Tap a reads rows first + a D to last + a D. */
-    while (all.begin < all.end && (last + all.begin * D < 0 || first + all.begin * D >= h->in)) all.begin++;
-    while (all.begin < all.end && (last + (all.end - 1) * D < 0 || first + (all.end - 1) * D >= h->in)) all.end--;
-    return all;
-}
-
 /* Planes i..i+rows of the results of the task, for its tiles t..t+cols. */
 static void one_block(const work *w, const gr__group *o, const gr_real *weights, int64_t i, int rows, int64_t t, int cols)
 {
     const bool    forward = w->d == GR__FORWARD;
     const int64_t reads = w->u.reads, KH = w->c->KH;
-    gr__span      taps = taps_of(w, t, cols);
+    gr__span      taps = taps_inside(&w->s.h, w->row + t / w->cols, w->row + (t + cols - 1) / w->cols);
     gr__outer     m = { .a_row = forward ? w->r.lines * KH : KH,
             .step = w->step + taps.begin * reads,
             .K = (taps.end - taps.begin) * reads,
