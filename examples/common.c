@@ -2,12 +2,13 @@
 
    Invariant: nothing but quit and an interruption end a program early, and while a progress line stands unfinished on the terminal, it
    is ended first. */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* realpath too */
 
 #include "common.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -194,15 +195,19 @@ void read_options(int argc, char **argv, const char *purpose, const option *tabl
 
 void check_writable(const char *path)
 {
-    struct stat there;
-    char        trial[PATH_MAX];
+    struct stat about;
     if (!path) return;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) quit("cannot write '%s': it is not a regular file", path);
-    int length = snprintf(trial, sizeof trial, "%s.XXXXXX", path);
-    int file = length < (int)sizeof trial ? mkstemp(trial) : (errno = ENAMETOOLONG, -1);
-    if (file < 0) quit("cannot write '%s': %s", path, strerror(errno));
+    bool there = stat(path, &about) == 0;
+    if (there && !S_ISREG(about.st_mode)) quit("cannot write '%s': it is not a regular file", path);
+    int   file = open(path, O_WRONLY | O_CREAT, 0666);
+    char *at = file >= 0 ? realpath(path, NULL) : NULL; /* where links lead to */
+    if (!at) quit("cannot write '%s': %s", path, strerror(errno));
     close(file);
-    unlink(trial);
+    if (!there) unlink(at);
+    char *slash = strrchr(at, '/'); /* a new file is made beside it */
+    slash[slash == at] = 0;
+    if (access(at, W_OK | X_OK)) quit("cannot write '%s': %s", path, strerror(errno));
+    free(at);
 }
 
 void trains_nothing(const char *why, const char *save)

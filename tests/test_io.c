@@ -310,16 +310,17 @@ START_TEST(links_and_permissions_stay)
     ck_assert(gr__safetensors_write("d/a", sample, 1));
     ck_assert_int_eq(chmod("d/a", 0640), 0);
     ck_assert_int_eq(symlink("d/a", "link"), 0);
-    ck_assert_int_eq(symlink("d/none", "lost"), 0);
+    ck_assert_int_eq(symlink("d/new", "lost"), 0);
     ck_assert(gr__safetensors_write("link", sample, 3));
     ck_assert(lstat("link", &about) == 0 && S_ISLNK(about.st_mode));
     ck_assert(stat("d/a", &about) == 0 && (about.st_mode & 0777) == 0640);
     gr__safetensors *f = gr__safetensors_read("d/a");
     ck_assert_int_eq(gr__safetensors_count(f), 3);
     gr__safetensors_free(f);
-    ck_assert(gr__safetensors_write("lost", sample, 1)); /* what leads nowhere is replaced itself */
-    ck_assert(lstat("lost", &about) == 0 && S_ISREG(about.st_mode));
-    ck_assert_int_eq(unlink("d/a"), 0);
+    ck_assert(gr__safetensors_write("lost", sample, 1)); /* to what is not there yet: that is made */
+    ck_assert(lstat("lost", &about) == 0 && S_ISLNK(about.st_mode));
+    ck_assert(lstat("d/new", &about) == 0 && S_ISREG(about.st_mode));
+    ck_assert(unlink("d/a") == 0 && unlink("d/new") == 0);
 }
 END_TEST
 
@@ -388,13 +389,14 @@ static void refuses(const char *header, size_t data, const char *text)
 
 START_TEST(headers_that_are_no_object)
 {
-    refuses("", 0, "'bad': the header is not valid JSON: unexpected token near ']'");
+    refuses("", 0, "'bad' is no safetensors file: it has 8 bytes");
+    refuses("", 9, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{", 0, "'bad': the header is not valid JSON: string or '}' expected near ']'");
-    refuses("hello", 0, "'bad': the header is not valid JSON: invalid token near 'hello'");
-    refuses("[]", 0, "'bad': the header is not one JSON object");
+    static const char *const no_brace[] = { "hello", "[]", "7", " {}", "\n{}", "\xef\xbb\xbf{}", "\"\"" };
+    for (size_t i = 0; i < sizeof no_brace / sizeof *no_brace; i++)
+        refuses(no_brace[i], 0, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{},{}", 0, "'bad': the header is not one JSON object");
     refuses("{}],[{}", 0, "'bad': the header is not valid JSON: end of file expected near ','");
-    refuses("7", 0, "'bad': the header is not one JSON object");
     refuses("{\"a\xff\":1}", 0, "'bad': the header is not valid JSON: unable to decode byte 0xff near '\"a'");
     refuses("{\"a\\u0000b\":1}", 0, "'bad': the header is not valid JSON: NUL byte in object key not supported near '\"a\\u0000b\"'");
     refuses("{\"a\\ud800\":1}", 0, "'bad': the header is not valid JSON: invalid Unicode '\\uD800' near '\"a\\ud800\"'");
@@ -403,11 +405,59 @@ START_TEST(headers_that_are_no_object)
 }
 END_TEST
 
+/* The format: a map of texts to texts. */
+START_TEST(metadata_that_are_none)
+{
+    static const char no_object[] = "'bad': __metadata__ is not an object of strings", k[] = "'bad': __metadata__ holds 'k', which is no string";
+    refuses("{\"__metadata__\":\"x\"}", 0, no_object);
+    refuses("{\"__metadata__\":3}", 0, no_object);
+    refuses("{\"__metadata__\":null}", 0, no_object);
+    refuses("{\"__metadata__\":[\"x\"]}", 0, no_object);
+    refuses("{\"__metadata__\":{\"k\":1}}", 0, k);
+    refuses("{\"__metadata__\":{\"a\":\"b\",\"k\":null}}", 0, k);
+    refuses("{\"__metadata__\":{\"k\":true}}", 0, k);
+    refuses("{\"__metadata__\":{\"k\":{\"x\":\"y\"}}}", 0, k);
+    refuses("{\"__metadata__\":{\"k\":[]}}", 0, k);
+    refuses("{\"__metadata__\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+        "'bad': __metadata__ holds 'shape', which is no string");
+    refuses("{\"__metadata__\":{\"k\":\"a\",\"k\":\"b\"}}", 0,
+        "'bad': the header is not valid JSON: duplicate object key near '\"k\"'");
+    refuses("{\"__metadata__\":{},\"__metadata__\":{}}", 0,
+        "'bad': the header is not valid JSON: duplicate object key near '\"__metadata__\"'");
+    put_tensors("good", "{\"__metadata__\":{}} \n\t\r ", 24, 0); /* spaces as the reference implementation takes them */
+    gr__safetensors *f = gr__safetensors_read("good");
+    ck_assert_int_eq(gr__safetensors_count(f), 0);
+    gr__safetensors_free(f);
+    refuses("{}x", 0, "'bad': the header is not valid JSON: ']' expected near 'x'");
+    refuses("{}\v", 0, "'bad': the header is not valid JSON: ']' expected near '?'");
+}
+END_TEST
+
+/* What else people take for a file of weights is told apart. */
+START_TEST(files_of_other_formats)
+{
+    static const char tail[] = ", PyTorch's own format: load it in Python and write its tensors by "
+                               "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")";
+    char              text[300];
+    put("x", "PK\3\4\0\0\10\10\0\0\0\0\0\0", 14);
+    snprintf(text, sizeof text, "'x' is no safetensors file but a zip archive%s", tail);
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
+    put("x", "\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20\x6a", 11);
+    snprintf(text, sizeof text, "'x' is no safetensors file but a pickle%s", tail);
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
+    put("x", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+    put("x", "{\"fc.weight\": [1, 2]}", 21);
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+}
+END_TEST
+
 START_TEST(headers_that_nest_deeply)
 {
     size_t n = 100000;
     char  *deep = malloc(n + 1);
-    memset(deep, '[', n);
+    memcpy(deep, "{\"a\":", 5);
+    memset(deep + 5, '[', n - 5);
     deep[n] = 0;
     refuses(deep, 0, "'bad': the header is not valid JSON: maximum parsing depth reached near '['");
     free(deep);
@@ -453,7 +503,7 @@ END_TEST
 
 START_TEST(what_is_allowed)
 {
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":[[1]]}, \"b\" : {\"extra\":null,\"shape\":[2],"
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":\"[[1]]\"}, \"b\" : {\"extra\":null,\"shape\":[2],"
                          "\"data_offsets\":[4,12],\"dtype\":\"I32\"},"
                          "\"a name that is longer than any buffer that begins with sixteen bytes\":"
                          "{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}   ";
@@ -481,9 +531,9 @@ START_TEST(a_header_that_does_not_fit)
     put("bad", longer, sizeof longer);
     FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': a header of 3 bytes does not fit into the file's 10");
     put("bad", large, 7);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is not a safetensors file: it has 7 bytes");
+    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is no safetensors file: it has 7 bytes");
     int fd = open("bad", O_RDWR); /* a file that seems large and is empty */
-    ck_assert_int_eq((int)pwrite(fd, "\xff\xff\xff\x0f\0\0\0\0", 8, 0), 8);
+    ck_assert_int_eq((int)pwrite(fd, "\xff\xff\xff\x0f\0\0\0\0{", 9, 0), 9);
     ck_assert_int_eq(ftruncate(fd, (off_t)1 << 40), 0);
     close(fd);
     FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': the header has 268435455 bytes, more than 100000000");
@@ -536,7 +586,7 @@ int main(void)
         idx_damaged_gz, files_that_cannot_be_read, null_idx };
     const TTest *const named[] = { named_tensors_come_back, elements_of_every_type, the_bytes_of_a_file, writing_replaces_or_leaves_alone,
         links_and_permissions_stay, files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
-        headers_that_are_no_object, headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed,
+        headers_that_are_no_object, metadata_that_are_none, files_of_other_formats, headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed,
         a_header_that_does_not_fit, a_file_cut_anywhere, a_file_with_any_byte_changed };
     add(s, "IDX", idx, sizeof idx / sizeof *idx);
     add(s, "named tensors", named, sizeof named / sizeof *named);

@@ -72,7 +72,8 @@ GR_API gr_tensor *gr_model_buffer_at(const gr_model *m, int i);
 
 /* ---- layers ------------------------------------------------------------------------------------------------------------------ */
 /* Each fails as the operation it is made of does, and if its name is unknown to a sealed model, or made already while building
-   (unless .shared says that two layers mean to share), or if a parameter of that name has another shape. */
+   (unless .shared says that two layers mean to share), or if a parameter of that name has another shape, or if no file can hold the
+   name: names are valid UTF-8, and not __metadata__. */
 
 /** Options of gr_nn_param. */
 typedef struct gr_nn_param_options {
@@ -292,10 +293,14 @@ GR_API bool gr_tensor_init_(gr_tensor *t, gr_rng *rng, gr_init_options o);
 /* ---- files of weights ----------------------------------------------------------------------------------------------------------------- */
 
 /** Writes a model's parameters and buffers to a safetensors file, in the order they were made. The file is replaced as a whole or not at all.
+ *  This and all other functions that write a file follow links, also to a file that is not there yet; refuse what is no regular file, a
+ *  file that one may not write to, and a folder in which no file can be made, since the new file is made beside the old one; and keep
+ *  the old one's permissions, group and owner as far as the system lets them. Another hard link to the old file keeps the old contents.
  *  Errors: NULL, a model that is not sealed, a file that cannot be written. */
 GR_API bool gr_save(const gr_model *m, const char *path);
 /** Reads a model's parameters and buffers from a safetensors file: exactly the model's names, shapes and element types (a counter is an
- *  int64 there, as in PyTorch). If it fails, nothing has changed. Errors: NULL, a model that is not sealed, a file that cannot be read, is malformed or does not fit the model. */
+ *  int64 there, as in PyTorch; a file may lack it, and it is 0 then). If it fails, nothing has changed. Errors: NULL, a model that is
+ *  not sealed, a file that cannot be read, is malformed or does not fit the model. */
 GR_API bool gr_load(gr_model *m, const char *path);
 
 #ifdef __cplusplus

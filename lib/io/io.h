@@ -23,9 +23,9 @@ bool gr__folder_check(const char *folder, const char *what); /* false: "cannot o
 /* A file being written, without a name or under a temporary one beside its own. */
 typedef struct gr__writer {
     const char *path;
-    char       *target; /* path, or what it leads to if it is a link */
-    char       *temporary;
-    int         fd;
+    int         folder, fd; /* open: the folder of the file, and the file */
+    char        name[256];  /* in the folder: of what path means, or leads to if it is a link */
+    char        temporary[256];
     bool        named; /* the file has its temporary name */
     bool        good;  /* nothing has failed yet */
 } gr__writer;
@@ -82,6 +82,8 @@ typedef struct gr__entry {
     gr_shape    shape;
     const void *data; /* row-major, little-endian; when read, not necessarily aligned: memcpy */
 } gr__entry;
+
+bool gr__safetensors_may_name(const char *name); /* whether the format allows it */
 
 /* Writes n tensors in this order: the same entries give the same bytes. The file appears whole, or not at all. */
 bool gr__safetensors_write(const char *path, const gr__entry *e, int n);

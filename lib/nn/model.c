@@ -124,6 +124,14 @@ static bool same_kind(const gr__slot *s, gr__kind kind, const gr_shape *shape)
     return true;
 }
 
+/* A name that no file of weights can hold is refused where it is given, not when a trained model is saved. */
+static bool may_name(const char *name)
+{
+    return gr__safetensors_may_name(name) ||
+           gr__fail(GR_ERR_ARGUMENT, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__",
+               gr__quoted(name).s);
+}
+
 /* A forward function asks for its slots in the order in which it made them, so the one after the thread's last is looked at first. */
 static gr__slot *find(const gr_model *m, const char *name)
 {
@@ -149,7 +157,7 @@ gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_
         gr__fail(GR_ERR_ARGUMENT, "model: there is no '%s', and the model is sealed", name);
         return NULL;
     }
-    if (!s) return add_slot(m, name, kind, shape);
+    if (!s) return may_name(name) ? add_slot(m, name, kind, shape) : NULL;
     return same_kind(s, kind, shape) ? s : NULL;
 }
 
