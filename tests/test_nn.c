@@ -371,6 +371,96 @@ START_TEST(a_file_that_does_not_fit_changes_nothing)
 }
 END_TEST
 
+/* ---- names ---------------------------------------------------------------------------------------------------------------- */
+
+/* What a layer of this name drops of 64 ones in its first run, as ones and zeros. */
+static void masks(const char *name, gr_tensor *x, char text[65])
+{
+    gr_model *m = gr_model_open(7);
+    m = gr_nn_dropout(m, name, x, 0.5) ? m : NULL;
+    ck_assert_msg(m && gr_model_seal(m), "%s", gr_error());
+    gr_tensor *y = gr_nn_dropout(m, name, x, 0.5);
+    for (int i = 0; i < 64; i++) text[i] = gr_data(y)[i] != 0 ? '1' : '0';
+    text[64] = 0;
+    gr_model_free(m);
+}
+
+/* However long: what a layer drops, and what a parameter begins with, depends on all of its name. */
+START_TEST(long_names_are_told_apart)
+{
+    GR_STEP;
+    gr_tensor *x = gr_ones(gr_shape(64));
+    char       a[65], b[65], name[2000];
+    for (size_t n = 100; n < sizeof name - 2; n += n < 300 ? 1 : 250) {
+        memset(name, 'a', n);
+        name[n + 1] = 0;
+        name[n] = '1';
+        masks(name, x, a);
+        name[n] = '2';
+        masks(name, x, b);
+        ck_assert_msg(strcmp(a, b) != 0, "two names of %zu bytes", n + 1);
+        gr_model *m = gr_model_open(7);
+        gr_tensor *two = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
+        name[n] = '1';
+        gr_tensor *one = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
+        ck_assert(memcmp(gr_data(one), gr_data(two), 8 * sizeof(gr_real)) != 0);
+        gr_model_free(m);
+    }
+    memset(name, 'a', 255);
+    name[255] = 0;
+    gr_model *m = gr_model_open(7);
+    ck_assert_ptr_null(gr_nn_linear(m, name, x, 3));
+    ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") && strstr(gr_error(), "too long"));
+    gr_clear_error();
+    gr_model_free(m);
+}
+END_TEST
+
+/* Recorded before names were hashed whole: a name that fitted keeps its mask. The first run after sealing is run 1 here. */
+START_TEST(short_names_keep_their_masks)
+{
+    GR_STEP;
+    char       mask[65];
+    gr_tensor *x = gr_ones(gr_shape(64));
+    masks("block1.drop", x, mask);
+    ck_assert_str_eq(mask, "1000001101111100110111100101101111111100010110001000111001110010");
+}
+END_TEST
+
+START_TEST(names_that_no_file_can_hold)
+{
+    static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
+    gr_model                *m = gr_model_open(0);
+    gr_tensor               *x = gr_ones(gr_shape(2, 4)), *image = gr_ones(gr_shape(1, 2, 3, 3));
+    char                     text[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert(!gr_nn_param(m, bad[i], gr_shape(1)));
+        snprintf(text, sizeof text, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        fails(text, GR_ERR_ARGUMENT);
+        ck_assert(!gr_nn_buffer(m, bad[i], gr_shape(1)));
+        fails(text, GR_ERR_ARGUMENT);
+        ck_assert(!gr_nn_dropout(m, bad[i], x, 0.5)); /* its count of runs goes into checkpoints */
+        fails(text, GR_ERR_ARGUMENT);
+        ck_assert(!gr_nn_linear(m, bad[i], x, 3));
+        snprintf(text, sizeof text, "model: '%s.weight' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        fails(text, GR_ERR_ARGUMENT);
+        ck_assert(!gr_nn_batch_norm2d(m, bad[i], image));
+        fails(text, GR_ERR_ARGUMENT);
+    }
+    ck_assert(!gr_nn_param(m, "__metadata__", gr_shape(1)));
+    fails("model: '__metadata__' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", GR_ERR_ARGUMENT);
+    ck_assert_int_eq(gr_model_count(m) + gr_model_buffer_count(m), 0);
+    ck_assert(gr_nn_param(m, "\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x99\x82 \"quoted\"\\\t\x01", gr_shape(1), .value = 3));
+    ck_assert(gr_nn_linear(m, "__metadata__", x, 3) && gr_model_seal(m) && gr_save(m, path)); /* of "__metadata__.weight" nobody minds */
+    gr_data_mut(gr_model_at(m, 0))[0] = 0;
+    ck_assert(gr_load(m, path) && gr_data(gr_model_at(m, 0))[0] == 3);
+    unlink(path);
+    gr_model_free(m);
+    gr_free(x);
+    gr_free(image);
+}
+END_TEST
+
 int main(void)
 {
     snprintf(path, sizeof path, "test_nn-%ld.safetensors", (long)getpid());
@@ -390,6 +480,9 @@ int main(void)
     tcase_add_test(c, a_network_learns);
     tcase_add_test(c, weights_go_to_a_file_and_back);
     tcase_add_test(c, a_file_that_does_not_fit_changes_nothing);
+    tcase_add_test(c, long_names_are_told_apart);
+    tcase_add_test(c, short_names_keep_their_masks);
+    tcase_add_test(c, names_that_no_file_can_hold);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -163,6 +163,39 @@ static void refused(gr_model *m, const char *rest)
     HOLDS_INTS(gr_model_get(m, "bn.num_batches_tracked"), SCALAR, 70000);
 }
 
+static void write_without_counter(bool whole)
+{
+    static const char mean[] = "{\"bn.running_mean\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                      var[] = ",\"bn.running_var\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    char              header[200];
+    FILE             *f = fopen(path, "wb");
+    int               n = snprintf(header, sizeof header, "%s%s}", mean, whole ? var : "");
+    unsigned char     length[8] = { (unsigned char)n };
+    fwrite(length, 1, 8, f);
+    fwrite(header, 1, (size_t)n, f);
+    fclose(f);
+}
+
+/* PyTorch's load_state_dict(strict=True) takes a file without num_batches_tracked, and has 0 there (1.13). */
+START_TEST(a_file_without_a_counter_has_zero)
+{
+    gr_model *m = gr_model_build(no_channels, gr_shape(1, 0, 2, 2));
+    int64_t   number = 70000;
+    char      text[200];
+    write_counter("I64", &number, 8);
+    ck_assert(gr_load(m, path));
+    write_without_counter(false);
+    snprintf(text, sizeof text, "load: '%s' lacks 'bn.running_var' (0)", path);
+    FAILS(gr_load(m, path), GR_ERR_FORMAT, text);
+    HOLDS_INTS(gr_model_get(m, "bn.num_batches_tracked"), SCALAR, 70000);
+    write_without_counter(true);
+    ck_assert_msg(gr_load(m, path), "%s", gr_error());
+    HOLDS_INTS(gr_model_get(m, "bn.num_batches_tracked"), SCALAR, 0);
+    remove(path);
+    gr_model_free(m);
+}
+END_TEST
+
 START_TEST(a_counter_is_loaded_strictly)
 {
     gr_model *m = gr_model_build(no_channels, gr_shape(1, 0, 2, 2));
@@ -440,6 +473,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, a_network_is_pytorchs);
     tcase_add_test(t, buffers_are_saved_in_pytorchs_order);
     tcase_add_test(t, a_counter_is_loaded_strictly);
+    tcase_add_test(t, a_file_without_a_counter_has_zero);
     tcase_add_test(t, batch_norm_by_hand);
     tcase_add_test(t, two_forwards_then_backward);
     tcase_add_test(t, statistics_wait_for_the_seal);

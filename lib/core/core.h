@@ -268,6 +268,10 @@ gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *
 void       gr__node_use_up(gr__node *nd); /* backward is through with it */
 void       gr__tape_cut(gr__thread *me, size_t length);
 
+/* ---- random.c ------------------------------------------------------------------------------------------------------------ */
+
+gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
+
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
 
 enum { GR__MOST_THREADS = 256 };

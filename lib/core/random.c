@@ -5,14 +5,21 @@
 
 #include <math.h>
 
-gr_rng gr_rng_of(uint64_t seed, const char *name)
+/* FNV-1a of a text, or of one more piece of it. */
+static uint64_t hash_on(uint64_t hash, const char *text)
 {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a of the name */
-    for (const char *c = name ? name : ""; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    return hash;
+}
+
+gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest)
+{
     uint32_t mixed[4];
-    gr__philox(seed, hash, mixed);
+    gr__philox(seed, hash_on(hash_on(0xcbf29ce484222325u, name), rest), mixed);
     return (gr_rng){ .key = (uint64_t)mixed[0] << 32 | mixed[1] };
 }
+
+gr_rng gr_rng_of(uint64_t seed, const char *name) { return gr__rng_of_parts(seed, name ? name : "", ""); }
 
 static uint64_t next(gr_rng *rng)
 {

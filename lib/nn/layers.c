@@ -45,8 +45,10 @@ gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
 static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
 {
     size_t length = layer ? strlen(layer) : 0, rest = strlen(what) + 1;
-    if (length == 0 || length + 1 + rest > NAME_MOST)
-        return gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is %s", length ? "too long" : "NULL or empty");
+    if (length == 0) return gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is NULL or empty");
+    if (length + 1 + rest > NAME_MOST)
+        return gr__fail(GR_ERR_ARGUMENT, "model: the layer's name '%s' is too long: with .%s it may have %d bytes",
+            gr__quoted(layer).s, what, NAME_MOST - 1);
     memcpy(name, layer, length);
     name[length] = '.';
     memcpy(name + length + 1, what, rest);
@@ -232,9 +234,9 @@ static gr_tensor *drop(gr_model *m, const char *name, gr_tensor *x, const gr_sha
 {
     gr__slot *s = gr__model_slot(m, name, GR__LAYER, NULL, false);
     if (!s || m->eval) return s ? x : NULL;
-    char stream[NAME_MOST];
-    snprintf(stream, sizeof stream, "%.*s run %llu", NAME_MOST - 32, s->name, (unsigned long long)s->runs);
-    gr_tensor *kept = mask(shape, gr_rng_of(m->seed, stream), p);
+    char run[32];
+    snprintf(run, sizeof run, " run %llu", (unsigned long long)s->runs);
+    gr_tensor *kept = mask(shape, gr__rng_of_parts(m->seed, s->name, run), p);
     if (kept) s->runs++;
     return gr_mul(x, kept);
 }

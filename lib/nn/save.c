@@ -1,7 +1,8 @@
 /* save.c: a model's parameters and buffers to a file of weights, and back.
 
    Invariant: loading is strict, and in two passes: every entry is matched with a parameter or buffer first, and nothing is copied unless
-   all are. A counter is an int64 in the file, as PyTorch's are. */
+   all are. A counter is an int64 in the file, as PyTorch's are; one that the file lacks (PyTorch had none before 0.4.1) becomes 0, as
+   there. */
 #include "nn/nn.h"
 #include "io/io.h"
 
@@ -42,7 +43,8 @@ static int64_t counted(const gr__entry *e)
 static bool fits(const gr_model *m, const gr__entry *e, const char *path)
 {
     const gr__slot *s = gr__map_get(m->by_name, e->name);
-    const char     *name = s ? s->name : gr__quoted(e->name).s;
+    gr__quote       quote = gr__quoted(e->name);
+    const char     *name = quote.s;
     if (!s || !s->t) return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
     gr__type wanted = s->kind == GR__COUNTER ? GR__I64 : GR__REALS;
     if (e->type != wanted)
@@ -62,7 +64,7 @@ static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *pat
         if (!fits(m, gr__safetensors_entry(f, i), path)) return false;
     for (size_t p = 0; p < gr__length(m->slots); p++) {
         const gr__slot *s = m->slots[p];
-        bool            found = !s->t;
+        bool            found = !s->t || s->kind == GR__COUNTER;
         for (int i = 0; i < n && !found; i++) found = strcmp(gr__safetensors_entry(f, i)->name, s->name) == 0;
         if (!found) return gr__fail(GR_ERR_FORMAT, "load: '%s' lacks '%s' %s", path, s->name, GR__TEXT(s->t));
     }
@@ -84,6 +86,11 @@ bool gr_load(gr_model *m, const char *path)
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "load: the path is NULL");
     gr__safetensors *f = gr__safetensors_read(path);
     bool             good = f && all_fit(m, f, path);
+    for (size_t p = 0; good && p < gr__length(m->buffers); p++)
+        if (m->buffers[p]->kind == GR__COUNTER) {
+            gr__touch(m->buffers[p]->t);
+            gr__ints(m->buffers[p]->t)[0] = 0; /* unless the file says more */
+        }
     for (int i = 0; good && i < gr__safetensors_count(f); i++) {
         const gr__entry *e = gr__safetensors_entry(f, i);
         take(gr__map_get(m->by_name, e->name), e);
