@@ -119,6 +119,52 @@ START_TEST(kinds_of_elements)
 }
 END_TEST
 
+/* As NumPy writes arrays of the other order of bytes, and an array of its own with a descr of = or |. */
+START_TEST(either_order_of_bytes)
+{
+    GR_STEP;
+    PUT(1, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", unsigned char, 0x3f, 0xc0, 0, 0, 0xc0, 0, 0, 0);
+    HOLDS(gr_npy_load("x.npy"), gr_shape(2), (gr_real)1.5, -2);
+    PUT(2, "{'descr': '>f8', 'fortran_order': True, 'shape': (1, 1), }", unsigned char, 0xbf, 0xf8, 0, 0, 0, 0, 0, 0);
+    HOLDS(gr_npy_load("x.npy"), gr_shape(1, 1), (gr_real)-1.5);
+    PUT(1, "{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", unsigned char, 1, 2, 0xff, 0xfe);
+    HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(2), 258, -2);
+    PUT(1, "{'descr': '>i4', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0x80, 0, 0, 1);
+    HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(1), INT32_MIN + 1);
+    PUT(1, "{'descr': '>u8', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0, 0, 0, 0, 0, 1, 0, 0);
+    HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(1), 65536);
+    PUT(1, "{'descr': '>u1', 'fortran_order': False, 'shape': (2,), }", unsigned char, 3, 4);
+    HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(2), 3, 4);
+    PUT(1, "{'descr': '=f4', 'fortran_order': False, 'shape': (1,), }", float, 1.5f);
+    HOLDS(gr_npy_load("x.npy"), gr_shape(1), (gr_real)1.5);
+    PUT(1, "{'descr': '|i4', 'fortran_order': False, 'shape': (1,), }", int32_t, 7);
+    HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(1), 7);
+}
+END_TEST
+
+/* Python 2 writes long integers with an L, which NumPy takes back in versions 1 and 2. */
+START_TEST(headers_of_python_2)
+{
+    GR_STEP;
+    static const char *const old[] = { "{'descr': '<f4', 'fortran_order': False, 'shape': (2L,), }",
+        "{'descr': u'<f4', u'fortran_order': False, 'shape': (2L,)}" };
+    for (int version = 1; version <= 2; version++)
+        for (int i = 0; i < 2; i++) {
+            PUT(version, old[i], float, 8, 9);
+            HOLDS(gr_npy_load("x.npy"), gr_shape(2), 8, 9);
+        }
+    PUT(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 1L), }", float, 8, 9);
+    HOLDS(gr_npy_load("x.npy"), gr_shape(2, 1), 8, 9);
+    PUT(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 2), }", float, 8, 9);
+    HOLDS(gr_npy_load("x.npy"), gr_shape(1, 2), 8, 9);
+    PUT(1, "\t{'descr':\r\n'<f4',\f'fortran_order': False,'shape':(0L,)}", float, 8);
+    FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT,
+        "'x.npy' goes on too long: shape (0) wants 0 elements of 4 bytes, it holds 4 bytes");
+    PUT(3, old[0], float, 8, 9);
+    FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT, "'x.npy': the npy header has a shape that is no list of sizes");
+}
+END_TEST
+
 START_TEST(fortrans_order_becomes_cs)
 {
     GR_STEP;
@@ -165,16 +211,23 @@ START_TEST(headers_that_lie)
     }
     REFUSED("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", ": the npy header has no dtype of one kind of number");
     REFUSED("{'descr': '<f4", ": the npy header has no dtype of one kind of number");
-    REFUSED("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}",
-        " holds elements of dtype '>f4', not little-endian floats of 4 or 8 bytes, integers or bools");
+    REFUSED("{'descr': '!f4', 'fortran_order': False, 'shape': (2,)}",
+        " holds elements of dtype '!f4', not floats of 4 or 8 bytes, integers or bools");
+    static const char *const no_shapes[] = { "(2)", "(,)", "(2,,)", "(02,)", "(2LL,)", "(L,)", "(2l,)", "(2 L,)", "(0x2,)", "(2.0,)", "(+2,)",
+        "(2,1" };
+    for (size_t i = 0; i < sizeof no_shapes / sizeof *no_shapes; i++) {
+        char header[100];
+        snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': %s}", no_shapes[i]);
+        REFUSED(header, ": the npy header has a shape that is no list of sizes");
+    }
     REFUSED("{'descr': '<f2', 'fortran_order': False, 'shape': (4,)}",
-        " holds elements of dtype '<f2', not little-endian floats of 4 or 8 bytes, integers or bools");
+        " holds elements of dtype '<f2', not floats of 4 or 8 bytes, integers or bools");
     REFUSED("{'descr': '<i3', 'fortran_order': False, 'shape': (4,)}",
-        " holds elements of dtype '<i3', not little-endian floats of 4 or 8 bytes, integers or bools");
+        " holds elements of dtype '<i3', not floats of 4 or 8 bytes, integers or bools");
     REFUSED("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
-        " holds elements of dtype '|O', not little-endian floats of 4 or 8 bytes, integers or bools");
+        " holds elements of dtype '|O', not floats of 4 or 8 bytes, integers or bools");
     REFUSED("{'descr': '', 'fortran_order': False, 'shape': (1,)}",
-        " holds elements of dtype '', not little-endian floats of 4 or 8 bytes, integers or bools");
+        " holds elements of dtype '', not floats of 4 or 8 bytes, integers or bools");
     REFUSED("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", ": the npy header has no fortran_order that is True or False");
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': 2}", ": the npy header has no shape");
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", ": the npy header has a shape that is no list of sizes");
@@ -270,6 +323,8 @@ int main(void)
     tcase_add_test(c, what_is_saved_is_loaded);
     tcase_add_test(c, the_bytes_are_numpys);
     tcase_add_test(c, kinds_of_elements);
+    tcase_add_test(c, either_order_of_bytes);
+    tcase_add_test(c, headers_of_python_2);
     tcase_add_test(c, fortrans_order_becomes_cs);
     tcase_add_test(c, headers_of_all_kinds);
     tcase_add_test(c, headers_that_lie);

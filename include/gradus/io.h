@@ -42,8 +42,8 @@ GR_API void gr_idx_free(gr_idx *idx);
  *  Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 GR_API bool gr_npy_save(const char *path, const gr_tensor *t);
 
-/** Reads an array that numpy.save wrote, versions 1.0 to 3.0: f4, f8 and bool become reals (f8 rounded), integers of 1 to 8 bytes, with and
- *  without sign, int32; Fortran's order becomes C's. Shape: up to GR_MAX_DIMS dimensions, none and empty ones too. Errors: a file that
+/** Reads an array that numpy.save wrote, versions 1.0 to 3.0, also under Python 2: f4, f8 and bool become reals (f8 rounded), integers of
+ *  1 to 8 bytes, with and without sign, int32, in either order of bytes; Fortran's order becomes C's. Shape: up to GR_MAX_DIMS dimensions, none and empty ones too. Errors: a file that
  *  cannot be read (GR_ERR_FILE); one that is no npy file, is cut off or too long, holds other elements, or an integer that does not fit
  *  into int32 (GR_ERR_FORMAT); no memory. Lifetime: as gr_from. */
 GR_API gr_tensor *gr_npy_load(const char *path);

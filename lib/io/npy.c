@@ -57,19 +57,21 @@ typedef struct array {
     const char *path;
     char        kind; /* f float, i and u integers, b bool */
     size_t      size; /* of one element */
+    bool        swapped; /* its highest byte comes first */
     bool        fortran;
     gr_shape    shape;
     int64_t     count;
     uint64_t    begin; /* of the elements, in the file */
     const char *p;     /* what is left of the header's text */
-    unsigned    seen;  /* keys: bits in the order below */
+    int         version;
+    unsigned    seen; /* keys: bits in the order below */
 } array;
 
 static bool bad(const array *a, const char *why) { return gr__fail(GR_ERR_FORMAT, "'%s': the npy header %s", a->path, why); }
 
 static void skip_space(array *a)
 {
-    while (*a->p == ' ' || *a->p == '\n') a->p++;
+    while (*a->p && strchr(" \t\n\r\f", *a->p)) a->p++;
 }
 
 static bool is_next(array *a, char c)
@@ -89,9 +91,11 @@ static bool is_word(array *a, const char *word)
     return true;
 }
 
-/* Text in quotes of either kind. */
+/* Text in quotes of either kind; Python 2 may have put a u before it. */
 static bool quoted(array *a, char *to, size_t room)
 {
+    skip_space(a);
+    if (*a->p == 'u' && (a->p[1] == '\'' || a->p[1] == '"')) a->p++;
     char   quote = is_next(a, '\'') ? '\'' : is_next(a, '"') ? '"' : 0;
     size_t n = 0;
     if (!quote) return false;
@@ -108,9 +112,10 @@ static bool read_descr(array *a)
     a->size = a->kind && s[2] >= '0' && s[2] <= '9' && !s[3] ? (size_t)(s[2] - '0') : 0;
     size_t n = a->size;
     bool   known = a->kind == 'f' ? n == 4 || n == 8 : a->kind == 'b' ? n == 1 : (a->kind == 'i' || a->kind == 'u') && n && 8 % n == 0;
-    if (known && (s[0] == '<' || (s[0] == '|' && n == 1))) return true;
-    return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of dtype '%s', not little-endian floats of 4 or 8 bytes, integers or bools",
-        a->path, gr__quoted(s).s);
+    a->swapped = s[0] == '>' && n > 1;
+    if (known && strchr("<>|=", s[0])) return true; /* = and | are the machine's order, which is < here */
+    return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of dtype '%s', not floats of 4 or 8 bytes, integers or bools", a->path,
+        gr__quoted(s).s);
 }
 
 static bool read_fortran_order(array *a)
@@ -119,18 +124,30 @@ static bool read_fortran_order(array *a)
     return a->fortran || is_word(a, "False") || bad(a, "has no fortran_order that is True or False");
 }
 
+/* A size: digits, with no 0 before others, which would be octal in Python 2. That writes 2L where a size comes from a long integer; NumPy
+   reads this in versions 1 and 2. The largest number there is if it is larger; -1: it is none. */
+static int64_t read_size(array *a)
+{
+    char *end;
+    if (*a->p < '0' || *a->p > '9' || (*a->p == '0' && a->p[1] >= '0' && a->p[1] <= '9')) return -1;
+    int64_t n = strtoll(a->p, &end, 10);
+    a->p = end + (*end == 'L' && a->version < 3);
+    return n;
+}
+
+/* A tuple: one size alone has a comma after it. */
 static bool read_shape(array *a)
 {
+    bool comma = true;
     if (!is_next(a, '(')) return bad(a, "has no shape");
     while (!is_next(a, ')')) {
-        char   *end;
-        int64_t n = *a->p >= '0' && *a->p <= '9' ? strtoll(a->p, &end, 10) : -1; /* the largest number there is if it is larger */
+        int64_t n = comma ? read_size(a) : -1;
         if (n < 0) return bad(a, "has a shape that is no list of sizes");
         if (a->shape.rank == GR_MAX_DIMS) return gr__fail(GR_ERR_FORMAT, "'%s' has more than %d dimensions", a->path, GR_MAX_DIMS);
         a->shape.dim[a->shape.rank++] = n;
-        a->p = end;
-        if (!is_next(a, ',') && *a->p != ')') return bad(a, "has a shape that is no list of sizes");
+        comma = is_next(a, ',');
     }
+    if (a->shape.rank == 1 && !comma) return bad(a, "has a shape that is no list of sizes");
     a->count = gr__count(&a->shape);
     return a->count >= 0 || gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", a->path, gr__shape_text(&a->shape).s);
 }
@@ -183,6 +200,7 @@ static bool read_length(gr__file *f, array *a, size_t *length)
             n > MOST_HEADER ? "too long" : "longer than the file");
     *length = (size_t)n;
     a->begin = at + n;
+    a->version = version;
     return true;
 }
 
@@ -211,24 +229,30 @@ static bool check_size(const gr__file *f, const array *a)
         (unsigned long long)is);
 }
 
+/* The bytes of an element as a number, and as the bits of a float. */
+static uint64_t bits_at(const array *a, const unsigned char *p)
+{
+    uint64_t x = 0;
+    for (size_t i = 0; i < a->size; i++) x |= (uint64_t)p[i] << 8 * (a->swapped ? a->size - 1 - i : i);
+    return x;
+}
+
 static double float_at(const array *a, const unsigned char *p)
 {
-    float  f;
-    double d;
-    if (a->kind == 'b') return *p != 0;
-    if (a->size == sizeof f) {
-        memcpy(&f, p, sizeof f);
-        return (double)f;
-    }
-    memcpy(&d, p, sizeof d);
-    return d;
+    uint64_t bits = bits_at(a, p);
+    uint32_t low = (uint32_t)bits;
+    float    f;
+    double   d;
+    if (a->kind == 'b') return bits != 0;
+    memcpy(&f, &low, sizeof f);
+    memcpy(&d, &bits, sizeof d);
+    return a->size == sizeof f ? (double)f : d;
 }
 
 /* false: it does not fit. */
 static bool int_at(const array *a, const unsigned char *p, int32_t *y)
 {
-    uint64_t x = 0;
-    for (size_t i = 0; i < a->size; i++) x |= (uint64_t)p[i] << 8 * i;
+    uint64_t x = bits_at(a, p);
     uint64_t sign = a->kind == 'i' ? (uint64_t)1 << (8 * a->size - 1) : 0;
     int64_t  n = (int64_t)((x ^ sign) - sign);
     *y = (int32_t)n;
@@ -263,7 +287,7 @@ static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
 static bool read_elements(gr__file *f, const array *a, gr_tensor *t)
 {
     size_t size = (size_t)a->count * a->size;
-    if (!a->fortran && a->size == element_size(t->dtype) && a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
+    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) && a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
         return gr__file_get(f, t->data, size);
     unsigned char *bytes = malloc(size + 1);
     if (!bytes) return gr__fail_memory("npy_load", size);
