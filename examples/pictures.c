@@ -90,6 +90,14 @@ static void tell(gr_model *net, gr_tensor *picture, gr_dataset *pictures)
     }
 }
 
+/* Prints what of the folder was taken for no picture and no class. */
+static void tell_ignored(gr_dataset *pictures)
+{
+    int64_t n = gr_dataset_ignored(pictures), most = 10;
+    for (int64_t i = 0; i < n && i < most; i++) printf("ignored: %s\n", gr_dataset_ignored_why(pictures, i));
+    if (n > most) printf("ignored: %lld more\n", (long long)(n - most));
+}
+
 static const option options[] = {
     { "FOLDER", .text = &folder, .argument = true, .help = "a folder with a sub-folder of PNG and JPEG pictures for each class" },
     { "size", .integer = &size, .low = 16, .high = 1024, .help = "pixels a side that pictures are brought to" },
@@ -121,6 +129,7 @@ int main(int argc, char **argv)
 
     gr_tensor  *picture = predict ? gr_picture_load(predict, .height = (int)size, .width = (int)size) : NULL; /* from 0 to 1 */
     gr_dataset *pictures = gr_pictures(folder, .height = (int)size, .skip_broken = skip_broken), *training, *testing;
+    tell_ignored(pictures);
     for (int64_t i = 0; i < gr_dataset_skipped(pictures); i++) printf("left out: %s\n", gr_dataset_skipped_why(pictures, i));
     gr_dataset_split(pictures, validation, (uint64_t)seed, &training, &testing);
     classes = gr_dataset_classes(pictures);

@@ -486,6 +486,11 @@ START_TEST(a_folder_becomes_a_data_set)
         is_pet(d, 1, 0, "cat", 51, 51);
         is_pet(d, 2, 1, "dog", 200, 220);
         ck_assert_int_eq(gr_dataset_skipped(d), 0);
+        static const char *const ignored[] = { "'pets/.hidden' is hidden", "'pets/c.png' is no folder", "'pets/cat/.a.png' is hidden",
+            "'pets/cat/more.png' is a folder further down", "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg" };
+        ck_assert_int_eq(gr_dataset_ignored(d), 5);
+        for (int i = 0; i < 5; i++) ck_assert_str_eq(gr_dataset_ignored_why(d, i), ignored[i]);
+        FAILS(gr_dataset_ignored_why(d, 5), GR_ERR_ARGUMENT, "dataset_ignored_why: there is no entry 5 among 5 that were ignored");
         FAILS(gr_dataset_skipped_why(d, 0), GR_ERR_ARGUMENT, "dataset_skipped_why: there is no picture 0 among 0 that were skipped");
         gr_dataset_free(d);
         d = gr_pictures("pets", .grey = true, .height = 4);
@@ -525,13 +530,47 @@ START_TEST(broken_pictures_are_named)
 }
 END_TEST
 
+/* What is no class does not move the labels of those that are. */
+START_TEST(labels_do_not_shift)
+{
+    static const char *const folders[] = { "pets/__MACOSX", "pets/__MACOSX/cat", "pets/axolotl", "pets/cow", "pets/cow/more",
+        "pets/@eaDir", "pets/.git", "pets/lost+found" };
+    static const char *const ignored[] = { "'pets/.DS_Store' is hidden", "'pets/.git' is hidden", "'pets/.hidden' is hidden",
+        "'pets/@eaDir' is no part of a set", "'pets/Thumbs.db' is no part of a set", "'pets/__MACOSX' is no part of a set",
+        "'pets/axolotl' holds no PNG or JPEG", "'pets/c.png' is no folder", "'pets/cat/.a.png' is hidden",
+        "'pets/cat/more.png' is a folder further down", "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg",
+        "'pets/cow' holds no PNG or JPEG", "'pets/cow/more' is a folder further down", "'pets/dog/pipe.png' is no regular file",
+        "'pets/dog/x.jfif' is not called .png, .jpg or .jpeg", "'pets/lost+found' is no part of a set" };
+    make_pets();
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ck_assert_int_eq(mkdir(folders[i], 0700), 0);
+    put("pets/__MACOSX/cat/._a.PNG", "?", 1);
+    put("pets/__MACOSX/x.jpg", baseline, sizeof baseline);
+    put("pets/.DS_Store", "?", 1);
+    put("pets/Thumbs.db", "?", 1);
+    put("pets/cow/more/x.jpg", baseline, sizeof baseline);
+    put("pets/dog/x.jfif", baseline, sizeof baseline);
+    ck_assert_int_eq(mkfifo("pets/dog/pipe.png", 0600), 0);
+    gr_dataset *d = gr_pictures("pets");
+    ck_assert_msg(d, "%s", gr_error());
+    ck_assert(gr_dataset_count(d) == 3 && gr_dataset_classes(d) == 2);
+    is_pet(d, 0, 0, "cat", 102, 102);
+    is_pet(d, 2, 1, "dog", 200, 220);
+    ck_assert_int_eq(gr_dataset_ignored(d), (int64_t)(sizeof ignored / sizeof *ignored));
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) ck_assert_str_eq(gr_dataset_ignored_why(d, (int64_t)i), ignored[i]);
+    gr_dataset_free(d);
+    ck_assert_int_eq(gr_dataset_ignored(NULL), -1);
+    failed_with(GR_ERR_ARGUMENT, "dataset_ignored: the data set is NULL");
+    FAILS(gr_dataset_ignored_why(NULL, 0), GR_ERR_ARGUMENT, "dataset_ignored_why: the data set is NULL");
+}
+END_TEST
+
 START_TEST(folders_that_hold_no_set)
 {
     FAILS(gr_pictures(NULL), GR_ERR_ARGUMENT, "pictures: the folder is NULL");
     FAILS(gr_pictures("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
     FAILS(gr_pictures("none", .width = -2), GR_ERR_ARGUMENT, "pictures: a height of 0 and a width of -2: 0 to 16384 wanted");
     ck_assert_int_eq(mkdir("pets", 0700), 0);
-    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 0 sub-folders, one a class; 1 to 256 wanted");
+    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 0 sub-folders of pictures, one a class; 1 to 256 wanted");
     ck_assert_int_eq(mkdir("pets/cat", 0700), 0);
     FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds no PNG or JPEG in its sub-folders");
     put("pets/cat/x.png", "", 0);
@@ -541,8 +580,10 @@ START_TEST(folders_that_hold_no_set)
         char path[32];
         snprintf(path, sizeof path, "pets/%d", i);
         ck_assert_int_eq(mkdir(path, 0700), 0);
+        strcat(path, "/x.png");
+        put(path, "", 0);
     }
-    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 257 sub-folders, one a class; 1 to 256 wanted");
+    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 257 sub-folders of pictures, one a class; 1 to 256 wanted");
 }
 END_TEST
 
@@ -586,6 +627,7 @@ int main(void)
     tcase_add_checked_fixture(c, enter, leave);
     tcase_add_test(c, a_folder_becomes_a_data_set);
     tcase_add_test(c, broken_pictures_are_named);
+    tcase_add_test(c, labels_do_not_shift);
     tcase_add_test(c, folders_that_hold_no_set);
     tcase_add_test(c, an_earlier_failure_stays);
     return run(s);

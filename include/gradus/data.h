@@ -37,10 +37,11 @@ typedef struct gr_pictures_options {
 } gr_pictures_options;
 
 /** gr_pictures(folder, .height, .width, .grey, .squash, .skip_broken): the PNG and JPEG pictures in the sub-folders of a folder, each a class
- *  that is called as its sub-folder, in the order of their names. Hidden files, files of other endings than png, jpg and jpeg, and folders
- *  further down are ignored. Each picture is resized: the largest part of its middle that has the wanted proportions, or all of it if
+ *  that is called as its sub-folder, in the order of their names. Hidden files and folders, files of other endings than png, jpg and jpeg,
+ *  folders further down, what macOS, Windows and archives leave behind (__MACOSX, Thumbs.db and the like), and sub-folders without a
+ *  picture are ignored, so that they do not change the labels of others; gr_dataset_ignored tells of them. Each picture is resized: the largest part of its middle that has the wanted proportions, or all of it if
  *  .squash. Shape of an image: (3, H, W), or (1, H, W) if .grey. Defaults: 32 x 32; with one of height and width, a square; a broken
- *  picture, one that gr_picture_load would call damaged, is an error. Errors: no such folder, no sub-folder in it or more than 256, no
+ *  picture, one that gr_picture_load would call damaged, is an error. Errors: no such folder, no sub-folder in it or more than 256 with pictures, no
  *  picture, or none that is not broken, as gr_picture_load, no memory. Lifetime: until gr_dataset_free. */
 #define gr_pictures(...) gr_pictures_(GR__LITERAL(gr_pictures_options) { .folder = __VA_ARGS__ })
 /** gr_pictures as a function, for callers without macros. */
@@ -90,6 +91,11 @@ GR_API int64_t gr_dataset_skipped(const gr_dataset *d);
 /** Which picture was left out, number i of those, and why: "'pets/cat/3.jpg' is cut off". Errors: NULL, no such number. Lifetime: the data
  *  set's. */
 GR_API const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i);
+/** How many files and folders gr_pictures ignored; -1 for NULL. Errors: NULL. */
+GR_API int64_t gr_dataset_ignored(const gr_dataset *d);
+/** What was ignored, number i of those in the order of their names, and why: "'pets/fish' holds no PNG or JPEG". Errors: NULL, no such number.
+ *  Lifetime: the data set's. */
+GR_API const char *gr_dataset_ignored_why(const gr_dataset *d, int64_t i);
 /** Releases a data set; no loader may use it any more. NULL is allowed. */
 GR_API void gr_dataset_free(gr_dataset *d);
 

@@ -39,47 +39,46 @@ static char *path_of(const char *folder, const char *name)
     return path;
 }
 
-static bool is_class(const char *name, const struct stat *about)
+/* What an entry of a folder is taken for; of what is left out, why. */
+typedef const char *judge(const char *name, const struct stat *about);
+
+/* Files of macOS and Windows and of unpacked archives, not of the set. */
+static bool is_of_the_system(const char *name)
 {
-    (void)name;
-    return about && S_ISDIR(about->st_mode);
+    static const char *const names[] = { "__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir", "$RECYCLE.BIN",
+        "System Volume Information" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+static const char *judge_class(const char *name, const struct stat *about)
+{
+    if (name[0] == '.') return "is hidden";
+    if (is_of_the_system(name)) return "is no part of a set";
+    return about && S_ISDIR(about->st_mode) ? NULL : "is no folder";
 }
 
 /* A link to nothing is a picture that cannot be read. */
-static bool is_picture(const char *name, const struct stat *about)
+static const char *judge_picture(const char *name, const struct stat *about)
 {
     const char *dot = strrchr(name, '.');
-    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) &&
-           (!about || S_ISREG(about->st_mode));
-}
-
-typedef bool filter(const char *name, const struct stat *about);
-
-static bool push_if_wanted(char ***names, const char *folder, const char *name, filter *fn)
-{
-    struct stat about;
-    char       *path = name[0] == '.' ? NULL : path_of(folder, name);
-    if (name[0] == '.') return true;
-    if (!path) return gr__fail_memory("pictures", strlen(folder) + strlen(name));
-    bool take = fn(name, stat(path, &about) == 0 ? &about : NULL);
-    free(path);
-    return !take || push(names, strdup(name));
+    if (name[0] == '.') return "is hidden";
+    if (is_of_the_system(name)) return "is no part of a set";
+    if (about && !S_ISREG(about->st_mode)) return S_ISDIR(about->st_mode) ? "is a folder further down" : "is no regular file";
+    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)
+               ? NULL
+               : "is not called .png, .jpg or .jpeg";
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* The names in a folder that are wanted, none hidden, sorted. */
-static bool list(const char *folder, filter *fn, char ***names)
+static char *complaint(const char *path, const char *why)
 {
-    DIR *dir = opendir(folder);
-    if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
-    bool           good = true;
-    struct dirent *e;
-    while (good && (errno = 0, e = readdir(dir)) != NULL) good = push_if_wanted(names, folder, e->d_name, fn);
-    if (good && errno) good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
-    closedir(dir);
-    if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
-    return good;
+    size_t size = strlen(path) + strlen(why) + 4;
+    char  *text = malloc(size);
+    if (text) snprintf(text, size, "'%s' %s", path, why);
+    return text;
 }
 
 /* A folder's contents. */
@@ -87,20 +86,52 @@ typedef struct contents {
     char         **classes;
     char         **paths;  /* of the pictures */
     unsigned char *labels; /* stb_ds array, as long */
+    char         **ignored; /* what was left out, and why */
 } contents;
 
 static void drop_contents(contents *c)
 {
     drop(&c->classes);
     drop(&c->paths);
+    drop(&c->ignored);
     gr__drop(&c->labels);
 }
 
-static bool list_class(contents *c, const char *folder, unsigned char label)
+static bool push_by_judgement(contents *c, char ***names, const char *folder, const char *name, judge *fn)
 {
-    char  *path = path_of(folder, c->classes[label]), **names = NULL;
-    bool   good = path ? list(path, is_picture, &names) : gr__fail_memory("pictures", strlen(folder));
+    struct stat about;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
+    char *path = path_of(folder, name);
+    if (!path) return gr__fail_memory("pictures", strlen(folder) + strlen(name));
+    const char *why = fn(name, stat(path, &about) == 0 ? &about : NULL);
+    bool        good = why ? push(&c->ignored, complaint(path, why)) : push(names, strdup(name));
+    free(path);
+    return good;
+}
+
+/* The names in a folder that are wanted, sorted. */
+static bool list(contents *c, const char *folder, judge *fn, char ***names)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
+    bool           good = true;
+    struct dirent *e;
+    while (good && (errno = 0, e = readdir(dir)) != NULL) good = push_by_judgement(c, names, folder, e->d_name, fn);
+    if (good && errno) good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
+    closedir(dir);
+    if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
+    return good;
+}
+
+/* The pictures of a sub-folder; it is a class if it has any. */
+static bool list_class(contents *c, const char *folder, char *name)
+{
+    char  *path = path_of(folder, name), **names = NULL;
+    bool   good = path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
     size_t n = gr__length(names);
+    if (good && n == 0) good = push(&c->ignored, complaint(path, "holds no PNG or JPEG"));
+    if (good && n > 0) good = push(&c->classes, strdup(name));
+    unsigned char label = (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
         good = push(&c->paths, path_of(path, names[i]));
         if (good && !gr__push(&c->labels, &label, sizeof label)) good = gr__fail_memory("pictures", n);
@@ -112,13 +143,17 @@ static bool list_class(contents *c, const char *folder, unsigned char label)
 
 static bool list_contents(contents *c, const char *folder)
 {
-    if (!gr__folder_check(folder, "pictures") || !list(folder, is_class, &c->classes)) return false;
+    char **folders = NULL;
+    bool   good = gr__folder_check(folder, "pictures") && list(c, folder, judge_class, &folders);
+    size_t found = gr__length(folders);
+    for (size_t i = 0; good && i < found; i++) good = list_class(c, folder, folders[i]);
+    drop(&folders);
+    if (!good) return false;
     size_t n = gr__length(c->classes);
-    if (n < 1 || n > GR__MOST_CLASSES)
-        return gr__fail(GR_ERR_FILE, "'%s' holds %zu sub-folders, one a class; 1 to %d wanted", folder, n, GR__MOST_CLASSES);
-    for (size_t i = 0; i < n; i++)
-        if (!list_class(c, folder, (unsigned char)i)) return false;
-    return gr__length(c->paths) > 0 || gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
+    if (n == 0 && found > 0) return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
+    if (c->ignored) qsort(c->ignored, gr__length(c->ignored), sizeof *c->ignored, by_name);
+    return (n > 0 && n <= GR__MOST_CLASSES) ||
+           gr__fail(GR_ERR_FILE, "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n, GR__MOST_CLASSES);
 }
 
 /* ---- reading them ---- */
@@ -166,14 +201,6 @@ static void read_some(const void *arg, int64_t begin, int64_t end)
     gr__fail_for_another(false);
 }
 
-static char *complaint_of(const job *j, int64_t i)
-{
-    size_t size = strlen(j->c->paths[i]) + sizeof j->broken[i].s + 4;
-    char  *text = malloc(size);
-    if (text) snprintf(text, size, "'%s' %s", j->c->paths[i], j->broken[i].s);
-    return text;
-}
-
 /* Closes the gaps that broken pictures left, and notes them. */
 static bool close_gaps(const job *j)
 {
@@ -181,7 +208,7 @@ static bool close_gaps(const job *j)
     int64_t     kept = 0;
     for (int64_t i = 0; i < d->count; i++) {
         if (j->broken[i].s[0]) {
-            if (!push(&d->skipped, complaint_of(j, i))) return false;
+            if (!push(&d->skipped, complaint(j->c->paths[i], j->broken[i].s))) return false;
             continue;
         }
         if (kept < i) memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
@@ -223,6 +250,10 @@ gr_dataset *gr_pictures_(gr_pictures_options o)
     if (!wanted.height) wanted.height = wanted.width ? wanted.width : USUAL_SIDE;
     if (!wanted.width) wanted.width = wanted.height;
     gr_dataset *d = list_contents(&c, o.folder) ? make_set(&c, &wanted, o.skip_broken) : NULL;
+    if (d) {
+        d->ignored = c.ignored;
+        c.ignored = NULL;
+    }
     drop_contents(&c);
     return d;
 }
