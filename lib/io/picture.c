@@ -1,9 +1,11 @@
 /* picture.c: PNG and JPEG pictures in, PNG pictures out. Bytes lie row by row, the channels of a pixel together (H, W, C); tensors are (C, H, W).
 
-   Invariant: what stb is given has been walked through from end to end. A PNG is whole, its checksums right; a JPEG has its end, its
-   Huffman tables no more symbols than there are, and not so many scans that decoding would never end. Neither has more pixels than
-   MOST_PIXELS, and while one is decoded no block of memory is larger than its size can justify. */
+   Invariant: what stb is given is a tidy copy, made while the file was walked through from end to end. A PNG is whole, its checksums right;
+   a JPEG (jpeg.c) is whole, its Huffman tables have no more symbols than there are, and it has not so many scans that decoding would
+   never end. Neither has more pixels than MOST_PIXELS, and while one is decoded no block of memory is larger than its size can justify. */
+#define ZLIB_CONST
 #include "io/io.h"
+#include "io/jpeg.h"
 #include "io/stb.h"
 
 #include <limits.h>
@@ -12,17 +14,20 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { MOST_FILE = 1 << 30, MOST_SIDE = 1 << 14, MOST_PIXELS = 1 << 26, MOST_SCANS = 256, MOST_SYMBOLS = 256, GAP = 2, GAP_BYTE = 128 };
+enum { MOST_FILE = 1 << 30, MOST_SIDE = 1 << 14, MOST_PIXELS = 1 << 26, GAP = 2, GAP_BYTE = 128 };
 
-/* ---- is the file whole? Each walk returns what is wrong, or NULL ---- */
-
-typedef struct walk {
-    const unsigned char *p, *end;
-} walk;
+/* ---- a tidy copy of the file: only what the picture is made of, whole. Each returns what is wrong, or NULL ---- */
 
 static const char cut_off[] = "is cut off";
 
-static size_t left(const walk *w) { return (size_t)(w->end - w->p); }
+typedef struct chunks {
+    const unsigned char *p, *end; /* what is left of the file */
+    unsigned char       *out;
+} chunks;
+
+enum { AROUND = 12 }; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
+
+static size_t left(const chunks *w) { return (size_t)(w->end - w->p); }
 
 static unsigned long big_endian(const unsigned char *p, int n)
 {
@@ -31,89 +36,75 @@ static unsigned long big_endian(const unsigned char *p, int n)
     return x;
 }
 
-/* A chunk may be passed over if the first letter of its type is small; stb notes the type of any other, for all threads. */
-static bool is_known_chunk(const unsigned char *type)
+/* Returns where the next bytes will be put. */
+static const unsigned char *put(chunks *w, const unsigned char *from, size_t n)
 {
-    static const char *const known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
-    bool                     is = (type[0] & 32) != 0;
-    for (int i = 0; i < 4; i++) is |= memcmp(type, known[i], 4) == 0;
-    return is;
+    memcpy(w->out, from, n);
+    return w->out += n;
 }
 
-/* Chunks: a length, a type, so many bytes, and the checksum of type and bytes. The last is IEND. */
-static const char *walk_png(walk w)
+static bool is_type(const unsigned char *type, const char *name) { return memcmp(type, name, 4) == 0; }
+
+/* Whether the IDAT chunks from p to end hold a compressed stream from its beginning to its end. no_memory: it cannot be told. */
+static bool stream_ends(const unsigned char *p, const unsigned char *end, bool *no_memory)
 {
-    enum { AROUND = 12 };
-    for (w.p += 8; left(&w) >= AROUND;) {
-        unsigned long        size = big_endian(w.p, 4);
-        const unsigned char *type = w.p + 4;
-        if (size > left(&w) - AROUND) break;
+    unsigned char nowhere[4096];
+    z_stream      z = { .next_in = NULL };
+    int           state = inflateInit(&z);
+    *no_memory = state != Z_OK;
+    if (*no_memory) return false;
+    for (; p < end && state == Z_OK; p += big_endian(p, 4) + AROUND) {
+        if (!is_type(p + 4, "IDAT")) continue;
+        z.next_in = p + 8;
+        z.avail_in = (uInt)big_endian(p, 4);
+        while (state == Z_OK && (z.avail_in > 0 || z.avail_out == 0) && z.total_out <= MOST_FILE) {
+            z.next_out = nowhere;
+            z.avail_out = sizeof nowhere;
+            state = inflate(&z, Z_NO_FLUSH);
+        }
+        if (state == Z_BUF_ERROR) state = Z_OK; /* it wants more */
+    }
+    inflateEnd(&z);
+    return state == Z_STREAM_END;
+}
+
+/* Copies the chunks that make up the picture. Others may be passed over, damaged or not, if the first letter of their type is small.
+   IEND may be missing, as for other readers, if the data are whole. */
+static const char *tidy_png(chunks *w, bool *no_memory)
+{
+    static const char *const   known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
+    static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
+    const unsigned char       *begin = put(w, w->p, 8);
+    for (w->p += 8; left(w) >= AROUND;) {
+        const unsigned char *chunk = w->p, *type = chunk + 4;
+        size_t               size = big_endian(chunk, 4);
+        bool                 is = false;
+        if (size > left(w) - AROUND) break;
+        w->p += size + AROUND;
+        if (type[0] & 32) continue;
         if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4)) return "is damaged: a checksum is wrong";
-        if (!is_known_chunk(type)) return "is damaged: it has a chunk of a kind that no PNG has";
-        if (memcmp(type, "IEND", 4) == 0) return NULL;
-        w.p += size + AROUND;
+        for (int i = 0; i < 4; i++) is |= is_type(type, known[i]);
+        if (!is) return "is damaged: it has a chunk of a kind that no PNG has";
+        put(w, chunk, size + AROUND);
+        if (is_type(type, "IEND")) return NULL;
     }
-    return cut_off;
+    if (!stream_ends(begin, w->out, no_memory)) return cut_off;
+    put(w, iend, sizeof iend);
+    return NULL;
 }
 
-/* The entropy-coded bytes after a scan's header: an FF in them is followed by 00 or a restart marker. */
-static void skip_scan(walk *w)
-{
-    while (left(w) >= 2 && (w->p[0] != 0xff || w->p[1] == 0 || (w->p[1] >= 0xd0 && w->p[1] <= 0xd7))) w->p++;
-}
-
-/* A segment of Huffman tables: for each a number, the count of codes of each length, and the symbols. */
-static bool tables_fit(walk w)
-{
-    enum { LENGTHS = 16 };
-    while (left(&w) > LENGTHS) {
-        size_t symbols = 0;
-        for (int i = 1; i <= LENGTHS; i++) symbols += w.p[i];
-        w.p += 1 + LENGTHS;
-        if (symbols > MOST_SYMBOLS || symbols > left(&w)) return false;
-        w.p += symbols;
-    }
-    return left(&w) == 0;
-}
-
-/* A frame that is coded arithmetically, without loss or in layers, or has more than 8 bits a number. */
-static bool is_rare_frame(int marker, const walk *segment)
-{
-    enum { SOF0 = 0xc0, SOF2 = 0xc2, DHT = 0xc4, SOF15 = 0xcf };
-    if (marker < SOF0 || marker > SOF15 || marker == DHT) return false;
-    return marker > SOF2 || (left(segment) > 2 && segment->p[2] != 8);
-}
-
-/* Segments: FF, a marker, and (but for a few markers) a length that counts itself, and so many bytes. The last is EOI. */
-static const char *walk_jpeg(walk w)
-{
-    enum { TEM = 0x01, DHT = 0xc4, RST0 = 0xd0, SOI = 0xd8, EOI = 0xd9, SOS = 0xda };
-    int scans = 0;
-    for (w.p += 2; left(&w) >= 2;) {
-        int marker = w.p[1];
-        if (w.p[0] != 0xff) return "is damaged: a segment does not begin with a marker";
-        if (marker == EOI) return NULL;
-        w.p += marker == 0xff ? 1 : 2;
-        if (marker == 0xff || marker == TEM || (marker >= RST0 && marker <= SOI)) continue;
-        size_t size = left(&w) >= 2 ? big_endian(w.p, 2) : 0;
-        if (size < 2 || size > left(&w)) break;
-        if (marker == DHT && !tables_fit((walk){ w.p + 2, w.p + size })) return "is damaged: its Huffman tables are not valid";
-        if (is_rare_frame(marker, &w)) return "is a JPEG of a rare kind, which is not read";
-        w.p += size;
-        if (marker == SOS && ++scans > MOST_SCANS) return "has too many scans";
-        if (marker == SOS) skip_scan(&w);
-    }
-    return cut_off;
-}
-
-/* What is wrong with the file, or NULL. */
-static const char *walk_file(const unsigned char *bytes, size_t size)
+/* false: *why is what is wrong, or NULL: no memory. *size becomes the copy's. */
+static bool tidy_file(const unsigned char *bytes, size_t *size, unsigned char *to, const char **why)
 {
     static const unsigned char png[8] = { 137, 'P', 'N', 'G', 13, 10, 26, 10 }, jpeg[3] = { 0xff, 0xd8, 0xff };
-    walk                       w = { bytes, bytes + size };
-    if (size >= sizeof png && memcmp(bytes, png, sizeof png) == 0) return walk_png(w);
-    if (size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0) return walk_jpeg(w);
-    return size == 0 ? "is empty" : "is neither PNG nor JPEG";
+    chunks                     w = { bytes, bytes + *size, to };
+    bool                       no_memory = false;
+    if (*size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0) return gr__jpeg_tidy(bytes, size, to, why);
+    *why = *size == 0 ? "is empty" : "is neither PNG nor JPEG";
+    if (*size >= sizeof png && memcmp(bytes, png, sizeof png) == 0) *why = tidy_png(&w, &no_memory);
+    if (no_memory) *why = NULL;
+    *size = (size_t)(w.out - to);
+    return !*why && !no_memory;
 }
 
 /* ---- reading ---- */
@@ -178,11 +169,11 @@ static bool fit(gr__picture *p, const gr__picture_options *o)
     return true;
 }
 
+/* file: a tidy one. */
 static bool decode(const reading *r, const unsigned char *file, size_t size)
 {
     gr__picture *p = r->picture;
-    const char  *why = walk_file(file, size);
-    if (why) return is_broken(r, "%s", why);
+    const char  *why;
     if (!gr__stb_size(file, (int)size, &p->height, &p->width, &why))
         return why ? is_broken(r, "is damaged: %s", why) : gr__fail_memory("picture", size);
     size_t pixels = (size_t)p->height * (size_t)p->width;
@@ -194,6 +185,23 @@ static bool decode(const reading *r, const unsigned char *file, size_t size)
     p->bytes = gr__stb_decode(file, (int)size, p->channels, most, &why);
     if (!p->bytes) return why ? is_broken(r, "is damaged: %s", why) : gr__fail_memory("picture", pixels);
     return fit(p, r->o);
+}
+
+static bool tidy_and_decode(const reading *r, const unsigned char *file, size_t size)
+{
+    const char    *why;
+    size_t         room = size + GR__JPEG_MORE + AROUND;
+    unsigned char *tidy = malloc(room);
+    if (!tidy) return gr__fail_memory("picture", room);
+    bool good = tidy_file(file, &size, tidy, &why);
+    if (good)
+        good = decode(r, tidy, size);
+    else if (why)
+        is_broken(r, "%s", why);
+    else
+        gr__fail_memory("picture", size);
+    free(tidy);
+    return good;
 }
 
 bool gr__picture_check(const gr__picture_options *o, const char *what)
@@ -214,7 +222,7 @@ bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_option
     bool           good = file.size <= MOST_FILE || is_broken(&r, "is too large");
     good = good && (bytes || gr__fail_memory("picture", size)) && gr__file_get(&file, bytes, size);
     gr__file_close(&file);
-    good = good && decode(&r, bytes, size);
+    good = good && tidy_and_decode(&r, bytes, size);
     free(bytes);
     if (good) return true;
     free(p->bytes);
