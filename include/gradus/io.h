@@ -63,7 +63,9 @@ typedef struct gr_picture_load_options {
 /** gr_picture_load(path, .height, .width, .grey, .squash): a PNG or JPEG file as numbers from 0 to 1, byte / 255. Transparency and the
  *  orientation that a camera noted are ignored. Shape: (3, H, W), or (1, H, W) if .grey. Defaults: the file's own size; with one of
  *  height and width, in proportion; with both, the largest part of the picture's middle that has these proportions, or all of it if
- *  .squash. Errors: no such file; one that is damaged, cut off, neither PNG nor JPEG (or a JPEG of a rare kind: arithmetic, lossless, of
+ *  .squash. What other decoders pass over is passed over: stray bytes and markers, also behind the end; chunks of a PNG that are
+ *  not needed; a missing end, if all else is there. Four channels of a JPEG are CMYK, inverted as Adobe has them, if nothing says YCCK.
+ *  Errors: no such file; one that is damaged, cut off, neither PNG nor JPEG (or a JPEG of a rare kind: arithmetic, lossless, of
  *  12 bits), or larger than 16384 on a side or 2^26 pixels (GR_ERR_FORMAT); a height or width under 0 or over 16384; no memory.
  *  Lifetime: as gr_from. */
 #define gr_picture_load(...) gr_picture_load_(GR__LITERAL(gr_picture_load_options) { .path = __VA_ARGS__ })
