@@ -6,17 +6,13 @@
    inside the put, a new index, comes before the entry is added. */
 #include "core/core.h"
 
-#include <pthread.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-
-static _Thread_local jmp_buf *when_full;
 
 static void *grow(void *p, size_t size)
 {
     void *q = realloc(p, size);
-    if (!q && when_full) longjmp(*when_full, 1);
+    if (!q && gr__me && gr__me->when_full) longjmp(*gr__me->when_full, 1);
     return q;
 }
 
@@ -48,12 +44,12 @@ static bool make_room(void **start, size_t size)
 {
     jmp_buf here;
     if (setjmp(here)) {
-        when_full = NULL;
+        gr__self()->when_full = NULL;
         return false;
     }
-    when_full = &here;
+    gr__self()->when_full = &here;
     *start = stbds_arrgrowf(*start, size, 1, 0);
-    when_full = NULL;
+    gr__self()->when_full = NULL;
     return true;
 }
 
@@ -96,17 +92,17 @@ struct gr__map {
 };
 
 /* stb_ds draws the seed of each new index from one static number. */
-static pthread_mutex_t seed = PTHREAD_MUTEX_INITIALIZER;
+static gr__mutex *const seed = &gr__locks[GR__LOCK_MAPS];
 
 static bool put(gr__map *m, char *key, void *value)
 {
     jmp_buf here;
-    pthread_mutex_lock(&seed);
+    gr__lock(seed);
     bool room = !setjmp(here);
-    when_full = room ? &here : NULL;
+    gr__self()->when_full = room ? &here : NULL;
     if (room) shput(m->entries, key, value);
-    when_full = NULL;
-    pthread_mutex_unlock(&seed);
+    gr__self()->when_full = NULL;
+    gr__unlock(seed);
     return room;
 }
 
@@ -124,12 +120,12 @@ static bool make_default(gr__map *m)
 {
     jmp_buf here;
     if (setjmp(here)) {
-        when_full = NULL;
+        gr__self()->when_full = NULL;
         return false;
     }
-    when_full = &here;
+    gr__self()->when_full = &here;
     shdefault(m->entries, NULL);
-    when_full = NULL;
+    gr__self()->when_full = NULL;
     return true;
 }
 

@@ -7,13 +7,18 @@
 #ifndef GR_CORE_H
 #define GR_CORE_H
 
-#include <stdatomic.h>
+#include <fenv.h>
+#include <pthread.h>
+#include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "gradus/core.h"
 #include "kernels/kernels.h"
 
-/* A variable of each thread that is found without a call. In a library that is loaded late there is room for a pointer or two such. */
+/* A variable of each thread that is found without a call. With one such, all variables of each thread that the library has, and a plug-in
+   that contains it, must lie in the little room that the loader keeps for libraries that are loaded late. So gr__me, a pointer, is the only
+   one, and all else that a thread has stands in the gr__thread that it points to. */
 #if defined __GLIBC__ && defined __ELF__
 #define GR__NEAR __attribute__((tls_model("initial-exec")))
 #else
@@ -27,6 +32,55 @@
 #else
 #define GR__ALONE false
 #endif
+
+/* ---- posix.c: locks, forks, threads ----------------------------------------------------------------------------------------- */
+
+/* A lock, and those who wait, holding it, for a change. No thread takes a second one, but inside gr__once. */
+typedef struct gr__mutex {
+    pthread_mutex_t   mutex;
+    pthread_cond_t    changed;
+    struct gr__mutex *prev, *next;
+} gr__mutex;
+enum { GR__LOCK_ONCE, GR__LOCK_MEMORY, GR__LOCK_MAPS, GR__LOCK_POOL, GR__LOCK_PROCESSORS, GR__LOCKS };
+extern gr__mutex gr__locks[GR__LOCKS];     /* those that are always there */
+void             gr__mutex_begin(gr__mutex *m); /* another one */
+void             gr__mutex_end(gr__mutex *m);
+void             gr__lock(gr__mutex *m);
+void             gr__unlock(gr__mutex *m);
+void             gr__wait(gr__mutex *m);
+void             gr__wake(gr__mutex *m); /* all who wait */
+void             gr__once(atomic_bool *done, void (*fn)(void));
+unsigned         gr__forks(void); /* how many lie between the first process and this one: a thread of another number is not there */
+
+/* A thread of the library: it takes no signals, and runs on any processor of the process. false: it cannot be had. */
+typedef pthread_t gr__os_thread;
+bool              gr__thread_start(gr__os_thread *t, void *(*fn)(void *), void *arg);
+void              gr__thread_join(gr__os_thread t);
+void              gr__at_thread_end(void (*fn)(void *), void *arg); /* one function for all threads; without memory it is not called */
+void              gr__no_thread_end(void);                          /* not any more, in any thread */
+
+/* How a thread rounds, what it does with denormal numbers, and which exceptions trap. */
+typedef struct gr__fp {
+#if defined __x86_64__
+    unsigned       sse;
+    unsigned short x87;
+#elif defined __aarch64__
+    uint64_t control;
+#else
+    fenv_t all;
+    int    rounding;
+#endif
+} gr__fp;
+gr__fp gr__fp_mine(void);
+void   gr__fp_take(const gr__fp *e);
+bool   gr__fp_same(const gr__fp *a, const gr__fp *b);
+
+/* ---- processors.c ----------------------------------------------------------------------------------------------------------- */
+
+void gr__processors_look(void);                       /* notes which the process may use now */
+void gr__processors_allow(gr__os_thread t, int but);  /* lets a thread run on all of them but one; -1: on all */
+int  gr__processors(void);                            /* how many the process may use, by its affinity and by its control group */
+int  gr__processors_quota(const char *root);          /* by its control group; 0: no limit. root: "", or where a test keeps its files */
 
 /* ---- error.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -62,7 +116,22 @@ gr__quote gr__quoted(const char *text);
 enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
 void *gr__alloc(size_t bytes); /* NULL without an error: the caller knows what it was for */
 void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
-void  gr__memory_thread_end(void);
+
+/* What waits in a thread. untold: by how much the bytes in use have changed since it told the others; an atomic sum at every block would
+   cost more than the block. */
+enum { GR__LOCAL_CLASSES = 40 };
+typedef struct gr__block {
+    struct gr__block *next;
+} gr__block;
+typedef struct gr__bin {
+    gr__block *head;
+    int        count;
+} gr__bin;
+typedef struct gr__cache {
+    gr__bin   bins[GR__LOCAL_CLASSES];
+    ptrdiff_t untold;
+} gr__cache;
+void gr__cache_end(gr__cache *c);
 
 /* ---- containers.c: stb_ds with a growth that can fail ------------------------------------------------------------------------ */
 
@@ -208,6 +277,14 @@ typedef struct gr__thread {
     gr__node **tape;                   /* stb_ds array, append order is topological order */
     bool       no_grad, anomaly, in_vjp;
     void      *spare; /* an empty stb_ds array, kept by one backward pass for the next */
+
+    gr__failure failure;     /* error.c: the first one, pending; how many there have been; whether the handler is not to be called */
+    unsigned    failures;
+    bool        for_another;
+    gr__cache   cache;     /* memory.c */
+    jmp_buf    *when_full; /* containers.c: where a refused allocation goes back to */
+    size_t      last_slot; /* of the slots of a model, the place of the one that was found last */
+    bool        reserved;  /* not from the heap */
 } gr__thread;
 
 extern _Thread_local GR__NEAR gr__thread *gr__me; /* NULL until the thread's first call */
@@ -278,7 +355,8 @@ enum { GR__MOST_THREADS = 256 };
 
 typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
 void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
-int          gr__processors(void);
+void         gr__pool_dismiss(void); /* its threads end */
+void         gr__pool_forget(void);  /* they are not there, in a child process */
 
 /* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
 

@@ -5,44 +5,45 @@
 
 #include <string.h>
 
-static _Thread_local gr__failure pending;
-static _Thread_local bool        for_another;
-static _Thread_local unsigned    failures;
-
 static _Atomic(void (*)(const char *)) handler;
 
-const char *gr_error(void) { return pending.code == GR_OK ? NULL : pending.message; }
+const char *gr_error(void) { return gr__failed() ? gr__me->failure.message : NULL; }
 
-gr_code gr_error_code(void) { return pending.code; }
+gr_code gr_error_code(void) { return gr__me ? gr__me->failure.code : GR_OK; }
 
-void gr_clear_error(void) { pending.code = GR_OK; }
+void gr_clear_error(void)
+{
+    if (gr__me) gr__me->failure.code = GR_OK;
+}
 
 void gr_on_error(void (*fn)(const char *message)) { atomic_store(&handler, fn); }
 
-unsigned gr__failures(void) { return failures; }
+unsigned gr__failures(void) { return gr__self()->failures; }
 
-bool gr__failed(void) { return pending.code != GR_OK; }
+bool gr__failed(void) { return gr_error_code() != GR_OK; }
 
 bool gr__fail(gr_code code, const char *format, ...)
 {
-    failures++;
-    if (pending.code != GR_OK) return false;
+    gr__thread  *me = gr__self();
+    gr__failure *pending = &me->failure;
+    me->failures++;
+    if (pending->code != GR_OK) return false;
     va_list ap;
     va_start(ap, format);
-    vsnprintf(pending.message, sizeof pending.message, format, ap);
+    vsnprintf(pending->message, sizeof pending->message, format, ap);
     va_end(ap);
-    pending.code = code;
+    pending->code = code;
     void (*fn)(const char *) = atomic_load(&handler);
-    if (fn && !for_another) fn(pending.message);
+    if (fn && !me->for_another) fn(pending->message);
     return false;
 }
 
-void gr__fail_for_another(bool on) { for_another = on; }
+void gr__fail_for_another(bool on) { gr__self()->for_another = on; }
 
 gr__failure gr__take_failure(void)
 {
-    gr__failure taken = pending;
-    pending.code = GR_OK;
+    gr__failure *pending = &gr__self()->failure, taken = *pending;
+    pending->code = GR_OK;
     return taken;
 }
 

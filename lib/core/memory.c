@@ -10,7 +10,6 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "core/core.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,40 +37,22 @@ enum {
     LOCAL_MOST = 1 << 20
 };
 
-typedef struct block {
-    struct block *next;
-} block;
+typedef gr__block block;
+typedef gr__bin   bin;
+typedef gr__cache cache;
+_Static_assert((int)LOCAL_CLASSES == (int)GR__LOCAL_CLASSES, "a thread has a list for each class that it keeps");
 
-typedef struct bin {
-    block *head;
-    int    count;
-} bin;
+static gr__mutex *const lock = &gr__locks[GR__LOCK_MEMORY];
 
 static struct {
-    pthread_mutex_t lock;
-    block          *head[CLASSES];
-    unsigned char  *slab, *slab_end; /* the uncut rest of the newest slab */
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    block         *head[CLASSES];
+    unsigned char *slab, *slab_end; /* the uncut rest of the newest slab */
+} pool;
 
-/* What a thread has; untold: by how much the bytes in use have changed since it told the others. An atomic sum at every block would cost
-   more than the block. */
-typedef struct cache {
-    bin       bins[LOCAL_CLASSES];
-    ptrdiff_t untold;
-} cache;
-
-static _Thread_local cache           room;
-static _Thread_local GR__NEAR cache *own; /* NULL: the thread has asked for nothing yet, or has ended */
-static atomic_size_t                 live, peak, system_bytes, system_calls;
+static atomic_size_t live, peak, system_bytes, system_calls;
 
 /* A thread that only releases, too, hands over what it has when it ends. */
-static cache *first_cache(void)
-{
-    gr__self();
-    return own = &room;
-}
-
-static cache *own_cache(void) { return own ? own : first_cache(); }
+static cache *own_cache(void) { return &gr__self()->cache; }
 
 /* The class of a size, and the size that its blocks have. */
 static inline int class_of(size_t bytes, size_t *size)
@@ -88,12 +69,6 @@ static inline int class_of(size_t bytes, size_t *size)
     *size = (((size_t)FINE << octave) + part * quarter + HEAD) * UNIT;
     return FINE + HEAD - 1 + 4 * octave + (int)part;
 }
-
-/* A child process begins with the lock free, whatever the parent's other threads were doing. */
-static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
-static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
-
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
 enum { UNKNOWN, RECYCLE, SYSTEM };
 
@@ -190,9 +165,9 @@ void *gr__alloc(size_t bytes)
         b->head = b->head->next;
         b->count--;
     } else {
-        pthread_mutex_lock(&pool.lock);
+        gr__lock(lock);
         p = take_shared(class, size);
-        pthread_mutex_unlock(&pool.lock);
+        gr__unlock(lock);
     }
     if (p) count_live(c, (ptrdiff_t)size);
     return p;
@@ -201,7 +176,7 @@ void *gr__alloc(size_t bytes)
 /* Moves blocks of a class from this thread to the process until `left` are left. */
 static void hand_over(bin *from, int class, int left)
 {
-    pthread_mutex_lock(&pool.lock);
+    gr__lock(lock);
     while (from->count > left) {
         block *b = from->head;
         from->head = b->next;
@@ -209,7 +184,7 @@ static void hand_over(bin *from, int class, int left)
         b->next = pool.head[class];
         pool.head[class] = b;
     }
-    pthread_mutex_unlock(&pool.lock);
+    gr__unlock(lock);
 }
 
 void gr__release(void *p, size_t bytes)
@@ -232,18 +207,16 @@ void gr__release(void *p, size_t bytes)
         if ((size_t)++to->count * size > LOCAL_MOST) hand_over(to, class, to->count / 2);
         return;
     }
-    pthread_mutex_lock(&pool.lock);
+    gr__lock(lock);
     b->next = pool.head[class];
     pool.head[class] = b;
-    pthread_mutex_unlock(&pool.lock);
+    gr__unlock(lock);
 }
 
-void gr__memory_thread_end(void)
+void gr__cache_end(cache *c)
 {
-    cache *c = own_cache();
     for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(&c->bins[class], class, 0);
     tell(c);
-    own = NULL;
 }
 
 gr_memory_info gr_memory(void)

@@ -3,15 +3,15 @@
    Invariant: how work is cut depends on its shape alone; threads only claim pieces, so the result does not depend on their number. */
 #include "core/core.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
-static atomic_int wanted_threads;
+static atomic_int wanted_threads, usual_threads; /* 0: the usual number; it has not been counted yet */
 
 bool gr_set_threads(int threads)
 {
     if (threads < 0) return gr__fail(GR_ERR_ARGUMENT, "set_threads: %d threads: 0 or more wanted", threads);
     atomic_store(&wanted_threads, threads);
+    if (threads == 0) atomic_store(&usual_threads, 0);
     return true;
 }
 
@@ -21,21 +21,20 @@ int gr_threads(void) { return 1; }
 
 #else
 
-static int            usual_threads;
-static pthread_once_t count_once = PTHREAD_ONCE_INIT;
-
-static void count_threads(void)
+static int count_threads(void)
 {
     const char *wish = getenv("OMP_NUM_THREADS");
     int         n = wish ? atoi(wish) : 0;
-    usual_threads = n > 0 ? n : gr__processors();
+    if (n <= 0) n = gr__processors();
+    atomic_store(&usual_threads, n);
+    return n;
 }
 
 int gr_threads(void)
 {
     int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
-    pthread_once(&count_once, count_threads);
-    if (n <= 0) n = usual_threads;
+    if (n <= 0) n = atomic_load_explicit(&usual_threads, memory_order_relaxed);
+    if (n <= 0) n = count_threads();
     return n < GR__MOST_THREADS ? n : GR__MOST_THREADS;
 }
 
@@ -45,7 +44,7 @@ int gr_threads(void)
 
 const gr__kernels *_Atomic gr__k_chosen;
 static const char         *refusal;
-static pthread_once_t      once = PTHREAD_ONCE_INIT;
+static atomic_bool         chosen;
 
 static void choose(void)
 {
@@ -54,7 +53,7 @@ static void choose(void)
 
 const gr__kernels *gr__k_first(void)
 {
-    pthread_once(&once, choose);
+    gr__once(&chosen, choose);
     const gr__kernels *k = atomic_load(&gr__k_chosen);
     if (!k) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
     return k;

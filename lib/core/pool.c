@@ -10,13 +10,10 @@
    and take longer than one would. So a worker that was seen there is sent to the others, which halves the time beside such a process.
 
    Invariant: the job's fields change only while the door is shut and nobody is inside, and a worker reads them only inside. */
-#define _GNU_SOURCE /* sched_getaffinity, sched_getcpu */
+#define _GNU_SOURCE /* sched_getcpu */
 #include "core/core.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 enum { MOST_WORKERS = GR__MOST_THREADS - 1, SPINS = 4000 };
 
@@ -28,12 +25,11 @@ typedef struct share {
 static struct {
     /* the door: the number of workers inside, SHUT, and above it how often it was opened */
     atomic_ulong    door;
-    pthread_mutex_t busy, bed;
-    pthread_cond_t  wake;
-    atomic_int      asleep;
+    atomic_flag     busy;
+    atomic_int      asleep; /* with the lock held; those who sleep wait with it */
     atomic_bool     stop;
     int             workers;
-    pthread_t       thread[MOST_WORKERS];
+    gr__os_thread   thread[MOST_WORKERS];
     int             number[MOST_WORKERS];
     atomic_int      seat[MOST_WORKERS]; /* the processor that each last entered a job on; -1: not known */
 
@@ -41,8 +37,11 @@ static struct {
     gr__task   *fn;
     const void *arg;
     int         threads;
+    gr__fp      fp; /* the caller's */
     share       shares[GR__MOST_THREADS];
-} pool = { .door = 0x10000, .busy = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+} pool = { .door = 0x10000, .busy = ATOMIC_FLAG_INIT };
+
+static gr__mutex *const lock = &gr__locks[GR__LOCK_POOL];
 
 static const unsigned long SHUT = 0x10000, OPENED_ONCE = 0x20000, INSIDE = 0xffff;
 
@@ -65,10 +64,7 @@ static void note_seat(int worker) { atomic_store_explicit(&pool.seat[worker], sc
 
 static void send_away(int worker, int from)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return;
-    CPU_CLR((size_t)from, &set);
-    if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(pool.thread[worker], sizeof set, &set);
+    gr__processors_allow(pool.thread[worker], from);
     atomic_store_explicit(&pool.seat[worker], -1, memory_order_relaxed);
 }
 
@@ -115,11 +111,11 @@ static void wait_for_job(unsigned long seen)
         if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed)) return;
         pause_briefly();
     }
-    pthread_mutex_lock(&pool.bed);
+    gr__lock(lock);
     atomic_fetch_add(&pool.asleep, 1);
-    while (times_opened() == seen && !atomic_load(&pool.stop)) pthread_cond_wait(&pool.wake, &pool.bed);
+    while (times_opened() == seen && !atomic_load(&pool.stop)) gr__wait(lock);
     atomic_fetch_sub(&pool.asleep, 1);
-    pthread_mutex_unlock(&pool.bed);
+    gr__unlock(lock);
 }
 
 static void *work(void *arg)
@@ -131,7 +127,10 @@ static void *work(void *arg)
         seen = times_opened();
         if (!enter()) continue;
         note_seat(thread - 1);
-        if (thread < pool.threads) claim(thread);
+        if (thread < pool.threads) {
+            gr__fp_take(&pool.fp);
+            claim(thread);
+        }
         atomic_fetch_sub(&pool.door, 1);
     }
     return NULL;
@@ -141,41 +140,35 @@ static void *work(void *arg)
 
 static void wake_workers(void)
 {
-    pthread_mutex_lock(&pool.bed);
-    pthread_cond_broadcast(&pool.wake);
-    pthread_mutex_unlock(&pool.bed);
+    gr__lock(lock);
+    gr__wake(lock);
+    gr__unlock(lock);
 }
 
-/* A child process has none of the workers. */
-static void after_fork(void)
+/* A job that another thread of the parent was in is nobody's here. */
+void gr__pool_forget(void)
 {
     pool.workers = 0;
     atomic_store(&pool.door, SHUT);
     atomic_store(&pool.asleep, 0);
-    pthread_mutex_init(&pool.busy, NULL);
-    pthread_mutex_init(&pool.bed, NULL);
-    pthread_cond_init(&pool.wake, NULL);
+    atomic_flag_clear(&pool.busy);
 }
-
-static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
 
 /* Workers that cannot be had are done without. */
 static void hire(int workers)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_forks);
     for (int i; (i = pool.workers) < workers; pool.workers++) {
         pool.number[i] = i + 1;
         atomic_store(&pool.seat[i], -1);
-        if (pthread_create(&pool.thread[i], NULL, work, &pool.number[i]) != 0) return;
+        if (!gr__thread_start(&pool.thread[i], work, &pool.number[i])) return;
     }
 }
 
-__attribute__((destructor)) static void dismiss(void)
+void gr__pool_dismiss(void)
 {
     atomic_store(&pool.stop, true);
     wake_workers();
-    for (int i = 0; i < pool.workers; i++) pthread_join(pool.thread[i], NULL);
+    for (int i = 0; i < pool.workers; i++) gr__thread_join(pool.thread[i]);
 }
 
 static void alone(gr__task *fn, const void *arg, int64_t tasks)
@@ -193,7 +186,7 @@ static void share_out(int64_t tasks, int threads)
 
 void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
 {
-    if (threads < 2 || tasks < 2 || pthread_mutex_trylock(&pool.busy) != 0) {
+    if (threads < 2 || tasks < 2 || atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) {
         alone(fn, arg, tasks);
         return;
     }
@@ -202,24 +195,12 @@ void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
     pool.fn = fn;
     pool.arg = arg;
     pool.threads = threads;
+    pool.fp = gr__fp_mine();
     share_out(tasks, threads);
     atomic_store(&pool.door, (times_opened() + 1) * OPENED_ONCE);
     if (atomic_load(&pool.asleep) > 0) wake_workers();
     claim(0);
     atomic_fetch_or(&pool.door, SHUT);
     for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++) spins < SPINS ? pause_briefly() : (void)sched_yield();
-    pthread_mutex_unlock(&pool.busy);
-}
-
-/* ---- how many ------------------------------------------------------------------------------------------------------------------------ */
-
-/* The processors that this process may use. */
-int gr__processors(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
+    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
 }

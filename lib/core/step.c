@@ -5,8 +5,9 @@
    cutting the tape back to the mark leaves no node that knows a tensor of the step. */
 #include "core/core.h"
 
-#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct gr__string string;
 
@@ -16,10 +17,12 @@ struct gr__string {
     char    s[];
 };
 
-static _Thread_local gr__thread    self;
 _Thread_local GR__NEAR gr__thread *gr__me;
-static pthread_key_t               at_end;
-static pthread_once_t              once = PTHREAD_ONCE_INIT;
+
+/* For threads whose first call comes when the system has no memory: it is to fail by name, in the next place that asks for some. */
+enum { RESERVE = 16 };
+static gr__thread  reserve[RESERVE];
+static atomic_bool taken[RESERVE];
 
 static void empty(gr__thread *me, gr__step *step)
 {
@@ -53,27 +56,42 @@ static void thread_end(void *arg)
     empty(me, &me->base);
     gr__drop(&me->tape);
     gr__drop(&me->spare);
-    gr__memory_thread_end();
+    gr__cache_end(&me->cache);
     gr__me = NULL; /* what runs after this, such as another key's destructor, begins anew */
+    if (me->reserved)
+        atomic_store(&taken[me - reserve], false);
+    else
+        free(me);
 }
 
-static void make_key(void) { pthread_key_create(&at_end, thread_end); }
-
-/* The thread that ends the process ends without its key's destructor; one that outlives the library, after dlclose, must not call it. */
+/* When the process ends, or the library is unloaded. The thread that does it ends without its key's destructor; one that outlives the
+   library must not call it. The library's own threads end first, as theirs do. */
 __attribute__((destructor)) static void library_end(void)
 {
+    gr__pool_dismiss();
     if (gr__me) thread_end(gr__me);
-    pthread_once(&once, make_key);
-    pthread_key_delete(at_end);
+    gr__no_thread_end();
 }
 
+static gr__thread *reserved(void)
+{
+    for (int i = 0; i < RESERVE; i++)
+        if (!atomic_exchange(&taken[i], true)) {
+            reserve[i] = (gr__thread){ .reserved = true };
+            return &reserve[i];
+        }
+    return NULL;
+}
+
+/* A seventeenth thread that finds no memory waits until there is some. */
 gr__thread *gr__thread_begin(void)
 {
-    gr__me = &self;
-    self.step = &self.base;
-    pthread_once(&once, make_key);
-    pthread_setspecific(at_end, &self); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
-    return &self;
+    gr__thread *me;
+    while (!(me = calloc(1, sizeof *me)) && !(me = reserved())) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    me->step = &me->base;
+    gr__me = me;
+    gr__at_thread_end(thread_end, me); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
+    return me;
 }
 
 gr_step gr_step_begin(void)

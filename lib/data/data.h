@@ -2,7 +2,6 @@
 #ifndef GR_DATA_H
 #define GR_DATA_H
 
-#include <pthread.h>
 
 #include "core/core.h"
 #include "gradus/data.h"
@@ -58,6 +57,7 @@ typedef struct gr__recipe {
     uint64_t          seed;
     bool              in_order;
     int64_t          *order, ordered; /* the order of that epoch; -1: of none */
+    unsigned          forks;          /* of the process that made it */
     int64_t           channels;       /* that have numbers of their own; 1: all bytes have the same */
     gr_real           table[GR__MOST_CHANNELS][256];
     bool              changes;
@@ -79,11 +79,11 @@ typedef struct gr__ahead {
     void           *arg;
     gr__failure     failure; /* of the last job */
     int             state;   /* with the lock held, if there is a thread; so is stop */
-    bool            stop, threaded;
-    pid_t           process; /* that has the thread */
-    pthread_t       thread;
-    pthread_mutex_t lock;
-    pthread_cond_t  changed;
+    bool            stop, threaded, has_lock;
+    unsigned        forks; /* of the process that has the thread */
+    gr__fp          fp;    /* of the caller, when the job was begun */
+    gr__os_thread   thread;
+    gr__mutex       lock;
 } gr__ahead;
 
 void               gr__ahead_begin(gr__ahead *a);  /* work(arg) */

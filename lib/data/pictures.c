@@ -165,18 +165,18 @@ typedef struct job {
     bool                skip_broken;
     gr__quote          *broken; /* of each picture; empty: it is not */
     atomic_llong        bad;    /* the first picture that fails the whole */
-    pthread_mutex_t     lock;
+    gr__mutex           lock;
     gr__failure         failure; /* why */
 } job;
 
 static void fail_with(job *j, int64_t i, const gr__failure *f)
 {
-    pthread_mutex_lock(&j->lock);
+    gr__lock(&j->lock);
     if (i < atomic_load(&j->bad)) {
         atomic_store(&j->bad, i);
         j->failure = *f;
     }
-    pthread_mutex_unlock(&j->lock);
+    gr__unlock(&j->lock);
 }
 
 static void read_one(job *j, int64_t i)
@@ -231,11 +231,13 @@ static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted
 {
     int64_t  n = (int64_t)gr__length(c->paths);
     gr_shape image = gr_shape(wanted->grey ? 1 : 3, wanted->height, wanted->width);
-    job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n, .lock = PTHREAD_MUTEX_INITIALIZER };
+    job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
+    gr__mutex_begin(&j.lock);
     j.broken = calloc((size_t)n, sizeof *j.broken);
     j.set = j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
     if (!j.broken) gr__fail_memory("pictures", (size_t)n * sizeof *j.broken);
     bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") && read_pictures(&j);
+    gr__mutex_end(&j.lock);
     free(j.broken);
     if (good) return j.set;
     gr_dataset_free(j.set);

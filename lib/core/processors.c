@@ -1,0 +1,165 @@
+/* processors.c: how many processors the process may use, and on which its threads may run.
+
+   A thread that is bound to one processor says nothing about the process. So the set that counts is that of the main thread when the
+   library is loaded, and whatever the main thread or the caller may use when it is counted: it only grows. What a control group of
+   Linux allows, as a share of time, bounds the number, too; a group lies in others, and the least of all holds. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "core/core.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef __linux__
+
+static cpu_set_t allowed; /* with the lock held */
+static gr__mutex *const lock = &gr__locks[GR__LOCK_PROCESSORS];
+
+void gr__processors_look(void)
+{
+    cpu_set_t of_main, mine;
+    CPU_ZERO(&of_main);
+    CPU_ZERO(&mine);
+    sched_getaffinity(getpid(), sizeof of_main, &of_main);
+    sched_getaffinity(0, sizeof mine, &mine);
+    gr__lock(lock);
+    CPU_OR(&allowed, &allowed, &of_main);
+    CPU_OR(&allowed, &allowed, &mine);
+    gr__unlock(lock);
+}
+
+void gr__processors_allow(gr__os_thread t, int but)
+{
+    gr__lock(lock);
+    cpu_set_t set = allowed;
+    gr__unlock(lock);
+    if (but >= 0) CPU_CLR((size_t)but, &set);
+    if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(t, sizeof set, &set);
+}
+
+static int count_allowed(void)
+{
+    gr__processors_look();
+    gr__lock(lock);
+    int n = CPU_COUNT(&allowed);
+    gr__unlock(lock);
+    return n;
+}
+
+#else
+
+void gr__processors_look(void) {}
+
+void gr__processors_allow(gr__os_thread t, int but) { (void)t, (void)but; }
+
+static int count_allowed(void) { return 0; }
+
+#endif
+
+/* ---- control groups ------------------------------------------------------------------------------------------------------ */
+
+enum { LINE = 4096 };
+
+static bool read_line(const char *folder, const char *name, char *line)
+{
+    char  path[2 * LINE];
+    FILE *f = snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path ? fopen(path, "re") : NULL;
+    bool  good = f && fgets(line, LINE, f);
+    if (f) fclose(f);
+    return good;
+}
+
+/* Processors' worth of time that the group of this folder has; infinite: it has no limit of its own. */
+static double share_of(const char *folder)
+{
+    char      line[LINE];
+    long long quota, period;
+    if (read_line(folder, "cpu.max", line)) { /* "max 100000" or "150000 100000" */
+        if (sscanf(line, "%lld %lld", &quota, &period) != 2) return INFINITY;
+    } else {
+        if (!read_line(folder, "cpu.cfs_quota_us", line) || sscanf(line, "%lld", &quota) != 1) return INFINITY;
+        if (!read_line(folder, "cpu.cfs_period_us", line) || sscanf(line, "%lld", &period) != 1) return INFINITY;
+    }
+    return quota > 0 && period > 0 ? (double)quota / (double)period : INFINITY;
+}
+
+/* The least of a group and of those it lies in, up to the folder whose name has so many characters. */
+static double least_share(char *folder, size_t top)
+{
+    double least = INFINITY;
+    for (;;) {
+        double share = share_of(folder);
+        if (share < least) least = share;
+        char *last = strrchr(folder, '/');
+        if (strlen(folder) <= top || !last) return least;
+        *last = '\0';
+        if (strlen(folder) < top) return least;
+    }
+}
+
+/* Whether a list such as "rw,cpu,cpuacct" names cpu. */
+static bool names_cpu(const char *list)
+{
+    for (const char *at = list; (at = strstr(at, "cpu")); at += 3)
+        if ((at == list || at[-1] == ',') && (at[3] == '\0' || at[3] == ',' || at[3] == ':' || at[3] == '\n')) return true;
+    return false;
+}
+
+/* The process's group in the hierarchy of version 2, or of version 1's controller of cpu: "0::/a/b", "4:cpu,cpuacct:/a/b". */
+static bool own_group(const char *root, bool second, char *group)
+{
+    char path[LINE], line[LINE];
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    FILE *f = fopen(path, "re");
+    bool  found = false;
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *list = strchr(line, ':'), *name = list ? strchr(list + 1, ':') : NULL;
+        if (!name) continue;
+        *name++ = '\0';
+        name[strcspn(name, "\n")] = '\0';
+        found = second ? list[1] == '\0' : names_cpu(list + 1);
+        if (found) strcpy(group, strcmp(name, "/") == 0 || strstr(name, "/..") ? "" : name);
+    }
+    if (f) fclose(f);
+    return found;
+}
+
+/* What a line of mountinfo tells of a hierarchy: "ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS". */
+static double share_by_mount(const char *root, const char *line)
+{
+    char        top[LINE], point[LINE], type[16], options[LINE], group[LINE], folder[3 * LINE];
+    const char *rest = strstr(line, " - ");
+    if (!rest || sscanf(line, "%*s %*s %*s %4095s %4095s", top, point) != 2) return INFINITY;
+    if (sscanf(rest, " - %15s %*s %4095s", type, options) != 2) return INFINITY;
+    bool second = strcmp(type, "cgroup2") == 0;
+    if (!second && (strcmp(type, "cgroup") != 0 || !names_cpu(options))) return INFINITY;
+    if (!own_group(root, second, group)) return INFINITY;
+    size_t above = strcmp(top, "/") == 0 ? 0 : strlen(top); /* the part of the group's name that is not below the mount */
+    bool   below = strncmp(group, top, above) == 0 && (group[above] == '/' || group[above] == '\0');
+    snprintf(folder, sizeof folder, "%s%s%s", root, point, below ? group + above : "");
+    return least_share(folder, strlen(root) + strlen(point));
+}
+
+int gr__processors_quota(const char *root)
+{
+    char path[LINE], line[LINE];
+    snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
+    FILE  *f = fopen(path, "re");
+    double least = INFINITY;
+    while (f && fgets(line, sizeof line, f)) {
+        double share = share_by_mount(root, line);
+        if (share < least) least = share;
+    }
+    if (f) fclose(f);
+    return least < GR__MOST_THREADS ? (int)ceil(least) : 0;
+}
+
+int gr__processors(void)
+{
+    int  n = count_allowed(), quota = gr__processors_quota("");
+    long online = n > 0 ? n : sysconf(_SC_NPROCESSORS_ONLN);
+    n = online > 0 ? (int)online : 1;
+    return quota > 0 && quota < n ? quota : n;
+}
