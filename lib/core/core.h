@@ -16,9 +16,10 @@
 #include "gradus/core.h"
 #include "kernels/kernels.h"
 
-/* A variable of each thread that is found without a call. With one such, all variables of each thread that the library has, and a plug-in
-   that contains it, must lie in the little room that the loader keeps for libraries that are loaded late. So gr__me, a pointer, is the only
-   one, and all else that a thread has stands in the gr__thread that it points to. */
+/* A thread variable that is found without a call. It makes all thread variables of the library, or
+   of a plug-in that contains it, come from the little room that the loader keeps for libraries that
+   are loaded late. So gr__me, a pointer, is the only one, and all else that a thread has is in the
+   gr__thread that it points to. */
 #if defined __GLIBC__ && defined __ELF__
 #define GR__NEAR __attribute__((tls_model("initial-exec")))
 #else
@@ -33,31 +34,44 @@
 #define GR__ALONE false
 #endif
 
-/* ---- posix.c: locks, forks, threads ----------------------------------------------------------------------------------------- */
+/* ---- posix.c: locks, forks, threads ---------------------------------------------------------- */
 
-/* A lock, and those who wait, holding it, for a change. No thread takes a second one, but inside gr__once. */
+/* A lock and its condition variable. No thread takes a second lock, except inside gr__once. */
 typedef struct gr__mutex {
     pthread_mutex_t   mutex;
     pthread_cond_t    changed;
     struct gr__mutex *prev, *next;
 } gr__mutex;
-enum { GR__LOCK_ONCE, GR__LOCK_MEMORY, GR__LOCK_MAPS, GR__LOCK_POOL, GR__LOCK_PROCESSORS, GR__LOCKS };
-extern gr__mutex gr__locks[GR__LOCKS];     /* those that are always there */
-void             gr__mutex_begin(gr__mutex *m); /* another one */
+enum {
+    GR__LOCK_ONCE,
+    GR__LOCK_MEMORY,
+    GR__LOCK_MAPS,
+    GR__LOCK_POOL,
+    GR__LOCK_PROCESSORS,
+    GR__LOCKS
+};
+extern gr__mutex gr__locks[GR__LOCKS]; /* those that last as long as the library; others: */
+void             gr__mutex_begin(gr__mutex *m);
 void             gr__mutex_end(gr__mutex *m);
 void             gr__lock(gr__mutex *m);
 void             gr__unlock(gr__mutex *m);
-void             gr__wait(gr__mutex *m);
+void             gr__wait(gr__mutex *m); /* with the lock held */
 void             gr__wake(gr__mutex *m); /* all who wait */
 void             gr__once(atomic_bool *done, void (*fn)(void));
-unsigned         gr__forks(void); /* how many lie between the first process and this one: a thread of another number is not there */
 
-/* A thread of the library: it takes no signals, and runs on any processor of the process. false: it cannot be had. */
+/* How many forks lie between the first process and this one: threads begun at another count do not
+   exist here. */
+unsigned gr__forks(void);
+
+/* A thread of the library: it blocks signals, and may run on any processor of the process.
+   false: none was started. */
 typedef pthread_t gr__os_thread;
 bool              gr__thread_start(gr__os_thread *t, void *(*fn)(void *), void *arg);
 void              gr__thread_join(gr__os_thread t);
-void              gr__at_thread_end(void (*fn)(void *), void *arg); /* one function for all threads; without memory it is not called */
-void              gr__no_thread_end(void);                          /* not any more, in any thread */
+
+/* Has fn, the same for all threads, called with arg when this thread ends; not if memory is out. */
+void gr__at_thread_end(void (*fn)(void *), void *arg);
+void gr__no_thread_end(void); /* from now on fn is called for no thread */
 
 /* How a thread rounds, what it does with denormal numbers, and which exceptions trap. */
 typedef struct gr__fp {
@@ -75,12 +89,14 @@ gr__fp gr__fp_mine(void);
 void   gr__fp_take(const gr__fp *e);
 bool   gr__fp_same(const gr__fp *a, const gr__fp *b);
 
-/* ---- processors.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- processors.c ---------------------------------------------------------------------------- */
 
-void gr__processors_look(void);                       /* notes which the process may use now */
-void gr__processors_allow(gr__os_thread t, int but);  /* lets a thread run on all of them but one; -1: on all */
-int  gr__processors(void);                            /* how many the process may use, by its affinity and by its control group */
-int  gr__processors_quota(const char *root);          /* by its control group; 0: no limit. root: "", or where a test keeps its files */
+void gr__processors_look(void); /* notes which ones the process may use now */
+/* Lets a thread run on all of them except one; -1: on all. */
+void gr__processors_allow(gr__os_thread t, int but);
+int  gr__processors(void); /* how many the process may use, by its affinity and its control group */
+/* How many by its control group; 0: no limit. root: "", or a test's folder. */
+int gr__processors_quota(const char *root);
 
 /* ---- error.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -117,8 +133,9 @@ enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: 
 void *gr__alloc(size_t bytes); /* NULL without an error: the caller knows what it was for */
 void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
 
-/* What waits in a thread. untold: by how much the bytes in use have changed since it told the others; an atomic sum at every block would
-   cost more than the block. */
+/* Blocks that a thread keeps for itself. untold: by how much its bytes in use have changed since it
+   added them to the process's sum; an atomic addition at every block would cost more than the
+   block. */
 enum { GR__LOCAL_CLASSES = 40 };
 typedef struct gr__block {
     struct gr__block *next;
@@ -278,13 +295,13 @@ typedef struct gr__thread {
     bool       no_grad, anomaly, in_vjp;
     void      *spare; /* an empty stb_ds array, kept by one backward pass for the next */
 
-    gr__failure failure;     /* error.c: the first one, pending; how many there have been; whether the handler is not to be called */
-    unsigned    failures;
-    bool        for_another;
-    gr__cache   cache;     /* memory.c */
-    jmp_buf    *when_full; /* containers.c: where a refused allocation goes back to */
-    size_t      last_slot; /* of the slots of a model, the place of the one that was found last */
-    bool        reserved;  /* not from the heap */
+    gr__failure failure;     /* error.c: the first one, pending */
+    unsigned    failures;    /* how many there have been */
+    bool        for_another; /* the handler is not to be called */
+    gr__cache   cache;       /* memory.c */
+    jmp_buf    *when_full;   /* containers.c: where a refused allocation returns to */
+    size_t      last_slot;   /* nn/model.c: the place of the slot that was found last */
+    bool        reserved;    /* this struct is not from the heap */
 } gr__thread;
 
 extern _Thread_local GR__NEAR gr__thread *gr__me; /* NULL until the thread's first call */

@@ -40,7 +40,7 @@ enum {
 typedef gr__block block;
 typedef gr__bin   bin;
 typedef gr__cache cache;
-_Static_assert((int)LOCAL_CLASSES == (int)GR__LOCAL_CLASSES, "a thread has a list for each class that it keeps");
+_Static_assert((int)LOCAL_CLASSES == (int)GR__LOCAL_CLASSES, "a list for each");
 
 static gr__mutex *const lock = &gr__locks[GR__LOCK_MEMORY];
 

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-static atomic_int wanted_threads, usual_threads; /* 0: the usual number; it has not been counted yet */
+static atomic_int wanted_threads; /* 0: the usual number */
+static atomic_int usual_threads;  /* 0: not counted yet */
 
 bool gr_set_threads(int threads)
 {

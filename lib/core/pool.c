@@ -186,7 +186,8 @@ static void share_out(int64_t tasks, int threads)
 
 void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
 {
-    if (threads < 2 || tasks < 2 || atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) {
+    bool one = threads < 2 || tasks < 2;
+    if (one || atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) {
         alone(fn, arg, tasks);
         return;
     }

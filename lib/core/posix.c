@@ -1,8 +1,11 @@
-/* posix.c: what the library asks of the system about threads: locks, forks, how a thread begins, and what it takes over with each job.
+/* posix.c: what the library asks of the system about threads: locks, forks, how a thread begins,
+   and what it takes over with each job.
 
-   Invariant: every lock of the library is a gr__mutex and on one list. The thread that forks holds them all, so a child process begins
-   with consistent data and with all of them free; it has none of the library's threads.
-   Invariant: a thread of the library blocks every signal but those that its own instructions raise, and may run where the process may. */
+   Invariant: every lock of the library is a gr__mutex and on one list. The thread that forks holds
+   them all, so a child process begins with consistent data and with all of them free. It has none
+   of the library's threads.
+   Invariant: a thread of the library blocks every signal except those that its own instructions
+   raise, and may run on every processor of the process. */
 #include "core/core.h"
 
 #include <signal.h>
@@ -10,8 +13,8 @@
 /* ---- locks ---- */
 
 #define FREE { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
-gr__mutex        gr__locks[GR__LOCKS] = { FREE, FREE, FREE, FREE, FREE };
-static gr__mutex listed = FREE; /* protects the list of the others, and comes before all */
+gr__mutex         gr__locks[GR__LOCKS] = { FREE, FREE, FREE, FREE, FREE };
+static gr__mutex  listed = FREE; /* protects the list of the others, and comes before all */
 static gr__mutex *others;
 _Static_assert(GR__LOCKS == 5, "each lock has its initial value");
 
@@ -110,8 +113,8 @@ bool gr__thread_start(gr__os_thread *t, void *(*fn)(void *), void *arg)
 
 #else
 
-/* A signal that an instruction of the thread raises, such as a fault, would end the process if it were blocked: it stays as the caller
-   has it. */
+/* A signal that an instruction of the thread raises, such as a fault, would end the process if it
+   were blocked: it stays as the caller has it. */
 static void block_signals(sigset_t *was)
 {
     static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
@@ -154,7 +157,7 @@ void gr__no_thread_end(void)
     pthread_key_delete(at_end);
 }
 
-/* ---- what a thread takes over with each job: the floating-point environment of the caller, but for the exceptions raised so far ---- */
+/* ---- the floating-point environment, without the exceptions raised so far ---- */
 
 #if defined __x86_64__
 

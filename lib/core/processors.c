@@ -1,8 +1,9 @@
 /* processors.c: how many processors the process may use, and on which its threads may run.
 
-   A thread that is bound to one processor says nothing about the process. So the set that counts is that of the main thread when the
-   library is loaded, and whatever the main thread or the caller may use when it is counted: it only grows. What a control group of
-   Linux allows, as a share of time, bounds the number, too; a group lies in others, and the least of all holds. */
+   A thread that is bound to one processor says nothing about the process. So the set that counts is
+   what the main thread may use when the library is loaded, and what it or the caller may use
+   whenever they are counted: it only grows. The CPU quota of a control group of Linux bounds the
+   number, too. Groups are nested, and the lowest quota holds. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "core/core.h"
 
@@ -14,7 +15,7 @@
 
 #ifdef __linux__
 
-static cpu_set_t allowed; /* with the lock held */
+static cpu_set_t        allowed; /* with the lock held */
 static gr__mutex *const lock = &gr__locks[GR__LOCK_PROCESSORS];
 
 void gr__processors_look(void)
@@ -58,20 +59,21 @@ static int count_allowed(void) { return 0; }
 
 #endif
 
-/* ---- control groups ------------------------------------------------------------------------------------------------------ */
+/* ---- control groups -------------------------------------------------------------------------- */
 
 enum { LINE = 4096 };
 
 static bool read_line(const char *folder, const char *name, char *line)
 {
-    char  path[2 * LINE];
-    FILE *f = snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path ? fopen(path, "re") : NULL;
+    char path[4 * LINE];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "re");
     bool  good = f && fgets(line, LINE, f);
     if (f) fclose(f);
     return good;
 }
 
-/* Processors' worth of time that the group of this folder has; infinite: it has no limit of its own. */
+/* The quota of the group of this folder, in processors; infinite: it has none of its own. */
 static double share_of(const char *folder)
 {
     char      line[LINE];
@@ -79,13 +81,15 @@ static double share_of(const char *folder)
     if (read_line(folder, "cpu.max", line)) { /* "max 100000" or "150000 100000" */
         if (sscanf(line, "%lld %lld", &quota, &period) != 2) return INFINITY;
     } else {
-        if (!read_line(folder, "cpu.cfs_quota_us", line) || sscanf(line, "%lld", &quota) != 1) return INFINITY;
-        if (!read_line(folder, "cpu.cfs_period_us", line) || sscanf(line, "%lld", &period) != 1) return INFINITY;
+        if (!read_line(folder, "cpu.cfs_quota_us", line) || sscanf(line, "%lld", &quota) != 1)
+            return INFINITY;
+        if (!read_line(folder, "cpu.cfs_period_us", line) || sscanf(line, "%lld", &period) != 1)
+            return INFINITY;
     }
     return quota > 0 && period > 0 ? (double)quota / (double)period : INFINITY;
 }
 
-/* The least of a group and of those it lies in, up to the folder whose name has so many characters. */
+/* The lowest of a group's and its parents', up to the folder whose name has `top` characters. */
 static double least_share(char *folder, size_t top)
 {
     double least = INFINITY;
@@ -103,11 +107,12 @@ static double least_share(char *folder, size_t top)
 static bool names_cpu(const char *list)
 {
     for (const char *at = list; (at = strstr(at, "cpu")); at += 3)
-        if ((at == list || at[-1] == ',') && (at[3] == '\0' || at[3] == ',' || at[3] == ':' || at[3] == '\n')) return true;
+        if ((at == list || at[-1] == ',') && (at[3] == '\0' || at[3] == ',')) return true;
     return false;
 }
 
-/* The process's group in the hierarchy of version 2, or of version 1's controller of cpu: "0::/a/b", "4:cpu,cpuacct:/a/b". */
+/* The process's group in the hierarchy of version 2, or of the cpu controller of version 1:
+   "0::/a/b", "4:cpu,cpuacct:/a/b". */
 static bool own_group(const char *root, bool second, char *group)
 {
     char path[LINE], line[LINE];
@@ -126,7 +131,7 @@ static bool own_group(const char *root, bool second, char *group)
     return found;
 }
 
-/* What a line of mountinfo tells of a hierarchy: "ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS". */
+/* By a line of mountinfo: "ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS". */
 static double share_by_mount(const char *root, const char *line)
 {
     char        top[LINE], point[LINE], type[16], options[LINE], group[LINE], folder[3 * LINE];
@@ -136,8 +141,9 @@ static double share_by_mount(const char *root, const char *line)
     bool second = strcmp(type, "cgroup2") == 0;
     if (!second && (strcmp(type, "cgroup") != 0 || !names_cpu(options))) return INFINITY;
     if (!own_group(root, second, group)) return INFINITY;
-    size_t above = strcmp(top, "/") == 0 ? 0 : strlen(top); /* the part of the group's name that is not below the mount */
-    bool   below = strncmp(group, top, above) == 0 && (group[above] == '/' || group[above] == '\0');
+    size_t above =
+        strcmp(top, "/") == 0 ? 0 : strlen(top); /* of the group's name, what is not mounted */
+    bool below = strncmp(group, top, above) == 0 && (group[above] == '/' || group[above] == '\0');
     snprintf(folder, sizeof folder, "%s%s%s", root, point, below ? group + above : "");
     return least_share(folder, strlen(root) + strlen(point));
 }

@@ -19,7 +19,7 @@ struct gr__string {
 
 _Thread_local GR__NEAR gr__thread *gr__me;
 
-/* For threads whose first call comes when the system has no memory: it is to fail by name, in the next place that asks for some. */
+/* For threads whose first call comes when the system has no memory. */
 enum { RESERVE = 16 };
 static gr__thread  reserve[RESERVE];
 static atomic_bool taken[RESERVE];
@@ -64,8 +64,8 @@ static void thread_end(void *arg)
         free(me);
 }
 
-/* When the process ends, or the library is unloaded. The thread that does it ends without its key's destructor; one that outlives the
-   library must not call it. The library's own threads end first, as theirs do. */
+/* When the process ends, or the library is unloaded. No thread may call thread_end by its key after
+   that; this one does it here, and the library's own threads do it when they end. */
 __attribute__((destructor)) static void library_end(void)
 {
     gr__pool_dismiss();
@@ -87,10 +87,11 @@ static gr__thread *reserved(void)
 gr__thread *gr__thread_begin(void)
 {
     gr__thread *me;
-    while (!(me = calloc(1, sizeof *me)) && !(me = reserved())) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    while (!(me = calloc(1, sizeof *me)) && !(me = reserved()))
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     me->step = &me->base;
     gr__me = me;
-    gr__at_thread_end(thread_end, me); /* should it fail, the thread's base step is not emptied when it ends: a leak, not an error */
+    gr__at_thread_end(thread_end, me); /* should that fail, what the thread has is not freed */
     return me;
 }
 

@@ -1,9 +1,10 @@
 /* ahead.c: a thread that does one job ahead of the time when it is wanted.
 
    Invariant: from gr__ahead_begin to gr__ahead_finish the job, and all that it works on, is the thread's; otherwise it is the caller's.
-   A thread that cannot be had, or was lost in a fork, is done without: gr__ahead_finish then does the job.
-   Invariant: the job computes in the floating-point environment of the caller who wants what it left: a job done in another is done
-   again. */
+   A thread that cannot be had, or was lost in a fork, is done without: gr__ahead_finish then does
+   the job.
+   Invariant: what gr__ahead_finish hands over was computed in its caller's floating-point
+   environment: a job that was done in another is done again. */
 #include "data/data.h"
 
 enum { IDLE, BEGUN, DONE };
@@ -11,10 +12,8 @@ enum { IDLE, BEGUN, DONE };
 static void do_job(gr__ahead *a)
 {
     gr__fail_for_another(true);
-    gr__failure before = gr__take_failure(); /* the thread's own, if it is the caller's */
     a->work(a->arg);
     a->failure = gr__take_failure();
-    if (before.code != GR_OK) gr__fail(before.code, "%s", before.message);
     gr__fail_for_another(false);
 }
 

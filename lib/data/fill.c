@@ -85,7 +85,8 @@ static gr_rng stream(const gr__recipe *r, const char *what, int64_t epoch)
 
 static void put_in_order(gr__recipe *r, int64_t epoch)
 {
-    if (r->ordered == epoch && r->forks == gr__forks()) return; /* a fork may have come in the middle of it, in a thread that is lost */
+    /* In a child process: a thread that is not there any more may have been in the middle of it. */
+    if (r->ordered == epoch && r->forks == gr__forks()) return;
     r->forks = gr__forks();
     gr_rng rng = stream(r, "epoch", epoch);
     for (int64_t i = 0; i < r->data->count; i++) r->order[i] = i;

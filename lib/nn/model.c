@@ -135,7 +135,8 @@ static bool may_name(const char *name)
 /* A forward function asks for its slots in the order in which it made them, so the one after the thread's last is looked at first. */
 static gr__slot *find(const gr_model *m, const char *name)
 {
-    size_t *last = &gr__self()->last_slot, slots = gr__length(m->slots), next = *last + 1 < slots ? *last + 1 : 0;
+    size_t *last = &gr__self()->last_slot, slots = gr__length(m->slots);
+    size_t  next = *last + 1 < slots ? *last + 1 : 0;
     gr__slot *s = slots > 0 && strcmp(m->slots[next]->name, name) == 0 ? m->slots[next] : gr__map_get(m->by_name, name);
     if (s) *last = s->place;
     return s;
