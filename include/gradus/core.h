@@ -45,7 +45,8 @@ GR_API void gr_on_error(void (*fn)(const char *message));
 
 /** An open step: see GR_STEP. */
 typedef struct gr_step {
-    int depth; /* how many steps were open, itself among them; 0: it could not be opened */
+    int      depth GR__OR(0);  /* how many steps were open, itself among them; 0: it could not be opened, or has ended */
+    uint64_t thread GR__OR(0); /* the thread that opened it */
 } gr_step;
 
 /** Opens a step. What this thread makes from here on is released by the matching gr_step_end.
@@ -85,6 +86,15 @@ typedef struct gr_memory_info {
 
 /** The memory held now. A training loop adds no system_calls from its third step on. */
 GR_API gr_memory_info gr_memory(void);
+
+/** Gives the system back what waits for use: blocks that were released, of all sizes, and the room of this thread's tape if nothing is on it.
+ *  Of blocks under 8 KiB, a slab of 64 KiB goes back when none of it is in use. What waits with other threads (of blocks of up to 32 KiB, at
+ *  most 1 MiB a size and some 40 MiB in all) they hand over when they next take or release more than 64 KiB, and when they end; another call then gives it back.
+ *  It need not be called for want of memory: when the system refuses, the library does so itself and asks again. Without any call, what
+ *  waits is at most twice the recent need, that is the most that was in use at once while the last 64 to 128 times as much was taken, or
+ *  4 MiB; and as much again in blocks under 8 KiB. A loop that needs more than three times what it has in use at once, in blocks of
+ *  different sizes, therefore asks the system again and again. GRADUS_MEMORY=system in the environment: nothing ever waits. */
+GR_API void gr_memory_trim(void);
 
 /* ---- making tensors --------------------------------------------------------------------------------------------------- */
 /* A tensor made inside a step is released where the step ends; one made outside lives until gr_free. */

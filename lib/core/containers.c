@@ -11,7 +11,7 @@
 
 static void *grow(void *p, size_t size)
 {
-    void *q = realloc(p, size);
+    void *q = gr__realloc(p, size);
     if (!q && gr__me && gr__me->when_full) longjmp(*gr__me->when_full, 1);
     return q;
 }

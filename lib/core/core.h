@@ -132,6 +132,11 @@ gr__quote gr__quoted(const char *text);
 enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
 void *gr__alloc(size_t bytes); /* NULL without an error: the caller knows what it was for */
 void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
+bool  gr__memory_give_back(void); /* gr_memory_trim; false: nothing is recycled, so nothing waits */
+/* malloc and realloc for what may be as large as a user's data: asked again after what waits was
+   given back. Released by free. */
+void *gr__malloc(size_t size);
+void *gr__realloc(void *old, size_t size);
 
 /* Blocks that a thread keeps for itself. untold: by how much its bytes in use have changed since it
    added them to the process's sum; an atomic addition at every block would cost more than the
@@ -147,6 +152,7 @@ typedef struct gr__bin {
 typedef struct gr__cache {
     gr__bin   bins[GR__LOCAL_CLASSES];
     ptrdiff_t untold;
+    unsigned  trims; /* how many requests to hand over what waits it has followed */
 } gr__cache;
 void gr__cache_end(gr__cache *c);
 
@@ -222,6 +228,7 @@ struct gr_tensor {
     char        *name;        /* its own copy, or NULL */
     gr__step    *owner;       /* NULL: the caller's, or nobody's but the references' */
     gr_tensor   *prev, *next; /* in the owner's list */
+    uint64_t     thread;      /* whose step and tape node and owner are of, by its id */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
     gr_tensor   *gated_by; /* of a gradient: it is 0 already wherever that tensor is not positive */
@@ -289,6 +296,7 @@ struct gr__step {
 enum { GR__READY_STEPS = 16 };
 
 typedef struct gr__thread {
+    uint64_t   id;                     /* no other thread of the process has had it */
     gr__step   base, *step;            /* step: the innermost; NULL until the thread's first call */
     gr__step   ready[GR__READY_STEPS]; /* for the first depths, so that opening them cannot fail */
     gr__node **tape;                   /* stb_ds array, append order is topological order */
@@ -316,9 +324,15 @@ static inline bool gr__spare(const gr_tensor *g)
     return me->in_vjp && me->no_grad && !g->owner && gr__sole(g);
 }
 
+/* A tape belongs to a thread, and so do the steps: a tensor that another thread has recorded is to be read here, and nothing else. No pointer
+   of the other thread's is followed to tell. */
+static inline bool gr__foreign(const gr__thread *me, const gr_tensor *t) { return t->node && t->thread != me->id; }
+bool               gr__recorded_here(const char *what, const gr_tensor *t); /* false, with the error set, for a foreign one */
+
 gr_tensor *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
 gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step or a rule, else the caller's */
 void       gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
+bool       gr__take_from_base(gr_tensor *t, const char *what); /* gr__disown, if it is the base step's; false: another thread's */
 char      *gr__string(size_t bytes);   /* lives as the step's tensors do */
 
 /* ---- tape.c ------------------------------------------------------------------------------------------------------------------- */

@@ -1,9 +1,13 @@
 /* memory.c: blocks, 64-byte aligned, recycled by size class.
 
    A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
-   that released them, without a lock, at most 1 MiB a class; the others in the process. Small blocks are cut from slabs.
-   Invariant: what is asked again in the same size is found again; nothing goes back to the system before the process ends, so a
-   loop that does the same things asks for nothing. From 2 MiB on, blocks lie in pages of that size, where the system has them.
+   that released them, without a lock, at most 1 MiB a class; the others in the process. Blocks of up to 8 KiB are cut from slabs of 64 KiB;
+   a slab goes back when all of it waits in the process. From 2 MiB on, blocks are mappings, in pages of that size where the system has them.
+
+   What is asked again in the same size is found again, so a loop that does the same things asks the system for nothing. What waits in the
+   process, in blocks of their own and in slabs, is bounded by twice the recent need each: the most that was in use at once, in this window of traffic or in the one before. A window
+   ends when 64 times the need have been handed out, so that the clock decides nothing. What is over the bound goes back, the size that was
+   asked for least recently first. When the system refuses, all that waits goes back and it is asked again.
 
    GRADUS_MEMORY=system takes every block from the system and gives it back, so that valgrind, the sanitizers and tests of failed
    allocations see each one; under the address sanitizer it is the default. */
@@ -34,8 +38,13 @@ enum {
     SLAB = 64 * 1024,
     HUGE_PAGE = 2 << 20,
     UNTOLD = 64 * 1024,
-    LOCAL_MOST = 1 << 20
+    LOCAL_MOST = 1 << 20,
+    FLOOR = 4 << 20, /* so much may always wait */
+    PATIENCE = 64    /* a window of traffic, in needs */
 };
+
+/* The most that one block may have: far under what sums of sizes could overflow. */
+#define LARGEST (SIZE_MAX / 2 < (1ULL << 46) ? SIZE_MAX / 2 : (size_t)(1ULL << 46))
 
 typedef gr__block block;
 typedef gr__bin   bin;
@@ -44,10 +53,23 @@ _Static_assert((int)LOCAL_CLASSES == (int)GR__LOCAL_CLASSES, "a list for each");
 
 static gr__mutex *const lock = &gr__locks[GR__LOCK_MEMORY];
 
+/* The head of a slab, which begins at a multiple of its size. */
+typedef struct slab {
+    struct slab *next;
+    size_t       cut, idle; /* bytes in blocks; of these, what a sweep has found waiting */
+} slab;
+
 static struct {
-    block         *head[CLASSES];
-    unsigned char *slab, *slab_end; /* the uncut rest of the newest slab */
+    block   *head[CLASSES];
+    uint64_t asked[CLASSES], asks; /* when a class was last asked for, counted in requests */
+    slab    *slabs;                /* newest first: blocks are cut from that one */
+    size_t   waiting, crumbs;      /* bytes in the lists: in blocks of their own, in pieces of slabs */
+    size_t   swept;                /* the crumbs that the last sweep left */
+    /* in use at once, in this window and the one before; bytes handed out in this one */
+    size_t most, before, traffic;
 } pool;
+
+static atomic_uint trims; /* how often all threads were asked to hand over what waits with them */
 
 static atomic_size_t live, peak, system_bytes, system_calls;
 
@@ -70,6 +92,15 @@ static inline int class_of(size_t bytes, size_t *size)
     return FINE + HEAD - 1 + 4 * octave + (int)part;
 }
 
+static size_t size_of(int class)
+{
+    int k = class - (FINE + HEAD);
+    if (k < 0) return (size_t)(class + 1) * UNIT;
+    return (((size_t)FINE << k / 4) + (size_t)(k % 4 + 1) * ((size_t)4 << k / 4) + HEAD) * UNIT;
+}
+
+static bool of_slabs(size_t size) { return size <= SLAB / 8; }
+
 enum { UNKNOWN, RECYCLE, SYSTEM };
 
 static int decide(void)
@@ -87,27 +118,35 @@ static bool recycling(void)
     return now == RECYCLE;
 }
 
-#ifdef MADV_HUGEPAGE
+/* ---- from the system, and back to it ---------------------------------------------------------------------------------------------- */
 
-/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. What is asked for beyond the
-   size, for alignment, is never touched. */
-static void *aligned_block(size_t size)
+/* To a multiple of every usual size of page. */
+static size_t whole_pages(size_t size) { return (size + SLAB - 1) / SLAB * SLAB; }
+
+/* A mapping of its own can be given back whatever lies beside it. */
+static void *map(size_t size, size_t alignment)
 {
-    if (size < HUGE_PAGE) return aligned_alloc(UNIT, size);
-    void *p = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    size_t         pages = whole_pages(size), more = pages + alignment;
+    unsigned char *p = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t lead = (alignment - (uintptr_t)p % alignment) % alignment;
+    if (lead > 0) munmap(p, lead);
+    munmap(p + lead + pages, alignment - lead);
+    return p + lead;
+}
+
+/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. */
+static void *map_huge(size_t size)
+{
+    void *p = map(size, HUGE_PAGE);
+#ifdef MADV_HUGEPAGE
     if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
     return p;
 }
 
-#else
-
-static void *aligned_block(size_t size) { return aligned_alloc(UNIT, size); }
-
-#endif
-
-static void *from_system(size_t size)
+static void *counted(void *p, size_t size)
 {
-    void *p = recycling() ? aligned_block(size) : aligned_alloc(UNIT, size);
     if (p) {
         atomic_fetch_add(&system_bytes, size);
         atomic_fetch_add(&system_calls, 1);
@@ -115,23 +154,171 @@ static void *from_system(size_t size)
     return p;
 }
 
-/* With the lock held. */
-static void *take_shared(int class, size_t size)
+static bool mapped(size_t size) { return size >= HUGE_PAGE && recycling(); }
+
+static void *from_system(size_t size) { return counted(mapped(size) ? map_huge(size) : aligned_alloc(UNIT, size), size); }
+
+static void to_system(void *p, size_t size)
+{
+    if (mapped(size))
+        munmap(p, whole_pages(size));
+    else
+        free(p);
+    atomic_fetch_sub(&system_bytes, size);
+}
+
+/* ---- giving back; all with the lock held ------------------------------------------------------------------------------------------------ */
+
+static slab *slab_of(block *b) { return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1)); }
+
+static void put_shared(block *b, int class, size_t size)
+{
+    b->next = pool.head[class];
+    pool.head[class] = b;
+    *(of_slabs(size) ? &pool.crumbs : &pool.waiting) += size;
+}
+
+static block *take_waiting(int class, size_t size)
 {
     block *b = pool.head[class];
-    if (b) {
-        pool.head[class] = b->next;
-        return b;
+    if (!b) return NULL;
+    pool.head[class] = b->next;
+    *(of_slabs(size) ? &pool.crumbs : &pool.waiting) -= size;
+    return b;
+}
+
+static void drop_idle_blocks(int class)
+{
+    for (block **at = &pool.head[class]; *at;) {
+        const slab *s = slab_of(*at);
+        if (s->idle == s->cut) {
+            *at = (*at)->next;
+            pool.crumbs -= size_of(class);
+        } else {
+            at = &(*at)->next;
+        }
     }
-    if (size > SLAB / 8) return from_system(size);
-    if ((size_t)(pool.slab_end - pool.slab) < size) {
-        unsigned char *fresh = from_system(SLAB);
-        if (!fresh) return NULL;
-        pool.slab = fresh; /* the old slab's rest, under 8 KiB, is given up */
-        pool.slab_end = fresh + SLAB;
+}
+
+/* Gives back the slabs of which every block waits here. */
+static void sweep(void)
+{
+    int classes = 0;
+    for (slab *s = pool.slabs; s; s = s->next) s->idle = 0;
+    for (; of_slabs(size_of(classes)); classes++)
+        for (block *b = pool.head[classes]; b; b = b->next) slab_of(b)->idle += size_of(classes);
+    for (int class = 0; class < classes; class ++) drop_idle_blocks(class);
+    for (slab **at = &pool.slabs, *s; (s = *at);) {
+        if (s->idle == s->cut) {
+            *at = s->next;
+            munmap(s, SLAB);
+            atomic_fetch_sub(&system_bytes, SLAB);
+        } else {
+            at = &s->next;
+        }
     }
-    void *p = pool.slab;
-    pool.slab += size;
+    pool.swept = pool.crumbs;
+}
+
+static size_t bound(void)
+{
+    size_t need = pool.most > pool.before ? pool.most : pool.before;
+    return need > FLOOR / 2 ? 2 * need : FLOOR;
+}
+
+/* The class of blocks of their own that waits and was asked for least recently; -1: none waits. */
+static int stalest(void)
+{
+    int at = -1;
+    for (int class = 0; class < CLASSES; class ++)
+        if (pool.head[class] && !of_slabs(size_of(class)) && (at < 0 || pool.asked[class] < pool.asked[at])) at = class;
+    return at;
+}
+
+/* Until at most so much waits; of slabs not before twice as much waits as the last sweep had to leave. */
+static void give_back(size_t most)
+{
+    for (int class; pool.waiting > most && (class = stalest()) >= 0;)
+        to_system(take_waiting(class, size_of(class)), size_of(class));
+    if (pool.crumbs > most && (most == 0 || pool.crumbs / 2 > pool.swept)) sweep();
+}
+
+static void note_need(const cache *c, int class, size_t size)
+{
+    ptrdiff_t now = (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->untold + (ptrdiff_t)size;
+    pool.asked[class] = ++pool.asks;
+    pool.traffic += size;
+    if (now > (ptrdiff_t)pool.most) pool.most = (size_t)now;
+    if (pool.traffic / PATIENCE <= bound() / 2) return;
+    pool.before = pool.most;
+    pool.most = now > 0 ? (size_t)now : 0;
+    pool.traffic = 0;
+}
+
+/* What waits with a thread, or all that does but `left` of a class. */
+static void hand_over(bin *from, int class, int left)
+{
+    while (from->count > left) {
+        block *b = from->head;
+        from->head = b->next;
+        from->count--;
+        put_shared(b, class, size_of(class));
+    }
+}
+
+static void hand_over_all(cache *c)
+{
+    for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(&c->bins[class], class, 0);
+    c->trims = atomic_load(&trims);
+}
+
+/* All that waits, but with other threads, which hand over theirs when they next tell what they have. */
+static void give_back_all(cache *c)
+{
+    gr__thread *me = gr__self();
+    atomic_fetch_add(&trims, 1);
+    hand_over_all(c);
+    give_back(0);
+    gr__drop(&me->spare);
+    if (gr__length(me->tape) == 0) gr__drop(&me->tape);
+}
+
+bool gr__memory_give_back(void)
+{
+    if (!recycling()) return false;
+    cache *c = own_cache();
+    gr__lock(lock);
+    give_back_all(c);
+    gr__unlock(lock);
+    return true;
+}
+
+void gr_memory_trim(void) { gr__memory_give_back(); }
+
+/* ---- blocks ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static void *cut_from_slab(size_t size)
+{
+    slab *s = pool.slabs;
+    if (!s || SLAB - UNIT - s->cut < size) { /* the old slab's rest, under 8 KiB, is given up */
+        s = counted(map(SLAB, SLAB), SLAB);
+        if (!s) return NULL;
+        *s = (slab){ .next = pool.slabs };
+        pool.slabs = s;
+    }
+    s->cut += size;
+    return (unsigned char *)s + UNIT + s->cut - size;
+}
+
+/* With the lock held. */
+static void *take_shared(cache *c, int class, size_t size)
+{
+    note_need(c, class, size);
+    void *p = take_waiting(class, size);
+    for (int ask = 0; !p && ask < 2; ask++) {
+        if (ask > 0) give_back_all(c);
+        p = of_slabs(size) ? cut_from_slab(size) : from_system(size);
+    }
     return p;
 }
 
@@ -144,15 +331,26 @@ static void tell(cache *c)
         ;
 }
 
+/* Follows what gr_memory_trim has asked for in another thread, too. */
+static void tell_and_follow(cache *c)
+{
+    tell(c);
+    if (c->trims == atomic_load_explicit(&trims, memory_order_relaxed)) return;
+    gr__lock(lock);
+    hand_over_all(c);
+    give_back(bound());
+    gr__unlock(lock);
+}
+
 static void count_live(cache *c, ptrdiff_t size)
 {
     c->untold += size;
-    if (c->untold > UNTOLD || c->untold < -UNTOLD) tell(c);
+    if (c->untold > UNTOLD || c->untold < -UNTOLD) tell_and_follow(c);
 }
 
 void *gr__alloc(size_t bytes)
 {
-    if (bytes > (size_t)1 << 46) return NULL;
+    if (bytes > LARGEST) return NULL;
     cache *c = own_cache();
     size_t size;
     int class = class_of(bytes, &size);
@@ -166,24 +364,19 @@ void *gr__alloc(size_t bytes)
         b->count--;
     } else {
         gr__lock(lock);
-        p = take_shared(class, size);
+        p = take_shared(c, class, size);
         gr__unlock(lock);
     }
     if (p) count_live(c, (ptrdiff_t)size);
     return p;
 }
 
-/* Moves blocks of a class from this thread to the process until `left` are left. */
-static void hand_over(bin *from, int class, int left)
+/* Half of what waits with this thread in a class goes to the process. */
+static void share(bin *from, int class)
 {
     gr__lock(lock);
-    while (from->count > left) {
-        block *b = from->head;
-        from->head = b->next;
-        from->count--;
-        b->next = pool.head[class];
-        pool.head[class] = b;
-    }
+    hand_over(from, class, from->count / 2);
+    give_back(bound());
     gr__unlock(lock);
 }
 
@@ -195,8 +388,7 @@ void gr__release(void *p, size_t bytes)
     int class = class_of(bytes, &size);
     count_live(c, -(ptrdiff_t)size);
     if (!recycling()) {
-        free(p);
-        atomic_fetch_sub(&system_bytes, size);
+        to_system(p, size);
         return;
     }
     block *b = p;
@@ -204,19 +396,35 @@ void gr__release(void *p, size_t bytes)
         bin *to = &c->bins[class];
         b->next = to->head;
         to->head = b;
-        if ((size_t)++to->count * size > LOCAL_MOST) hand_over(to, class, to->count / 2);
+        if ((size_t)++to->count * size > LOCAL_MOST) share(to, class);
         return;
     }
     gr__lock(lock);
-    b->next = pool.head[class];
-    pool.head[class] = b;
+    put_shared(b, class, size);
+    give_back(bound());
     gr__unlock(lock);
 }
 
 void gr__cache_end(cache *c)
 {
-    for (int class = 0; class < LOCAL_CLASSES; class ++) hand_over(&c->bins[class], class, 0);
+    gr__lock(lock);
+    hand_over_all(c);
+    give_back(bound());
+    gr__unlock(lock);
     tell(c);
+}
+
+/* Of the C library's memory, for what is as large as a user's data; released by free. */
+void *gr__malloc(size_t size)
+{
+    void *p = malloc(size);
+    return p || !gr__memory_give_back() ? p : malloc(size);
+}
+
+void *gr__realloc(void *old, size_t size)
+{
+    void *p = realloc(old, size);
+    return p || !gr__memory_give_back() ? p : realloc(old, size);
 }
 
 gr_memory_info gr_memory(void)

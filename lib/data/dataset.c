@@ -42,8 +42,8 @@ gr_dataset *gr__dataset_new(gr_shape image, int64_t count, int classes, bool own
     gr_dataset *d = calloc(1, sizeof *d);
     if (d) {
         *d = (gr_dataset){ .shape = image, .count = count, .size = size, .classes = classes };
-        d->labels = malloc((size_t)count);
-        d->own = own ? malloc(bytes) : NULL;
+        d->labels = gr__malloc((size_t)count);
+        d->own = own ? gr__malloc(bytes) : NULL;
         d->images = d->own;
         if (number_classes(d) && d->labels && (d->own || !own)) return d;
     }
@@ -180,7 +180,7 @@ bool gr_dataset_split(const gr_dataset *d, double part, uint64_t seed, gr_datase
     if (n != floor(n)) return gr__fail(GR_ERR_ARGUMENT, "dataset_split: there cannot be %g images", part);
     if (!(n >= 1 && n < (double)d->count))
         return gr__fail(GR_ERR_ARGUMENT, "dataset_split: %g of %lld images: each part must have some", part, (long long)d->count);
-    int64_t parted = (int64_t)n, kept = d->count - parted, *index = malloc(2 * sizeof *index * (size_t)d->count), *rest;
+    int64_t parted = (int64_t)n, kept = d->count - parted, *index = gr__malloc(2 * sizeof *index * (size_t)d->count), *rest;
     if (!index) return gr__fail_memory("dataset_split", 2 * sizeof *index * (size_t)d->count);
     rest = index + d->count;
     shuffle_classes(d, gr_rng_of(seed, "split"), index);

@@ -50,7 +50,7 @@ static bool make_tables(gr__recipe *r, const gr_loader_options *o)
 
 static void *room(size_t bytes)
 {
-    void *p = malloc(bytes);
+    void *p = gr__malloc(bytes);
     if (!p) gr__fail_memory("loader_open", bytes);
     return p;
 }

@@ -82,7 +82,7 @@ static bool read_bytes(source *s, gr_idx *idx)
         if (got == room) {
             room = room ? 2 * room : PIECE;
             room = room < idx->count ? room : idx->count;
-            unsigned char *more = realloc(idx->bytes, room);
+            unsigned char *more = gr__realloc(idx->bytes, room);
             if (!more) return gr__fail_memory("idx_read", room);
             idx->bytes = more;
         }

@@ -289,7 +289,7 @@ static bool read_elements(gr__file *f, const array *a, gr_tensor *t)
     size_t size = (size_t)a->count * a->size;
     if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) && a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
         return gr__file_get(f, t->data, size);
-    unsigned char *bytes = malloc(size + 1);
+    unsigned char *bytes = gr__malloc(size + 1);
     if (!bytes) return gr__fail_memory("npy_load", size);
     bool good = gr__file_get(f, bytes, size) && convert(a, bytes, t);
     free(bytes);

@@ -156,7 +156,7 @@ static bool fit(gr__picture *p, const gr__picture_options *o)
     if (c.new_height == p->height && c.new_width == p->width) return true;
     int                  stride = p->width * p->channels;
     size_t               size = (size_t)c.new_height * (size_t)c.new_width * (size_t)p->channels;
-    unsigned char       *bytes = malloc(size);
+    unsigned char       *bytes = gr__malloc(size);
     const unsigned char *from = p->bytes + (size_t)c.y * (size_t)stride + (size_t)c.x * (size_t)p->channels;
     if (!bytes || !gr__stb_resize(from, c.height, c.width, stride, bytes, c.new_height, c.new_width, p->channels)) {
         free(bytes);
@@ -218,7 +218,7 @@ bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_option
     broken->s[0] = 0;
     if (!gr__file_open(&file, path)) return false;
     size_t         size = file.size <= MOST_FILE ? (size_t)file.size : 0;
-    unsigned char *bytes = file.size <= MOST_FILE ? malloc(size + 1) : NULL;
+    unsigned char *bytes = file.size <= MOST_FILE ? gr__malloc(size + 1) : NULL;
     bool           good = file.size <= MOST_FILE || is_broken(&r, "is too large");
     good = good && (bytes || gr__fail_memory("picture", size)) && gr__file_get(&file, bytes, size);
     gr__file_close(&file);
@@ -329,7 +329,7 @@ bool gr_picture_save_(const char *path, gr_picture_save_options o)
     if (o.high == 0) o.high = 1;
     if (!check_range(&o) || !lay_out(o.picture, o.columns, &g)) return false;
     size_t         size = (size_t)(g.height * g.width * g.C);
-    unsigned char *pixels = malloc(size);
+    unsigned char *pixels = gr__malloc(size);
     if (!pixels) return gr__fail_memory("picture_save", size);
     memset(pixels, GAP_BYTE, size);
     draw_cells(pixels, o.picture, &g, o.low, o.high);

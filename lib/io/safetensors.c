@@ -115,7 +115,7 @@ static int append(const char *from, size_t size, void *arg)
     text *t = arg;
     if (t->room - t->length < size) {
         size_t room = 2 * t->room + size + 256;
-        char  *more = realloc(t->s, room);
+        char  *more = gr__realloc(t->s, room);
         if (!more) return -1;
         t->s = more;
         t->room = room;
@@ -179,7 +179,7 @@ static bool begin_with_long_word(text *t, size_t longest)
 {
     size_t size = 16;
     while (size < longest + 2) size *= 2;
-    t->s = malloc(size + longest + 32);
+    t->s = gr__malloc(size + longest + 32);
     if (!t->s) return gr__fail_memory("load", size + longest + 32);
     t->room = size + longest + 32;
     char *word = t->s + 1; /* after the bracket of the list that holds both */
@@ -375,7 +375,7 @@ static bool read_entries(gr__safetensors *f, const header *h)
     bool good = (c && f->entry) || gr__fail_memory("load", most * sizeof *c);
     good = good && read_claims(h, f->json, c, &f->count);
     if (good) {
-        f->data = malloc((size_t)h->data_size + 1);
+        f->data = gr__malloc((size_t)h->data_size + 1);
         good = f->data || gr__fail_memory("load", (size_t)h->data_size);
     }
     for (int i = 0; good && i < f->count; i++) {
