@@ -220,7 +220,7 @@ typedef struct gr_nn_embedding_options {
 /** gr_nn_embedding as a function, for callers without macros. */
 GR_API gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o);
 
-/** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y = x. The draw depends on
+/** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y is x itself, the same tensor. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */
 GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p);
 /** gr_nn_dropout of whole channels: one draw for each plane. Shapes: x (N,C,H,W). Errors: as gr_nn_dropout; rank. */

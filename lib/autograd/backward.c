@@ -51,6 +51,7 @@ bool gr_backward_(gr_backward_options o)
     if (!loss) return gr__fail(GR_ERR_ARGUMENT, "backward: the loss is NULL");
     if (loss->dtype != GR_REAL || !gr__tracked(loss))
         return gr__fail(GR_ERR_GRAPH, "backward: the loss %s depends on no parameter, or was made without recording", GR__TEXT(loss));
+    if (!gr__recorded_here("backward", loss)) return false;
     gr__pass p = gr__pass_begin(loss);
     p.leaves = true;
     p.retain = o.retain_graph;
@@ -75,6 +76,7 @@ gr_tensor *gr_retain_grad(gr_tensor *t)
         gr__fail(GR_ERR_GRAPH, "retain_grad: %s", t ? "the tensor has no gradient to retain" : "the tensor is NULL");
         return NULL;
     }
+    if (!gr__recorded_here("retain_grad", t)) return NULL;
     t->retain_grad = true;
     return t;
 }
@@ -109,16 +111,18 @@ static bool check(const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr
 {
     if (!y || !x || !gx || n < 1)
         return gr__fail(GR_ERR_ARGUMENT, "%s: %s", name, !y ? "the result is NULL" : "no tensor to differentiate by");
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         if (!x[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: tensor %d is NULL", name, i + 1);
+        if (!gr__recorded_here(name, x[i])) return false;
+    }
     if (y->dtype != GR_REAL || !gr__tracked(y))
         return gr__fail(GR_ERR_GRAPH, "%s: the result %s depends on no parameter, or was made without recording", name, GR__TEXT(y));
-    return true;
+    return gr__recorded_here(name, y);
 }
 
-bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
+/* gx is not x, nor a part of it. */
+static bool gradients(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
 {
-    if (!check("grad", y, x, n, gx)) return false;
     gr__pass p = gr__pass_begin(y);
     p.create = o.create_graph;
     p.retain = o.retain_graph || o.create_graph;
@@ -126,8 +130,30 @@ bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_
     for (int i = 0; good && i < n; i++) good = gr__pass_goal(&p, x[i]) || gr__pass_add_goal(&p, x[i]);
     good = good && gr__pass_run(&p, y, o.grad_output) && hand_out(&p, x, n, gx, o.allow_unused);
     gr__pass_end(&p);
-    for (int i = 0; !good && i < n; i++) gx[i] = NULL;
     return good;
+}
+
+/* The results stand in a block of their own until all are there, since the caller's list of them may be the list of what went in. */
+static gr_tensor **results_begin(int n, const char *what)
+{
+    size_t      bytes = (size_t)n * sizeof(gr_tensor *);
+    gr_tensor **results = gr__alloc(bytes);
+    if (!results) gr__fail_memory(what, bytes);
+    return results;
+}
+
+static bool results_end(gr_tensor **results, int n, gr_tensor **to, bool good)
+{
+    for (int i = 0; i < n; i++) to[i] = good ? results[i] : NULL;
+    gr__release(results, (size_t)n * sizeof(gr_tensor *));
+    return good;
+}
+
+bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
+{
+    if (!check("grad", y, x, n, gx)) return false;
+    gr_tensor **results = results_begin(n, "grad");
+    return results_end(results, n, gx, results && gradients(y, x, n, results, o));
 }
 
 gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o)
@@ -149,14 +175,14 @@ static gr_tensor *directional(gr_tensor *const *gx, int n, gr_tensor *const *v)
     return sum;
 }
 
-/* hv from the gradients, which have just been recorded. */
-static bool differentiate(gr_tensor *const *gx, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
+/* From the gradients, which have just been recorded, to hv, in their place. */
+static bool differentiate(gr_tensor **g, gr_tensor *const *x, int n, gr_tensor *const *v)
 {
-    gr_tensor *d = directional(gx, n, v);
+    gr_tensor *d = directional(g, n, v);
     if (!d) return false;
-    if (gr__tracked(d)) return gr_grads(d, x, n, hv, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
+    if (gr__tracked(d)) return gradients(d, x, n, g, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
     for (int i = 0; i < n; i++)
-        if (!(hv[i] = gr__constant(&x[i]->shape, 0))) return false;
+        if (!(g[i] = gr__constant(&x[i]->shape, 0))) return false;
     return true;
 }
 
@@ -166,11 +192,11 @@ static bool hessian_times(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor
     gr_step step = gr_step_begin();
     if (step.depth == 0) return false;
     bool was = gr_set_recording(true);
-    bool good = gr_grads(loss, x, n, hv, (gr_grad_options){ .create_graph = true, .allow_unused = true }) && differentiate(hv, x, n, v, hv);
+    bool good = gradients(loss, x, n, hv, (gr_grad_options){ .create_graph = true, .allow_unused = true }) && differentiate(hv, x, n, v);
     gr_set_recording(was);
     for (int i = 0; good && i < n; i++) gr__disown(hv[i]);
     gr_step_end(&step);
-    for (int i = 0; i < n; i++) hv[i] = good ? gr__own(hv[i]) : NULL;
+    for (int i = 0; good && i < n; i++) gr__own(hv[i]);
     return good;
 }
 
@@ -181,7 +207,8 @@ bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr
         if (!v || !v[i] || v[i]->dtype != GR_REAL || !gr__same_shape(&v[i]->shape, &x[i]->shape))
             return gr__fail(GR_ERR_ARGUMENT, "hvp: vector %d %s does not have the shape of tensor %d %s", i + 1,
                 v && v[i] ? GR__TEXT(v[i]) : "NULL", i + 1, GR__TEXT(x[i]));
-    return hessian_times(loss, x, n, v, hv);
+    gr_tensor **results = results_begin(n, "hvp");
+    return results_end(results, n, hv, results && hessian_times(loss, x, n, v, results));
 }
 
 /* ---- recording -------------------------------------------------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@ gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
         gr__fail(GR_ERR_GRAPH, "on_grad: %s", !t ? "the tensor is NULL" : !fn ? "the function is NULL" : "the tensor has no gradient");
         return NULL;
     }
+    if (!gr__recorded_here("on_grad", t)) return NULL;
     gr__hook *new = gr__alloc(sizeof *new), **end = &t->hooks;
     if (!new) {
         gr__fail_memory("on_grad", sizeof *new);
@@ -24,6 +25,7 @@ gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
 
 bool gr_off_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
 {
+    if (t && !gr__recorded_here("off_grad", t)) return false;
     gr__hook **at = t ? &t->hooks : NULL;
     while (at && *at && ((*at)->fn != fn || (*at)->ctx != ctx)) at = &(*at)->next;
     if (!at || !*at) return gr__fail(GR_ERR_ARGUMENT, "off_grad: %s", t ? "the tensor has no such hook" : "the tensor is NULL");
@@ -55,10 +57,12 @@ static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor
     if (!p->create && step.depth == 0) return false;
     const gr__step *inner = p->create ? NULL : p->me->step;
     gr_tensor      *seen = gr_reshape(*g, (*g)->shape);
-    unsigned        failures = gr__failures();
+    unsigned        failures = gr__failures(), version = gr__version_of(*g);
     gr_tensor      *by = seen ? hook.fn(seen, hook.ctx) : NULL;
     bool            good = seen && (gr__failures() == failures || !gr__failed());
     p->me->no_grad = !p->create; /* whatever it has been set to */
+    if (good && gr__version_of(*g) != version)
+        good = gr__fail(GR_ERR_GRAPH, "backward: a hook changed the gradient of %s that it was given", GR__LABEL(t));
     if (good && by && by != seen) good = replace(t, g, by, inner);
     gr_step_end(&step);
     return good;

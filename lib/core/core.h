@@ -36,7 +36,8 @@
 
 /* ---- posix.c: locks, forks, threads ---------------------------------------------------------- */
 
-/* A lock and its condition variable. No thread takes a second lock, except inside gr__once. */
+/* A lock and its condition variable. No thread takes a second lock, except inside gr__once, and
+   that of memory, which comes last, where a map grows. */
 typedef struct gr__mutex {
     pthread_mutex_t   mutex;
     pthread_cond_t    changed;
@@ -44,10 +45,10 @@ typedef struct gr__mutex {
 } gr__mutex;
 enum {
     GR__LOCK_ONCE,
-    GR__LOCK_MEMORY,
     GR__LOCK_MAPS,
     GR__LOCK_POOL,
     GR__LOCK_PROCESSORS,
+    GR__LOCK_MEMORY,
     GR__LOCKS
 };
 extern gr__mutex gr__locks[GR__LOCKS]; /* those that last as long as the library; others: */

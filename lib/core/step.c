@@ -86,9 +86,11 @@ static gr__thread *reserved(void)
 /* A seventeenth thread that finds no memory waits until there is some. */
 gr__thread *gr__thread_begin(void)
 {
-    gr__thread *me;
+    static atomic_uint_fast64_t threads;
+    gr__thread                 *me;
     while (!(me = calloc(1, sizeof *me)) && !(me = reserved()))
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    me->id = atomic_fetch_add(&threads, 1) + 1; /* another one, too, for what begins anew after its end */
     me->step = &me->base;
     gr__me = me;
     gr__at_thread_end(thread_end, me); /* should that fail, what the thread has is not freed */
@@ -106,25 +108,35 @@ gr_step gr_step_begin(void)
     }
     *step = (gr__step){ .outer = me->step, .depth = depth, .mark = gr__length(me->tape) };
     me->step = step;
-    return (gr_step){ step->depth };
+    return (gr_step){ .depth = step->depth, .thread = me->id };
 }
 
 void gr_step_end(gr_step *step)
 {
-    if (step && step->depth > 0) end_until(gr__self(), step->depth);
+    if (!step || step->depth <= 0) return;
+    gr__thread *me = gr__self();
+    if (step->thread != me->id) {
+        gr__fail(GR_ERR_GRAPH, "step_end: the step was opened by another thread");
+        return;
+    }
+    end_until(me, step->depth);
+    step->depth = 0;
 }
 
 bool gr_reset(void)
 {
     gr__thread *me = gr__self();
     if (me->step != &me->base) return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
+    if (me->in_vjp) return gr__fail(GR_ERR_GRAPH, "reset: a backward pass is under way");
     empty(me, &me->base);
     return true;
 }
 
-static void own_by(gr__step *step, gr_tensor *t)
+/* A step of the thread that has the id. */
+static void own_by(gr__step *step, uint64_t id, gr_tensor *t)
 {
     t->owner = step;
+    t->thread = id;
     t->prev = NULL;
     t->next = step->tensors;
     if (t->next) t->next->prev = t;
@@ -133,7 +145,8 @@ static void own_by(gr__step *step, gr_tensor *t)
 
 gr_tensor *gr__own(gr_tensor *t)
 {
-    if (t) own_by(gr__self()->step, t);
+    const gr__thread *me = gr__self();
+    if (t) own_by(me->step, me->id, t);
     return t;
 }
 
@@ -155,22 +168,43 @@ void gr__disown(gr_tensor *t)
     t->prev = t->next = NULL;
 }
 
+static bool of_another(const char *what, const gr_tensor *t)
+{
+    return gr__fail(GR_ERR_GRAPH, "%s: %s belongs to another thread, which made it; here it can only be read", what, GR__LABEL(t));
+}
+
+bool gr__recorded_here(const char *what, const gr_tensor *t) { return !gr__foreign(gr__self(), t) || of_another(what, t); }
+
+/* Whether no other thread's step or tape knows it. */
+static bool at_home(const char *what, const gr_tensor *t)
+{
+    return (!t->owner && !t->node) || t->thread == gr__self()->id || of_another(what, t);
+}
+
+bool gr__take_from_base(gr_tensor *t, const char *what)
+{
+    if (!at_home(what, t)) return false;
+    if (t->owner && !t->owner->outer) gr__disown(t);
+    return true;
+}
+
 gr_tensor *gr_keep(gr_tensor *t)
 {
     if (!t) {
         gr__fail(GR_ERR_ARGUMENT, "keep: the tensor is NULL");
         return NULL;
     }
+    if (!at_home("keep", t)) return NULL;
     gr__step *outer = t->owner ? t->owner->outer : NULL;
     gr__disown(t);
-    if (outer && outer->outer) own_by(outer, t);
+    if (outer && outer->outer) own_by(outer, t->thread, t);
     t->node = NULL;
     return t;
 }
 
 void gr_free(gr_tensor *t)
 {
-    if (!t) return;
+    if (!t || !at_home("free", t)) return;
     gr__disown(t);
     gr__unref(t);
 }

@@ -103,6 +103,14 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
     return NULL;
 }
 
+/* A tape can lead to what is on it, not to what is on another thread's. */
+static bool all_here(const gr__thread *me, const gr__node *nd)
+{
+    for (int i = 0; i < nd->n; i++)
+        if (gr__foreign(me, nd->in[i])) return gr__recorded_here(nd->op->name, nd->in[i]);
+    return true;
+}
+
 gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
 {
     bool tracked = false;
@@ -117,7 +125,7 @@ gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *
            .dtype = op->moves ? in[0]->dtype : GR_REAL,
            .record = tracked && op->vjp && !me->no_grad,
     };
-    return compute(me, &nd, args_size);
+    return !nd.record || all_here(me, &nd) ? compute(me, &nd, args_size) : NULL;
 }
 
 /* ---- forgetting ---- */

@@ -31,6 +31,7 @@ static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t c
     t->name = NULL;
     t->owner = NULL;
     t->prev = t->next = NULL;
+    t->thread = 0;
     t->pass = 0;
     t->slot = 0;
     t->gated_by = NULL;
@@ -189,6 +190,7 @@ gr_tensor *gr_param(gr_tensor *t)
         gr__fail(GR_ERR_ARGUMENT, "param: %s is %s, a leaf of reals wanted", GR__TEXT(t), t->node ? "the result of an operation" : "int32");
         return NULL;
     }
+    if (!gr__take_from_base(t, "param")) return NULL;
     t->param = true;
     return t;
 }

@@ -161,7 +161,8 @@ static bool is_loss(const gr_tensor *t, const char *what)
     if (!t) return gr__fail(GR_ERR_ARGUMENT, "%s: the loss is NULL", what);
     if (t->dtype != GR_REAL || !gr__tracked(t))
         return gr__fail(GR_ERR_GRAPH, "%s: the loss %s depends on no parameter, or was made without recording", what, GR__LABEL(t));
-    return t->count == 1 || gr__fail(GR_ERR_GRAPH, "%s: %s is not one number, as a loss is", what, GR__LABEL(t));
+    if (t->count != 1) return gr__fail(GR_ERR_GRAPH, "%s: %s is not one number, as a loss is", what, GR__LABEL(t));
+    return gr__recorded_here(what, t);
 }
 
 bool gr__graph_make(gr__graph *gr, gr_tensor *loss, const char *what)
