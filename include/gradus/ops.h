@@ -442,7 +442,7 @@ typedef struct gr_batch_norm2d_options {
  *  running = (1 - momentum) running + momentum (the batch's; var there divides by n - 1), if given; without, they are the running ones.
  *  Shapes: x and y (N,C,H,W), the others (C). Gradient, with G = g act', <> the channel's mean: weight (G - <G> - h <G h>) / sqrt(var + eps)
  *  (without .training: weight G / sqrt(var + eps)), sum of G h, sum of G; none to the running ones. Defaults: PyTorch's, momentum 0.1,
- *  eps 1e-5. Errors: sizes that do not fit, one running tensor without the other, none without .training, one number a channel with it.
+ *  eps 1e-5. Errors: sizes that do not fit, one running tensor without the other, both in the same memory, none without .training, one number a channel with it.
  *  Source: Ioffe and Szegedy, Batch Normalization, ICML 2015, algorithms 1 and 2. */
 #define gr_batch_norm2d(...) gr_batch_norm2d_(GR__LITERAL(gr_batch_norm2d_options) { .x = __VA_ARGS__ })
 /** gr_batch_norm2d as a function, for callers without macros. */

@@ -244,6 +244,12 @@ static bool eps_is_good(double *eps, const char *op)
     return *eps > 0 || gr__fail(GR_ERR_ARGUMENT, "%s: eps %g: over 0 wanted", op, *eps);
 }
 
+/* Whether two tensors of as many reals have an element in common. */
+static bool meet(const gr_tensor *a, const gr_tensor *b)
+{
+    return a->storage == b->storage && gr__reals(a) < gr__reals(b) + b->count && gr__reals(b) < gr__reals(a) + a->count;
+}
+
 static bool batch_norm_fits(const gr_batch_norm2d_options *o, const gr_tensor *x)
 {
     static const char *const name = "batch_norm2d";
@@ -254,6 +260,8 @@ static bool batch_norm_fits(const gr_batch_norm2d_options *o, const gr_tensor *x
         return false;
     if (!o->running_mean != !o->running_var || (!o->training && !o->running_mean))
         return gr__fail(GR_ERR_ARGUMENT, "%s: running_mean and running_var go together, and without .training both are needed", name);
+    if (o->training && o->running_mean && C > 0 && meet(o->running_mean, o->running_var))
+        return gr__fail(GR_ERR_ARGUMENT, "%s: running_mean and running_var lie in the same memory", name);
     return !o->training || C == 0 || x->count != C ||
            gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a channel, which has no variance to train with", name, GR__TEXT(x));
 }
