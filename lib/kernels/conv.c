@@ -3,6 +3,7 @@
    copies less, and serves batches that fill the lanes. Few planes
    of output have a kernel of their own, and a kernel of one tap is a product of matrices. Invariant: a task owns its outputs, and sums in the order channel, tap. */
 #include "conv.h"
+#include "conv_few.h"
 #include "conv_planes.h"
 #include "matmul.h"
 #include "table.h"
@@ -76,6 +77,83 @@ static void winograd_task(
     GR__NAME(winograd_run)(&s, &group, &t, weights, (int)at_most(LANES, c->N - n), task % chunks, scratch);
 }
 
+/* ---- what Winograd's algorithm is too coarse for ------------------------------------------
+   Phase 0 also counts the zeros in rows of the kernel, some rows a task, and a phase of its own
+   looks at each image, and sums it directly if it must. */
+
+static int64_t rows_counted(const gr__correlation *s) { return ceil_div(s->rows, ROWS); }
+
+static size_t zeros_bytes(const gr__conv *c, const gr__correlation *s)
+{
+    return padded_bytes(c->G * rows_counted(s) * (int64_t)sizeof(int64_t));
+}
+
+static gr__panels panels_of_one(const gr__conv *c, gr__direction d)
+{
+    gr__panels p = GR__NAME(panels_of)(c, d);
+    p.images = 1;
+    return p;
+}
+
+static void mend_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__panels      p = panels_of_one(c, d);
+    size_t          scratch = GR__NAME(few_scratch)(c, d), direct = GR__NAME(panels_scratch)(c, d, &p);
+    if (scratch < direct) scratch = direct;
+    if (plan->scratch < scratch) plan->scratch = scratch;
+    plan->chunk = plan->tasks[0];
+    plan->tasks[0] += c->G * rows_counted(&s);
+    plan->tasks[plan->phases++] = c->N * c->G;
+    plan->shared = ((plan->shared + 63) / 64 * 64) + zeros_bytes(c, &s);
+}
+
+static int64_t *zeros_in(const gr__conv *c, const gr__correlation *s, const gr__plan *plan, void *shared)
+{
+    return (int64_t *)(void *)((char *)shared + plan->shared - zeros_bytes(c, s));
+}
+
+static void count_zeros(const gr__correlation *s, const gr__group *o, int64_t block, int64_t *zeros)
+{
+    int64_t blocks = rows_counted(s);
+    *zeros = GR__NAME(zeros_of)(s, o->k, part_of(s->rows, blocks, block), part_of(s->rows, blocks, block + 1));
+}
+
+static int64_t most_zeros(const int64_t *zeros, int64_t n)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < n; i++) most = at_least(most, zeros[i]);
+    return most;
+}
+
+static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g, int64_t zeros, void *scratch)
+{
+    gr__group  group = GR__NAME(group)(c, d, o, n, g);
+    gr__panels p = panels_of_one(c, d);
+    if (zeros <= MOST_ZEROS && !GR__NAME(few_by_data)(c, d, &group, zeros, scratch)) return;
+    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++)
+        for (int64_t band = 0; band < p.bands; band++) GR__NAME(panels_run)(c, d, o, &p, phase, n, g, band, scratch);
+}
+
+static void transformed(
+    const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    int64_t        *zeros = zeros_in(c, &s, plan, shared), blocks = rows_counted(&s), more = task - plan->chunk;
+    if (phase == 0 && more >= 0) {
+        gr__group o_of_group = GR__NAME(group)(c, d, o, 0, more / blocks);
+        count_zeros(&s, &o_of_group, more % blocks, zeros + more);
+    } else if (phase == 2) {
+        int64_t g = task % c->G;
+        mend(c, d, o, task / c->G, g, most_zeros(zeros + g * blocks, blocks), scratch);
+    } else if (phase == 1 && most_zeros(zeros, c->G * blocks) > MOST_ZEROS && c->G == 1)
+        return; /* all will be summed directly */
+    else if (plan->variant == WINOGRAD)
+        winograd_task(c, d, o, phase, task, shared, scratch);
+    else
+        GR__NAME(winograd_rows_run)(c, d, o, phase, task, shared, scratch);
+}
+
 /* A kernel of one tap: for each image, kernel (or its transpose) times planes. */
 static gr__matmul product_of(const gr__conv *c, gr__direction d)
 {
@@ -85,20 +163,27 @@ static gr__matmul product_of(const gr__conv *c, gr__direction d)
     return m;
 }
 
+/* By Winograd's algorithm, if that pays. */
+static bool find_transform(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    bool tiles = GR__NAME(winograd_pays)(c, d);
+    if ((!tiles && !GR__NAME(winograd_rows_pay)(c, d)) || GR__NAME(few_by_shape)(c, d)) return false;
+    if (tiles)
+        winograd_plan(c, d, plan);
+    else {
+        plan->variant = WINOGRAD_ROWS;
+        GR__NAME(winograd_rows_plan)(c, d, plan);
+    }
+    mend_plan(c, d, plan);
+    return true;
+}
+
 static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *plan)
 {
     *plan = (gr__plan){ .phases = 1 };
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     if (!c->N || !c->G || !s.rows || !s.y_plane) return;
-    if (!direct && GR__NAME(winograd_pays)(c, d) && fills_lanes(c)) {
-        winograd_plan(c, d, plan);
-        return;
-    }
-    if (!direct && GR__NAME(winograd_rows_pay)(c, d) && fills_lanes(c)) {
-        plan->variant = WINOGRAD_ROWS;
-        GR__NAME(winograd_rows_plan)(c, d, plan);
-        return;
-    }
+    if (!direct && fills_lanes(c) && find_transform(c, d, plan)) return;
     if (is_product(c)) {
         gr__matmul m = product_of(c, d);
         GR__NAME(matmul_plan)(&m, plan);
@@ -141,10 +226,8 @@ static void run(
     if (is_product(c)) {
         gr__matmul m = product_of(c, d);
         GR__NAME(matmul_by_rows_run)(&m, plan, &(gr__operands){ o->b, o->a, o->bias, o->y, o->act }, phase, task, shared, scratch);
-    } else if (plan->variant == WINOGRAD)
-        winograd_task(c, d, o, phase, task, shared, scratch);
-    else if (plan->variant == WINOGRAD_ROWS)
-        GR__NAME(winograd_rows_run)(c, d, o, phase, task, shared, scratch);
+    } else if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
+        transformed(c, d, plan, o, phase, task, shared, scratch);
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);
     else if (plan->variant == PLANES)

@@ -2,6 +2,7 @@
    of x with planes of g. In panels (P) the dots run along the outputs of one image, in images (N) along LANES images and their
    outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
 #include "conv.h"
+#include "conv_few.h"
 #include "conv_planes.h"
 #include "matmul.h"
 #include "table.h"
@@ -116,18 +117,6 @@ static size_t scratch_of(const gr__conv *c, const shape *s, int variant)
         return GR__NAME(matmul_sum_scratch)(&m);
     }
     return variant == IMAGES ? images_scratch(c, s) : panels_scratch(c, s);
-}
-
-void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
-{
-    GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
-    if (GR__NAME(winograd_kernel_grad_pays)(c)) {
-        plan->variant = WINOGRAD;
-        GR__NAME(winograd_kernel_grad_plan)(c, plan);
-    } else if (c->N && fills_lanes(c) && GR__NAME(winograd_rows_kernel_grad_pays)(c)) {
-        plan->variant = WINOGRAD_ROWS;
-        GR__NAME(winograd_rows_kernel_grad_plan)(c, plan);
-    }
 }
 
 void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
@@ -293,23 +282,121 @@ static void sum_part(const gr__conv *c, const gr__plan *plan, const gr__operands
             images_band(c, &s, o, b * LANES, (int)at_most(LANES, c->N - b * LANES), i, group, channel, &m, scratch);
 }
 
+static void add_range(const shape *s, int64_t many, const gr_real *parts, gr_real *y, int64_t begin, int64_t end)
+{
+    memset(y + begin, 0, (size_t)(end - begin) * sizeof *y);
+    for (int64_t part = 0; part < many; part++)
+        GR__NAME(add)(y + begin, y + begin, 1, parts + part * s->size + begin, 1, end - begin);
+}
+
 /* Phase 1: the parts, added in order. */
 static void add_parts(const gr__conv *c, const gr__plan *plan, int64_t task, const gr_real *parts, gr_real *y)
 {
     shape   s = shape_of(c, plan->variant);
     int64_t begin = task * ADDED_AT_ONCE, end = at_most(begin + ADDED_AT_ONCE, s.size);
-    memset(y + begin, 0, (size_t)(end - begin) * sizeof *y);
-    for (int64_t part = 0; part < s.parts && plan->tasks[0]; part++)
-        GR__NAME(add)(y + begin, y + begin, 1, parts + part * s.size + begin, 1, end - begin);
+    add_range(&s, plan->tasks[0] ? s.parts : 0, parts, y, begin, end);
+}
+
+/* ---- Winograd's algorithm ------------------------------------------------------------------
+   Phase 0 looks at what a task by direct sums would make: a unit, some channels. The units that
+   have weights of few products are summed directly beside the first phase of Winograd's
+   algorithm, and added last, over what that has made of them. */
+
+enum { SOME_FILTERS = 4 };
+
+typedef struct both_ways {
+    gr__plan transform, direct;
+    shape    s;     /* of direct sums */
+    int64_t  units; /* tasks of a part */
+    size_t   parts, few; /* where these begin in what all share */
+} both_ways;
+
+static both_ways ways_of(const gr__conv *c, int variant)
+{
+    both_ways w = { .transform = { .phases = 0 } };
+    if (variant == WINOGRAD)
+        GR__NAME(winograd_kernel_grad_plan)(c, &w.transform);
+    else
+        GR__NAME(winograd_rows_kernel_grad_plan)(c, &w.transform);
+    GR__NAME(conv_kernel_grad_direct_plan)(c, &w.direct);
+    w.s = shape_of(c, w.direct.variant);
+    w.units = ceil_div(c->G, w.s.groups) * w.s.chunks;
+    w.parts = padded_bytes((int64_t)w.transform.shared);
+    w.few = w.parts + padded_bytes((int64_t)w.direct.shared);
+    return w;
+}
+
+static void both_plan(const gr__conv *c, int variant, gr__plan *plan)
+{
+    both_ways w = ways_of(c, variant);
+    size_t    scratch = GR__NAME(few_weights_scratch)(c, w.s.together);
+    if (scratch < w.transform.scratch) scratch = w.transform.scratch;
+    if (scratch < w.direct.scratch) scratch = w.direct.scratch;
+    *plan = (gr__plan){ .variant = variant, .phases = w.transform.phases + 2, .scratch = scratch };
+    plan->shared = w.few + padded_bytes(w.units);
+    for (int i = 0; i < w.transform.phases; i++) plan->tasks[i + 1] = w.transform.tasks[i];
+    plan->tasks[0] = w.units;
+    plan->tasks[1] += w.direct.tasks[0];
+    plan->tasks[plan->phases - 1] = ceil_div(c->F, SOME_FILTERS);
+}
+
+void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+{
+    bool tiles = GR__NAME(winograd_kernel_grad_pays)(c);
+    bool rows = !tiles && c->N && fills_lanes(c) && GR__NAME(winograd_rows_kernel_grad_pays)(c);
+    if ((tiles || rows) && !GR__NAME(few_weights_by_shape)(c))
+        both_plan(c, tiles ? WINOGRAD : WINOGRAD_ROWS, plan);
+    else
+        GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
+}
+
+static bool unit_has_few(const gr__conv *c, const shape *s, const gr__operands *o, int64_t unit, void *scratch)
+{
+    int64_t group = unit / s->chunks * s->groups, channel = unit % s->chunks * s->together;
+    int64_t end = at_most(c->G, group + s->groups), last = at_most(s->channels, channel + s->together);
+    for (; group < end; group++)
+        if (GR__NAME(few_weights_by_data)(c, o, group, channel, last, scratch)) return true;
+    return false;
+}
+
+/* The weights of some filters, of the units that were summed directly. */
+static void add_units(const gr__conv *c, const both_ways *w, const uint8_t *few, int64_t task, const gr_real *parts, gr_real *y)
+{
+    const shape *s = &w->s;
+    for (int64_t f = task * SOME_FILTERS; f < at_most(c->F, (task + 1) * SOME_FILTERS); f++)
+        for (int64_t chunk = 0; chunk < s->chunks; chunk++) {
+            int64_t at = f * s->channels, channel = chunk * s->together, end = at_most(s->channels, channel + s->together);
+            if (few[f / s->filters / s->groups * s->chunks + chunk])
+                add_range(s, s->parts, parts, y, (at + channel) * s->taps, (at + end) * s->taps);
+        }
+}
+
+static void both_run(
+    const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+{
+    both_ways w = ways_of(c, plan->variant);
+    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts);
+    uint8_t  *few = (uint8_t *)shared + w.few;
+    int64_t   direct = task - w.transform.tasks[0];
+    if (phase == 0)
+        few[task] = unit_has_few(c, &w.s, o, task, scratch);
+    else if (phase == plan->phases - 1)
+        add_units(c, &w, few, task, parts, o->y);
+    else if (phase == 1 && direct >= 0) {
+        if (few[direct % w.units]) sum_part(c, &w.direct, o, direct, parts, scratch);
+    } else if (!memchr(few, 0, (size_t)w.units))
+        return; /* all are summed directly */
+    else if (plan->variant == WINOGRAD)
+        GR__NAME(winograd_kernel_grad_run)(c, o, phase - 1, task, shared, scratch);
+    else
+        GR__NAME(winograd_rows_kernel_grad_run)(c, o, phase - 1, task, shared, scratch);
 }
 
 void GR__NAME(conv_kernel_grad_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    if (plan->variant == WINOGRAD)
-        GR__NAME(winograd_kernel_grad_run)(c, o, phase, task, shared, scratch);
-    else if (plan->variant == WINOGRAD_ROWS)
-        GR__NAME(winograd_rows_kernel_grad_run)(c, o, phase, task, shared, scratch);
+    if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
+        both_run(c, plan, o, phase, task, shared, scratch);
     else if (phase == 0)
         sum_part(c, plan, o, task, shared, scratch);
     else

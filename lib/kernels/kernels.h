@@ -29,7 +29,7 @@ typedef struct gr__matmul {
     bool    transpose_a, transpose_b;
 } gr__matmul;
 
-enum { GR__MAX_PHASES = 4 };
+enum { GR__MAX_PHASES = 5 };
 
 typedef struct gr__plan {
     int     phases;
