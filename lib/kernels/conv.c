@@ -5,12 +5,13 @@
 #include "conv.h"
 #include "conv_few.h"
 #include "conv_planes.h"
+#include "conv_taps.h"
 #include "matmul.h"
 #include "table.h"
 #include "winograd.h"
 #include "winograd_rows.h"
 
-enum { PANELS, IMAGES, PLANES, WINOGRAD, WINOGRAD_ROWS }; /* variants */
+enum { PANELS, IMAGES, PLANES, WINOGRAD, WINOGRAD_ROWS, TAPS }; /* variants */
 enum { BORDER_BYTES = 3 << 18 };                          /* of the nearer caches, for the input of a task */
 enum { TASKS = 16, LEAST_ROWS = 8 };                      /* worth splitting for more threads, down to so many rows of outputs */
 
@@ -183,6 +184,11 @@ static void plan_of(const gr__conv *c, gr__direction d, bool direct, gr__plan *p
     *plan = (gr__plan){ .phases = 1 };
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     if (!c->N || !c->G || !s.rows || !s.y_plane) return;
+    if (GR__NAME(taps_pay)(c, d)) {
+        plan->variant = TAPS;
+        GR__NAME(taps_plan)(c, d, plan);
+        return;
+    }
     if (!direct && fills_lanes(c) && find_transform(c, d, plan)) return;
     if (is_product(c)) {
         gr__matmul m = product_of(c, d);
@@ -226,7 +232,9 @@ static void run(
     if (is_product(c)) {
         gr__matmul m = product_of(c, d);
         GR__NAME(matmul_by_rows_run)(&m, plan, &(gr__operands){ o->b, o->a, o->bias, o->y, o->act }, phase, task, shared, scratch);
-    } else if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
+    } else if (plan->variant == TAPS)
+        GR__NAME(taps_run)(c, d, o, task, scratch);
+    else if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
         transformed(c, d, plan, o, phase, task, shared, scratch);
     else if (plan->variant == IMAGES)
         images_task(c, d, plan, o, task, scratch);

@@ -4,12 +4,13 @@
 #include "conv.h"
 #include "conv_few.h"
 #include "conv_planes.h"
+#include "conv_taps.h"
 #include "matmul.h"
 #include "table.h"
 #include "winograd.h"
 #include "winograd_rows.h"
 
-enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD, WINOGRAD_ROWS };
+enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD, WINOGRAD_ROWS, TAPS };
 enum { OUTPUTS = 4096, PANEL_TERMS = 160 };   /* panels: outputs in a band, terms at once, about */
 enum { BAND_BYTES = 768 << 10 };              /* of the second cache, for a band's operands */
 enum { VECTORS = 256, TERMS_AT_ONCE = 64 };   /* images: outputs in a band, terms at once, about */
@@ -127,6 +128,11 @@ void GR__NAME(conv_kernel_grad_direct_plan)(const gr__conv *c, gr__plan *plan)
     plan->variant = !empty && fills_lanes(c) && !panels_pay(c) ? IMAGES : PANELS;
     if (!empty && GR__NAME(planes_kernel_grad_pays)(c)) plan->variant = PLANES;
     if (!empty && is_product(c) && c->C >= 2 * LANES) plan->variant = PRODUCT;
+    if (!empty && GR__NAME(taps_pay)(c, GR__FORWARD)) {
+        plan->variant = TAPS;
+        GR__NAME(taps_kernel_grad_plan)(c, plan);
+        return;
+    }
     shape s = shape_of(c, plan->variant);
     if (!empty) {
         plan->tasks[0] = s.parts * ceil_div(c->G, s.groups) * s.chunks;
@@ -342,12 +348,11 @@ static void both_plan(const gr__conv *c, int variant, gr__plan *plan)
 
 void GR__NAME(conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
 {
+    GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
+    if (plan->variant == TAPS) return;
     bool tiles = GR__NAME(winograd_kernel_grad_pays)(c);
     bool rows = !tiles && c->N && fills_lanes(c) && GR__NAME(winograd_rows_kernel_grad_pays)(c);
-    if ((tiles || rows) && !GR__NAME(few_weights_by_shape)(c))
-        both_plan(c, tiles ? WINOGRAD : WINOGRAD_ROWS, plan);
-    else
-        GR__NAME(conv_kernel_grad_direct_plan)(c, plan);
+    if ((tiles || rows) && !GR__NAME(few_weights_by_shape)(c)) both_plan(c, tiles ? WINOGRAD : WINOGRAD_ROWS, plan);
 }
 
 static bool unit_has_few(const gr__conv *c, const shape *s, const gr__operands *o, int64_t unit, void *scratch)
@@ -395,7 +400,9 @@ static void both_run(
 void GR__NAME(conv_kernel_grad_run)(
     const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
 {
-    if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
+    if (plan->variant == TAPS)
+        GR__NAME(taps_kernel_grad_run)(c, o, task, scratch);
+    else if (plan->variant == WINOGRAD || plan->variant == WINOGRAD_ROWS)
         both_run(c, plan, o, phase, task, shared, scratch);
     else if (phase == 0)
         sum_part(c, plan, o, task, shared, scratch);

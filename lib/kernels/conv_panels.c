@@ -32,22 +32,31 @@ bool GR__NAME(panels_pay)(const gr__correlation *s)
     return !should_run_on(s) && vectors * (gathering - interleaving) / s->rows + idle + s->K / crossing < dealing;
 }
 
-/* How far the taps of all phases reach. */
+/* How far the taps of all phases reach: those of h and those of w combine freely. */
 static gr__panels reach_of(const gr__conv *c, gr__direction d)
 {
     gr__correlation first = GR__NAME(correlation)(c, d, 0);
-    gr__panels      p = { .width = first.w.outs, .runs_on = should_run_on(&first) };
-    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, phase);
-        if (!s.K) continue;
-        int64_t high = (s.h.taps - 1) * length(s.h.offset_step), wide = (s.w.taps - 1) * length(s.w.offset_step);
-        p.down = at_least(p.down, at_most(s.h.step, high + 1));
-        p.further = at_least(p.further, high / s.h.step);
-        p.along = at_least(p.along, p.runs_on ? s.w.taps : at_most(s.w.step, wide + 1));
-        if (!p.runs_on) p.width = at_least(p.width, first.w.outs + wide / s.w.step);
-        p.taps = at_least(p.taps, s.h.taps * s.w.taps);
+    gr__panels      p = { .width = first.w.outs, .runs_on = should_run_on(&first) }, all = p;
+    int64_t         phases = GR__NAME(phases)(c, d), h = 0, w = 0;
+    int64_t         across = d == GR__FORWARD ? 1 : at_least(1, at_most(c->SW, c->W));
+    for (int64_t phase = 0; phase < phases; phase += across) {
+        gr__axis s = GR__NAME(correlation)(c, d, phase).h;
+        int64_t  high = (s.taps - 1) * length(s.offset_step);
+        if (!s.taps) continue;
+        all.down = at_least(all.down, at_most(s.step, high + 1));
+        all.further = at_least(all.further, high / s.step);
+        h = at_least(h, s.taps);
     }
-    return p;
+    for (int64_t phase = 0; phase < at_most(phases, across); phase++) {
+        gr__axis s = GR__NAME(correlation)(c, d, phase).w;
+        int64_t  wide = (s.taps - 1) * length(s.offset_step);
+        if (!s.taps) continue;
+        all.along = at_least(all.along, p.runs_on ? s.taps : at_most(s.step, wide + 1));
+        if (!p.runs_on) all.width = at_least(all.width, first.w.outs + wide / s.step);
+        w = at_least(w, s.taps);
+    }
+    all.taps = h * w;
+    return first.channels && all.taps ? all : p;
 }
 
 gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d)

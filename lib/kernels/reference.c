@@ -30,16 +30,34 @@ static double slice(const gr_real *x, int64_t H, int64_t W, int64_t h, int64_t w
     return h < 0 || h >= H || w < 0 || w >= W ? 0 : (double)x[h * W + w];
 }
 
+/* Terms that read outside are left out: first, first + step, ... before end are the others, of one
+   axis. */
+typedef struct terms {
+    int64_t first, end, step;
+} terms;
+
+static int64_t rounded_up(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; }
+
+/* The t of 0..n-1 for which 0 <= at + t step < size. */
+static terms inside(int64_t at, int64_t step, int64_t size, int64_t n)
+{
+    int64_t end = rounded_up(size - at, step);
+    return (terms){ rounded_up(-at, step), end < n ? end : n, 1 };
+}
+
 /* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
 
 static void conv_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->F); }
 
 static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
-    double y = 0;
+    double      y = 0;
+    const terms P = inside(s->SH * i - s->PH, s->DH, s->H, s->KH);
+    const terms Q = inside(s->SW * j - s->PW, s->DW, s->W, s->KW);
+    if (P.first >= P.end || Q.first >= Q.end) return 0;
     for (int64_t c = 0; c < s->C / s->G; c++)
-        for (int64_t p = 0; p < s->KH; p++)
-            for (int64_t q = 0; q < s->KW; q++)
+        for (int64_t p = P.first; p < P.end; p++)
+            for (int64_t q = Q.first; q < Q.end; q++)
                 y += slice(x + c * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW) *
                      (double)k[(c * s->KH + p) * s->KW + q];
     return y;
@@ -71,14 +89,29 @@ static int64_t output_of(int64_t h, int64_t p, int64_t stride, int64_t padding, 
     return i < 0 || i % stride ? -1 : i / stride;
 }
 
+/* The taps that join an output to the input h: one, and every so many-th after it. */
+static terms taps_to(
+    int64_t h, int64_t stride, int64_t padding, int64_t dilation, int64_t K, int64_t outs)
+{
+    int64_t reach = stride * (outs - 1), last = (h + padding) / dilation + 1;
+    terms   t = { rounded_up(h + padding - reach, dilation), last < K ? last : K, 1 };
+    while (t.first < t.end && (h + padding - dilation * t.first) % stride) t.first++;
+    while (t.first + t.step < t.end && dilation * t.step % stride) t.step++;
+    return t;
+}
+
 /* g and k begin at the first filter of the group. */
 static double input_grad_at(const gr__conv *s, const gr_real *g, const gr_real *k, int64_t h, int64_t w)
 {
-    int64_t taps = s->KH * s->KW, channels = s->C / s->G;
-    double  gx = 0;
+    int64_t     taps = s->KH * s->KW, channels = s->C / s->G;
+    double      gx = 0;
+    const terms P = taps_to(h, s->SH, s->PH, s->DH, s->KH, s->OH);
+    if (P.first >= P.end) return 0;
+    const terms Q = taps_to(w, s->SW, s->PW, s->DW, s->KW, s->OW);
+    if (Q.first >= Q.end) return 0;
     for (int64_t f = 0; f < s->F / s->G; f++)
-        for (int64_t p = 0; p < s->KH; p++)
-            for (int64_t q = 0; q < s->KW; q++)
+        for (int64_t p = P.first; p < P.end; p += P.step)
+            for (int64_t q = Q.first; q < Q.end; q += Q.step)
                 gx +=
                     slice(g + f * s->OH * s->OW, s->OH, s->OW, output_of(h, p, s->SH, s->PH, s->DH), output_of(w, q, s->SW, s->PW, s->DW)) *
                     (double)k[f * channels * taps + p * s->KW + q];
@@ -106,10 +139,12 @@ static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_
 
 static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
 {
-    double gk = 0;
+    double      gk = 0;
+    const terms I = inside(s->DH * p - s->PH, s->SH, s->H, s->OH);
+    const terms J = inside(s->DW * q - s->PW, s->SW, s->W, s->OW);
     for (int64_t n = 0; n < s->N; n++)
-        for (int64_t i = 0; i < s->OH; i++)
-            for (int64_t j = 0; j < s->OW; j++)
+        for (int64_t i = I.first; i < I.end; i++)
+            for (int64_t j = J.first; j < J.end; j++)
                 gk += slice(x + n * s->C * s->H * s->W, s->H, s->W, s->SH * i + s->DH * p - s->PH, s->SW * j + s->DW * q - s->PW) *
                       (double)g[n * s->F * s->OH * s->OW + i * s->OW + j];
     return gk;
@@ -217,15 +252,18 @@ static void window_sums(const gr__windows *s, const gr_real *x, gr_real *y, int6
 static void window_spread(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
-        for (int64_t h = 0; h < s->H; h++)
-            for (int64_t w = 0; w < s->W; w++) {
+        for (int64_t h = 0, top = 0; h < s->H; h++) {
+            while (top < s->OH && s->rows[top].end <= h) top++;
+            for (int64_t w = 0, left = 0; w < s->W; w++) {
                 double sum = 0;
-                for (int64_t i = 0; i < s->OH; i++)
-                    for (int64_t j = 0; j < s->OW; j++)
-                        if (h >= s->rows[i].begin && h < s->rows[i].end && w >= s->columns[j].begin && w < s->columns[j].end)
+                while (left < s->OW && s->columns[left].end <= w) left++;
+                for (int64_t i = top; i < s->OH && s->rows[i].begin <= h; i++)
+                    for (int64_t j = left; j < s->OW && s->columns[j].begin <= w; j++)
+                        if (h < s->rows[i].end && w < s->columns[j].end)
                             sum += (double)g[(plane * s->OH + i) * s->OW + j] * window_share(s, i, j);
                 gx[(plane * s->H + h) * s->W + w] = (gr_real)sum;
             }
+        }
 }
 
 /* y = act(weight h + bias), h = (x - mean) / sqrt(variance + eps), mean and variance over the set. */
