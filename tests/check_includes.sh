@@ -56,7 +56,9 @@ BEGIN {
     knows["io"] = "core"
     knows["data"] = "io core"
     knows["nn"] = "data autograd ops core io"
-    knows["trace"] = "nn data io autograd ops core kernels"
+    knows["web"] = "io core"
+    knows["inspect"] = "web autograd ops core"
+    knows["report"] = "web nn data ops core"
 }
 /^[ \t]*#[ \t]*include/ {
     name = $0

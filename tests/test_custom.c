@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "gradus/trace.h"
+#include "gradus/inspect.h"
 
 /* ---- an operation made of operations: y = tanh x ------------------------------------------------------------------------------------ */
 

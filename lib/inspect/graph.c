@@ -1,7 +1,7 @@
 /* graph.c: what stands on the tape between a loss and the tensors it depends on, with every gradient.
 
    Invariant: the run is left as it was: no gradient of the user's changes, the history is kept, and nothing is recorded. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 #include "ops/ops.h"
 
 #include <math.h>

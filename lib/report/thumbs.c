@@ -1,7 +1,7 @@
 /* thumbs.c: images of a batch as small pictures.
 
    Invariant: a picture is at most GR__THUMB_SIDE wide and high, whatever the image. */
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 

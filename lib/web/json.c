@@ -2,7 +2,7 @@
 
    Invariant: what is put stands inside <script type="application/json"> and cannot end it, nor a string in it: of < > & and of what
    has no picture only the number is put, and what is no UTF-8 becomes U+FFFD. */
-#include "trace/trace.h"
+#include "web/web.h"
 
 #include <math.h>
 #include <string.h>

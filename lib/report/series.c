@@ -1,7 +1,7 @@
 /* series.c: curves of bounded length. A series that is full merges its points two by two, so that each stands for twice as many steps.
 
    Invariant: every point but the last stands for span neighbours; sums, extremes and counts are of all that was ever put there. */
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>

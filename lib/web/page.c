@@ -1,7 +1,7 @@
 /* page.c: text that is put together piece by piece, and names made fit to be seen.
 
    Invariant: a page that is good holds all that was put, and a zero behind it. */
-#include "trace/trace.h"
+#include "web/web.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,7 @@
    page is written. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 
    Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one kind are cut alike, so that what is shown of a
    layer's input and of its result belongs together. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 #include "ops/ops.h"
 
 enum { MOST_BYTES = 4800000, FOR_LOOKS = 150000, AN_OPERATION = 900, A_TENSOR = 500 };

@@ -2,7 +2,7 @@
 
    A row an operation, a row under it each of its inputs, and one more where the gradient of a leaf is complete.
    Invariant: every row is laid out twice by the same code, first to measure the columns, then to be written. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 
 #include <stdio.h>
 #include <string.h>

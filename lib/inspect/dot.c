@@ -1,7 +1,7 @@
 /* dot.c: the graph as a file for Graphviz.
 
    Invariant: what comes from a user (names) stands between quotes, through put_text alone; identifiers are numbers of ours. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
    Invariant: what is written is bounded, whatever the model and however long the run: layers, kernels, activations, pictures and points
    each have a limit, and where something was left out the data say of how much. */
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>

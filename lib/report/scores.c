@@ -1,7 +1,7 @@
 /* scores.c: what the scores of test images say: how many are right, which classes are taken for which, and the most confident mistakes.
 
    Invariant: a batch is counted as a whole or, if it is refused, not at all. */
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>

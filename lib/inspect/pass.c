@@ -1,8 +1,8 @@
 /* pass.c: the whole pass, forward and backward, as a page of HTML.
 
-   The page's data are one object: the tensors of the graph, as they were seen, and its operations, in the order they ran. What trace.js makes of it is said
+   The page's data are one object: the tensors of the graph, as they were seen, and its operations, in the order they ran. What pass.js makes of it is said
    there. Tensors are told of by their place in the list. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -224,9 +224,9 @@ static bool tell(const gr__graph *gr, const char *path)
     telling d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good = (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
     if (good) gr__prefixes(gr, d.of);
-    if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__trace_css, gr__trace_html);
+    if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
     good = good && put_data(&d);
-    if (good) gr__html_end(&d.page, gr__trace_js);
+    if (good) gr__html_end(&d.page, gr__pass_js);
     good = good && gr__page_write(&d.page, path);
     gr__page_end(&d.page);
     gr__release(d.of, bytes + 1);

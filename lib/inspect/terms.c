@@ -2,7 +2,7 @@
 
    All three sum the products of T(x, k, G) in conv.c, each over what its numbers do not name; a product is shown if both its factors are.
    What is left is added up here from the products themselves, so that a page's sums are known by what was computed and not by what should come out. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 
 /* One plane of the sum: image n, filter f, channel c of the filter's group. */
 typedef struct plane {

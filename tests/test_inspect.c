@@ -1,4 +1,4 @@
-/* test_trace.c: names, and the graph told to people. */
+/* test_inspect.c: names; the graph behind a loss as text, for Graphviz and as a page. */
 #include "support.h"
 
 #include <jansson.h>
@@ -11,7 +11,7 @@
 
 #include "lenet.h"
 #include "ops/ops.h"
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 
 /* ---- names --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -704,7 +704,7 @@ END_TEST
 int main(void)
 {
     gr_set_threads(1); /* everything here is small */
-    Suite *s = suite_create("trace");
+    Suite *s = suite_create("inspect");
     TCase *t = cases(s, "names");
     tcase_add_test(t, names_kept);
     tcase_add_test(t, names_refused);

@@ -1,7 +1,7 @@
 /* prefix.c: which layer an operation belongs to, by the names of its parameters.
 
    Invariant: a layer's name is the beginning of a parameter's, up to a dot. */
-#include "trace/trace.h"
+#include "inspect/inspect.h"
 
 #include <string.h>
 

@@ -6,7 +6,8 @@
 
 #include "data/data.h"
 #include "nn/nn.h"
-#include "trace/trace.h"
+#include "gradus/report.h"
+#include "web/web.h"
 
 /* ---- series.c ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -29,7 +30,7 @@ void   gr__series_put(gr__series *s, double x, const double *y);
 double gr__series_mean(const gr__series *s, int point, int number); /* NaN: of none */
 void   gr__series_close(gr__series *s);
 
-/* ---- layers.c ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- layer_norms.c ----------------------------------------------------------------------------------------------------------------------- */
 
 /* A layer: the parameters first .. first + params - 1 of those that the model has, whose names are the same up to the last dot. */
 typedef struct gr__layer {
@@ -149,6 +150,9 @@ struct gr_report {
 double gr__seconds(void); /* on a clock that only goes on */
 
 /* ---- report_data.c ------------------------------------------------------------------------------------------------------------------- */
+
+/* Made of report.css, report.html and the scripts by lib/report/Makefile.inc. */
+extern const unsigned char gr__report_css[], gr__report_html[], gr__report_js[];
 
 /* Writes the report's file. status: "running", "ended", or the failure that ended it. */
 bool gr__report_write(gr_report *r, const char *status);

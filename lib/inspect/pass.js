@@ -1,4 +1,4 @@
-/* trace.js: the page of the whole pass: steps, the graph as it fills in, and what is open of it.
+/* pass.js: the page of the whole pass: steps, the graph as it fills in, and what is open of it.
 
    With n operations there are 2 n steps: operation k gives its value in step k, and is met by backward, its gradient whole, in step 2 n - k + 1.
    Invariant: what is seen follows from three things: the step, the layers that are folded, and what is open. */

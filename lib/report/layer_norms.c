@@ -2,7 +2,7 @@
 
    Norms are taken while the optimiser goes from one parameter to the next, so that one parameter alone has to be copied.
    Invariant: nothing that is watched is changed. */
-#include "trace/report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>

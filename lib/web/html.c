@@ -2,7 +2,7 @@
 
    Its style and its scripts are files of their own beside this one, which the build turns into arrays; its data are JSON. The policy in its head forbids
    it to ask for anything, from wherever it was opened. */
-#include "trace/trace.h"
+#include "web/web.h"
 
 #include <string.h>
 
