@@ -579,7 +579,7 @@ START_TEST(html_of_odd_names)
     int     found = 0;
     for (int i = 0; i < 3 * COUNT - 1; i++) {
         const char *name = text_at(data, "tensors", i, "name");
-        for (int k = 0; name && k < COUNT; k++) found += strcmp(name, gr__show(odd[k]).s) == 0;
+        for (int k = 0; name && k < COUNT; k++) found += strcmp(name, gr__display_of(odd[k]).s) == 0;
     }
     ck_assert_int_eq(found, 2 * COUNT);
     json_decref(data);
@@ -641,7 +641,7 @@ static int64_t place_in(const gr_shape *s, int64_t a, int64_t b, int64_t h, int6
 }
 
 /* What the products add whose factors are both kept, and what the rest adds, must be the library's own. */
-static void adds_up(const gr__terms *t, gr__target of, const gr_shape *shape, const gr_real *want)
+static void adds_up(const gr__terms *t, gr__terms_target of, const gr_shape *shape, const gr_real *want)
 {
     const gr__conv *v = &t->c;
     const gr_shape *kept = t->kept, x = gr_shape(v->N, v->C, v->H, v->W), k = gr_shape(v->F, v->C / v->G, v->KH, v->KW),
@@ -661,9 +661,9 @@ static void adds_up(const gr__terms *t, gr__target of, const gr_shape *shape, co
             if (!in_x || !in_k || !in_y) continue;
             double xv = (double)t->x[place_in(&x, at[0], channel, h, w)], kv = (double)t->k[place_in(&k, at[1], c, p, q)],
                    uv = (double)t->u[place_in(&y, at[0], at[1], at[2], at[3])];
-            if (of == GR__OF_X) sum[place_in(&kept[0], at[0], channel, h, w)] += kv * uv;
-            if (of == GR__OF_K) sum[place_in(&kept[1], at[1], c, p, q)] += xv * uv;
-            if (of == GR__OF_Y) sum[place_in(&kept[2], at[0], at[1], at[2], at[3])] += xv * kv;
+            if (of == GR__TERMS_OF_X) sum[place_in(&kept[0], at[0], channel, h, w)] += kv * uv;
+            if (of == GR__TERMS_OF_K) sum[place_in(&kept[1], at[1], c, p, q)] += xv * uv;
+            if (of == GR__TERMS_OF_Y) sum[place_in(&kept[2], at[0], at[1], at[2], at[3])] += xv * kv;
         }
     for (int64_t i = 0; i < gr__count(&kept[of]); i++) {
         const gr_shape *s = &kept[of];
@@ -693,10 +693,10 @@ START_TEST(sums_of_convolutions)
             if (_i > 0 && PICK(0, 1)) t.kept[i].dim[d] = PICK(1, (int)t.kept[i].dim[d]);
     }
     gr_tensor *gx = gr_grad(y, x, .grad_output = u, .retain_graph = true), *gk = gr_grad(y, k, .grad_output = u);
-    ck_assert(_i > 0 || (gr__terms_whole(&t, GR__OF_X) && gr__terms_whole(&t, GR__OF_K) && gr__terms_whole(&t, GR__OF_Y)));
-    adds_up(&t, GR__OF_X, &x->shape, gr_data(gx));
-    adds_up(&t, GR__OF_K, &k->shape, gr_data(gk));
-    adds_up(&t, GR__OF_Y, &y->shape, gr_data(y));
+    ck_assert(_i > 0 || (gr__terms_whole(&t, GR__TERMS_OF_X) && gr__terms_whole(&t, GR__TERMS_OF_K) && gr__terms_whole(&t, GR__TERMS_OF_Y)));
+    adds_up(&t, GR__TERMS_OF_X, &x->shape, gr_data(gx));
+    adds_up(&t, GR__TERMS_OF_K, &k->shape, gr_data(gk));
+    adds_up(&t, GR__TERMS_OF_Y, &y->shape, gr_data(y));
     nothing_failed();
 }
 END_TEST

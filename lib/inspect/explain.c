@@ -37,10 +37,10 @@ static void put_row(table *t, const row *r)
             continue;
         }
         int spaces = t->width[c] - r->width[c];
-        if (to_the_right(c)) gr__put_spaces(t->page, spaces);
-        gr__put(t->page, "%s", r->cell[c] ? r->cell[c] : "");
-        if (!to_the_right(c)) gr__put_spaces(t->page, spaces);
-        gr__put(t->page, "  ");
+        if (to_the_right(c)) gr__page_put_spaces(t->page, spaces);
+        gr__page_put(t->page, "%s", r->cell[c] ? r->cell[c] : "");
+        if (!to_the_right(c)) gr__page_put_spaces(t->page, spaces);
+        gr__page_put(t->page, "  ");
     }
 }
 
@@ -49,12 +49,12 @@ static void end_row(table *t)
 {
     if (!t->page || !t->page->good) return;
     while (t->page->s[t->page->length - 1] == ' ') t->page->length--;
-    gr__put(t->page, "\n");
+    gr__page_put(t->page, "\n");
 }
 
-static void put_piece(table *t, gr__piece piece)
+static void put_piece(table *t, gr__equation piece)
 {
-    if (t->page) gr__put(t->page, "%.*s", piece.length, piece.s);
+    if (t->page) gr__page_put(t->page, "%.*s", piece.length, piece.s);
 }
 
 static void set_norm(row *r, int column, char *to, size_t room, double norm) { set(r, column, to, snprintf(to, room, "%.4g", norm)); }
@@ -66,26 +66,26 @@ static void set_shape(row *r, gr__text *to, const gr_tensor *t)
 }
 
 /* "g = #5 + #3": the operations that a tensor's gradient comes from, in the order of backward. */
-static void put_sum(table *t, const gr__graph *gr, const gr__seen *s)
+static void put_sum(table *t, const gr__graph *gr, const gr__graph_tensor *s)
 {
     if (!t->page) return;
     int number[MOST_SHOWN], first = 0, last = 0, k = 0;
     for (size_t at = s->last; at; at = gr->uses[at - 1].previous) {
-        const gr__use *use = &gr->uses[at - 1];
+        const gr__graph_use *use = &gr->uses[at - 1];
         if (!use->flows) continue;
         first = use->number;
         last = last ? last : first;
         number[k++ % MOST_SHOWN] = first;
     }
-    gr__put(t->page, "g = #%d", first);
-    if (k > MOST_SHOWN) gr__put(t->page, " + ... + #%d, from %d uses", last, k);
-    while (k <= MOST_SHOWN && --k > 0) gr__put(t->page, " + #%d", number[k - 1]);
+    gr__page_put(t->page, "g = #%d", first);
+    if (k > MOST_SHOWN) gr__page_put(t->page, " + ... + #%d, from %d uses", last, k);
+    while (k <= MOST_SHOWN && --k > 0) gr__page_put(t->page, " + #%d", number[k - 1]);
 }
 
-static void put_operation(table *t, const gr__graph *gr, const gr__operation *op)
+static void put_operation(table *t, const gr__graph *gr, const gr__graph_operation *op)
 {
-    const gr__seen *s = &gr->seen[op->result];
-    gr__shown       name = gr__show(s->t->name ? s->t->name : "");
+    const gr__graph_tensor *s = &gr->tensors[op->result];
+    gr__display       name = gr__display_of(s->t->name ? s->t->name : "");
     gr__text        shape;
     row             r = { .width = { 0 } };
     set(&r, NUMBER, t->number, snprintf(t->number, sizeof t->number, "%d", s->number));
@@ -95,26 +95,26 @@ static void put_operation(table *t, const gr__graph *gr, const gr__operation *op
     set_norm(&r, VALUE, t->value, sizeof t->value, s->value_norm);
     set_norm(&r, GRADIENT, t->gradient, sizeof t->gradient, s->grad_norm);
     put_row(t, &r);
-    put_piece(t, gr__equation_forward(op->nd->op));
+    put_piece(t, gr__equation_of_result(op->nd->op));
     if (s->flows > 1) {
-        if (t->page) gr__put(t->page, ";  ");
+        if (t->page) gr__page_put(t->page, ";  ");
         put_sum(t, gr, s);
     }
     end_row(t);
 }
 
 /* "  fc1.weight" of a leaf, "  #7 logits" of a result. */
-static void set_name(row *r, char *to, size_t room, const gr__seen *s)
+static void set_name(row *r, char *to, size_t room, const gr__graph_tensor *s)
 {
-    gr__shown name = gr__show(s->t->name ? s->t->name : s->number ? "" : s->g ? "(parameter)" : "(constant)");
+    gr__display name = gr__display_of(s->t->name ? s->t->name : s->number ? "" : s->g ? "(parameter)" : "(constant)");
     int n = s->number ? snprintf(to, room, "  #%d%s%s", s->number, s->t->name ? " " : "", name.s) : snprintf(to, room, "  %s", name.s);
     set(r, TENSOR, to, n - (int)strlen(name.s) + name.width);
 }
 
 /* A leaf's row; g: its gradient's norm, below 0: none. */
-static void put_leaf(table *t, const gr__seen *s, double g)
+static void put_leaf(table *t, const gr__graph_tensor *s, double g)
 {
-    char     name[sizeof(gr__shown) + 24];
+    char     name[sizeof(gr__display) + 24];
     gr__text shape;
     row      r = { .width = { 0 } };
     set_name(&r, name, sizeof name, s);
@@ -126,14 +126,14 @@ static void put_leaf(table *t, const gr__seen *s, double g)
     put_row(t, &r);
 }
 
-static void put_use(table *t, const gr__graph *gr, const gr__operation *op, const gr__use *use)
+static void put_use(table *t, const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
 {
-    const gr__seen *s = &gr->seen[use->tensor];
+    const gr__graph_tensor *s = &gr->tensors[use->tensor];
     put_leaf(t, s, use->flows ? use->grad_norm : -1);
     if (use->flows)
         put_piece(t, gr__equation_of_input(op->nd->op, use->input));
     else if (t->page)
-        gr__put(t->page, "no gradient");
+        gr__page_put(t->page, "no gradient");
     end_row(t);
     if (s->number || s->flows < 2 || &gr->uses[s->last - 1] != use) return;
     put_leaf(t, s, s->grad_norm);
@@ -147,7 +147,7 @@ static void put_head(table *t)
     row                      r = { .width = { 0 } };
     for (int c = 0; c < COLUMNS; c++) set(&r, c, heads[c], (int)strlen(heads[c]));
     put_row(t, &r);
-    if (t->page) gr__put(t->page, "rule\n");
+    if (t->page) gr__page_put(t->page, "rule\n");
 }
 
 static void put_table(table *t, const gr__graph *gr)
@@ -155,12 +155,12 @@ static void put_table(table *t, const gr__graph *gr)
     size_t n = gr__length(gr->operations);
     put_head(t);
     for (size_t k = 0; k < n; k++) {
-        const gr__operation *op = &gr->operations[k];
+        const gr__graph_operation *op = &gr->operations[k];
         put_operation(t, gr, op);
         for (int i = 0; i < op->count; i++) put_use(t, gr, op, &gr->uses[op->uses + (size_t)i]);
     }
     if (n == 0) {
-        put_leaf(t, &gr->seen[0], gr->seen[0].grad_norm);
+        put_leaf(t, &gr->tensors[0], gr->tensors[0].grad_norm);
         end_row(t);
     }
 }
@@ -168,8 +168,8 @@ static void put_table(table *t, const gr__graph *gr)
 static void put_summary(gr__page *p, const gr__graph *gr, const gr_tensor *loss)
 {
     size_t params = 0, operations = gr__length(gr->operations);
-    for (size_t i = 0; i < gr__length(gr->seen); i++) params += gr->seen[i].g && !gr->seen[i].number;
-    gr__put(p, "backward from %.6g, through %zu operation%s, to %zu parameter%s\n\n", (double)gr__reals(loss)[0], operations,
+    for (size_t i = 0; i < gr__length(gr->tensors); i++) params += gr->tensors[i].g && !gr->tensors[i].number;
+    gr__page_put(p, "backward from %.6g, through %zu operation%s, to %zu parameter%s\n\n", (double)gr__reals(loss)[0], operations,
         operations == 1 ? "" : "s", params, params == 1 ? "" : "s");
 }
 
@@ -186,7 +186,7 @@ static const char *step_string(const gr__page *p)
 const char *gr_explain(gr_tensor *loss)
 {
     gr_step   step = gr_step_begin();
-    gr__graph gr = { .seen = NULL };
+    gr__graph gr = { .tensors = NULL };
     gr__page  page = { .good = false };
     if (step.depth > 0 && gr__graph_make(&gr, loss, "explain")) page = gr__page_begin();
     if (page.good) {

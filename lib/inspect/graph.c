@@ -15,12 +15,12 @@ static bool on_tape(const gr__pass *p, const gr__node *nd)
     return nd && nd->index >= p->root->reach && nd->index <= p->root->index && p->me->tape[nd->index] == nd;
 }
 
-/* The place of t in seen, which the map's goals have as well. */
+/* The place of t in tensors, which the map's goals have as well. */
 static bool place_of(gr__graph *gr, gr_tensor *t, size_t *place)
 {
     if (!gr__pass_goal(&gr->map, t)) {
-        gr__seen new = { .t = t, .g = NULL };
-        if (!gr__push(&gr->seen, &new, sizeof new)) return gr__fail_memory("graph", sizeof new);
+        gr__graph_tensor new = { .t = t, .g = NULL };
+        if (!gr__push(&gr->tensors, &new, sizeof new)) return gr__fail_memory("graph", sizeof new);
         if (!gr__pass_add_goal(&gr->map, t)) return false;
     }
     *place = t->slot;
@@ -30,10 +30,10 @@ static bool place_of(gr__graph *gr, gr_tensor *t, size_t *place)
 static bool add_use(gr__graph *gr, gr__node *nd, int i, bool *reached)
 {
     gr_tensor *t = nd->in[i];
-    gr__use    use = { .input = i, .flows = !gr__names(nd->op->constant, i) && (t->param || on_tape(&gr->map, t->node)) };
+    gr__graph_use    use = { .input = i, .flows = !gr__names(nd->op->constant, i) && (t->param || on_tape(&gr->map, t->node)) };
     if (!place_of(gr, t, &use.tensor)) return false;
     if (use.flows && on_tape(&gr->map, t->node)) reached[t->node->index - gr->map.root->reach] = true;
-    gr__seen *s = &gr->seen[use.tensor];
+    gr__graph_tensor *s = &gr->tensors[use.tensor];
     use.previous = s->last;
     if (!gr__push(&gr->uses, &use, sizeof use)) return gr__fail_memory("graph", sizeof use);
     s->last = gr__length(gr->uses);
@@ -46,7 +46,7 @@ static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char
     if (nd->used)
         return gr__fail(GR_ERR_GRAPH, "%s: the history of %s %s was used up by an earlier backward; keep it with .retain_graph", what,
             nd->op->name, GR__LABEL(nd->out));
-    gr__operation new = { .nd = nd, .uses = gr__length(gr->uses) };
+    gr__graph_operation new = { .nd = nd, .uses = gr__length(gr->uses) };
     if (!place_of(gr, nd->out, &new.result)) return false;
     for (int i = 0; i < nd->n; i++)
         if ((nd->in[i]->name || !gr__names(nd->op->constant, i)) && !add_use(gr, nd, i, reached)) return false;
@@ -58,8 +58,8 @@ static void number(gr__graph *gr)
 {
     size_t n = gr__length(gr->operations);
     for (size_t k = 0; k < n; k++) {
-        const gr__operation *op = &gr->operations[k];
-        gr->seen[op->result].number = (int)(n - k);
+        const gr__graph_operation *op = &gr->operations[k];
+        gr->tensors[op->result].number = (int)(n - k);
         for (int i = 0; i < op->count; i++) gr->uses[op->uses + (size_t)i].number = (int)(n - k);
     }
 }
@@ -92,34 +92,34 @@ static double norm_of(const gr_tensor *t)
 
 static bool find_gradients(gr__graph *gr, gr_tensor *loss, const char *what)
 {
-    size_t      n = gr__length(gr->seen), bytes = 2 * n * sizeof(gr_tensor *);
+    size_t      n = gr__length(gr->tensors), bytes = 2 * n * sizeof(gr_tensor *);
     int         wanted = 0;
     gr_tensor **x = gr__alloc(bytes), **gx = x + n;
     if (!x) return gr__fail_memory(what, bytes);
     for (size_t i = 0; i < n; i++)
-        if (gr->seen[i].flows || gr->seen[i].t == loss) x[wanted++] = gr->seen[i].t;
+        if (gr->tensors[i].flows || gr->tensors[i].t == loss) x[wanted++] = gr->tensors[i].t;
     bool good = gr_grads(loss, x, wanted, gx, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
     for (int i = 0, k = 0; good && k < wanted; i++)
-        if (gr->seen[i].t == x[k]) gr->seen[i].g = gx[k++];
+        if (gr->tensors[i].t == x[k]) gr->tensors[i].g = gx[k++];
     gr__release(x, bytes);
     return good;
 }
 
 static void find_norms(gr__graph *gr)
 {
-    for (size_t i = 0; i < gr__length(gr->seen); i++) {
-        gr__seen *s = &gr->seen[i];
+    for (size_t i = 0; i < gr__length(gr->tensors); i++) {
+        gr__graph_tensor *s = &gr->tensors[i];
         s->value_norm = norm_of(s->t);
         if (s->g) s->grad_norm = norm_of(s->g);
     }
 }
 
-gr_tensor *gr__graph_part(const gr__graph *gr, const gr__operation *op, const gr__use *use)
+gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__thread *me = gr__self();
     bool        no_grad = me->no_grad, in_vjp = me->in_vjp;
-    gr_tensor  *g = gr__ref(gr->seen[op->result].g); /* held twice, so that no rule works in place on it */
-    gr_shape    shape = gr->seen[use->tensor].t->shape;
+    gr_tensor  *g = gr__ref(gr->tensors[op->result].g); /* held twice, so that no rule works in place on it */
+    gr_shape    shape = gr->tensors[use->tensor].t->shape;
     me->no_grad = me->in_vjp = true;
     op->nd->left = NULL;
     gr_tensor *gi = op->nd->op->vjp(op->nd, use->input, g);
@@ -132,9 +132,9 @@ gr_tensor *gr__graph_part(const gr__graph *gr, const gr__operation *op, const gr
 }
 
 /* What flows back from a use, where that is not all there is. */
-static bool find_part(gr__graph *gr, const gr__operation *op, gr__use *use)
+static bool find_part(gr__graph *gr, const gr__graph_operation *op, gr__graph_use *use)
 {
-    const gr__seen *s = &gr->seen[use->tensor];
+    const gr__graph_tensor *s = &gr->tensors[use->tensor];
     use->grad_norm = s->grad_norm;
     if (!use->flows || s->flows < 2) return true;
     gr_step    step = gr_step_begin();
@@ -148,7 +148,7 @@ static bool find_parts(gr__graph *gr)
 {
     bool good = true;
     for (size_t k = 0; good && k < gr__length(gr->operations); k++) {
-        const gr__operation *op = &gr->operations[k];
+        const gr__graph_operation *op = &gr->operations[k];
         for (int i = 0; good && i < op->count; i++) good = find_part(gr, op, &gr->uses[op->uses + (size_t)i]);
     }
     return good;
@@ -167,7 +167,7 @@ static bool is_loss(const gr_tensor *t, const char *what)
 
 bool gr__graph_make(gr__graph *gr, gr_tensor *loss, const char *what)
 {
-    *gr = (gr__graph){ .seen = NULL };
+    *gr = (gr__graph){ .tensors = NULL };
     if (!is_loss(loss, what)) return false;
     gr->map = gr__pass_begin(loss);
     bool good = collect(gr, loss, what);
@@ -181,7 +181,7 @@ void gr__graph_free(gr__graph *gr)
 {
     gr__drop(&gr->operations);
     gr__drop(&gr->uses);
-    gr__drop(&gr->seen);
+    gr__drop(&gr->tensors);
 }
 
 /* ---- equations -------------------------------------------------------------------------------------------------------------------------- */
@@ -195,10 +195,10 @@ static const char *rules_of(const gr__op *op)
     return strncmp(s, "; with ", 7) == 0 && (shared = strstr(s, ": ")) ? shared + 2 : s + 2;
 }
 
-gr__piece gr__equation_forward(const gr__op *op)
+gr__equation gr__equation_of_result(const gr__op *op)
 {
     const char *rules = rules_of(op);
-    return (gr__piece){ op->equation, rules ? (int)(rules - op->equation) - 2 : (int)strlen(op->equation) };
+    return (gr__equation){ op->equation, rules ? (int)(rules - op->equation) - 2 : (int)strlen(op->equation) };
 }
 
 /* Where the rule that begins at s ends: before ", g" outside any bracket. */
@@ -211,13 +211,13 @@ static const char *rule_end(const char *s)
     return s;
 }
 
-gr__piece gr__equation_of_input(const gr__op *op, int i)
+gr__equation gr__equation_of_input(const gr__op *op, int i)
 {
     const char *s = rules_of(op);
-    if (!s || gr__names(op->constant, i)) return (gr__piece){ "", 0 };
+    if (!s || gr__names(op->constant, i)) return (gr__equation){ "", 0 };
     for (int k = 0; k < i; k++) {
         const char *end = rule_end(s);
         if (!gr__names(op->constant, k) && *end) s = end + 2;
     }
-    return (gr__piece){ s, (int)(rule_end(s) - s) };
+    return (gr__equation){ s, (int)(rule_end(s) - s) };
 }

@@ -9,36 +9,36 @@
 /* ---- graph.c ---------------------------------------------------------------------------------------------------------------------- */
 
 /* A tensor of the graph: the result of one of its operations, or a leaf. */
-typedef struct gr__seen {
+typedef struct gr__graph_tensor {
     gr_tensor *t;
     gr_tensor *g;      /* its gradient; NULL: none flows to it */
     int        number; /* of the operation that made it, from 1 up in the order they ran; 0: a leaf */
     int        flows;  /* how many uses a gradient flows back from */
     size_t     last;   /* the last of its uses in the order of backward */
     double     value_norm, grad_norm;
-} gr__seen;
+} gr__graph_tensor;
 
 /* Input i of an operation; but nothing is told of a nameless one that can have no gradient, such as labels. */
-typedef struct gr__use {
+typedef struct gr__graph_use {
     size_t tensor;
     int    number, input; /* the operation's, and i */
     bool   flows;         /* whether a gradient flows back from it */
     double grad_norm;     /* what flows back */
     size_t previous;      /* use of the same tensor plus 1; 0: this is the first */
-} gr__use;
+} gr__graph_use;
 
-typedef struct gr__operation {
+typedef struct gr__graph_operation {
     gr__node *nd;
     size_t    result, uses; /* its uses: count of them from there on */
     int       count;
-} gr__operation;
+} gr__graph_operation;
 
 /* All arrays are stb_ds's. Operations stand in the order of backward: number n first, then n - 1, down to 1. */
 typedef struct gr__graph {
-    gr__operation *operations;
-    gr__use       *uses;
-    gr__seen      *seen;
-    gr__pass       map; /* while the graph is collected: tensor to place in seen */
+    gr__graph_operation *operations;
+    gr__graph_use       *uses;
+    gr__graph_tensor      *tensors;
+    gr__pass       map; /* while the graph is collected: tensor to place in tensors */
 } gr__graph;
 
 /* The graph with gradients and norms; tensors made for it belong to the innermost step. false: the error, in the name of what; and the
@@ -47,27 +47,27 @@ bool gr__graph_make(gr__graph *gr, gr_tensor *loss, const char *what);
 void gr__graph_free(gr__graph *gr);
 
 /* A piece of an operation's equation. */
-typedef struct gr__piece {
+typedef struct gr__equation {
     const char *s;
     int         length;
-} gr__piece;
-gr__piece gr__equation_forward(const gr__op *op);
-gr__piece gr__equation_of_input(const gr__op *op, int i); /* the rule for its gradient; empty: it has none */
+} gr__equation;
+gr__equation gr__equation_of_result(const gr__op *op);
+gr__equation gr__equation_of_input(const gr__op *op, int i); /* the rule for its gradient; empty: it has none */
 
 /* The gradient that flows back from one use alone. NULL: it failed. The innermost step's. */
-gr_tensor *gr__graph_part(const gr__graph *gr, const gr__operation *op, const gr__use *use);
+gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use);
 
 /* ---- layers.c ----------------------------------------------------------------------------------------------------------------------- */
 
 /* A layer's name: the first length bytes of a parameter's; 0: it is none. */
-typedef struct gr__prefix {
+typedef struct gr__layer_name {
     const char *s;
     int         length;
     bool        own; /* the operation computes with the layer's parameters, and has not just been put beside them */
-} gr__prefix;
+} gr__layer_name;
 
-gr__prefix gr__prefix_of_leaf(const gr__seen *s);
-void       gr__prefixes(const gr__graph *gr, gr__prefix *of); /* of every operation: of[number - 1] */
+gr__layer_name gr__layer_name_of_leaf(const gr__graph_tensor *s);
+void       gr__layer_names_of(const gr__graph *gr, gr__layer_name *of); /* of every operation: of[number - 1] */
 
 /* ---- sample.c: how much of its tensors a page shows --------------------------------------------------------------------------------------------- */
 
@@ -78,7 +78,7 @@ typedef struct gr__sample {
 
 /* The largest that keeps the page of a graph under 5 MB. false: nothing does, which is an error in the name of what. */
 bool     gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what);
-gr_shape gr__kept(const gr__sample *s, const gr_tensor *t);
+gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t);
 
 /* ---- terms.c: the three convolutions' sums, of which a page shows some products --------------------------------------------------------- */
 
@@ -89,12 +89,12 @@ typedef struct gr__terms {
     gr_shape       kept[3]; /* of x, k, G */
 } gr__terms;
 
-typedef enum gr__target { GR__OF_X, GR__OF_K, GR__OF_Y } gr__target; /* a number of gX (34), of gK (35), of the sum (33) */
+typedef enum gr__terms_target { GR__TERMS_OF_X, GR__TERMS_OF_K, GR__TERMS_OF_Y } gr__terms_target; /* a number of gX (34), of gK (35), of the sum (33) */
 
 /* Whether a page that shows these shows every product. */
-bool gr__terms_whole(const gr__terms *t, gr__target of);
+bool gr__terms_whole(const gr__terms *t, gr__terms_target of);
 /* What the products that are not shown add to each number that is: rest, of as many as are kept. */
-void gr__terms_rest(const gr__terms *t, gr__target of, double *rest);
+void gr__terms_rest(const gr__terms *t, gr__terms_target of, double *rest);
 
 /* ---- pass.c ------------------------------------------------------------------------------------------------------------------------- */
 

@@ -14,7 +14,7 @@ typedef struct telling {
     gr__page         page;
     const gr__graph *gr;
     gr__sample       sample;
-    gr__prefix      *of; /* of operation number i + 1 */
+    gr__layer_name      *of; /* of operation number i + 1 */
 } telling;
 
 /* ---- tensors --------------------------------------------------------------------------------------------------------------------------- */
@@ -64,12 +64,12 @@ static bool put_numbers(telling *d, const char *key, const gr_tensor *t, const g
     return good;
 }
 
-static bool put_tensor(telling *d, const gr__seen *s)
+static bool put_tensor(telling *d, const gr__graph_tensor *s)
 {
     gr__page *p = &d->page;
-    gr_shape  kept = gr__kept(&d->sample, s->t);
+    gr_shape  kept = gr__sample_kept(&d->sample, s->t);
     gr__json_open(p, NULL, '{');
-    gr__json_text(p, "name", s->t->name ? gr__show(s->t->name).s : NULL);
+    gr__json_text(p, "name", s->t->name ? gr__display_of(s->t->name).s : NULL);
     gr__json_shape(p, "shape", &s->t->shape);
     gr__json_shape(p, "kept", &kept);
     gr__json_number(p, "number", s->number);
@@ -85,7 +85,7 @@ static bool put_tensor(telling *d, const gr__seen *s)
 
 static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w) { gr__json_shape(p, key, &gr_shape(h, w)); }
 
-static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__target of)
+static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms_target of)
 {
     if (gr__terms_whole(t, of)) return true;
     int64_t  n = gr__count(&t->kept[of]);
@@ -101,18 +101,18 @@ static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__targe
 }
 
 /* Of an input that is used elsewhere too: what flows back from here. */
-static bool put_part(telling *d, const char *key, const gr__operation *op, int i)
+static bool put_part(telling *d, const char *key, const gr__graph_operation *op, int i)
 {
-    const gr__use  *use = &d->gr->uses[op->uses + (size_t)i];
-    const gr__seen *s = &d->gr->seen[use->tensor];
+    const gr__graph_use  *use = &d->gr->uses[op->uses + (size_t)i];
+    const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
     if (!use->flows || s->flows < 2) return true;
-    gr_shape   kept = gr__kept(&d->sample, s->t);
+    gr_shape   kept = gr__sample_kept(&d->sample, s->t);
     gr_tensor *g = gr__graph_part(d->gr, op, use);
     return g && put_kept(&d->page, key, g, &kept);
 }
 
 /* The gradient of the sums, before the activation. */
-static gr_tensor *gradient_of_sums(const gr__operation *op, gr_act act, gr_tensor *g)
+static gr_tensor *gradient_of_sums(const gr__graph_operation *op, gr_act act, gr_tensor *g)
 {
     gr__thread *me = gr__self();
     bool        no_grad = me->no_grad;
@@ -122,38 +122,38 @@ static gr_tensor *gradient_of_sums(const gr__operation *op, gr_act act, gr_tenso
     return u;
 }
 
-static bool put_conv(telling *d, const gr__operation *op, const gr__conv *c, gr_act act)
+static bool put_conv(telling *d, const gr__graph_operation *op, const gr__conv *c, gr_act act)
 {
     static const char *const acts[] = { NULL, "relu", "sigmoid", "tanh" };
     gr__page                *p = &d->page;
-    gr_tensor               *u = gradient_of_sums(op, act, d->gr->seen[op->result].g);
+    gr_tensor               *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
     if (!u) return false;
     gr__terms t = { .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u) };
-    t.kept[GR__OF_X] = gr__kept(&d->sample, op->nd->in[0]);
-    t.kept[GR__OF_K] = gr__kept(&d->sample, op->nd->in[1]);
-    t.kept[GR__OF_Y] = gr__kept(&d->sample, op->nd->out);
+    t.kept[GR__TERMS_OF_X] = gr__sample_kept(&d->sample, op->nd->in[0]);
+    t.kept[GR__TERMS_OF_K] = gr__sample_kept(&d->sample, op->nd->in[1]);
+    t.kept[GR__TERMS_OF_Y] = gr__sample_kept(&d->sample, op->nd->out);
     gr__json_open(p, "conv", '{');
     put_pair(p, "stride", c->SH, c->SW);
     put_pair(p, "padding", c->PH, c->PW);
     put_pair(p, "dilation", c->DH, c->DW);
     gr__json_number(p, "groups", (double)c->G);
     gr__json_text(p, "act", acts[act]);
-    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) && put_rest(p, "restX", &t, GR__OF_X) &&
-                put_rest(p, "restK", &t, GR__OF_K) && put_rest(p, "restY", &t, GR__OF_Y);
+    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) && put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
+                put_rest(p, "restK", &t, GR__TERMS_OF_K) && put_rest(p, "restY", &t, GR__TERMS_OF_Y);
     gr__json_close(p, '}');
     return good;
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------------------------------- */
 
-static void put_piece(telling *d, const char *key, gr__piece piece)
+static void put_piece(telling *d, const char *key, gr__equation piece)
 {
     const char *s = gr_name("%.*s", piece.length, piece.s);
     if (!s) d->page.good = false;
     if (s) gr__json_text(&d->page, key, s);
 }
 
-static void put_use(telling *d, const gr__operation *op, const gr__use *use)
+static void put_use(telling *d, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__json_open(&d->page, NULL, '{');
     gr__json_number(&d->page, "t", (double)use->tensor);
@@ -165,10 +165,10 @@ static void put_use(telling *d, const gr__operation *op, const gr__use *use)
     gr__json_close(&d->page, '}');
 }
 
-static bool put_operation(telling *d, const gr__operation *op)
+static bool put_operation(telling *d, const gr__graph_operation *op)
 {
     gr__page   *p = &d->page;
-    gr__prefix *l = &d->of[d->gr->seen[op->result].number - 1];
+    gr__layer_name *l = &d->of[d->gr->tensors[op->result].number - 1];
     gr_step     step = gr_step_begin();
     gr__conv    c;
     gr_act      act;
@@ -177,9 +177,9 @@ static bool put_operation(telling *d, const gr__operation *op)
     gr__json_text(p, "op", op->nd->op->name);
     const char *layer = gr_name("%.*s", l->length, l->s);
     good = good && layer;
-    gr__json_text(p, "layer", layer ? gr__show(layer).s : NULL);
+    gr__json_text(p, "layer", layer ? gr__display_of(layer).s : NULL);
     gr__json_number(p, "y", (double)op->result);
-    put_piece(d, "forward", gr__equation_forward(op->nd->op));
+    put_piece(d, "forward", gr__equation_of_result(op->nd->op));
     gr__json_open(p, "in", '[');
     for (int i = 0; i < op->count; i++) put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
     gr__json_close(p, ']');
@@ -209,7 +209,7 @@ static bool put_data(telling *d)
     gr__json_open(&d->page, NULL, '{');
     put_sample(d);
     gr__json_open(&d->page, "tensors", '[');
-    for (size_t i = 0; good && i < gr__length(gr->seen); i++) good = put_tensor(d, &gr->seen[i]);
+    for (size_t i = 0; good && i < gr__length(gr->tensors); i++) good = put_tensor(d, &gr->tensors[i]);
     gr__json_close(&d->page, ']');
     gr__json_open(&d->page, "operations", '[');
     for (size_t k = gr__length(gr->operations); good && k-- > 0;) good = put_operation(d, &gr->operations[k]);
@@ -220,10 +220,10 @@ static bool put_data(telling *d)
 
 static bool tell(const gr__graph *gr, const char *path)
 {
-    size_t  bytes = gr__length(gr->operations) * sizeof(gr__prefix);
+    size_t  bytes = gr__length(gr->operations) * sizeof(gr__layer_name);
     telling d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good = (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
-    if (good) gr__prefixes(gr, d.of);
+    if (good) gr__layer_names_of(gr, d.of);
     if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
     good = good && put_data(&d);
     if (good) gr__html_end(&d.page, gr__pass_js);
@@ -236,7 +236,7 @@ static bool tell(const gr__graph *gr, const char *path)
 bool gr_trace_html(gr_tensor *loss, const char *path)
 {
     gr_step   step = gr_step_begin();
-    gr__graph gr = { .seen = NULL };
+    gr__graph gr = { .tensors = NULL };
     bool      good = step.depth > 0 && gr__graph_make(&gr, loss, what) && tell(&gr, path);
     gr__graph_free(&gr);
     gr_step_end(&step);

@@ -9,7 +9,7 @@ enum { MOST_BYTES = 4800000, FOR_LOOKS = 150000, AN_OPERATION = 900, A_TENSOR = 
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-gr_shape gr__kept(const gr__sample *s, const gr_tensor *t)
+gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t)
 {
     gr_shape kept = t->shape;
     bool     batch = !t->param && kept.rank > 1, planes = kept.rank > 2;
@@ -23,7 +23,7 @@ gr_shape gr__kept(const gr__sample *s, const gr_tensor *t)
 /* Four bytes of a number are about 16/3 characters. */
 static double characters(const gr__sample *s, const gr_tensor *t)
 {
-    gr_shape kept = gr__kept(s, t);
+    gr_shape kept = gr__sample_kept(s, t);
     return (double)gr__count(&kept) * 16 / 3;
 }
 
@@ -31,16 +31,16 @@ static double characters(const gr__sample *s, const gr_tensor *t)
 static double bytes_of(const gr__sample *s, const gr__graph *gr)
 {
     double bytes = FOR_LOOKS;
-    for (size_t i = 0; i < gr__length(gr->seen); i++) bytes += A_TENSOR + characters(s, gr->seen[i].t) * (gr->seen[i].g ? 2 : 1);
+    for (size_t i = 0; i < gr__length(gr->tensors); i++) bytes += A_TENSOR + characters(s, gr->tensors[i].t) * (gr->tensors[i].g ? 2 : 1);
     for (size_t k = 0; k < gr__length(gr->operations); k++) {
-        const gr__operation *op = &gr->operations[k];
+        const gr__graph_operation *op = &gr->operations[k];
         gr__conv             c;
         gr_act               act;
         bytes += AN_OPERATION;
         if (!gr__conv_of(op->nd, &c, &act)) continue;
         bytes += characters(s, op->nd->out);
         for (int i = 0; i < 2; i++) {
-            const gr__seen *in = &gr->seen[gr->uses[op->uses + (size_t)i].tensor];
+            const gr__graph_tensor *in = &gr->tensors[gr->uses[op->uses + (size_t)i].tensor];
             bytes += characters(s, in->t) * (in->flows > 1 ? 2 : 1);
         }
     }

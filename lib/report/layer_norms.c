@@ -17,26 +17,26 @@ static int length_of_layer(const char *name)
 }
 
 /* Parameters of one layer stand together, as layers make them. */
-static void find_layers(gr__layers *l, const gr_model *m)
+static void find_layers(gr__layer_norms *l, const gr_model *m)
 {
     for (int i = 0; i < l->params; i++) {
         const char *name = m->params[i]->name;
         int         length = length_of_layer(name);
-        gr__layer  *last = l->count > 0 ? &l->layer[l->count - 1] : NULL;
+        gr__layer_params  *last = l->count > 0 ? &l->layer[l->count - 1] : NULL;
         if (!last || last->length != length || strncmp(last->name, name, (size_t)length) != 0) {
             if (l->count == MOST_LAYERS) {
                 l->left_out++;
                 continue;
             }
             last = &l->layer[l->count++];
-            *last = (gr__layer){ .name = name, .length = length, .first = i };
+            *last = (gr__layer_params){ .name = name, .length = length, .first = i };
         }
         last->params = i + 1 - last->first;
         last->numbers += m->params[i]->t->count;
     }
 }
 
-bool gr__layers_open(gr__layers *l, const gr_model *m)
+bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m)
 {
     l->params = (int)gr__length(m->params);
     size_t n = (size_t)l->params + 1;
@@ -55,7 +55,7 @@ bool gr__layers_open(gr__layers *l, const gr_model *m)
     return gr__series_open(&l->series, width, most < MOST_POINTS ? most : MOST_POINTS);
 }
 
-void gr__layers_close(gr__layers *l)
+void gr__layer_norms_close(gr__layer_norms *l)
 {
     free(l->layer);
     free(l->norms);
@@ -65,10 +65,10 @@ void gr__layers_close(gr__layers *l)
     gr__series_close(&l->series);
 }
 
-void gr__layers_see(gr__layers *l, size_t i, const gr_tensor *p, bool changed)
+void gr__layer_norms_see(gr__layer_norms *l, size_t i, const gr_tensor *p, bool changed)
 {
     const gr_real *v = gr__reals(p);
-    gr__norms     *n = &l->norms[i];
+    gr__param_norms     *n = &l->norms[i];
     if (!changed) {
         n->gradient = gr__squares(gr__reals(p->grad), p->count);
         n->weight = gr__squares(v, p->count);
@@ -80,10 +80,10 @@ void gr__layers_see(gr__layers *l, size_t i, const gr_tensor *p, bool changed)
     l->seen[i] = true;
 }
 
-void gr__layers_step(gr__layers *l, double x)
+void gr__layer_norms_step(gr__layer_norms *l, double x)
 {
     for (int k = 0; k < l->count; k++) {
-        gr__norms sum = { 0 };
+        gr__param_norms sum = { 0 };
         bool      seen = false;
         for (int i = l->layer[k].first; i < l->layer[k].first + l->layer[k].params; i++) {
             if (!l->seen[i]) continue;

@@ -13,7 +13,7 @@
 
 enum { EVERY = 10, SECONDS = 5, SPARE = 50, VALUE_POINTS = 500 }; /* SPARE: of so many seconds at most one goes into writing */
 
-double gr__seconds(void)
+double gr__report_clock(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -38,7 +38,7 @@ static void watch(void *arg, size_t i, bool changed)
         return;
     }
     r->rate_now = r->optim->lr;
-    if (r->layers.watching) gr__layers_see(&r->layers, i, r->optim->memories[i].p, changed);
+    if (r->layers.watching) gr__layer_norms_see(&r->layers, i, r->optim->memories[i].p, changed);
 }
 
 static void release(gr_report *r)
@@ -55,7 +55,7 @@ static void release(gr_report *r)
     gr__series_close(&r->loss);
     gr__series_close(&r->rate);
     gr__series_close(&r->epoch);
-    gr__layers_close(&r->layers);
+    gr__layer_norms_close(&r->layers);
     gr__scores_close(&r->scores);
     gr__unref(r->sample);
     free(r->path);
@@ -112,18 +112,18 @@ static bool fill(gr_report *r, const char *path, const gr_report_options *o)
     r->seconds = o->seconds != 0 ? o->seconds : SECONDS;
     r->first = r->step = o->step;
     r->since = (int64_t)time(NULL);
-    r->began = r->epoch_began = gr__seconds();
+    r->began = r->epoch_began = gr__report_clock();
     r->layers.watching = true;
     if (!(r->path = copy(path)) || !(r->title = copy(o->title ? o->title : "Training"))) return false;
-    return gr__series_open(&r->loss, 1, GR__POINTS) && gr__series_open(&r->rate, 1, GR__POINTS) &&
-           gr__series_open(&r->epoch, GR__EPOCH_NUMBERS, GR__POINTS) && gr__layers_open(&r->layers, o->model) && take_sample(r, o->sample);
+    return gr__series_open(&r->loss, 1, GR__REPORT_POINTS) && gr__series_open(&r->rate, 1, GR__REPORT_POINTS) &&
+           gr__series_open(&r->epoch, GR__REPORT_EPOCH_NUMBERS, GR__REPORT_POINTS) && gr__layer_norms_open(&r->layers, o->model) && take_sample(r, o->sample);
 }
 
 static bool write_page(gr_report *r, const char *status)
 {
-    double before = gr__seconds();
+    double before = gr__report_clock();
     bool   good = gr__report_write(r, status);
-    r->written = gr__seconds();
+    r->written = gr__report_clock();
     r->cost = r->written - before;
     return good;
 }
@@ -166,7 +166,7 @@ static bool given(const gr_report *r, const char *what)
 
 static bool write_again(gr_report *r, double seconds)
 {
-    double since = gr__seconds() - r->written;
+    double since = gr__report_clock() - r->written;
     return since < seconds || since < SPARE * r->cost || write_page(r, "running");
 }
 
@@ -176,7 +176,7 @@ bool gr_report_step(gr_report *r, double loss)
     double x = (double)++r->step;
     gr__series_put(&r->loss, x, &loss);
     if (r->optim) gr__series_put(&r->rate, x, &r->rate_now);
-    if (r->optim && r->layers.watching) gr__layers_step(&r->layers, x);
+    if (r->optim && r->layers.watching) gr__layer_norms_step(&r->layers, x);
     r->layers.watching = (r->step - r->first) % r->every == 0;
     if (isfinite(loss)) {
         r->loss_sum += loss;
@@ -190,12 +190,12 @@ bool gr_report_step(gr_report *r, double loss)
 bool gr_report_epoch(gr_report *r)
 {
     if (!given(r, "report_epoch")) return false;
-    double           at = gr__seconds(), numbers[GR__EPOCH_NUMBERS];
-    const gr__tally *t = &r->scores.now;
-    numbers[GR__LOSS] = r->loss_count ? r->loss_sum / (double)r->loss_count : (double)NAN;
-    numbers[GR__TEST_LOSS] = t->count ? t->loss / (double)t->count : (double)NAN;
-    numbers[GR__ACCURACY] = t->count ? gr_confusion_accuracy(t->table) : (double)NAN;
-    numbers[GR__SECONDS] = at - r->epoch_began;
+    double           at = gr__report_clock(), numbers[GR__REPORT_EPOCH_NUMBERS];
+    const gr__scores_tally *t = &r->scores.now;
+    numbers[GR__REPORT_LOSS] = r->loss_count ? r->loss_sum / (double)r->loss_count : (double)NAN;
+    numbers[GR__REPORT_TEST_LOSS] = t->count ? t->loss / (double)t->count : (double)NAN;
+    numbers[GR__REPORT_ACCURACY] = t->count ? gr_confusion_accuracy(t->table) : (double)NAN;
+    numbers[GR__REPORT_SECONDS] = at - r->epoch_began;
     gr__series_put(&r->epoch, (double)r->step, numbers);
     gr__scores_epoch(&r->scores);
     r->epochs++;
@@ -217,15 +217,15 @@ static bool named(const char *name, const char *what)
     return (name && *name) || gr__fail(GR_ERR_ARGUMENT, "%s: the name is %s", what, name ? "empty" : "NULL");
 }
 
-static gr__value *value_of(gr_report *r, const char *name)
+static gr__report_curve *value_of(gr_report *r, const char *name)
 {
     for (int i = 0; i < r->values; i++)
         if (strcmp(r->value[i].name, name) == 0) return &r->value[i];
-    if (r->values == GR__MOST_VALUES) {
-        gr__fail(GR_ERR_ARGUMENT, "report_value: '%s' would be one of more than %d values", gr__quoted(name).s, GR__MOST_VALUES);
+    if (r->values == GR__REPORT_CURVES) {
+        gr__fail(GR_ERR_ARGUMENT, "report_value: '%s' would be one of more than %d values", gr__quoted(name).s, GR__REPORT_CURVES);
         return NULL;
     }
-    gr__value new = { .name = copy(name) };
+    gr__report_curve new = { .name = copy(name) };
     if (new.name && gr__series_open(&new.series, 1, VALUE_POINTS)) return r->value[r->values] = new, &r->value[r->values++];
     free(new.name);
     gr__series_close(&new.series);
@@ -235,22 +235,22 @@ static gr__value *value_of(gr_report *r, const char *name)
 bool gr_report_value(gr_report *r, const char *name, double value)
 {
     if (!given(r, "report_value") || !named(name, "report_value")) return false;
-    gr__value *v = value_of(r, name);
+    gr__report_curve *v = value_of(r, name);
     if (v) gr__series_put(&v->series, (double)r->step, &value);
     return v;
 }
 
-static gr__album *album_of(gr_report *r, const char *title)
+static gr__report_album *album_of(gr_report *r, const char *title)
 {
     for (int i = 0; i < r->albums; i++)
         if (strcmp(r->album[i].title, title) == 0) return &r->album[i];
-    if (r->albums == GR__MOST_ALBUMS) {
-        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' would be one of more than %d", gr__quoted(title).s, GR__MOST_ALBUMS);
+    if (r->albums == GR__REPORT_ALBUMS) {
+        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' would be one of more than %d", gr__quoted(title).s, GR__REPORT_ALBUMS);
         return NULL;
     }
-    gr__album new = { .title = copy(title), .picture = malloc(GR__ALBUM * sizeof *new.picture) };
+    gr__report_album new = { .title = copy(title), .picture = malloc(GR__REPORT_ALBUM * sizeof *new.picture) };
     if (new.title &&new.picture) return r->album[r->albums] = new, &r->album[r->albums++];
-    if (new.title) gr__fail_memory("report_pictures", GR__ALBUM * sizeof *new.picture);
+    if (new.title) gr__fail_memory("report_pictures", GR__REPORT_ALBUM * sizeof *new.picture);
     free(new.title);
     free(new.picture);
     return NULL;
@@ -263,16 +263,16 @@ bool gr_report_pictures_(gr_report *r, const char *name, gr_report_pictures_opti
     if (!t || t->dtype != GR_REAL || (t->shape.rank != 4 && t->shape.rank != 3) || t->count == 0)
         return gr__fail(GR_ERR_ARGUMENT, "report_pictures: images %s: (N,C,H,W) or (N,H,W) wanted", t ? GR__TEXT(t) : "NULL");
     if (o.columns < 0) return gr__fail(GR_ERR_ARGUMENT, "report_pictures: %d columns", o.columns);
-    gr__album *a = album_of(r, name);
+    gr__report_album *a = album_of(r, name);
     if (!a) return false;
     a->count = 0;
     a->columns = o.columns ? o.columns : 12;
     a->step = r->step;
-    for (int64_t i = 0, bytes = 0; i < t->shape.dim[0] && a->count < GR__ALBUM; i++, a->count++) {
+    for (int64_t i = 0, bytes = 0; i < t->shape.dim[0] && a->count < GR__REPORT_ALBUM; i++, a->count++) {
         gr__thumb *p = &a->picture[a->count];
         gr__thumb_of(p, t, i, r->recipe);
         bytes += p->height * p->width * p->channels;
-        if (bytes > GR__ALBUM_BYTES) break;
+        if (bytes > GR__REPORT_ALBUM_BYTES) break;
     }
     return true;
 }

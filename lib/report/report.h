@@ -12,17 +12,17 @@
 /* ---- series.c ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Of what was put there at neighbouring steps, number by number; not finite ones are left out. */
-typedef struct gr__summed {
+typedef struct gr__series_sum {
     double  sum, low, high;
     int64_t count;
-} gr__summed;
+} gr__series_sum;
 
 /* Numbers over time, width of them at a time: at most so many points, each of span neighbours. */
 typedef struct gr__series {
     int         width, most, count;
     int64_t     span, held; /* held: how many neighbours the last point has */
     double     *x;          /* of each point: that of the last neighbour */
-    gr__summed *y;
+    gr__series_sum *y;
 } gr__series;
 
 bool   gr__series_open(gr__series *s, int width, int most); /* false: no memory, as report_open; to be closed all the same */
@@ -33,34 +33,34 @@ void   gr__series_close(gr__series *s);
 /* ---- layer_norms.c ----------------------------------------------------------------------------------------------------------------------- */
 
 /* A layer: the parameters first .. first + params - 1 of those that the model has, whose names are the same up to the last dot. */
-typedef struct gr__layer {
+typedef struct gr__layer_params {
     const char *name; /* length of it */
     int         length, first, params;
     int64_t     numbers;
-} gr__layer;
+} gr__layer_params;
 
 /* Squares of the norms of one parameter in the step that was watched; count 0: it was not changed. */
-typedef struct gr__norms {
+typedef struct gr__param_norms {
     double gradient, update, weight;
-} gr__norms;
+} gr__param_norms;
 
-typedef struct gr__layers {
-    gr__layer *layer;
+typedef struct gr__layer_norms {
+    gr__layer_params *layer;
     int        count, left_out; /* more layers than are shown */
     int        params;
-    gr__norms *norms;  /* of each parameter */
+    gr__param_norms *norms;  /* of each parameter */
     bool      *seen;   /* whether it was changed in this step */
     double    *row;    /* what goes into the series: gradient norm and ratio of each layer */
     gr_real   *before; /* a parameter before its change */
     size_t     room;
     gr__series series;
     bool       watching; /* this step */
-} gr__layers;
+} gr__layer_norms;
 
-bool gr__layers_open(gr__layers *l, const gr_model *m);
-void gr__layers_see(gr__layers *l, size_t i, const gr_tensor *p, bool changed); /* before and after the change of parameter i */
-void gr__layers_step(gr__layers *l, double x);                                  /* the step that was watched is over */
-void gr__layers_close(gr__layers *l);
+bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m);
+void gr__layer_norms_see(gr__layer_norms *l, size_t i, const gr_tensor *p, bool changed); /* before and after the change of parameter i */
+void gr__layer_norms_step(gr__layer_norms *l, double x);                                  /* the step that was watched is over */
+void gr__layer_norms_close(gr__layer_norms *l);
 
 /* ---- thumbs.c ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -77,27 +77,27 @@ bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__r
 
 /* ---- scores.c ----------------------------------------------------------------------------------------------------------------------- */
 
-enum { GR__MISTAKES = 24 };
+enum { GR__SCORES_MISTAKES = 24 };
 
-typedef struct gr__mistake {
+typedef struct gr__scores_mistake {
     double    confidence, truth; /* probabilities of the guess and of the label */
     int       label, guess;
     gr__thumb picture;
-} gr__mistake;
+} gr__scores_mistake;
 
 /* What the scores of an epoch's test say. */
-typedef struct gr__tally {
+typedef struct gr__scores_tally {
     gr_confusion *table;
     double        loss; /* sum of cross-entropies */
     int64_t       count;
     int           mistakes;
-    gr__mistake  *mistake; /* the most confident first */
-} gr__tally;
+    gr__scores_mistake  *mistake; /* the most confident first */
+} gr__scores_tally;
 
 /* One of them is being filled, the other tells of the last epoch that was whole. */
 typedef struct gr__scores {
     int       classes; /* 0: none yet */
-    gr__tally now, last;
+    gr__scores_tally now, last;
 } gr__scores;
 
 bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels, const gr__recipe *recipe);
@@ -106,23 +106,23 @@ void gr__scores_close(gr__scores *s);
 
 /* ---- report.c ----------------------------------------------------------------------------------------------------------------------- */
 
-enum { GR__MOST_VALUES = 8, GR__MOST_ALBUMS = 4, GR__ALBUM = 96, GR__ALBUM_BYTES = 1 << 18, GR__POINTS = 1000 };
+enum { GR__REPORT_CURVES = 8, GR__REPORT_ALBUMS = 4, GR__REPORT_ALBUM = 96, GR__REPORT_ALBUM_BYTES = 1 << 18, GR__REPORT_POINTS = 1000 };
 
 /* A curve of the caller's own. */
-typedef struct gr__value {
+typedef struct gr__report_curve {
     char      *name;
     gr__series series;
-} gr__value;
+} gr__report_curve;
 
 /* Pictures of the caller's. */
-typedef struct gr__album {
+typedef struct gr__report_album {
     char      *title;
     int        count, columns;
     int64_t    step; /* when they were given */
     gr__thumb *picture;
-} gr__album;
+} gr__report_album;
 
-enum { GR__LOSS, GR__TEST_LOSS, GR__ACCURACY, GR__SECONDS, GR__EPOCH_NUMBERS }; /* of an epoch */
+enum { GR__REPORT_LOSS, GR__REPORT_TEST_LOSS, GR__REPORT_ACCURACY, GR__REPORT_SECONDS, GR__REPORT_EPOCH_NUMBERS }; /* of an epoch */
 
 struct gr_report {
     char             *path, *title;
@@ -140,14 +140,14 @@ struct gr_report {
     double            loss_sum, epoch_began;         /* of this epoch */
     int64_t           loss_count;
     gr__series        loss, rate, epoch;
-    gr__layers        layers;
+    gr__layer_norms        layers;
     gr__scores        scores;
-    gr__value         value[GR__MOST_VALUES];
-    gr__album         album[GR__MOST_ALBUMS];
+    gr__report_curve         value[GR__REPORT_CURVES];
+    gr__report_album         album[GR__REPORT_ALBUMS];
     int               values, albums;
 };
 
-double gr__seconds(void); /* on a clock that only goes on */
+double gr__report_clock(void); /* on a clock that only goes on */
 
 /* ---- report_data.c ------------------------------------------------------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 enum { KERNELS = 24, KERNEL_NUMBERS = 4096, KERNEL_FILTERS = 32, KERNEL_CHANNELS = 8, ACTIVATIONS = 32, ACTIVATION_NUMBERS = 6144 };
 enum { ACTIVATION_CHANNELS = 16, ACTIVATION_SIDE = 32, ACTIVATION_UNITS = 512 };
 
-static void put_name(gr__page *p, const char *key, const char *s) { gr__json_text(p, key, s ? gr__show(s).s : NULL); }
+static void put_name(gr__page *p, const char *key, const char *s) { gr__json_text(p, key, s ? gr__display_of(s).s : NULL); }
 
 static void put_integer(gr__page *p, const char *key, int64_t n) { gr__json_number(p, key, (double)n); }
 
@@ -22,7 +22,7 @@ typedef enum part { MEAN, LOW, HIGH, X } part;
 
 static double part_of(const gr__series *s, int point, int number, part what)
 {
-    const gr__summed *at = &s->y[point * s->width + number];
+    const gr__series_sum *at = &s->y[point * s->width + number];
     if (what == X) return s->x[point];
     if (at->count == 0) return NAN;
     return what == MEAN ? at->sum / (double)at->count : what == LOW ? at->low : at->high;
@@ -58,14 +58,14 @@ static void put_epochs(gr__page *p, const gr__series *s)
     gr__json_open(p, "epochs", '{');
     put_integer(p, "span", s->span);
     put_part(p, "x", s, 0, X);
-    put_part(p, "loss", s, GR__LOSS, MEAN);
-    put_part(p, "test_loss", s, GR__TEST_LOSS, MEAN);
-    put_part(p, "accuracy", s, GR__ACCURACY, MEAN);
-    put_part(p, "seconds", s, GR__SECONDS, MEAN);
+    put_part(p, "loss", s, GR__REPORT_LOSS, MEAN);
+    put_part(p, "test_loss", s, GR__REPORT_TEST_LOSS, MEAN);
+    put_part(p, "accuracy", s, GR__REPORT_ACCURACY, MEAN);
+    put_part(p, "seconds", s, GR__REPORT_SECONDS, MEAN);
     gr__json_close(p, '}');
 }
 
-static void put_layers(gr__page *p, const gr__layers *l)
+static void put_layers(gr__page *p, const gr__layer_norms *l)
 {
     gr__json_open(p, "layers", '{');
     put_integer(p, "left_out", l->left_out);
@@ -148,7 +148,7 @@ static void put_albums(gr__page *p, const gr_report *r)
 {
     gr__json_open(p, "pictures", '[');
     for (int i = 0; i < r->albums; i++) {
-        const gr__album *a = &r->album[i];
+        const gr__report_album *a = &r->album[i];
         gr__json_open(p, NULL, '{');
         put_name(p, "name", a->title);
         put_integer(p, "step", a->step);
@@ -176,11 +176,11 @@ static void put_classes(gr__page *p, const gr_report *r)
     gr__json_close(p, ']');
 }
 
-static void put_mistakes(gr__page *p, const gr__tally *t)
+static void put_mistakes(gr__page *p, const gr__scores_tally *t)
 {
     gr__json_open(p, "mistakes", '[');
     for (int i = 0; i < t->mistakes; i++) {
-        const gr__mistake *m = &t->mistake[i];
+        const gr__scores_mistake *m = &t->mistake[i];
         gr__json_open(p, NULL, '{');
         put_integer(p, "label", m->label);
         put_integer(p, "guess", m->guess);
@@ -194,12 +194,12 @@ static void put_mistakes(gr__page *p, const gr__tally *t)
 
 static void put_scores(gr__page *p, const gr_report *r)
 {
-    const gr__tally *t = &r->scores.last;
+    const gr__scores_tally *t = &r->scores.last;
     if (!r->scores.classes || t->count == 0) return;
     put_classes(p, r);
     gr__json_open(p, "confusion", '[');
     for (int k = 0; k < r->scores.classes; k++)
-        for (int g = 0; g < r->scores.classes; g++) gr__put(p, k || g ? ",%lld" : "%lld", (long long)gr_confusion_count(t->table, k, g));
+        for (int g = 0; g < r->scores.classes; g++) gr__page_put(p, k || g ? ",%lld" : "%lld", (long long)gr_confusion_count(t->table, k, g));
     gr__json_close(p, ']');
     put_mistakes(p, t);
 }
@@ -212,7 +212,7 @@ static void put_layer_of(gr__page *p, const gr__node *nd)
     for (int i = 0; i < nd->n; i++) {
         const char *name = nd->in[i]->param ? nd->in[i]->name : NULL, *dot = name ? strrchr(name, '.') : NULL;
         if (!dot) continue;
-        gr__shown shown = gr__show(name);
+        gr__display shown = gr__display_of(name);
         char     *end = strrchr(shown.s, '.');
         if (end && strlen(name) < 40) *end = '\0';
         gr__json_text(p, "layer", shown.s);
@@ -345,7 +345,7 @@ static void put_run(gr__page *p, const gr_report *r, const char *status)
     gr__json_text(p, "status", status);
     put_integer(p, "opened", r->since);
     put_integer(p, "written", (int64_t)time(NULL));
-    gr__json_number(p, "seconds", (float)(gr__seconds() - r->began));
+    gr__json_number(p, "seconds", (float)(gr__report_clock() - r->began));
     put_integer(p, "first", r->first);
     put_integer(p, "step", r->step);
     put_integer(p, "epochs_done", r->epochs);

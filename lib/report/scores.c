@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void tally_close(gr__tally *t)
+static void tally_close(gr__scores_tally *t)
 {
     gr_confusion_free(t->table);
     free(t->mistake);
@@ -18,11 +18,11 @@ void gr__scores_close(gr__scores *s)
     tally_close(&s->last);
 }
 
-static bool tally_open(gr__tally *t, int classes)
+static bool tally_open(gr__scores_tally *t, int classes)
 {
     t->table = gr_confusion_open(classes);
-    t->mistake = malloc(GR__MISTAKES * sizeof *t->mistake);
-    return t->table && (t->mistake || gr__fail_memory("report_scores", GR__MISTAKES * sizeof *t->mistake));
+    t->mistake = malloc(GR__SCORES_MISTAKES * sizeof *t->mistake);
+    return t->table && (t->mistake || gr__fail_memory("report_scores", GR__SCORES_MISTAKES * sizeof *t->mistake));
 }
 
 static bool check(const gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
@@ -63,14 +63,14 @@ static double log_sum(const gr_real *x, int n)
 
 /* Keeps a mistake in its place, if it is among the most confident. */
 static void keep(
-    gr__tally *t, double confidence, double truth, int label, int guess, const gr_tensor *images, int64_t i, const gr__recipe *recipe)
+    gr__scores_tally *t, double confidence, double truth, int label, int guess, const gr_tensor *images, int64_t i, const gr__recipe *recipe)
 {
     int at = t->mistakes;
     while (at > 0 && t->mistake[at - 1].confidence < confidence) at--;
-    if (at == GR__MISTAKES) return;
-    int last = t->mistakes < GR__MISTAKES ? t->mistakes++ : GR__MISTAKES - 1;
+    if (at == GR__SCORES_MISTAKES) return;
+    int last = t->mistakes < GR__SCORES_MISTAKES ? t->mistakes++ : GR__SCORES_MISTAKES - 1;
     for (int k = last; k > at; k--) t->mistake[k] = t->mistake[k - 1];
-    t->mistake[at] = (gr__mistake){ .confidence = confidence, .truth = truth, .label = label, .guess = guess };
+    t->mistake[at] = (gr__scores_mistake){ .confidence = confidence, .truth = truth, .label = label, .guess = guess };
     gr__thumb_of(&t->mistake[at].picture, images, i, recipe);
 }
 
@@ -85,7 +85,7 @@ static int best_of(const gr_real *x, int n)
 bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels, const gr__recipe *recipe)
 {
     if (!check(s, images, scores, labels) || !make_room(s, (int)scores->shape.dim[1])) return false;
-    gr__tally *t = &s->now;
+    gr__scores_tally *t = &s->now;
     if (!gr_confusion_add(t->table, scores, labels)) return false;
     for (int64_t i = 0; i < labels->count; i++) {
         const gr_real *x = gr__reals(scores) + i * s->classes;
@@ -101,7 +101,7 @@ bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *sco
 void gr__scores_epoch(gr__scores *s)
 {
     if (s->now.count == 0) return;
-    gr__tally done = s->now;
+    gr__scores_tally done = s->now;
     s->now = s->last;
     s->last = done;
     if (s->now.table) gr__confusion_clear(s->now.table);

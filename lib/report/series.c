@@ -20,7 +20,7 @@ void gr__series_close(gr__series *s)
     free(s->y);
 }
 
-static void merge(gr__summed *to, const gr__summed *from)
+static void merge(gr__series_sum *to, const gr__series_sum *from)
 {
     if (from->count > 0 && (to->count == 0 || from->low < to->low)) to->low = from->low;
     if (from->count > 0 && (to->count == 0 || from->high > to->high)) to->high = from->high;
@@ -33,7 +33,7 @@ static void halve(gr__series *s)
     for (int i = 0; i < s->most / 2; i++) {
         s->x[i] = s->x[2 * i + 1];
         for (int k = 0; k < s->width; k++) {
-            gr__summed both = s->y[(2 * i) * s->width + k];
+            gr__series_sum both = s->y[(2 * i) * s->width + k];
             merge(&both, &s->y[(2 * i + 1) * s->width + k]);
             s->y[i * s->width + k] = both;
         }
@@ -54,14 +54,14 @@ void gr__series_put(gr__series *s, double x, const double *y)
     s->held++;
     s->x[s->count - 1] = x;
     for (int k = 0; k < s->width; k++) {
-        gr__summed *at = &s->y[(s->count - 1) * s->width + k], one = { y[k], y[k], y[k], 1 };
-        if (fresh) *at = (gr__summed){ .count = 0 };
+        gr__series_sum *at = &s->y[(s->count - 1) * s->width + k], one = { y[k], y[k], y[k], 1 };
+        if (fresh) *at = (gr__series_sum){ .count = 0 };
         if (isfinite(y[k])) merge(at, &one);
     }
 }
 
 double gr__series_mean(const gr__series *s, int point, int number)
 {
-    const gr__summed *at = &s->y[point * s->width + number];
+    const gr__series_sum *at = &s->y[point * s->width + number];
     return at->count ? at->sum / (double)at->count : NAN;
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static void put(gr__page *p, const char *s) { gr__put_bytes(p, s, strlen(s)); }
+static void put(gr__page *p, const char *s) { gr__page_put_bytes(p, s, strlen(s)); }
 
 static void put_asset(gr__page *p, const unsigned char *s) { put(p, (const char *)s); }
 

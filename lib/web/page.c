@@ -39,7 +39,7 @@ static bool grow(gr__page *p, size_t more)
     return true;
 }
 
-void gr__put(gr__page *p, const char *format, ...)
+void gr__page_put(gr__page *p, const char *format, ...)
 {
     if (!p->good) return;
     va_list ap, again;
@@ -52,7 +52,7 @@ void gr__put(gr__page *p, const char *format, ...)
     va_end(ap);
 }
 
-void gr__put_bytes(gr__page *p, const char *s, size_t n)
+void gr__page_put_bytes(gr__page *p, const char *s, size_t n)
 {
     p->good = p->good && grow(p, n);
     if (!p->good) return;
@@ -61,7 +61,7 @@ void gr__put_bytes(gr__page *p, const char *s, size_t n)
     p->s[p->length] = '\0';
 }
 
-void gr__put_spaces(gr__page *p, int n) { gr__put(p, "%*s", n > 0 ? n : 0, ""); }
+void gr__page_put_spaces(gr__page *p, int n) { gr__page_put(p, "%*s", n > 0 ? n : 0, ""); }
 
 bool gr__page_write(const gr__page *p, const char *path)
 {
@@ -71,7 +71,7 @@ bool gr__page_write(const gr__page *p, const char *path)
     return gr__writer_close(&w);
 }
 
-int gr__character(const unsigned char *s, uint32_t *c)
+int gr__utf8_decode(const unsigned char *s, uint32_t *c)
 {
     int n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
     *c = n < 2 ? s[0] : s[0] & (0x7fu >> n);
@@ -83,21 +83,21 @@ int gr__character(const unsigned char *s, uint32_t *c)
     return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n : 0; /* 0xd800 .. 0xdfff are halves of characters */
 }
 
-bool gr__unseen(uint32_t c)
+bool gr__utf8_invisible(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
            (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb);
 }
 
-gr__shown gr__show(const char *name)
+gr__display gr__display_of(const char *name)
 {
-    gr__shown            to = { .width = 0 };
+    gr__display            to = { .width = 0 };
     const unsigned char *s = (const unsigned char *)name;
     size_t               at = 0;
     while (*s && to.width < MOST_CHARACTERS) {
         uint32_t c;
-        int      n = gr__character(s, &c);
-        if (n > 0 && !gr__unseen(c)) {
+        int      n = gr__utf8_decode(s, &c);
+        if (n > 0 && !gr__utf8_invisible(c)) {
             memcpy(to.s + at, s, (size_t)n);
             at += (size_t)n;
             to.width++;

@@ -14,20 +14,20 @@ typedef struct gr__page {
 } gr__page;
 
 gr__page gr__page_begin(void);
-void     gr__put(gr__page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void     gr__put_bytes(gr__page *p, const char *s, size_t n);
-void     gr__put_spaces(gr__page *p, int n);
+void     gr__page_put(gr__page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void     gr__page_put_bytes(gr__page *p, const char *s, size_t n);
+void     gr__page_put_spaces(gr__page *p, int n);
 bool     gr__page_write(const gr__page *p, const char *path); /* the file is replaced as a whole or not at all */
 void     gr__page_end(gr__page *p);
 
 /* A name as anyone may see it: valid UTF-8, nothing that moves a cursor, and not too long. */
-typedef struct gr__shown {
+typedef struct gr__display {
     char s[200];
     int  width; /* in characters */
-} gr__shown;
-gr__shown gr__show(const char *name);
-int  gr__character(const unsigned char *s, uint32_t *c); /* the length of the one that s begins with, in UTF-8; 0: it begins with none */
-bool gr__unseen(uint32_t c);                             /* has no picture of its own, or turns the direction of what follows */
+} gr__display;
+gr__display gr__display_of(const char *name);
+int  gr__utf8_decode(const unsigned char *s, uint32_t *c); /* the length of the one that s begins with, in UTF-8; 0: it begins with none */
+bool gr__utf8_invisible(uint32_t c);                             /* has no picture of its own, or turns the direction of what follows */
 
 /* ---- json.c: data for the script of a page of HTML --------------------------------------------------------------------------------- */
 /* Each puts one value; key names it in an object, and is NULL in a list. Commas come by themselves. Keys are ours and put as they are. */
