@@ -362,7 +362,7 @@ run run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts)
     if (checkpoint_file) begin_checkpoint(&r);
     if (report_file)
         report = r.report =
-            gr_report_open(report_file, parts.model, .optim = parts.optim, .loader = parts.loader, .title = program, .step = r.steps);
+            gr_report_open(report_file, parts.model, .optim = parts.optim, .loader = parts.loader, .title = program, .sample_every = 1, .step = r.steps);
     return r;
 }
 

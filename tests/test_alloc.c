@@ -326,7 +326,7 @@ static bool do_trace(scene *s)
 static bool do_report(scene *s)
 {
     GR_STEP;
-    gr_report *r = gr_report_open(s->path, s->net, .optim = s->o, .title = "report", .sample = gr_slice(s->images, 0, 0, 1));
+    gr_report *r = gr_report_open(s->path, s->net, .optim = s->o, .title = "report", .sample = gr_slice(s->images, 0, 0, 1), .sample_every = 1);
     bool       good = r && gr_report_value(r, "value", 1) && gr_report_pictures(r, "pictures", s->images) &&
                 gr_report_scores(r, s->images, lenet(s->net, s->images), s->labels) && gr_report_step(r, 1) && gr_report_epoch(r);
     good = gr_report_close(r) && good;

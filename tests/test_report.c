@@ -450,6 +450,75 @@ START_TEST(same_bits)
 }
 END_TEST
 
+/* A forward function with state of its own: it counts its calls, and draws noise from a stream of its own. */
+static int    noisy_calls;
+static gr_rng noise_stream;
+
+static gr_tensor *noisy(gr_model *m, gr_tensor *x)
+{
+    noisy_calls++;
+    x = gr_nn_linear(m, "a", gr_flatten(x), 16, .act = GR_RELU);
+    return gr_nn_linear(m, "b", gr_add(x, gr_scale(gr_normal(gr_shape_of(x), &noise_stream, 0, 1), 0.1)), 10);
+}
+
+static double noisy_step(gr_model *m, gr_optim *o, const gr_batch *b)
+{
+    GR_STEP;
+    return gr_minimize(o, gr_cross_entropy(noisy(m, b->images), b->labels));
+}
+
+/* The last loss of three epochs of four steps. seconds: between two writings, 0: no report. calls: of forward, before and by close. */
+static double noisy_run(double seconds, int64_t sample_every, int calls[2])
+{
+    noise_stream = gr_rng_of(7, "noise");
+    gr_dataset *digits = gr_digits(64, 1);
+    gr_loader  *loader = gr_loader_open(digits, 16);
+    gr_model   *m = gr_model_build(noisy, gr_shape(16, 1, 28, 28));
+    gr_optim   *sgd = gr_sgd(m, .lr = 0.1);
+    gr_batch    b;
+    double      loss = 0;
+    noisy_calls = 0;
+    noise_stream = gr_rng_of(7, "noise");
+    gr_report *r = NULL;
+    if (seconds > 0) r = gr_report_open(PAGE, m, .optim = sgd, .loader = loader, .seconds = seconds, .sample_every = sample_every);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        while (gr_next_batch(loader, &b)) {
+            loss = noisy_step(m, sgd, &b);
+            if (r) ck_assert(gr_report_step(r, loss));
+        }
+        if (r) ck_assert(gr_report_epoch(r));
+    }
+    calls[0] = noisy_calls;
+    ck_assert(gr_report_close(r));
+    calls[1] = noisy_calls - calls[0];
+    gr_optim_free(sgd);
+    gr_model_free(m);
+    gr_loader_free(loader);
+    gr_dataset_free(digits);
+    return loss;
+}
+
+/* Forward is called where the header says, and there alone, however often the clock has the page written. */
+START_TEST(forward_with_state)
+{
+    int    calls[2];
+    double alone = noisy_run(0, 0, calls);
+    ck_assert(calls[0] == 12 && calls[1] == 0);
+    for (int i = 0; i < 2; i++) {
+        double seconds = i ? 1e-9 : 1e9;
+        ck_assert(noisy_run(seconds, 0, calls) == alone);
+        ck_assert(calls[0] == 12 && calls[1] == 1);
+    }
+    double sampled = noisy_run(1e9, 1, calls);
+    ck_assert(calls[0] == 15 && calls[1] == 1);
+    ck_assert(noisy_run(1e-9, 1, calls) == sampled);
+    ck_assert(calls[0] == 15 && calls[1] == 1);
+    noisy_run(1e-9, 2, calls);
+    ck_assert(calls[0] == 13 && calls[1] == 1);
+    nothing_failed();
+}
+END_TEST
+
 /* The optimiser may go first. */
 START_TEST(optimiser_goes_first)
 {
@@ -540,8 +609,14 @@ START_TEST(sample_refused)
     gr_model  *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
     gr_tensor *ints = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 }), *small = gr_zeros(gr_shape(1, 1, 9, 9));
     FAILS(gr_report_open(PAGE, m, .sample = ints), GR_ERR_ARGUMENT, "report_open: the sample (1) is int32");
-    FAILS(gr_report_open(PAGE, m, .sample = small), GR_ERR_ARGUMENT,
-        "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
+    FAILS(gr_report_open(PAGE, m, .sample_every = -1), GR_ERR_ARGUMENT, "report_open: sample_every is -1; it may not be negative");
+    gr_report *r = gr_report_open(PAGE, m, .sample = small, .sample_every = 2);
+    ck_assert(gr_report_epoch(r));
+    FAILS(gr_report_epoch(r), GR_ERR_ARGUMENT, "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
+    FAILS(gr_report_close(r), GR_ERR_ARGUMENT, "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
+    json_t *d = read_data();
+    ck_assert_ptr_nonnull(strstr(text_at(d, "status"), "conv2d: input 4x4"));
+    json_decref(d);
     gr_free(ints), gr_free(small);
     gr_model_free(m);
 }
@@ -617,6 +692,7 @@ int main(void)
     tcase_add_test(t, kernels_and_activations);
     t = cases(s, "run");
     tcase_add_test(t, same_bits);
+    tcase_add_test(t, forward_with_state);
     tcase_add_test(t, optimiser_goes_first);
     tcase_add_test(t, hostile_names);
     t = cases(s, "errors");

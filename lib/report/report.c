@@ -1,7 +1,7 @@
 /* report.c: a run of training that shows itself: what it keeps, and when it writes its page.
 
-   Invariant: nothing of the run is changed, and nothing that a result depends on is read from a clock: the clock alone decides when the
-   page is written. */
+   Invariant: nothing of the run is changed, and nothing that a result depends on is read from a clock. The clock decides when the page is
+   written, and nothing else; the user's forward function is called at the ends of epochs, if the user asks for it, and of the run. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "report/report.h"
@@ -58,6 +58,7 @@ static void release(gr_report *r)
     gr__layer_norms_close(&r->layers);
     gr__scores_close(&r->scores);
     gr__unref(r->sample);
+    gr__page_end(&r->activations);
     free(r->path);
     free(r->title);
     free(r);
@@ -72,6 +73,8 @@ static bool check(const char *path, const gr_report_options *o)
     if (o->every < 0 || o->step < 0 || !(o->seconds >= 0))
         return gr__fail(GR_ERR_ARGUMENT, "report_open: every %lld, step %lld, seconds %g: none may be negative", (long long)o->every,
             (long long)o->step, o->seconds);
+    if (o->sample_every < 0)
+        return gr__fail(GR_ERR_ARGUMENT, "report_open: sample_every is %lld; it may not be negative", (long long)o->sample_every);
     return !o->sample || o->sample->dtype == GR_REAL ||
            gr__fail(GR_ERR_ARGUMENT, "report_open: the sample %s is int32", GR__TEXT(o->sample));
 }
@@ -108,6 +111,7 @@ static bool fill(gr_report *r, const char *path, const gr_report_options *o)
     r->optim = o->optim;
     r->loader = o->loader;
     r->recipe = o->loader ? gr__loader_recipe(o->loader) : NULL;
+    r->sample_every = o->sample_every;
     r->every = o->every ? o->every : EVERY;
     r->seconds = o->seconds != 0 ? o->seconds : SECONDS;
     r->first = r->step = o->step;
@@ -150,6 +154,7 @@ gr_report *gr_report_open_(const char *path, gr_report_options o)
 bool gr_report_close(gr_report *r)
 {
     if (!r) return true;
+    if (!gr__failed()) gr__report_take_activations(r);
     const char *failure = gr_error();
     bool        good = write_page(r, failure ? failure : "ended") && !failure;
     release(r);
@@ -202,6 +207,7 @@ bool gr_report_epoch(gr_report *r)
     r->loss_sum = 0;
     r->loss_count = 0;
     r->epoch_began = at;
+    if (r->sample_every && r->epochs % r->sample_every == 0 && !gr__report_take_activations(r)) return false;
     return write_again(r, 0);
 }
 

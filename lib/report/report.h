@@ -132,6 +132,8 @@ struct gr_report {
     const gr__recipe *recipe; /* the loader's, or NULL */
     gr_tensor        *sample; /* or NULL */
     int               sample_label;
+    int64_t           sample_every; /* epochs; 0: when the report is closed, and not before */
+    gr__page          activations;  /* of the sample, as JSON; empty: not taken yet */
     int64_t           every, first, step;            /* steps before the report began; in all */
     int64_t           epochs, bad;                   /* epochs that ended; losses that were not finite */
     double            rate_now;                      /* the learning rate of the last step */
@@ -154,7 +156,10 @@ double gr__report_clock(void); /* on a clock that only goes on */
 /* Made of report.css, report.html and the scripts by lib/report/Makefile.inc. */
 extern const unsigned char gr__report_css[], gr__report_html[], gr__report_js[];
 
+/* Calls the model's forward function with the sample, and keeps what the page shows of it. The only place that calls it. */
+bool gr__report_take_activations(gr_report *r);
+
 /* Writes the report's file. status: "running", "ended", or the failure that ended it. */
-bool gr__report_write(gr_report *r, const char *status);
+bool gr__report_write(const gr_report *r, const char *status);
 
 #endif

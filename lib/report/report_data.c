@@ -301,31 +301,45 @@ static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
     put_integer(p, "operations", (int64_t)count);
 }
 
-/* The input counts as a parameter, so that ops before the first layer are recorded too. */
-static bool put_sample(gr__page *p, gr_report *r)
+/* The tape since place first as JSON. */
+static bool put_sample(gr__page *p, const gr_report *r, const gr_tensor *x, gr__node *const *tape, size_t first)
 {
-    gr_model *m = r->model;
-    if (!r->sample || gr__failed()) return true;
-    gr_step step = gr_step_begin();
-    if (step.depth == 0) return false;
+    gr__thumb *picture = gr__alloc(sizeof *picture);
+    if (!picture) return gr__fail_memory("report", sizeof *picture);
+    gr__json_open(p, NULL, '{');
+    gr__json_number(p, "step", (double)r->step);
+    if (gr__thumb_of(picture, x, 0, r->recipe)) put_thumb(p, "picture", picture);
+    if (r->sample_label >= 0) put_integer(p, "label", r->sample_label);
+    put_activations(p, tape, first);
+    gr__json_close(p, '}');
+    gr__release(picture, sizeof *picture);
+    return p->good;
+}
+
+/* The input counts as a parameter, so that ops before the first layer are recorded too. */
+static bool look_inside(gr__page *p, gr_report *r)
+{
+    gr_model   *m = r->model;
     bool        recorded = gr_set_recording(true), eval = m->eval;
     gr__thread *me = gr__self();
     size_t      first = gr__length(me->tape);
     gr_tensor  *x = gr_param(gr_copy(r->sample));
     m->eval = true;
-    bool good = x && (m->forward(m, x) || gr__fail(GR_ERR_ARGUMENT, "report: the forward function gave NULL"));
+    bool good = x && (m->forward(m, x) || gr__fail(GR_ERR_ARGUMENT, "report: the forward function returned NULL"));
     m->eval = eval;
     gr_set_recording(recorded);
-    if (good) {
-        gr__thumb *picture = gr__alloc(sizeof *picture);
-        good = picture || gr__fail_memory("report", sizeof *picture);
-        gr__json_open(p, "sample", '{');
-        if (good && gr__thumb_of(picture, x, 0, r->recipe)) put_thumb(p, "picture", picture);
-        if (r->sample_label >= 0) put_integer(p, "label", r->sample_label);
-        put_activations(p, me->tape, first);
-        gr__json_close(p, '}');
-        gr__release(picture, sizeof *picture);
-    }
+    return good && put_sample(p, r, x, me->tape, first);
+}
+
+bool gr__report_take_activations(gr_report *r)
+{
+    if (!r->sample) return true;
+    gr_step step = gr_step_begin();
+    if (step.depth == 0) return false;
+    gr__page p = gr__page_begin();
+    bool     good = p.good && look_inside(&p, r);
+    gr__page_end(good ? &r->activations : &p);
+    if (good) r->activations = p;
     gr_step_end(&step);
     return good;
 }
@@ -356,7 +370,7 @@ static void put_run(gr__page *p, const gr_report *r, const char *status)
     if (r->optim) gr__json_text(p, "optimiser", r->optim->rule->name);
 }
 
-static bool put_data(gr__page *p, gr_report *r, const char *status)
+static bool put_data(gr__page *p, const gr_report *r, const char *status)
 {
     gr__json_open(p, NULL, '{');
     put_run(p, r, status);
@@ -370,12 +384,12 @@ static bool put_data(gr__page *p, gr_report *r, const char *status)
     put_kernels(p, r->model);
     put_scores(p, r);
     put_albums(p, r);
-    bool good = put_sample(p, r);
+    if (r->activations.length > 0) gr__json_raw(p, "sample", &r->activations);
     gr__json_close(p, '}');
-    return good && p->good;
+    return p->good;
 }
 
-bool gr__report_write(gr_report *r, const char *status)
+bool gr__report_write(const gr_report *r, const char *status)
 {
     gr__page p = gr__page_begin();
     gr__html_begin(&p, "Training", gr__report_css, gr__report_html);

@@ -68,6 +68,12 @@ void gr__json_shape(gr__page *p, const char *key, const gr_shape *s)
     gr__json_close(p, ']');
 }
 
+void gr__json_raw(gr__page *p, const char *key, const gr__page *value)
+{
+    begin(p, key);
+    gr__page_put_bytes(p, value->s, value->length);
+}
+
 /* ---- many numbers ---------------------------------------------------------------------------------------------------------------- */
 
 static void bytes_of(unsigned char to[4], gr_real x)

@@ -40,6 +40,7 @@ void gr__json_number(
 void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n);      /* many: base64 of float32, little-endian */
 void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t n); /* base64 */
 void gr__json_shape(gr__page *p, const char *key, const gr_shape *s);
+void gr__json_raw(gr__page *p, const char *key, const gr__page *value); /* a value that was put into a page of its own */
 
 /* ---- html.c: a page that needs nothing but itself ------------------------------------------------------------------------------------ */
 
