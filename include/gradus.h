@@ -1,7 +1,8 @@
 /* gradus.h: the only header a program includes.
 
-   Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients (autograd.h), models (nn.h) and what
-   trains them (optim.h), files (io.h), data sets (data.h), the graph behind a loss made visible (inspect.h), reports of training (report.h). */
+   Gradus is a tensor autograd engine: tensors (core.h), operations on them (ops.h), gradients
+   (autograd.h), models (nn.h) and what trains them (optim.h), files (io.h) and data sets (data.h);
+   and tools that show the graph behind a loss (inspect.h) and a run of training (report.h). */
 #ifndef GRADUS_H
 #define GRADUS_H
 

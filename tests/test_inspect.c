@@ -269,7 +269,7 @@ START_TEST(explain_refused)
     GR_STEP;
     gr_tensor *x = gr_named(gr_param(T(gr_shape(2), 1, 2)), "x"), *y = gr_mul(x, x), *loss = gr_sum(y);
     FAILS(gr_explain(NULL), GR_ERR_ARGUMENT, "explain: the loss is NULL");
-    FAILS(gr_explain(y), GR_ERR_GRAPH, "explain: (2) is not one number, as a loss is");
+    FAILS(gr_explain(y), GR_ERR_GRAPH, "explain: (2) is not a scalar, as a loss must be");
     FAILS(gr_explain(gr_detach(loss)), GR_ERR_GRAPH, "explain: the loss () depends on no parameter, or was made without recording");
     ck_assert(gr_backward(loss));
     FAILS(gr_explain(gr_named(loss, "loss")), GR_ERR_GRAPH,
@@ -593,7 +593,7 @@ START_TEST(html_refused)
     gr_tensor *x = gr_param(gr_scalar(3)), *y = x;
     FAILS(gr_trace_html(x, NULL), GR_ERR_ARGUMENT, "the path of the file to write is NULL");
     FAILS(gr_trace_html(NULL, "no.html"), GR_ERR_ARGUMENT, "trace_html: the loss is NULL");
-    FAILS(gr_trace_html(gr_param(gr_ones(gr_shape(2))), "no.html"), GR_ERR_GRAPH, "trace_html: (2) is not one number, as a loss is");
+    FAILS(gr_trace_html(gr_param(gr_ones(gr_shape(2))), "no.html"), GR_ERR_GRAPH, "trace_html: (2) is not a scalar, as a loss must be");
     FAILS(gr_trace_html(x, "no/such/trace.html"), GR_ERR_FILE, "cannot write 'no/such/trace.html': No such file or directory");
     ck_assert(gr_trace_html(x, "trace-kept.html"));
     FAILS(gr_trace_html(gr_scalar(1), "trace-kept.html"), GR_ERR_GRAPH,

@@ -1,4 +1,4 @@
-/* test_report.c: the report of a run of training: what its page holds, and that the run does not notice. */
+/* test_report.c: training reports: the data of the page, and that the run has the same bits. */
 #include "support.h"
 
 #include <jansson.h>
@@ -132,7 +132,7 @@ START_TEST(curves_of_two_steps)
     ck_assert(gr_report_close(r));
     json_t *d = read_data();
     ck_assert_str_eq(text_at(d, "title"), "two");
-    ck_assert_str_eq(text_at(d, "status"), "ended");
+    ck_assert_str_eq(text_at(d, "status"), "finished");
     ck_assert_str_eq(text_at(d, "optimiser"), "sgd");
     ck_assert(number_at(d, "step") == 2 && number_at(d, "parameters") == 3 && number_at(d, "epochs_done") == 1);
     FLOATS(d, "loss.x", 1, 2);
@@ -401,7 +401,7 @@ START_TEST(kernels_and_activations)
 }
 END_TEST
 
-/* ---- nobody notices ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the run is not changed ------------------------------------------------------------------------------------------------------------------------- */
 
 /* Trains a network that has dropout and running statistics, and says what became of it. */
 static uint64_t trained(bool reported)
@@ -590,7 +590,7 @@ START_TEST(open_refused)
     FAILS(gr_report_open(NULL, m), GR_ERR_ARGUMENT, "report_open: the path is NULL");
     FAILS(gr_report_open(PAGE, NULL), GR_ERR_ARGUMENT, "report_open: the model is NULL");
     FAILS(gr_report_open(PAGE, open), GR_ERR_ARGUMENT, "report_open: the model is still being built; gr_model_seal ends that");
-    FAILS(gr_report_open(PAGE, other, .optim = sgd), GR_ERR_ARGUMENT, "report_open: the optimiser is another model's");
+    FAILS(gr_report_open(PAGE, other, .optim = sgd), GR_ERR_ARGUMENT, "report_open: the optimiser belongs to another model");
     FAILS(gr_report_open(PAGE, m, .every = -1), GR_ERR_ARGUMENT, "report_open: every -1, step 0, seconds 0: none may be negative");
     FAILS(gr_report_open(PAGE, m, .seconds = NAN), GR_ERR_ARGUMENT, "report_open: every 0, step 0, seconds nan: none may be negative");
     FAILS(gr_report_open("no/such/r.html", m, .optim = sgd), GR_ERR_FILE, "cannot write 'no/such/r.html': No such file or directory");
@@ -640,12 +640,12 @@ START_TEST(calls_refused)
     FAILS(gr_report_value(r, NULL, 1), GR_ERR_ARGUMENT, "report_value: the name is NULL");
     FAILS(gr_report_value(r, "", 1), GR_ERR_ARGUMENT, "report_value: the name is empty");
     for (int k = 0; k < 8; k++) ck_assert(gr_report_value(r, gr_name("%d", k), 1));
-    FAILS(gr_report_value(r, "mine", 1), GR_ERR_ARGUMENT, "report_value: 'mine' would be one of more than 8 values");
+    FAILS(gr_report_value(r, "mine", 1), GR_ERR_ARGUMENT, "report_value: 'mine' is a new name, but there are 8 curves already");
     FAILS(gr_report_pictures(r, "p", s), GR_ERR_ARGUMENT, "report_pictures: images (2,3): (N,C,H,W) or (N,H,W) wanted");
     FAILS(gr_report_pictures(r, "p", NULL), GR_ERR_ARGUMENT, "report_pictures: images NULL: (N,C,H,W) or (N,H,W) wanted");
     FAILS(gr_report_pictures(r, "p", x, .columns = -1), GR_ERR_ARGUMENT, "report_pictures: -1 columns");
     for (int k = 0; k < 4; k++) ck_assert(gr_report_pictures(r, gr_name("%d", k), x));
-    FAILS(gr_report_pictures(r, "mine", x), GR_ERR_ARGUMENT, "report_pictures: 'mine' would be one of more than 4");
+    FAILS(gr_report_pictures(r, "mine", x), GR_ERR_ARGUMENT, "report_pictures: 'mine' is a new name, but there are 4 already");
     ck_assert(gr_report_close(r));
     gr_model_free(m);
     nothing_failed();

@@ -1,8 +1,8 @@
-/* conv.js: the three convolutions of a conv2d at work.
+/* conv.js: the three convolutions of a conv2d, product by product.
 
    All three sum products of T(x, k, G) = sum of G[n,f,i,j] x[n,c,h,w] k[f,c,p,q] with h = S i + D p - P: (33) those of an output, (34) those of an input,
    (35) those of a kernel entry. Invariant: a sum consists of the products of which the page holds both factors, and of one rest, which the library added up from the
-   others; the run's own number stands beside it and is never used for it. */
+   others; the value that the run computed stands beside the sum and is never used for it. */
 'use strict';
 
 /* ---- the sums ---- */
@@ -31,7 +31,7 @@ function makeConv(op) {
   conv.col = (j, q) => SW * j + DW * q - PW;
   const held = (t, place) => place.every((index, d) => index < t.kept[d]);
 
-  /* One product, if both its factors are held; terms of a sum differ in what they are sorted by. */
+  /* Completes a sum whose products are grouped by channel, filter or image. */
   const finish = (sum) => {
     sum.groups = sum.groups.filter((g) => g.terms.length);
     for (const g of sum.groups) g.sum = g.terms.reduce((s, t) => s + t.a * t.b, 0);
@@ -101,12 +101,12 @@ function makeConv(op) {
   return conv;
 }
 
-/* ---- what a sum says ---- */
+/* ---- a sum as text and matrices ---- */
 
 const words = {
-  Y: { number: '(33)', name: 'Y', group: 'channel', key: 'c', a: 'X, the patch', b: 'K', what: 'an output is the patch of the input under the kernel times the kernel, over all channels' },
-  X: { number: '(34)', name: 'gX', group: 'filter', key: 'f', a: 'K, its entries', b: 'G, where they lead', what: 'an input has reached outputs through the kernel\u2019s entries; their gradients come back through the same, from all filters' },
-  K: { number: '(35)', name: 'gK', group: 'image', key: 'n', a: 'X, all it met', b: 'G, what came of it', what: 'a kernel entry has met an input for every output; each adds the input times the output\u2019s gradient, over all images' },
+  Y: { number: '(33)', name: 'Y', group: 'channel', key: 'c', a: 'X, input patch', b: 'K, kernel', what: 'an output is the sum of the products of an input patch and the kernel, over all channels (cross-correlation)' },
+  X: { number: '(34)', name: 'gX', group: 'filter', key: 'f', a: 'K, kernel', b: 'G, output gradient', what: 'an input contributes to several outputs; its gradient is the sum of their gradients times the kernel entries that lead there, over all filters' },
+  K: { number: '(35)', name: 'gK', group: 'image', key: 'n', a: 'X, input', b: 'G, output gradient', what: 'a kernel entry is multiplied by one input for every output; its gradient is the sum of these inputs times the output gradients, over all images' },
 };
 
 function sumMatrices(conv, sum, group, redraws) {
@@ -132,7 +132,7 @@ function sumGroups(sum, group, choose) {
   return list;
 }
 
-/* What is not held of a sum, in words. */
+/* What of a sum is not in the page, in words. */
 function restText(conv, sum) {
   const missing = (name, all, ...held) => (Math.min(...held) < all ? `${look.count(all - Math.min(...held))} more ${name}` : null);
   const { x, k, y } = conv;
@@ -141,29 +141,29 @@ function restText(conv, sum) {
     X: [conv.about.groups === 1 ? missing('filters', conv.F, y.kept[1], k.kept[0]) : sum.groups.length < conv.FG && `${conv.FG - sum.groups.length} more filters`],
     K: [missing('images', x.shape[0], x.kept[0], y.kept[0])],
   }[sum.of];
-  if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] || k.kept[2] < k.shape[2]) parts.push('pixels outside');
-  return parts.filter(Boolean).join(', ') || 'what is not held here';
+  if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] || k.kept[2] < k.shape[2]) parts.push('pixels outside the sample');
+  return parts.filter(Boolean).join(', ') || 'values that are not in this file';
 }
 
 function sumTotals(conv, sum) {
   const table = look.el('div', { class: 'totals number' }), w = words[sum.of];
   const line = (name, x, about = '') => table.append(look.el('span', { class: about }, name), look.el('span', { class: `${about} x` }, look.number(x, 6)));
-  line(`${look.count(sum.count)} products`, sum.products);
-  if (sum.rest !== null) line(`+ ${restText(conv, sum)}, added up`, sum.rest);
+  line(`${look.count(sum.count)} product${sum.count === 1 ? '' : 's'}`, sum.products);
+  if (sum.rest !== null) line(`+ ${restText(conv, sum)}, summed by the library`, sum.rest);
   if (sum.of === 'Y' && sum.bias !== null) line(`+ bias b[${sum.place[1]}]`, sum.bias);
   if (sum.of === 'Y' && conv.act) line('= before the activation', sum.before);
-  line(sum.of === 'Y' && conv.act ? `${conv.about.act} of that` : '= in all', sum.total, 'all');
+  line(sum.of === 'Y' && conv.act ? `${conv.about.act} of that` : '= total', sum.total, 'all');
   if (sum.value === null) {
-    table.append(look.el('span', { class: 'soft wide' }, `the run has not computed ${w.name}: nothing asked for it`));
+    table.append(look.el('span', { class: 'soft wide' }, `the run did not compute ${w.name}: not needed`));
     return table;
   }
   const good = Math.abs(sum.total - sum.value) <= 2e-5 * sum.size + 1e-30 || (Number.isNaN(sum.total) && Number.isNaN(sum.value));
-  table.append(look.el('span', { class: 'run' }, `the run\u2019s ${w.name}`), look.el('span', { class: 'run x' }, look.number(sum.value, 6)),
-    look.el('span', { class: `wide ${good ? 'good' : 'bad'}` }, good ? '\u2713 the same, up to rounding' : `differs by ${look.number(sum.total - sum.value, 3)}`));
+  table.append(look.el('span', { class: 'run' }, `${w.name} of the run`), look.el('span', { class: 'run x' }, look.number(sum.value, 6)),
+    look.el('span', { class: `wide ${good ? 'good' : 'bad'}` }, good ? '\u2713 equal, up to rounding' : `differs by ${look.number(sum.total - sum.value, 3)}`));
   return table;
 }
 
-/* A line a tensor. */
+/* One line per tensor. */
 function factsOf(parts) {
   const row = (name, about, ...cells) => look.el('tr', { class: about }, look.el('th', {}, name), ...cells.map((c) => look.el('td', {}, c)));
   return look.el('table', { class: 'facts' }, row('', '', 'min', 'mean', 'max', 'norm'),
@@ -200,7 +200,7 @@ function convSection(op, redraws, width) {
   function point(of, row, col) {
     shown = { of, row, col };
     const sum = of === 'Y' ? conv.sumY(...yPlace(row, col)) : of === 'X' ? conv.sumX(...xPlace(row, col)) : conv.sumK(...kPlace(row, col));
-    tell(sum);
+    showSum(sum);
     markAll(sum);
   }
 
@@ -209,18 +209,18 @@ function convSection(op, redraws, width) {
     pane.classList.toggle('pinned', on);
   }
 
-  function tell(sum) {
+  function showSum(sum) {
     const w = words[sum.of], chosen = { Y: at.c, X: at.f, K: at.n }[sum.of];
     const group = sum.groups.find((g) => g.index === chosen) || sum.groups[0], name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
     pane.replaceChildren(
       look.el('h3', {}, look.el('b', { class: 'badge' }, w.number), ` ${w.name}[${sum.place.join(', ')}]`, look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
-      ...sumMatrices(conv, sum, group, []), look.el('p', { class: 'note' }, group ? `${w.group} ${group.index}, one of ${sum.groups.length}; what each adds:` : 'no product is held here'),
+      ...sumMatrices(conv, sum, group, []), look.el('p', { class: 'note' }, group ? `${w.group} ${group.index}, one of ${sum.groups.length}; the contribution of each:` : 'no product of this sum is in this file'),
       sumGroups(sum, group, (index) => { at[w.key] = index; change(); }), sumTotals(conv, sum),
-      look.el('p', { class: 'note pin' }, pinned ? 'Held fast; click a map to let go.' : 'Click to hold it fast.'));
+      look.el('p', { class: 'note pin' }, pinned ? 'Pinned. Click a map to unpin.' : 'Click to pin.'));
     Object.assign(pane, { sum, group });
   }
 
-  /* Of the maps that show the chosen planes: the number itself, and what takes part in it. */
+  /* Marks, in the six maps, the number itself and everything that takes part in its sum. */
   function markAll(sum) {
     const marks = { X: [], gX: [], K: [], gK: [], Y: [], G: [] }, [row, col] = sum.place.slice(2);
     const own = { Y: ['Y', 'G'], X: ['X', 'gX'], K: ['K', 'gK'] }[sum.of];
@@ -255,7 +255,7 @@ function convSection(op, redraws, width) {
     if (shown) point(shown.of, shown.row, shown.col);
   }
 
-  /* The indices of which both the input and the kernel hold a plane; in groups, channel and filter go together. */
+  /* Controls for the indices of planes that are in the page; with groups, channel and filter depend on each other. */
   const choose = (key, name, n, of, fit) => {
     const select = look.el('select', { 'aria-label': name });
     for (let i = 0; i < n; i++) select.append(look.el('option', { value: i }, String(i)));
@@ -277,7 +277,7 @@ function convSection(op, redraws, width) {
     choose('f', 'filter', Math.min(k.kept[0], y.kept[1]), conv.F, fitChannel), choose('c', 'channel', x.kept[1], conv.C, fitFilter));
   const cell = (key, caption, about) => {
     const figure = look.el('figure', { class: `map ${about}` }, look.el('figcaption', {}, ...caption), maps[key].element);
-    if (key === 'gX' || key === 'gK') figure.append(look.el('p', { class: 'none soft' }, 'not computed: nothing asked for it'));
+    if (key === 'gX' || key === 'gK') figure.append(look.el('p', { class: 'none soft' }, 'not computed: not needed'));
     return figure;
   };
   const number = (s) => look.el('b', { class: 'badge' }, s);
@@ -291,7 +291,7 @@ function convSection(op, redraws, width) {
   redraws.push(() => point(shown.of, shown.row, shown.col));
   const Y = numbers(y.v), plane = maps.Y.plane;
   let best = 0;
-  for (let i = 0; i < plane.n; i++) { /* the largest of those whose patch is held */
+  for (let i = 0; i < plane.n; i++) { /* the largest of those whose patch is in the page */
     const h = conv.row(Math.floor(i / plane.cols), conv.KH - 1), w = conv.col(i % plane.cols, conv.KW - 1);
     if (h < x.kept[2] && w < x.kept[3] && Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best])) best = i;
   }

@@ -1,6 +1,6 @@
 /* dot.c: the graph as a file for Graphviz.
 
-   Invariant: what comes from a user (names) stands between quotes, through put_text alone; identifiers are numbers of ours. */
+   Invariant: text from the user (names) is put between quotes by put_text alone; identifiers are numbers. */
 #include "inspect/inspect.h"
 
 #include <stdint.h>
@@ -31,7 +31,7 @@ static void put_text(gr__page *p, const char *s)
 
 /* ---- layers -------------------------------------------------------------------------------------------------------------------------- */
 
-/* Opens the frames of a layer and of what it stands in. Returns how many; below 0: no memory. A frame opened again goes on. */
+/* Opens the clusters of a layer and of the layers around it. Returns how many; below 0: no memory. A cluster may be opened several times. */
 static int open_layers(drawing *d, const gr__layer_name *l)
 {
     int depth = 0;
@@ -56,7 +56,7 @@ static void close_layers(drawing *d, int depth)
     gr__page_put(&d->page, "\n");
 }
 
-/* ---- nodes and arrows ------------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes and edges ------------------------------------------------------------------------------------------------------------------ */
 
 static bool put_operation(drawing *d, const gr__graph_operation *op)
 {
@@ -97,7 +97,7 @@ static bool put_leaf(drawing *d, size_t at)
     return true;
 }
 
-/* Beside its operation, in the same frame: then arrows from frame to frame run straight down. */
+/* A parameter of one operation stands beside it, in the same cluster, so that edges between clusters run straight down. */
 static bool stands_beside(const drawing *d, const gr__graph_use *use)
 {
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
@@ -105,8 +105,8 @@ static bool stands_beside(const drawing *d, const gr__graph_use *use)
     return !s->number && s->flows == 1 && l.length > 0 && of.own && of.length == l.length && strncmp(of.s, l.s, (size_t)l.length) == 0;
 }
 
-/* The arrow of a use. Of a tensor that has several it says what flows back here. One that points backwards has its operation on the left. */
-static bool put_arrow(drawing *d, const gr__graph_use *use)
+/* The edge of a use. If the tensor has several uses, its label has the norm of the gradient of this one. A reversed edge has its operation on the left. */
+static bool put_edge(drawing *d, const gr__graph_use *use)
 {
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
     bool            beside = stands_beside(d, use), backwards = beside && d->beside == use->number;
@@ -140,7 +140,7 @@ static bool draw(drawing *d, bool sideways)
         sideways ? "LR" : "TB");
     for (size_t k = gr__length(gr->operations); good && k-- > 0;) good = put_operation(d, &gr->operations[k]);
     for (size_t i = 0; good && i < gr__length(gr->tensors); i++) good = gr->tensors[i].number || put_leaf(d, i);
-    for (size_t i = 0; good && i < gr__length(gr->uses); i++) good = put_arrow(d, &gr->uses[i]);
+    for (size_t i = 0; good && i < gr__length(gr->uses); i++) good = put_edge(d, &gr->uses[i]);
     gr__page_put(&d->page, "}\n");
     return good && d->page.good;
 }

@@ -1,7 +1,7 @@
 /* explain.c: the backward pass as a table.
 
-   A row an operation, a row under it each of its inputs, and one more where the gradient of a leaf is complete.
-   Invariant: every row is laid out twice by the same code, first to measure the columns, then to be written. */
+   One row per operation, below it one row per input, and one more where the gradient of a leaf is complete.
+   Invariant: the same code goes through all rows twice, first to measure the columns, then to write them. */
 #include "inspect/inspect.h"
 
 #include <stdio.h>
@@ -26,9 +26,9 @@ static void set(row *r, int column, const char *text, int width)
     r->width[column] = width;
 }
 
-static bool to_the_right(int column) { return column == NUMBER || column == VALUE || column == GRADIENT; }
+static bool right_aligned(int column) { return column == NUMBER || column == VALUE || column == GRADIENT; }
 
-/* What follows the columns is put by the caller, which ends the line. */
+/* The caller puts the text after the columns and ends the line. */
 static void put_row(table *t, const row *r)
 {
     for (int c = 0; c < COLUMNS; c++) {
@@ -37,9 +37,9 @@ static void put_row(table *t, const row *r)
             continue;
         }
         int spaces = t->width[c] - r->width[c];
-        if (to_the_right(c)) gr__page_put_spaces(t->page, spaces);
+        if (right_aligned(c)) gr__page_put_spaces(t->page, spaces);
         gr__page_put(t->page, "%s", r->cell[c] ? r->cell[c] : "");
-        if (!to_the_right(c)) gr__page_put_spaces(t->page, spaces);
+        if (!right_aligned(c)) gr__page_put_spaces(t->page, spaces);
         gr__page_put(t->page, "  ");
     }
 }

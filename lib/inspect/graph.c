@@ -1,6 +1,6 @@
-/* graph.c: what stands on the tape between a loss and the tensors it depends on, with every gradient.
+/* graph.c: the part of the tape between a loss and the tensors it depends on, with all gradients.
 
-   Invariant: the run is left as it was: no gradient of the user's changes, the history is kept, and nothing is recorded. */
+   Invariant: the run is not changed: gr_grad_of returns the same gradients as before, the history is kept, and nothing is recorded. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
@@ -118,7 +118,7 @@ gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, co
 {
     gr__thread *me = gr__self();
     bool        no_grad = me->no_grad, in_vjp = me->in_vjp;
-    gr_tensor  *g = gr__ref(gr->tensors[op->result].g); /* held twice, so that no rule works in place on it */
+    gr_tensor  *g = gr__ref(gr->tensors[op->result].g); /* a second reference, so that no rule works in place on it */
     gr_shape    shape = gr->tensors[use->tensor].t->shape;
     me->no_grad = me->in_vjp = true;
     op->nd->left = NULL;
@@ -131,7 +131,7 @@ gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, co
     return gi;
 }
 
-/* What flows back from a use, where that is not all there is. */
+/* The gradient that flows back from one use of a tensor with several. */
 static bool find_part(gr__graph *gr, const gr__graph_operation *op, gr__graph_use *use)
 {
     const gr__graph_tensor *s = &gr->tensors[use->tensor];
@@ -161,7 +161,7 @@ static bool is_loss(const gr_tensor *t, const char *what)
     if (!t) return gr__fail(GR_ERR_ARGUMENT, "%s: the loss is NULL", what);
     if (t->dtype != GR_REAL || !gr__tracked(t))
         return gr__fail(GR_ERR_GRAPH, "%s: the loss %s depends on no parameter, or was made without recording", what, GR__LABEL(t));
-    if (t->count != 1) return gr__fail(GR_ERR_GRAPH, "%s: %s is not one number, as a loss is", what, GR__LABEL(t));
+    if (t->count != 1) return gr__fail(GR_ERR_GRAPH, "%s: %s is not a scalar, as a loss must be", what, GR__LABEL(t));
     return gr__recorded_here(what, t);
 }
 
@@ -185,8 +185,8 @@ void gr__graph_free(gr__graph *gr)
 }
 
 /* ---- equations -------------------------------------------------------------------------------------------------------------------------- */
-/* "y = a b; ga = g b, gb = g a": forward, then the rules of the inputs that have one, in their order. A rule may begin for all of them
-   with what they share: "with G = g act': ...". The last serves all that follow. */
+/* "y = a b; ga = g b, gb = g a": forward, then the rules of the inputs that have one, in their order. The rules may begin
+   with a definition that they share: "with G = g act': ...". The last rule also serves all further inputs. */
 
 static const char *rules_of(const gr__op *op)
 {

@@ -1,10 +1,10 @@
-/* graph.js: the graph as boxes in layers from top to bottom: which of it are seen while some layers are folded, and where they stand.
+/* graph.js: the layout of the graph: which boxes are visible while some layers are folded, and their positions, from top to bottom.
 
-   Invariant: an edge leads from a box to one that comes later in the pass, so that ranks are found in one walk; one that would lead back, as
-   folding may make it, does not count for ranks. Nothing here touches the page. */
+   Invariant: an edge leads from a box to one that comes later in the pass, so that ranks are found in one traversal; an edge that leads back, as
+   folding may produce, does not count for ranks. Nothing here touches the page. */
 'use strict';
 
-/* ---- what there is ---- */
+/* ---- operations, leaves, layers ---- */
 
 /* The operations with their numbers, the leaves that are boxes of their own, and the layers that can be folded. */
 function makeGraph(data) {
@@ -27,7 +27,7 @@ const elements = (shape) => shape.reduce((n, size) => n * size, 1);
 
 const above = (path) => (path.includes('.') ? path.slice(0, path.lastIndexOf('.')) : '');
 
-/* What stands on the way of a block around its layers, such as a shortcut, belongs to the block: all that uses it does. */
+/* An operation without a layer of its own, such as the addition of a shortcut, belongs to a block if everything that uses its result does. */
 function adoptLayers(graph) {
   const blocks = new Set(graph.ops.map((op) => above(op.layer)).filter(Boolean));
   for (const op of [...graph.ops].reverse()) {
@@ -62,7 +62,7 @@ function groupOf(graph, op) {
   return graph.groups.get(path) || null;
 }
 
-/* ---- what is seen ---- */
+/* ---- visible boxes ---- */
 
 /* The box that shows an operation: its own, or that of the outermost folded layer around it. */
 function boxKey(graph, op) {
@@ -96,7 +96,7 @@ function visible(graph) {
   return { boxes: [...boxes.values()], edges: [...edges.values()] };
 }
 
-/* ---- where it stands ---- */
+/* ---- positions ---- */
 
 const BOX = { width: 218, op: 54, chips: 20, leaf: 40, gap: 26, between: 30, label: 20, pad: 10 };
 
@@ -118,7 +118,7 @@ function findRanks(boxes, edges) {
   for (const box of boxes) if (box.leaf && box.outs.length) box.rank = Math.min(...box.outs.map((e) => e.to.rank)) - 1;
 }
 
-/* An edge over several ranks goes through a point in each, so that it passes boxes by. */
+/* An edge over several ranks passes through a point in each of them, beside the boxes. */
 function fillRanks(boxes, edges) {
   const ranks = [];
   const put = (node) => ((ranks[node.rank] = ranks[node.rank] || []).push(node), node);
@@ -144,7 +144,7 @@ function fillRanks(boxes, edges) {
 
 const mean = (links) => links.reduce((sum, l) => sum + l.weight * l.node.x, 0) / links.reduce((sum, l) => sum + l.weight, 0);
 
-/* One box a rank, along the longest way to the last: it stands straight, and the others around it. */
+/* One box per rank, along the longest path to the last: they are vertically aligned, and the others stand around them. */
 function findTrunk(ranks) {
   const inRank = (links, rank) => links.map((l) => l.node).filter((node) => node.rank === rank && node.key);
   let node = ranks[ranks.length - 1].reduce((a, b) => (b.key && (!a || b.order > a.order) ? b : a), null);
@@ -154,7 +154,7 @@ function findTrunk(ranks) {
   }
 }
 
-/* Puts each node of a rank where it wants to be, or as near as its neighbours on the way to the trunk allow. */
+/* Moves each node of a rank to its preferred position, or as near to it as its neighbours on the side of the trunk allow. */
 function settle(rank, wish) {
   const fixed = Math.max(0, rank.findIndex((node) => node.trunk)), apart = (i) => (rank[i - 1].w + rank[i].w) / 2 + BOX.gap;
   rank[fixed].x = rank[fixed].trunk ? 0 : wish(rank[fixed]);
@@ -185,7 +185,7 @@ function findColumns(ranks) {
   }
 }
 
-/* The open layers with what they hold, outermost first; each needs room for its name above its first rank, and a little below its last. */
+/* The open layers with their boxes, outermost first; each needs space for its name above its first rank, and a margin below its last. */
 function findFrames(graph, boxes) {
   const frames = [];
   for (const group of graph.groups.values()) {

@@ -1,4 +1,4 @@
-/* inspect.h (private): the graph behind a loss as plain data, and what shows it. */
+/* inspect.h (private): the graph behind a loss as plain data, and its visualisation. */
 #ifndef GR_INSPECT_H
 #define GR_INSPECT_H
 
@@ -11,14 +11,14 @@
 /* A tensor of the graph: the result of one of its operations, or a leaf. */
 typedef struct gr__graph_tensor {
     gr_tensor *t;
-    gr_tensor *g;      /* its gradient; NULL: none flows to it */
-    int        number; /* of the operation that made it, from 1 up in the order they ran; 0: a leaf */
+    gr_tensor *g;      /* its gradient; NULL: none */
+    int        number; /* of its operation, from 1 in the order they ran; 0: a leaf */
     int        flows;  /* how many uses a gradient flows back from */
     size_t     last;   /* the last of its uses in the order of backward */
     double     value_norm, grad_norm;
 } gr__graph_tensor;
 
-/* Input i of an operation; but nothing is told of a nameless one that can have no gradient, such as labels. */
+/* Input i of an operation. Inputs without a name that can have no gradient, such as statistics, are left out. */
 typedef struct gr__graph_use {
     size_t tensor;
     int    number, input; /* the operation's, and i */
@@ -59,28 +59,28 @@ gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, co
 
 /* ---- layers.c ----------------------------------------------------------------------------------------------------------------------- */
 
-/* A layer's name: the first length bytes of a parameter's; 0: it is none. */
+/* A layer's name: the first length bytes of a parameter's name; 0: none. */
 typedef struct gr__layer_name {
     const char *s;
     int         length;
-    bool        own; /* the operation computes with the layer's parameters, and has not just been put beside them */
+    bool        own; /* the operation itself uses the layer's parameters */
 } gr__layer_name;
 
 gr__layer_name gr__layer_name_of_leaf(const gr__graph_tensor *s);
 void       gr__layer_names_of(const gr__graph *gr, gr__layer_name *of); /* of every operation: of[number - 1] */
 
-/* ---- sample.c: how much of its tensors a page shows --------------------------------------------------------------------------------------------- */
+/* ---- sample.c: which part of its tensors a page contains --------------------------------------------------------------------------------------------- */
 
-/* The first so many of each dimension, by what it is. */
+/* How many indices are kept, by the kind of dimension. */
 typedef struct gr__sample {
     int64_t images, channels, side, length;
 } gr__sample;
 
-/* The largest that keeps the page of a graph under 5 MB. false: nothing does, which is an error in the name of what. */
+/* The largest that keeps the page of a graph under 5 MB. false: there is none; an error in the name of what. */
 bool     gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what);
 gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t);
 
-/* ---- terms.c: the three convolutions' sums, of which a page shows some products --------------------------------------------------------- */
+/* ---- terms.c: the sums of the three convolutions, of whose products a page shows some --------------------------------------------------------- */
 
 /* A convolution y = conv(x, k) with G, the gradient of its sums, and how much of x, k and G is shown. */
 typedef struct gr__terms {
@@ -89,11 +89,11 @@ typedef struct gr__terms {
     gr_shape       kept[3]; /* of x, k, G */
 } gr__terms;
 
-typedef enum gr__terms_target { GR__TERMS_OF_X, GR__TERMS_OF_K, GR__TERMS_OF_Y } gr__terms_target; /* a number of gX (34), of gK (35), of the sum (33) */
+typedef enum gr__terms_target { GR__TERMS_OF_X, GR__TERMS_OF_K, GR__TERMS_OF_Y } gr__terms_target; /* an element of gX (34), of gK (35), of the output (33) */
 
 /* Whether a page that shows these shows every product. */
 bool gr__terms_whole(const gr__terms *t, gr__terms_target of);
-/* What the products that are not shown add to each number that is: rest, of as many as are kept. */
+/* rest: for each element that is kept, the sum of its products that are not shown. */
 void gr__terms_rest(const gr__terms *t, gr__terms_target of, double *rest);
 
 /* ---- pass.c ------------------------------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* prefix.c: which layer an operation belongs to, by the names of its parameters.
+/* layers.c: the layer that an operation belongs to, by the names of its parameters.
 
    Invariant: a layer's name is the beginning of a parameter's, up to a dot. */
 #include "inspect/inspect.h"
@@ -18,8 +18,8 @@ gr__layer_name gr__layer_name_of_leaf(const gr__graph_tensor *s)
     return name ? above(name, (int)strlen(name)) : (gr__layer_name){ "", 0, false };
 }
 
-/* An operation belongs to the layer of its parameters. One without stands by the layer whose result it takes, if it leaves its shape as it is; of
-   several such results by a layer's own, or the last. */
+/* An operation belongs to the layer of its parameters. One without parameters belongs to the layer of its input if it keeps the shape; among
+   several such inputs to that of an operation with parameters, or of the last one. */
 static gr__layer_name layer_of(const gr__graph *gr, const gr__layer_name *of, const gr__graph_operation *op)
 {
     gr__layer_name from = { "", 0, false };

@@ -1,9 +1,9 @@
 /* maps.js: tensors as pictures: a plane of one as a heat map with a cursor, its scale and figures, and the choice of image and channel.
 
-   Invariant: what is shown of a tensor is what the page holds of it, the box t.kept; a place in it is a list of indices. */
+   Invariant: what is shown of a tensor is the part that is in the page, the box t.kept; a position in it is a list of indices. */
 'use strict';
 
-/* The numbers of t.v or t.g, read when they are first wanted. */
+/* The numbers of t.v or t.g, decoded when they are first needed. */
 function numbers(part) {
   if (typeof part.x === 'string') part.x = look.reals(part.x);
   return part.x;
@@ -15,7 +15,7 @@ const isSampled = (t) => t.kept.some((n, d) => n < t.shape[d]);
 
 const shapeText = (shape) => (shape.length ? shape.join('\u00d7') : 'scalar');
 
-/* What dimension d of a tensor is, for the choice of it. */
+/* The name of dimension d of a tensor, for the control that selects its index. */
 function dimensionName(t, d) {
   const rank = t.shape.length;
   if (rank === 4 && t.param) return d === 0 ? 'filter' : 'channel';
@@ -25,7 +25,7 @@ function dimensionName(t, d) {
 
 /* ---- planes ---- */
 
-/* The last two dimensions of what is kept, at the given indices of those before; a vector is one row, or several if it is long. */
+/* The last two dimensions of what is kept, at the given indices of those before; a vector is one row, or several rows if it is long. */
 function planeOf(t, lead) {
   const kept = t.kept, rank = kept.length;
   if (rank < 2) {
@@ -36,7 +36,7 @@ function planeOf(t, lead) {
   return { rows, cols, n: rows * cols, start, place: (i) => [...lead, Math.floor(i / cols), i % cols] };
 }
 
-/* How large a cell is, so that the map is about so wide: pictures have square cells, matrices may have flat ones. */
+/* The size of a cell, so that the map is about width wide: images have square cells, matrices may have flat ones. */
 function cellSize(plane, width, rank) {
   const whole = (size) => (size >= 2 ? Math.floor(size) : size), w = whole(Math.min(rank > 2 ? 20 : 26, width / plane.cols));
   if (rank > 2) {
@@ -98,7 +98,7 @@ function heatMap(about) {
 
 /* ---- small matrices of numbers ---- */
 
-/* Values by (row, col); what is not there is blank. Small ones have their numbers written in them, large ones are heat maps. */
+/* Values by (row, col); the other cells are blank. Small matrices show their numbers, large ones are heat maps. */
 function smallMatrix(caption, entries, rows, cols, redraws) {
   const limit = Math.max(...entries.map((e) => Math.abs(e.v)), 0);
   const figure = look.el('figure', { class: 'small' });
@@ -111,9 +111,9 @@ function smallMatrix(caption, entries, rows, cols, redraws) {
     figure.append(look.el('figcaption', {}, caption), map.element);
     return figure;
   }
-  const tenth = limit > 0 && (limit < 0.02 || limit >= 1000) && entries.length > 1 ? Math.floor(Math.log10(limit)) : 0;
-  if (tenth) figure.prepend(look.el('figcaption', {}, `${caption}${caption ? ', ' : ''}in 1e${tenth}`.replace('-', '\u2212')));
-  else if (caption) figure.prepend(look.el('figcaption', {}, caption));
+  const single = rows * cols === 1, { power, text } = look.cells(entries.map((e) => e.v));
+  const heading = [caption, power && !single && `\u00d7\u2009${look.powerOfTen(power)}`].filter(Boolean).join(', ');
+  if (heading) figure.prepend(look.el('figcaption', {}, heading));
   const grid = look.el('div', { class: 'grid number', style: { gridTemplateColumns: `repeat(${cols}, auto)` } });
   const cells = Array.from({ length: rows * cols }, () => look.el('span', { class: 'blank' }, '\u00b7'));
   const paint = () => entries.forEach((e) => {
@@ -124,7 +124,7 @@ function smallMatrix(caption, entries, rows, cols, redraws) {
   for (const e of entries) {
     const cell = cells[e.row * cols + e.col];
     cell.className = '';
-    cell.textContent = elements([rows, cols]) === 1 ? look.number(e.v, 4) : look.short(e.v / 10 ** tenth);
+    cell.textContent = single ? look.number(e.v, 4) : text(e.v);
     cell.title = `${e.title} = ${look.number(e.v, 7)}`;
     cell.dataset.v = e.v;
   }
@@ -135,7 +135,7 @@ function smallMatrix(caption, entries, rows, cols, redraws) {
   return figure;
 }
 
-/* ---- what is written beside it ---- */
+/* ---- statistics ---- */
 
 function figuresOf(part) {
   const line = (name, x) => look.el('span', {}, look.el('span', { class: 'soft' }, name), `\u00a0${look.number(x, 3)}`);
@@ -146,7 +146,7 @@ function placeText(place) { return place.length ? `[${place.join(', ')}]` : ''; 
 
 /* ---- value and gradient side by side ---- */
 
-/* The choice of what comes before the last two dimensions; change(lead) is called at once and after each change. */
+/* Controls for the indices of all dimensions before the last two; change(lead) is called after each change. */
 function picker(t, lead, change) {
   const row = look.el('div', { class: 'picker' });
   for (let d = 0; d < t.kept.length - 2; d++) {
@@ -163,7 +163,7 @@ function picker(t, lead, change) {
   return row;
 }
 
-/* A plane with its numbers written in it. */
+/* A plane as a matrix of numbers. */
 function matrixOf(part, plane, redraws) {
   const entries = Array.from({ length: plane.n }, (_, i) => ({ row: Math.floor(i / plane.cols), col: i % plane.cols, v: numbers(part)[plane.start + i], title: placeText(plane.place(i)) }));
   return smallMatrix('', entries, plane.rows, plane.cols, redraws);
@@ -173,7 +173,7 @@ function partFigure(t, which, lead, width, redraws) {
   const part = t[which], name = which === 'v' ? 'value' : 'gradient';
   const figure = look.el('figure', { class: `map ${which === 'v' ? 'value' : 'gradient'}` }, look.el('figcaption', {}, name));
   if (!part) {
-    figure.append(look.el('div', { class: 'none soft' }, t.ints ? 'whole numbers have none' : 'none flows here'));
+    figure.append(look.el('div', { class: 'none soft' }, t.ints ? 'integers have no gradient' : 'no gradient'));
     return { figure, draw: () => {} };
   }
   const small = planeOf(t, lead);
@@ -193,10 +193,10 @@ function partFigure(t, which, lead, width, redraws) {
 
 function sampleText(t) {
   const parts = t.shape.map((n, d) => (t.kept[d] < n ? `${look.count(t.kept[d])} of ${look.count(n)}` : look.count(n)));
-  return `held here: ${parts.join(' \u00d7 ')}`;
+  return `in this file: ${parts.join(' \u00d7 ')}`;
 }
 
-/* A tensor: its name and shape, the choice of a plane, and both parts. redraws: called after a change of colours. */
+/* A tensor: the controls that select a plane, its value and its gradient. redraws: functions to call after a change of colours. */
 function tensorFigure(t, width, redraws) {
   const lead = t.kept.slice(0, -2).map(() => 0), parts = ['v', 'g'].map((which) => partFigure(t, which, lead, width, redraws));
   const draw = () => parts.forEach((p) => p.draw(lead));
@@ -210,7 +210,7 @@ function tensorFigure(t, width, redraws) {
 
 const THUMB = 48; /* pixels on a side, at most */
 
-/* The first planes of a tensor, up to nine, as one small picture; of large ones every so many numbers. */
+/* The first planes of a tensor, up to nine, as one small picture; large ones are subsampled. */
 function drawThumb(canvas, t, part) {
   const x = numbers(part), rank = t.kept.length, plane = planeOf(t, t.kept.slice(0, -2).map(() => 0));
   const several = rank < 3 ? 1 : Math.max(1, Math.min(9, elements(t.kept.slice(rank === 4 && !t.param ? 1 : 0, -2)))), side = Math.ceil(Math.sqrt(several));

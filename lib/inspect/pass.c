@@ -1,7 +1,7 @@
 /* pass.c: the whole pass, forward and backward, as a page of HTML.
 
-   The page's data are one object: the tensors of the graph, as they were seen, and its operations, in the order they ran. What pass.js makes of it is said
-   there. Tensors are told of by their place in the list. */
+   The page's data are one object: the tensors of the graph, and its operations in the order they ran, which refer to tensors by their index. pass.js
+   displays them. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
@@ -10,18 +10,18 @@
 
 static const char what[] = "trace_html";
 
-typedef struct telling {
+typedef struct passage {
     gr__page         page;
     const gr__graph *gr;
     gr__sample       sample;
     gr__layer_name      *of; /* of operation number i + 1 */
-} telling;
+} passage;
 
 /* ---- tensors --------------------------------------------------------------------------------------------------------------------------- */
 
 static double at(const gr_tensor *t, int64_t i) { return t->dtype == GR_REAL ? (double)gr__reals(t)[i] : gr__ints(t)[i]; }
 
-/* Of all of them, not of those alone that are kept. */
+/* Statistics of all elements, not of those alone that are kept. */
 static void put_stats(gr__page *p, const gr_tensor *t)
 {
     double low = INFINITY, high = -INFINITY, sum = 0;
@@ -36,7 +36,7 @@ static void put_stats(gr__page *p, const gr_tensor *t)
     gr__json_number(p, "max", high);
 }
 
-/* The elements of the box that is kept, by whatever gives one of the tensor's by its place. */
+/* The elements of the box that is kept. */
 static bool put_kept(gr__page *p, const char *key, const gr_tensor *t, const gr_shape *kept)
 {
     int64_t  n = gr__count(kept), stride[GR_MAX_DIMS];
@@ -54,7 +54,7 @@ static bool put_kept(gr__page *p, const char *key, const gr_tensor *t, const gr_
     return p->good;
 }
 
-static bool put_numbers(telling *d, const char *key, const gr_tensor *t, const gr_shape *kept, double norm)
+static bool put_numbers(passage *d, const char *key, const gr_tensor *t, const gr_shape *kept, double norm)
 {
     gr__json_open(&d->page, key, '{');
     gr__json_number(&d->page, "norm", norm);
@@ -64,7 +64,7 @@ static bool put_numbers(telling *d, const char *key, const gr_tensor *t, const g
     return good;
 }
 
-static bool put_tensor(telling *d, const gr__graph_tensor *s)
+static bool put_tensor(passage *d, const gr__graph_tensor *s)
 {
     gr__page *p = &d->page;
     gr_shape  kept = gr__sample_kept(&d->sample, s->t);
@@ -100,8 +100,8 @@ static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms
     return true;
 }
 
-/* Of an input that is used elsewhere too: what flows back from here. */
-static bool put_part(telling *d, const char *key, const gr__graph_operation *op, int i)
+/* The gradient that flows back from this use, of an input that has several. */
+static bool put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
 {
     const gr__graph_use  *use = &d->gr->uses[op->uses + (size_t)i];
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
@@ -122,7 +122,7 @@ static gr_tensor *gradient_of_sums(const gr__graph_operation *op, gr_act act, gr
     return u;
 }
 
-static bool put_conv(telling *d, const gr__graph_operation *op, const gr__conv *c, gr_act act)
+static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *c, gr_act act)
 {
     static const char *const acts[] = { NULL, "relu", "sigmoid", "tanh" };
     gr__page                *p = &d->page;
@@ -146,14 +146,14 @@ static bool put_conv(telling *d, const gr__graph_operation *op, const gr__conv *
 
 /* ---- operations -------------------------------------------------------------------------------------------------------------------------- */
 
-static void put_piece(telling *d, const char *key, gr__equation piece)
+static void put_piece(passage *d, const char *key, gr__equation piece)
 {
     const char *s = gr_name("%.*s", piece.length, piece.s);
     if (!s) d->page.good = false;
     if (s) gr__json_text(&d->page, key, s);
 }
 
-static void put_use(telling *d, const gr__graph_operation *op, const gr__graph_use *use)
+static void put_use(passage *d, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__json_open(&d->page, NULL, '{');
     gr__json_number(&d->page, "t", (double)use->tensor);
@@ -165,7 +165,7 @@ static void put_use(telling *d, const gr__graph_operation *op, const gr__graph_u
     gr__json_close(&d->page, '}');
 }
 
-static bool put_operation(telling *d, const gr__graph_operation *op)
+static bool put_operation(passage *d, const gr__graph_operation *op)
 {
     gr__page   *p = &d->page;
     gr__layer_name *l = &d->of[d->gr->tensors[op->result].number - 1];
@@ -191,7 +191,7 @@ static bool put_operation(telling *d, const gr__graph_operation *op)
 
 /* ---- the page ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void put_sample(telling *d)
+static void put_sample(passage *d)
 {
     gr__page *p = &d->page;
     gr__json_open(p, "sample", '{');
@@ -202,7 +202,7 @@ static void put_sample(telling *d)
     gr__json_close(p, '}');
 }
 
-static bool put_data(telling *d)
+static bool put_data(passage *d)
 {
     const gr__graph *gr = d->gr;
     bool             good = true;
@@ -218,10 +218,10 @@ static bool put_data(telling *d)
     return good;
 }
 
-static bool tell(const gr__graph *gr, const char *path)
+static bool write_pass(const gr__graph *gr, const char *path)
 {
     size_t  bytes = gr__length(gr->operations) * sizeof(gr__layer_name);
-    telling d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
+    passage d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good = (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
     if (good) gr__layer_names_of(gr, d.of);
     if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
@@ -237,7 +237,7 @@ bool gr_trace_html(gr_tensor *loss, const char *path)
 {
     gr_step   step = gr_step_begin();
     gr__graph gr = { .tensors = NULL };
-    bool      good = step.depth > 0 && gr__graph_make(&gr, loss, what) && tell(&gr, path);
+    bool      good = step.depth > 0 && gr__graph_make(&gr, loss, what) && write_pass(&gr, path);
     gr__graph_free(&gr);
     gr_step_end(&step);
     return good;

@@ -1,10 +1,11 @@
-/* pass.js: the page of the whole pass: steps, the graph as it fills in, and what is open of it.
+/* pass.js: the page of a whole pass: its steps, the graph as it fills in, and the details of one operation.
 
-   With n operations there are 2 n steps: operation k gives its value in step k, and is met by backward, its gradient whole, in step 2 n - k + 1.
-   Invariant: what is seen follows from three things: the step, the layers that are folded, and what is open. */
+   With n operations there are 2 n steps: operation k computes its value in step k, and its gradient is complete in step 2 n - k + 1.
+   Invariant: the page depends on three things alone: the step, the layers that are folded, and the operation or leaf that is open. */
 'use strict';
 
 const $ = (id) => document.getElementById(id);
+const plural = (n, what) => `${look.count(n)} ${what}${n === 1 ? '' : 's'}`;
 
 const data = look.data(), graph = makeGraph(data), last = graph.ops.length, steps = 2 * last;
 const state = { step: steps, open: null, view: { x: 0, y: 0, zoom: 1 }, playing: 0 };
@@ -19,7 +20,7 @@ const isForward = (step) => step <= last;
 /* The operation of a step; before the first there is none. */
 const opAt = (step) => (step < 1 ? null : graph.ops[(isForward(step) ? step : stepOf(step)) - 1]);
 
-/* The step in which a tensor's gradient is whole: when its own operation is met, or the first of those that use a leaf. */
+/* The step in which a tensor's gradient is complete: that of its own operation, or for a leaf of the first operation that uses it. */
 function gradientStep(t) {
   if (!t.g) return Infinity;
   if (t.number) return stepOf(t.number);
@@ -31,7 +32,7 @@ for (const t of graph.tensors) t.gradientStep = gradientStep(t);
 
 const titleOf = (op) => [op.op, op.y.name || op.layer].filter(Boolean).join(' ');
 
-function sayStep() {
+function showLabel() {
   const op = opAt(state.step), n = isForward(state.step) ? state.step : state.step - last;
   const way = look.el('b', { class: isForward(state.step) ? 'forward' : 'backward' }, isForward(state.step) ? 'forward' : 'backward');
   $('said').replaceChildren(...(op ? [way, ` ${n} of ${last}: `, look.el('bdi', {}, titleOf(op))] : ['before the first operation']));
@@ -42,7 +43,7 @@ function goTo(step, follow = true) {
   step = Math.max(0, Math.min(steps, step));
   const from = state.step;
   state.step = step;
-  sayStep();
+  showLabel();
   showStep(from);
   const op = opAt(step);
   if (op && follow) reveal(op.box);
@@ -51,7 +52,7 @@ function goTo(step, follow = true) {
 
 /* ---- the graph: boxes ---- */
 
-/* The tensor that stands for a box: its operation's result, or that of the last in a folded layer. */
+/* The tensor that a box shows: the result of its operation, or of the last operation of a folded layer. */
 const resultOf = (box) => box.leaf || box.ops[box.ops.length - 1].y;
 
 function nameOf(box) {
@@ -60,14 +61,14 @@ function nameOf(box) {
   return [box.op.op, look.el('span', { class: 'name' }, ' ', look.el('bdi', {}, box.op.y.name || lastPart(box.op)))];
 }
 
-/* Of a layer's name what the frames around the box do not say. */
+/* The part of a layer's name that is not in the title of a frame around the box. */
 function lastPart(op) {
   const group = groupOf(graph, op);
   return group ? op.layer.slice(group.path.length + 1) : op.layer;
 }
 
 function makeBox(box) {
-  const t = resultOf(box), about = box.group ? `${box.ops.length} operations` : shapeText(t.shape);
+  const t = resultOf(box), about = box.group ? plural(box.ops.length, 'operation') : shapeText(t.shape);
   const canvases = ['v', 'g'].map((which) => look.el('canvas', { 'aria-hidden': 'true' }));
   const e = look.el('button', {
     class: `box ${box.leaf ? 'leaf' : box.group ? 'group' : 'op'}`, 'data-key': box.key, onclick: () => activate(box),
@@ -99,7 +100,7 @@ function makeEdge(e) {
 }
 
 function makeFrame(f) {
-  const button = look.el('button', { title: 'fold', onclick: () => fold(f.group, true) }, '\u25be ', look.el('bdi', {}, f.group.name));
+  const button = look.el('button', { title: 'collapse', onclick: () => fold(f.group, true) }, '\u25be ', look.el('bdi', {}, f.group.name));
   return look.el('div', { class: 'frame', style: { left: `${f.x}px`, top: `${f.y}px`, width: `${f.w}px`, height: `${f.h}px` } }, button);
 }
 
@@ -160,7 +161,7 @@ function showEdge(e) {
   list.toggle('now-b', Boolean(now && !isForward(state.step) && e.uses.some((use) => use.op === op && use.flows)));
 }
 
-/* After one step only what it and the one before are about has changed; from null: everything. */
+/* After a single step only the boxes of the two steps have changed; from null: everything is drawn. */
 function showStep(from) {
   let boxes = seen.boxes;
   if (from !== null && Math.abs(from - state.step) <= 1) {
@@ -195,7 +196,7 @@ function zoomBy(factor, x, y) {
   applyView();
 }
 
-/* Moves the graph as little as brings the box well into sight. */
+/* Moves the graph by as little as makes the box visible. */
 function reveal(box) {
   const v = state.view, all = $('graph').getBoundingClientRect();
   const inside = (from, to, low, high) => (to - from > high - low || from < low ? low - from : to > high ? high - to : 0);
@@ -229,20 +230,20 @@ function dragGraph() {
   }, { passive: false });
 }
 
-/* ---- what is open ---- */
+/* ---- details ---- */
 
-let redraws = []; /* of the panel's maps, after a change of colours */
+let redraws = []; /* functions that draw the panel's maps again after a change of colours */
 
-/* An equation with its letters raised, lowered and joined as they are written by hand: "K_fc *full G_nf (34)". */
+/* An equation with subscripts, superscripts and symbols: "K_fc *full G_nf (34)". */
 function mathOf(text) {
-  const parts = [], piece = /\((\d\d)\)|\*(filt|full|valid)\b|\bsum_([a-z,]+)|([A-Za-z]+)_([a-z]+)|\^([A-Za-z0-9]+)/g;
+  const parts = [], piece = /\((\d\d)\)|\*(filt|full|valid)\b|\bsum_([a-z,]+)|([A-Za-z]+|\))_([a-z]+)|\^([A-Za-z0-9]+)/g;
   let at = 0;
   for (let m; (m = piece.exec(text)); at = piece.lastIndex) {
     parts.push(text.slice(at, m.index));
     if (m[1]) parts.push(look.el('b', { class: 'badge' }, `(${m[1]})`));
     else if (m[2]) parts.push('\u2217', look.el('sub', {}, m[2]));
     else if (m[3]) parts.push('\u03a3', look.el('sub', {}, m[3]));
-    else if (m[4]) parts.push(look.el('i', {}, m[4]), look.el('sub', {}, m[5]));
+    else if (m[4]) parts.push(m[4] === ')' ? ')' : look.el('i', {}, m[4]), look.el('sub', {}, m[5]));
     else parts.push(look.el('sup', {}, m[6]));
   }
   return look.el('span', { class: 'math' }, ...parts, text.slice(at));
@@ -254,12 +255,12 @@ const linkTo = (op) => look.el('button', { class: 'link', onclick: () => { open(
 
 const ruleLine = (of, ...inside) => look.el('div', { class: 'rule' }, look.el('span', { class: 'of' }, look.el('bdi', {}, of)), look.el('span', {}, ...inside));
 
-/* Where a gradient comes from, if from several uses. */
+/* The uses that a gradient is the sum of, if there are several. */
 function sumLine(t) {
   const flows = t.uses.filter((use) => use.flows);
   if (flows.length < 2) return null;
   const parts = flows.slice(0, 8).flatMap((use, i) => [i ? ' + ' : '', linkTo(use.op), look.el('span', { class: 'soft' }, ` |g| ${look.number(use.norm, 3)}`)]);
-  return ruleLine('g, added up', `from ${flows.length} uses: `, ...parts, flows.length > 8 ? ' + \u2026' : '');
+  return ruleLine('g, accumulated', `from ${flows.length} uses: `, ...parts, flows.length > 8 ? ' + \u2026' : '');
 }
 
 function rulesOf(op) {
@@ -281,7 +282,7 @@ function tensorBlock(title, t, width) {
   return look.el('div', {}, look.el('h3', {}, title, ' ', t.name ? look.el('bdi', {}, t.name) : null, ' ', look.el('code', {}, shapeText(t.shape))), tensorFigure(t, width, redraws));
 }
 
-/* What is said of a leaf and of an operation at once, and what is drawn below it. */
+/* The text of a leaf and of an operation, and the maps below it. */
 function leafWords(t) {
   return [headOf(t.param ? 'parameter' : 'constant', t.name, t),
     look.el('div', { class: 'rules' }, ruleLine('used by', ...t.uses.slice(0, 8).flatMap((use, i) => [i ? ', ' : '', linkTo(use.op)])), sumLine(t))];
@@ -292,12 +293,12 @@ const leafMaps = (t) => [look.el('div', { class: 'tensors' }, tensorBlock('', t,
 const opWords = (op) => [headOf(op.op, op.y.name || op.layer, op.y, op.number), rulesOf(op)];
 
 function opMaps(op) {
-  const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(260, (inner - 60) / 2)), others = op.conv ? op.in.slice(2) : op.in;
+  const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(440, (inner - 60) / 2)), others = op.conv ? op.in.slice(2) : op.in;
   const parts = [];
   if (op.conv) {
-    const third = inner > 640 ? 140 : 100;
+    const third = inner > 640 ? Math.max(140, Math.min(220, Math.floor(inner * 0.16))) : 100;
     parts.push(convSection(op, redraws, third));
-    if ([...op.in.map((use) => use.t), op.y].some(isSampled)) parts.push(look.el('p', { class: 'note' }, 'Sampled: what is not held here is in the sums as one number, added up by the library.'));
+    if ([...op.in.map((use) => use.t), op.y].some(isSampled)) parts.push(look.el('p', { class: 'note' }, 'Sampled: products of values that are not in this file enter each sum as one number, computed by the library.'));
   }
   const blocks = op.conv ? [] : [tensorBlock('result', op.y, width)];
   for (const use of others) blocks.push(tensorBlock('input', use.t, op.conv ? 150 : width));
@@ -309,7 +310,7 @@ function markOpen() {
   for (const box of seen.boxes) box.element.classList.toggle('open', Boolean(state.open && (box.leaf ? box.leaf === state.open.leaf : box.ops.includes(state.open.op))));
 }
 
-/* Shows an operation or a leaf. by the reader: not in passing, as steps do. Then its maps wait until the steps pause, so that these stay smooth. */
+/* Shows an operation or a leaf. While steps follow each other (byReader is false) its maps wait until the steps pause, so that these stay smooth. */
 function open(what, byReader) {
   const same = state.open && state.open.op === what.op && state.open.leaf === what.leaf;
   state.open = what;
@@ -333,7 +334,7 @@ function drawMaps() {
   showLater();
 }
 
-/* Gradients that backward has not come to yet stand back. */
+/* Gradients that backward has not computed yet are pale. */
 function showLater() {
   const t = state.open.op ? state.open.op.y : state.open.leaf;
   for (const e of $('panel').querySelectorAll('.gradient')) e.classList.toggle('later', state.step < t.gradientStep);
@@ -395,8 +396,8 @@ function foot() {
   const kept = [cuts.has('image') && (s.images === 1 ? 'image' : `${s.images} images`), (cuts.has('channel') || cuts.has('filter')) && `${s.channels} channels`,
     cuts.has('side') && `${s.side} rows and columns`, [...cuts].some((c) => c.startsWith('dim')) && `${s.length} numbers`].filter(Boolean);
   const loss = graph.ops.length ? graph.ops[last - 1].y : graph.tensors[0];
-  $('foot').textContent = `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}, through ${last} operation${last === 1 ? '' : 's'}, to ${graph.tensors.filter((t) => t.param).length} parameters. ` +
-    (kept.length ? `Sampled, to keep this file small: of larger tensors it holds the first ${kept.join(', ')}; figures are of all.` : 'All numbers of the run are here.');
+  $('foot').textContent = `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}; ${plural(last, 'operation')}, ${plural(graph.tensors.filter((t) => t.param).length, 'parameter')}. ` +
+    (kept.length ? `Sampled, to keep this file small: of larger tensors it has the first ${kept.join(', ')}; statistics are of all values.` : 'All values are in this file.');
 }
 
 $('top').append(look.themeButton());
@@ -405,10 +406,10 @@ draw();
 fit();
 listen();
 foot();
-sayStep();
+showLabel();
 if (last) open({ op: graph.ops.find((op) => op.conv) || graph.ops[last - 1] }, true);
 else if (graph.tensors.length) open({ leaf: graph.tensors[0] }, true);
-if (state.view.zoom < 0.5) { /* too small to read: begin with a part */
+if (state.view.zoom < 0.5) { /* too small to read: show a part at first */
   zoomBy(0.5 / state.view.zoom);
   reveal((state.open.op || state.open.leaf).box);
 }

@@ -1,11 +1,11 @@
-/* sample.c: how much of its tensors a page shows, so that it stays under 5 MB.
+/* sample.c: which part of its tensors a page contains, so that it stays under 5 MB.
 
-   Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one kind are cut alike, so that what is shown of a
-   layer's input and of its result belongs together. */
+   Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one kind are limited alike, so that the parts of a
+   layer's input and of its result belong together. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
-enum { MOST_BYTES = 4800000, FOR_LOOKS = 150000, AN_OPERATION = 900, A_TENSOR = 500 };
+enum { MOST_BYTES = 4800000, FOR_STYLE = 150000, AN_OPERATION = 900, A_TENSOR = 500 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -27,10 +27,10 @@ static double characters(const gr__sample *s, const gr_tensor *t)
     return (double)gr__count(&kept) * 16 / 3;
 }
 
-/* Of convolutions there are also the rests of sums, as many as input, kernel and result have numbers, and parts of gradients. */
+/* A convolution also has the rests of its sums, one for each element of input, kernel and result, and parts of gradients. */
 static double bytes_of(const gr__sample *s, const gr__graph *gr)
 {
-    double bytes = FOR_LOOKS;
+    double bytes = FOR_STYLE;
     for (size_t i = 0; i < gr__length(gr->tensors); i++) bytes += A_TENSOR + characters(s, gr->tensors[i].t) * (gr->tensors[i].g ? 2 : 1);
     for (size_t k = 0; k < gr__length(gr->operations); k++) {
         const gr__graph_operation *op = &gr->operations[k];
@@ -47,7 +47,7 @@ static double bytes_of(const gr__sample *s, const gr__graph *gr)
     return bytes;
 }
 
-/* Halves one until the page is smaller. Returns how large it is then; as large as before: there is no such half above the floor. */
+/* Halves one limit until the page is smaller. Returns its size then; the size as before: no half above the floor makes it smaller. */
 static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *gr)
 {
     double before = bytes_of(s, gr), bytes = before;
@@ -58,7 +58,8 @@ static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *
     return bytes;
 }
 
-/* The next smaller, by the one that saves most; but images are the first to go: one tells most of what there is to see. false: there is none. */
+/* The next smaller sample: by fewer images if that helps, since one image shows most of what can be seen, or else by the limit that saves most. false: there
+   is none. */
 static bool shrink(gr__sample *s, const gr__graph *gr, const gr__sample *floor)
 {
     double     fewest = bytes_of(s, gr), before = fewest;

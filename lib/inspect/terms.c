@@ -1,7 +1,7 @@
-/* terms.c: what a page does not show of the three convolutions' sums.
+/* terms.c: the part of the sums of the three convolutions that a page does not show.
 
-   All three sum the products of T(x, k, G) in conv.c, each over what its numbers do not name; a product is shown if both its factors are.
-   What is left is added up here from the products themselves, so that a page's sums are known by what was computed and not by what should come out. */
+   All three sum products of the trilinear form T(x, k, G) in conv.c, each over the indices that its elements do not have; a product is shown if both its
+   factors are. The others are summed here from the products themselves, so that a page's sums are independent of the results that it compares them with. */
 #include "inspect/inspect.h"
 
 /* One plane of the sum: image n, filter f, channel c of the filter's group. */
@@ -37,7 +37,7 @@ static int64_t kept_place(const gr__terms *t, gr__terms_target of, const plane *
     return ((a * kept->dim[1] + b) * kept->dim[2] + row) * kept->dim[3] + column;
 }
 
-/* The products of one kernel entry (p, q) in a plane that has its number shown. */
+/* The products of one kernel entry (p, q) in a plane whose elements are shown. */
 static void add_entry(const gr__terms *t, gr__terms_target of, const plane *at, int64_t p, int64_t q, double *rest)
 {
     const gr__conv *v = &t->c;

@@ -1,6 +1,6 @@
-/* charts.js: curves over the steps of a run, and what is under the pointer.
+/* charts.js: curves over the steps of a run, and their values at the pointer.
 
-   Invariant: what a chart says in its legend are numbers of its lines: the last, or those nearest to the cursor. */
+   Invariant: the numbers in a legend are values of the lines: the last ones, or those nearest to the cursor. */
 'use strict';
 
 const run = look.data(), el = look.el;
@@ -9,7 +9,7 @@ const finite = (x) => Array.from(x).filter(Number.isFinite);
 const some = (x) => finite(x).length > 0;
 const epochOf = (step) => (run.batches ? step / run.batches : NaN);
 
-/* Has text(row, column) told of the cell under the pointer. */
+/* Shows text(row, column) as the tip of the cell under the pointer. */
 function hoverCells(canvas, rows, cols, text) {
   canvas.addEventListener('pointermove', (event) => {
     const box = canvas.getBoundingClientRect();
@@ -30,12 +30,17 @@ function ticks(low, high, want) {
   return t;
 }
 
+/* At least three ticks: powers of ten, or as many multiples of them as that takes; over less than an octave or so, as on a linear axis. */
 function logTicks(low, high) {
-  const decades = Math.log10(high / low), t = [];
-  for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p++)
-    for (const m of decades < 1.5 ? [1, 2, 5] : decades < 3 ? [1, 3] : [1]) t.push(m * 10 ** p);
-  const every = Math.ceil(decades / 6);
-  return t.filter((v) => v >= low * 0.999 && v <= high * 1.001 && (decades < 6 || Math.round(Math.log10(v)) % every === 0));
+  const every = Math.ceil(Math.log10(high / low) / 6);
+  for (const multiples of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 7]]) {
+    const t = [];
+    for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p++)
+      if (multiples.length > 1 || p % every === 0) t.push(...multiples.map((m) => m * 10 ** p));
+    const inside = t.filter((v) => v >= low * 0.999 && v <= high * 1.001);
+    if (inside.length >= 3) return inside;
+  }
+  return ticks(low, high, 4);
 }
 
 function tickText(v) {
@@ -43,7 +48,7 @@ function tickText(v) {
   return short.replace(/-/g, '\u2212');
 }
 
-/* The scale of y: from the lines' numbers, with a little room. */
+/* The range of y: that of the lines, with a margin. */
 function scaleOf(lines, log, zero) {
   let low = Infinity, high = -Infinity;
   for (const l of lines)
@@ -85,26 +90,26 @@ const nearest = (x, step) => {
 
 const stepText = (step) => `step ${look.count(Math.round(step))}${run.batches ? `, epoch ${look.number(epochOf(step), 4)}` : ''}`;
 
-/* A chart of lines { name, x, y, colour, low, high, thin, dots, quiet } over steps. options: height, log, zero, text, label. Its legend says the last
-   numbers, or those under the cursor. draw() again after a change of options or width. */
+/* A chart of lines { name, x, y, colour, low, high, thin, dots, quiet } over steps. options: height, log, zero, text, label. Its legend has the last
+   values, or those at the cursor. Call draw() after a change of options or width. */
 function chart(host, lines, options) {
   lines = lines.filter((l) => some(l.y));
-  if (!lines.length) return host.append(el('p', { class: 'none' }, 'nothing yet')), { draw() {} };
+  if (!lines.length) return host.append(el('p', { class: 'none' }, 'no data yet')), { draw() {} };
   const legend = el('div', { class: 'legend' }), svg = el('svg', { tabindex: 0, role: 'img', 'aria-label': options.label });
   const state = { cursor: null, focus: null };
   const text = options.text || ((v) => look.number(v));
   host.classList.add('chart');
   host.append(legend, svg);
-  const told = lines.filter((l) => !l.quiet), ends = lines.map((l) => [l.x[0], last(l.x)]);
+  const named = lines.filter((l) => !l.quiet), ends = lines.map((l) => [l.x[0], last(l.x)]);
   const first = Math.min(run.first, ...ends.map((e) => e[0])), end = Math.max(...ends.map((e) => e[1]), first + 1);
   let px, width;
 
-  function tellLegend() {
+  function legendItems() {
     const step = state.cursor;
-    const items = told.map((l) => {
+    const items = named.map((l) => {
       const k = step === null ? l.y.length - 1 : nearest(l.x, step);
       const inside = [el('i', { style: { background: l.colour } }), l.name, el('b', {}, text(l.y[k]))];
-      if (told.length < 4) return el('span', {}, ...inside);
+      if (named.length < 4) return el('span', {}, ...inside);
       const on = () => { state.focus = l.name; draw(); }, off = () => { state.focus = null; draw(); };
       return el('button', { type: 'button', onpointerenter: on, onpointerleave: off, onfocus: on, onblur: off }, ...inside);
     });
@@ -140,7 +145,7 @@ function chart(host, lines, options) {
   function drawCursor(py, height) {
     if (state.cursor === null) return;
     svg.append(el('line', { class: 'cursor', x1: px(state.cursor), x2: px(state.cursor), y1: PAD.top, y2: height - PAD.bottom }));
-    for (const l of told) {
+    for (const l of named) {
       const k = nearest(l.x, state.cursor), y = py(l.y[k]);
       if (Number.isFinite(y)) svg.append(el('circle', { class: 'at', cx: px(l.x[k]), cy: y, r: 3.5, style: { fill: l.colour } }));
     }
@@ -152,8 +157,8 @@ function chart(host, lines, options) {
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('height', height);
     svg.replaceChildren();
-    if (!document.activeElement || document.activeElement.parentNode !== legend) legend.replaceChildren(...tellLegend());
-    if (!bounds) return svg.append(el('text', { x: PAD.left, y: 40 }, 'nothing above 0 to show on this scale'));
+    if (!document.activeElement || document.activeElement.parentNode !== legend) legend.replaceChildren(...legendItems());
+    if (!bounds) return svg.append(el('text', { x: PAD.left, y: 40 }, 'no positive values to show on a logarithmic scale'));
     const [low, high] = bounds, f = options.log ? Math.log10 : (v) => v, inner = height - PAD.top - PAD.bottom;
     px = (v) => PAD.left + ((v - first) / (end - first)) * (width - PAD.left - PAD.right);
     const py = (v) => (options.log && !(v > 0) ? NaN : PAD.top + (1 - (f(v) - f(low)) / (f(high) - f(low))) * inner);
@@ -162,7 +167,7 @@ function chart(host, lines, options) {
     drawCursor(py, height);
   }
 
-  const xs = [...new Set(told.flatMap((l) => Array.from(l.x)))].sort((a, b) => a - b);
+  const xs = [...new Set(named.flatMap((l) => Array.from(l.x)))].sort((a, b) => a - b);
   const set = (step) => { state.cursor = step; draw(); };
   svg.addEventListener('pointermove', (event) => {
     const box = svg.getBoundingClientRect(), step = first + ((event.clientX - box.left - PAD.left) / (width - PAD.left - PAD.right)) * (end - first);
@@ -183,12 +188,13 @@ function chart(host, lines, options) {
   return { draw };
 }
 
-/* The mean over so many points on both sides, near the ends over fewer; numbers that are none are left out. */
+/* A moving average over reach points on both sides. Near the left end it takes fewer, as many on both sides, so that it begins at the first value. Near
+   the right end it takes fewer on the right alone, so that no single value decides where it ends. NaN and infinities are left out. */
 function smooth(y, reach) {
   return Float32Array.from(y, (_, i) => {
     let sum = 0, n = 0;
-    const side = Math.min(reach, i, y.length - 1 - i);
-    for (let k = i - side; k <= i + side; k++) if (Number.isFinite(y[k])) { sum += y[k]; n++; }
+    const side = Math.min(reach, i), end = Math.min(i + side, y.length - 1);
+    for (let k = i - side; k <= end; k++) if (Number.isFinite(y[k])) { sum += y[k]; n++; }
     return n ? sum / n : NaN;
   });
 }

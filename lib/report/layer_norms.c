@@ -1,7 +1,7 @@
-/* layers.c: how large the gradients of each layer are, and how much a step changes it.
+/* layer_norms.c: norms of each layer's gradient, and of its update relative to its weights.
 
-   Norms are taken while the optimiser goes from one parameter to the next, so that one parameter alone has to be copied.
-   Invariant: nothing that is watched is changed. */
+   Norms are computed while the optimiser goes from one parameter to the next, so that only one parameter has to be copied.
+   Invariant: what is watched is not changed. */
 #include "report/report.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ static int length_of_layer(const char *name)
     return (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name));
 }
 
-/* Parameters of one layer stand together, as layers make them. */
+/* The parameters of a layer are adjacent, in the order in which layers make them. */
 static void find_layers(gr__layer_norms *l, const gr_model *m)
 {
     for (int i = 0; i < l->params; i++) {

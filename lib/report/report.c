@@ -1,4 +1,4 @@
-/* report.c: a run of training that shows itself: what it keeps, and when it writes its page.
+/* report.c: training reports: the calls of the user, and when the page is written.
 
    Invariant: nothing of the run is changed, and nothing that a result depends on is read from a clock. The clock decides when the page is
    written, and nothing else; the user's forward function is called at the ends of epochs, if the user asks for it, and of the run. */
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { EVERY = 10, SECONDS = 5, SPARE = 50, VALUE_POINTS = 500 }; /* SPARE: of so many seconds at most one goes into writing */
+enum { EVERY = 10, SECONDS = 5, SPARE = 50, VALUE_POINTS = 500 }; /* SPARE: of so many seconds at most one is spent on writing */
 
 double gr__report_clock(void)
 {
@@ -68,7 +68,7 @@ static bool check(const char *path, const gr_report_options *o)
 {
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "report_open: the path is NULL");
     if (!gr__model_built(o->model, "report_open")) return false;
-    if (o->optim && o->optim->model != o->model) return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser is another model's");
+    if (o->optim && o->optim->model != o->model) return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser belongs to another model");
     if (o->optim && o->optim->watch) return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser has a report already");
     if (o->every < 0 || o->step < 0 || !(o->seconds >= 0))
         return gr__fail(GR_ERR_ARGUMENT, "report_open: every %lld, step %lld, seconds %g: none may be negative", (long long)o->every,
@@ -79,7 +79,7 @@ static bool check(const char *path, const gr_report_options *o)
            gr__fail(GR_ERR_ARGUMENT, "report_open: the sample %s is int32", GR__TEXT(o->sample));
 }
 
-/* The first image of the data, if the model takes such. */
+/* The first image of the data, if the model takes images of this shape. */
 static bool take_first(gr_report *r)
 {
     const gr_dataset *d = r->recipe->data;
@@ -156,14 +156,14 @@ bool gr_report_close(gr_report *r)
     if (!r) return true;
     if (!gr__failed()) gr__report_take_activations(r);
     const char *failure = gr_error();
-    bool        good = write_page(r, failure ? failure : "ended") && !failure;
+    bool        good = write_page(r, failure ? failure : "finished") && !failure;
     release(r);
     return good;
 }
 
 /* ---- steps and epochs -------------------------------------------------------------------------------------------------------------------- */
 
-/* A report to add to, while nothing has failed that its numbers would come from. */
+/* Whether there is a report to add to, and no failure is pending. */
 static bool given(const gr_report *r, const char *what)
 {
     return r ? !gr__failed() : gr__fail(GR_ERR_ARGUMENT, "%s: the report is NULL", what);
@@ -216,7 +216,7 @@ bool gr_report_scores(gr_report *r, const gr_tensor *images, const gr_tensor *sc
     return given(r, "report_scores") && gr__scores_add(&r->scores, images, scores, labels, r->recipe);
 }
 
-/* ---- what the caller adds ---------------------------------------------------------------------------------------------------------------- */
+/* ---- curves and pictures of the caller ---------------------------------------------------------------------------------------------------------------- */
 
 static bool named(const char *name, const char *what)
 {
@@ -228,7 +228,7 @@ static gr__report_curve *value_of(gr_report *r, const char *name)
     for (int i = 0; i < r->values; i++)
         if (strcmp(r->value[i].name, name) == 0) return &r->value[i];
     if (r->values == GR__REPORT_CURVES) {
-        gr__fail(GR_ERR_ARGUMENT, "report_value: '%s' would be one of more than %d values", gr__quoted(name).s, GR__REPORT_CURVES);
+        gr__fail(GR_ERR_ARGUMENT, "report_value: '%s' is a new name, but there are %d curves already", gr__quoted(name).s, GR__REPORT_CURVES);
         return NULL;
     }
     gr__report_curve new = { .name = copy(name) };
@@ -251,7 +251,7 @@ static gr__report_album *album_of(gr_report *r, const char *title)
     for (int i = 0; i < r->albums; i++)
         if (strcmp(r->album[i].title, title) == 0) return &r->album[i];
     if (r->albums == GR__REPORT_ALBUMS) {
-        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' would be one of more than %d", gr__quoted(title).s, GR__REPORT_ALBUMS);
+        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' is a new name, but there are %d already", gr__quoted(title).s, GR__REPORT_ALBUMS);
         return NULL;
     }
     gr__report_album new = { .title = copy(title), .picture = malloc(GR__REPORT_ALBUM * sizeof *new.picture) };

@@ -1,4 +1,4 @@
-/* report.h (private): what a report of training keeps, and its parts as they see each other.
+/* report.h (private): the data of a training report, and the interfaces of its parts.
 
    All memory is bounded and taken when the report is opened, but for what depends on the classes, which is taken with the first scores. */
 #ifndef GR_REPORT_H
@@ -11,13 +11,13 @@
 
 /* ---- series.c ---------------------------------------------------------------------------------------------------------------------- */
 
-/* Of what was put there at neighbouring steps, number by number; not finite ones are left out. */
+/* Sum and range of one number at neighbouring steps; values that are not finite are left out. */
 typedef struct gr__series_sum {
     double  sum, low, high;
     int64_t count;
 } gr__series_sum;
 
-/* Numbers over time, width of them at a time: at most so many points, each of span neighbours. */
+/* Vectors of width numbers over time: at most most points, each of span neighbouring steps. */
 typedef struct gr__series {
     int         width, most, count;
     int64_t     span, held; /* held: how many neighbours the last point has */
@@ -32,21 +32,21 @@ void   gr__series_close(gr__series *s);
 
 /* ---- layer_norms.c ----------------------------------------------------------------------------------------------------------------------- */
 
-/* A layer: the parameters first .. first + params - 1 of those that the model has, whose names are the same up to the last dot. */
+/* A layer: the model's parameters first .. first + params - 1, whose names are equal up to the last dot. */
 typedef struct gr__layer_params {
     const char *name; /* length of it */
     int         length, first, params;
     int64_t     numbers;
 } gr__layer_params;
 
-/* Squares of the norms of one parameter in the step that was watched; count 0: it was not changed. */
+/* Squared norms of one parameter in the step that was watched. */
 typedef struct gr__param_norms {
     double gradient, update, weight;
 } gr__param_norms;
 
 typedef struct gr__layer_norms {
     gr__layer_params *layer;
-    int        count, left_out; /* more layers than are shown */
+    int        count, left_out; /* parameters of layers beyond those that are shown */
     int        params;
     gr__param_norms *norms;  /* of each parameter */
     bool      *seen;   /* whether it was changed in this step */
@@ -58,21 +58,21 @@ typedef struct gr__layer_norms {
 } gr__layer_norms;
 
 bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m);
-void gr__layer_norms_see(gr__layer_norms *l, size_t i, const gr_tensor *p, bool changed); /* before and after the change of parameter i */
-void gr__layer_norms_step(gr__layer_norms *l, double x);                                  /* the step that was watched is over */
+void gr__layer_norms_see(gr__layer_norms *l, size_t i, const gr_tensor *p, bool changed); /* before and after the update of parameter i */
+void gr__layer_norms_step(gr__layer_norms *l, double x);                                  /* at the end of a step that was watched */
 void gr__layer_norms_close(gr__layer_norms *l);
 
 /* ---- thumbs.c ----------------------------------------------------------------------------------------------------------------------- */
 
 enum { GR__THUMB_SIDE = 64, GR__THUMB_BYTES = GR__THUMB_SIDE * GR__THUMB_SIDE * 3 };
 
-/* Picture as bytes, row by row, with 1 or 3 a pixel; at most GR__THUMB_SIDE a side. */
+/* A picture as bytes, row by row, 1 or 3 per pixel; at most GR__THUMB_SIDE on each side. */
 typedef struct gr__thumb {
     int           height, width, channels; /* 0: there is none */
     unsigned char bytes[GR__THUMB_BYTES];
 } gr__thumb;
 
-/* Image i of a batch (N,C,H,W) or (N,H,W), made smaller if it must be; its bytes as they were before the recipe (or NULL) made numbers of them. */
+/* Image i of a batch (N,C,H,W) or (N,H,W), reduced if it is larger; recipe (or NULL): how the loader made numbers of bytes, which is undone. */
 bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__recipe *recipe);
 
 /* ---- scores.c ----------------------------------------------------------------------------------------------------------------------- */
@@ -85,7 +85,7 @@ typedef struct gr__scores_mistake {
     gr__thumb picture;
 } gr__scores_mistake;
 
-/* What the scores of an epoch's test say. */
+/* The results of one epoch's test. */
 typedef struct gr__scores_tally {
     gr_confusion *table;
     double        loss; /* sum of cross-entropies */
@@ -94,7 +94,7 @@ typedef struct gr__scores_tally {
     gr__scores_mistake  *mistake; /* the most confident first */
 } gr__scores_tally;
 
-/* One of them is being filled, the other tells of the last epoch that was whole. */
+/* now is being filled; last has the results of the last complete epoch. */
 typedef struct gr__scores {
     int       classes; /* 0: none yet */
     gr__scores_tally now, last;
@@ -108,13 +108,13 @@ void gr__scores_close(gr__scores *s);
 
 enum { GR__REPORT_CURVES = 8, GR__REPORT_ALBUMS = 4, GR__REPORT_ALBUM = 96, GR__REPORT_ALBUM_BYTES = 1 << 18, GR__REPORT_POINTS = 1000 };
 
-/* A curve of the caller's own. */
+/* A curve of the caller. */
 typedef struct gr__report_curve {
     char      *name;
     gr__series series;
 } gr__report_curve;
 
-/* Pictures of the caller's. */
+/* Pictures of the caller. */
 typedef struct gr__report_album {
     char      *title;
     int        count, columns;
@@ -149,7 +149,7 @@ struct gr_report {
     int               values, albums;
 };
 
-double gr__report_clock(void); /* on a clock that only goes on */
+double gr__report_clock(void); /* of a monotonic clock */
 
 /* ---- report_data.c ------------------------------------------------------------------------------------------------------------------- */
 
@@ -159,7 +159,7 @@ extern const unsigned char gr__report_css[], gr__report_html[], gr__report_js[];
 /* Calls the model's forward function with the sample, and keeps what the page shows of it. The only place that calls it. */
 bool gr__report_take_activations(gr_report *r);
 
-/* Writes the report's file. status: "running", "ended", or the failure that ended it. */
+/* Writes the report's file. status: "running", "finished", or the failure that ended it. */
 bool gr__report_write(const gr_report *r, const char *status);
 
 #endif

@@ -1,6 +1,6 @@
 /* report.js: the page of a run of training.
 
-   Invariant: numbers are the run's own: a point that stands for several steps says so, and what was left out is said where it is missing. */
+   Invariant: all numbers are those of the run. A point that is the mean of several steps is marked as such, and what is left out is named. */
 'use strict';
 
 const at = (id) => document.getElementById(id);
@@ -10,8 +10,8 @@ const hundredths = (x) => {
   const v = Number((1e4 * x).toPrecision(7)), low = Math.floor(v);
   return ((v - low === 0.5 ? low + (low % 2) : Math.round(v)) / 100).toFixed(2);
 };
-const percent = (x, n = 2) => (Number.isFinite(x) ? `${n === 2 ? hundredths(x) : (100 * x).toFixed(n)}\u202f%` : '\u2013');
-const hundred = (x) => (x === 1 ? '100' : (100 * x).toFixed(1)); /* percent, where there is little room */
+const percent = (x, n = 2) => (Number.isFinite(x) ? `${n === 2 ? hundredths(x) : (100 * x).toFixed(n)}%` : '\u2013');
+const shortPercent = (x) => (x === 1 ? '100' : (100 * x).toFixed(1)); /* percent, where there is little room */
 const plural = (n, what) => `${look.count(n)} ${what}${n === 1 ? '' : 's'}`;
 
 for (const c of [run.loss, run.rate, ...run.values]) for (const k of ['x', 'y', 'low', 'high']) c[k] = look.reals(c[k]);
@@ -19,13 +19,13 @@ for (const k of ['x', 'loss', 'test_loss', 'accuracy', 'seconds']) run.epochs[k]
 run.layers.x = look.reals(run.layers.x);
 for (const l of run.layers.list) for (const k of ['gradient', 'update']) l[k] = look.reals(l[k]);
 
-/* What the reader has chosen outlives a reload. */
+/* The reader's choices, which survive a reload. */
 const keep = {
   get: (key, otherwise) => {
     try { return sessionStorage.getItem(`report.${key}`) ?? otherwise; } catch { return otherwise; }
   },
   set: (key, value) => {
-    try { sessionStorage.setItem(`report.${key}`, value); } catch { /* then it does not */ }
+    try { sessionStorage.setItem(`report.${key}`, value); } catch { /* no storage: the choice is lost */ }
   },
 };
 
@@ -56,28 +56,28 @@ function clock(seconds) {
   return s < 3600 ? [`${Math.floor(s / 60)}:${two(s % 60)}`, 'min'] : [`${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`, 'h'];
 }
 
-const stepTime = (s) => (s < 1 ? `${look.number(1000 * s, 3)} ms a step` : `${look.number(s, 3)} s a step`);
+const stepTime = (s) => (s < 1 ? `${look.number(1000 * s, 3)} ms per step` : `${look.number(s, 3)} s per step`);
 
 function drawTop() {
-  const running = run.status === 'running', ended = run.status === 'ended';
+  const running = run.status === 'running', finished = run.status === 'finished';
   document.title = `${run.title} \u2013 training`;
   at('title').textContent = run.title;
-  at('status').textContent = running || ended ? run.status : `stopped: ${run.status}`;
-  at('status').classList.add(running ? 'running' : ended ? 'ended' : 'failed');
+  at('status').textContent = running || finished ? run.status : `failed: ${run.status}`;
+  at('status').classList.add(running ? 'running' : finished ? 'finished' : 'failed');
   const parts = [plural(run.parameters, 'parameter')];
   if (run.optimiser) parts.push(run.optimiser);
-  parts.push(`written ${new Date(1000 * run.written).toLocaleString()}`);
+  parts.push(`updated ${new Date(1000 * run.written).toLocaleString()}`);
   at('about').textContent = parts.join(' \u00b7 ');
   if (running) at('tools').append(follow());
   at('tools').append(look.themeButton());
 }
 
-/* While the run goes on the page loads itself again, unless somebody is reading with the pointer or the keyboard in a curve. */
+/* While the run goes on the page reloads itself, unless the pointer or the keyboard focus is in a chart. */
 function follow() {
   const box = el('input', { type: 'checkbox', checked: keep.get('follow', 'yes') === 'yes' });
   box.addEventListener('change', () => keep.set('follow', box.checked ? 'yes' : 'no'));
   setInterval(() => box.checked && !document.hidden && !document.querySelector('.chart svg:hover, .chart svg:focus') && location.reload(), 10000);
-  return el('label', { title: 'loads the page again every 10 seconds' }, box, 'follow the run');
+  return el('label', { title: 'reload the page every 10 seconds' }, box, 'refresh automatically');
 }
 
 function tile(title, big, unit, under) {
@@ -95,25 +95,25 @@ const epochName = (i) => (run.batches ? `epoch ${look.number(epochOf(run.epochs.
 
 function drawTiles() {
   const e = run.epochs;
-  if (e.loss.length) tile('training loss', fixed(last(e.loss), 4), '', 'mean of the last epoch');
+  if (e.loss.length) tile('training loss', fixed(last(e.loss), 4), '', 'mean over the last epoch');
   else if (run.loss.y.length) tile('training loss', fixed(last(run.loss.y), 4), '', 'last step');
   else tile('training loss', '\u2013', '', 'no step yet');
   if (some(e.accuracy)) {
     const k = best(e.accuracy, (a, b) => a > b);
     tile('test accuracy', hundredths(last(finite(e.accuracy))), '%', `best ${percent(e.accuracy[k])}, ${epochName(k)}`);
     const l = best(e.test_loss, (a, b) => a < b);
-    if (l >= 0) tile('test loss', fixed(last(finite(e.test_loss)), 4), '', `least ${fixed(e.test_loss[l], 4)}, ${epochName(l)}`);
+    if (l >= 0) tile('test loss', fixed(last(finite(e.test_loss)), 4), '', `lowest ${fixed(e.test_loss[l], 4)}, ${epochName(l)}`);
   }
   for (const v of run.values) if (some(v.y)) tile(v.name, look.number(last(finite(v.y))), '', '');
-  if (some(run.rate.y)) tile('learning rate', look.number(last(finite(run.rate.y)), 3), '', `at first ${look.number(finite(run.rate.y)[0], 3)}`);
-  const epoch = run.batches ? `${look.count(run.batches)} an epoch` : '';
-  tile('steps', look.count(run.step), '', run.first ? `from ${look.count(run.first)} on, where it went on` : epoch);
+  if (some(run.rate.y)) tile('learning rate', look.number(last(finite(run.rate.y)), 3), '', `initially ${look.number(finite(run.rate.y)[0], 3)}`);
+  const epoch = run.batches ? `${look.count(run.batches)} per epoch` : '';
+  tile('steps', look.count(run.step), '', run.first ? `resumed after step ${look.count(run.first)}` : epoch);
   tile('time', ...clock(run.seconds), run.step > run.first ? stepTime(run.seconds / (run.step - run.first)) : '');
 }
 
 /* ---- curves ---- */
 
-const spans = (c, what) => (c.span > 1 ? `each point is the mean of ${c.span} ${what}, the band from the least to the greatest` : '');
+const spans = (c, what) => (c.span > 1 ? `each point is the mean of ${look.count(c.span)} ${what}; the band spans minimum to maximum` : '');
 
 function drawLoss(kind) {
   const c = run.loss, reach = c.y.length < 100 ? 0 : Math.round(c.y.length / 60), e = run.epochs;
@@ -131,15 +131,15 @@ function drawLoss(kind) {
   let drawn = null;
   const [toggle, now] = choice('loss', ['linear', 'log'], 'linear', (o) => { options.log = o === 'log'; drawn.draw(); });
   options.log = now === 'log';
-  const note = run.not_finite ? `${plural(run.not_finite, 'step')} had a loss that is no number` : spans(c, 'steps');
+  const note = run.not_finite ? `${plural(run.not_finite, 'step')} had a loss that is not finite` : spans(c, 'steps');
   drawn = chart(card(at('curves'), kind, 'Loss', note, toggle), lines, options);
 }
 
-/* Beside the loss two smaller curves; what is more goes below. */
+/* Two smaller charts stand beside the loss, all others below it. */
 function drawCurves() {
   const e = run.epochs, small = [], stack = el('div', { class: 'stack' });
   if (some(e.accuracy))
-    small.push(['Accuracy', 'of the test, after each epoch', [{ name: 'test', x: e.x, y: e.accuracy, colour: 'var(--warm)', dots: true }],
+    small.push(['Accuracy', 'on the test data, after each epoch', [{ name: 'test', x: e.x, y: e.accuracy, colour: 'var(--warm)', dots: true }],
       { label: 'test accuracy by step', text: (v) => percent(v), tick: (v) => `${Number((100 * v).toPrecision(4))}%` }]);
   for (const v of run.values)
     small.push([v.name, spans(v, 'values'), [{ name: v.name, x: v.x, y: v.y, colour: 'var(--warm)', dots: true }], { label: `${v.name} by step` }]);
@@ -154,10 +154,15 @@ function drawCurves() {
 
 /* ---- layers ---- */
 
-/* From blue at the input to red at the output. */
-const layerColour = (k, n) => `hsl(${Math.round(225 - 215 * (n > 1 ? k / (n - 1) : 0))} 62% var(--layer))`;
+/* Few layers have colours that differ as much as possible (after Okabe and Ito), many a ramp from blue at the input to red at the output, on
+   which neighbours differ in lightness. */
+const LAYER_COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b58900', '#56b4e9', '#7a3fc4', '#8b9199'];
+function layerColour(k, n) {
+  if (n <= LAYER_COLOURS.length) return LAYER_COLOURS[k];
+  return `hsl(${Math.round(225 - (215 * k) / (n - 1))} 62% calc(var(--layer) + ${k % 2 ? 12 : -6}%))`;
+}
 
-/* Numbers over 0 by their logarithm, between two bounds, as colours. */
+/* Positive numbers as colours, on a logarithmic scale between two bounds. */
 function logMap(canvas, rows, low, high) {
   const cols = rows[0].length, values = new Float32Array(rows.length * cols), whole = Math.log(high / low);
   const f = (v) => (v > 0 ? (2 * Math.log(v / low)) / whole - 1 : NaN);
@@ -168,7 +173,7 @@ function logMap(canvas, rows, low, high) {
 function timeMap(host, key) {
   const list = run.layers.list, x = run.layers.x, rows = list.map((l) => l[key]);
   const sorted = rows.flatMap((r) => Array.from(r)).filter((v) => v > 0 && Number.isFinite(v)).sort((a, b) => a - b);
-  if (!sorted.length) return host.append(el('p', { class: 'none' }, 'nothing yet'));
+  if (!sorted.length) return host.append(el('p', { class: 'none' }, 'no data yet'));
   const low = sorted[Math.floor(0.005 * sorted.length)], high = sorted[Math.ceil(0.995 * sorted.length) - 1] * 1.0001;
   const canvas = el('canvas', { role: 'img', 'aria-label': `${key} by layer and step` }), small = list.length > 40;
   const column = (kind, text) => el('div', { class: kind }, ...list.map((l) => el('span', {}, small ? '' : text(l))));
@@ -182,7 +187,7 @@ function timeMap(host, key) {
   };
   hoverCells(canvas, rows.length, x.length, (k, i) => `${list[k].name}\n${stepText(x[i])}\n${look.number(rows[k][i])}`);
   look.onTheme.push(draw);
-  const note = small ? 'by the logarithm' : 'by the logarithm; on the right the last';
+  const note = small ? 'logarithmic scale' : 'logarithmic scale; last values on the right';
   host.append(map, el('div', { class: 'ramp' }, look.number(low, 2), ramp, look.number(high, 2), el('span', {}, note)));
   draw();
 }
@@ -203,12 +208,12 @@ function drawLayers(key, title, note) {
   show(now);
 }
 
-/* ---- what it confuses ---- */
+/* ---- predictions ---- */
 
-/* A row a class, and below it the precision of each; right is teal, wrong red, the stronger the larger a part of its row. */
+/* One row per actual class, and the precision of each class below. Correct counts are teal, wrong ones red, stronger for a larger share of the row. */
 function confusionTable(classes, counts) {
   const n = classes.length, row = (t) => counts.slice(t * n, (t + 1) * n), total = (list) => list.reduce((s, v) => s + v, 0);
-  const right = (k) => counts[k * n + k], part = (a, b) => (b ? hundred(a / b) : '\u2013');
+  const right = (k) => counts[k * n + k], part = (a, b) => (b ? shortPercent(a / b) : '\u2013');
   const cell = (v, of, name, t, g) => {
     if (!v) return el('td', { class: 'zero', title: name }, '\u00b7');
     const strength = Math.round(t === g ? 12 + (60 * v) / of : 22 + 68 * Math.min(1, 1.6 * Math.sqrt(v / of)));
@@ -216,13 +221,13 @@ function confusionTable(classes, counts) {
     return el('td', { title: name, style: { background, color: strength > 55 ? 'var(--sheet)' : 'var(--ink)' } }, look.count(v));
   };
   const rows = classes.map((c, t) => {
-    const of = total(row(t)), cells = row(t).map((v, g) => cell(v, of, `${c}, taken for ${classes[g]}: ${v} of ${of}`, t, g));
+    const of = total(row(t)), cells = row(t).map((v, g) => cell(v, of, `${c}, predicted as ${classes[g]}: ${look.count(v)} of ${look.count(of)}`, t, g));
     return el('tr', {}, el('th', { scope: 'row', title: c }, c), ...cells, el('td', { class: 'sum' }, part(right(t), of)));
   });
   const precision = classes.map((c, g) => el('td', { class: 'precision' }, part(right(g), total(counts.filter((v, i) => i % n === g)))));
   const all = el('td', { class: 'sum' }, part(total(classes.map((c, k) => right(k))), total(counts)));
   const head = [...classes.map((c) => el('th', { scope: 'col', title: c }, c)), el('th', { scope: 'col', class: 'recall' }, 'recall %')];
-  const table = el('table', { class: 'confusion' }, el('caption', {}, 'a row what it is, a column what the network says'),
+  const table = el('table', { class: 'confusion' }, el('caption', {}, 'rows: actual class; columns: predicted class'),
     el('thead', {}, el('tr', {}, el('td', { class: 'zero' }), ...head)),
     el('tbody', {}, ...rows, el('tr', {}, el('th', { scope: 'row' }, 'precision %'), ...precision, all)));
   return el('div', { class: 'scroll' }, table);
@@ -237,10 +242,10 @@ function confusionMap(classes, counts) {
     return t === i % n ? -part : Math.sqrt(part);
   });
   const draw = () => look.heat(canvas, values, n, n, 1);
-  hoverCells(canvas, n, n, (t, g) => `${classes[t]}, taken for ${classes[g]}\n${counts[t * n + g]} of ${totals[t]}`);
+  hoverCells(canvas, n, n, (t, g) => `${classes[t]}, predicted as ${classes[g]}\n${look.count(counts[t * n + g])} of ${look.count(totals[t])}`);
   look.onTheme.push(draw);
   draw();
-  return el('div', {}, canvas, el('p', { class: 'note' }, 'a row what it is, a column what the network says; blue: right'));
+  return el('div', {}, canvas, el('p', { class: 'note' }, 'rows: actual class; columns: predicted class; blue: correct'));
 }
 
 /* Bytes of a picture, grey or red, green and blue, on a canvas. */
@@ -258,23 +263,23 @@ function paint(canvas, picture) {
 }
 
 function drawMistakes() {
-  const body = card(at('answers'), 'half', 'Most confident mistakes', 'what the network says, and how sure it is; below what it is');
-  if (!run.mistakes.length) return body.append(el('p', { class: 'none' }, 'none: every image of the test was put into its class'));
+  const body = card(at('predictions'), 'half', 'Most confident mistakes', 'predicted class with its probability, and below it the actual class');
+  if (!run.mistakes.length) return body.append(el('p', { class: 'none' }, 'none: every test image was classified correctly'));
   const shots = run.mistakes.map((m) => {
     const label = run.classes[m.label], guess = run.classes[m.guess];
-    return el('figure', { title: `${label}, taken for ${guess}: ${percent(m.confidence)} sure, ${percent(m.truth)} for ${label}` },
+    return el('figure', { title: `${label}, predicted as ${guess}: probability ${percent(m.confidence)}, of ${label} ${percent(m.truth)}` },
       m.picture ? paint(el('canvas', { role: 'img', 'aria-label': `an image of ${label}` }), m.picture) : null,
-      el('div', { class: 'sure' }, el('i', { style: { width: `${100 * m.confidence}%` } })),
+      el('div', { class: 'confidence' }, el('i', { style: { width: `${100 * m.confidence}%` } })),
       el('figcaption', {}, el('span', { class: 'wrong' }, guess), ` ${percent(m.confidence, 1)}`, el('br'),
-        'is ', el('span', { class: 'right' }, label)));
+        'actual: ', el('span', { class: 'actual' }, label)));
   });
   body.append(el('div', { class: 'shots' }, ...shots));
 }
 
-function drawAnswers() {
+function drawPredictions() {
   if (!run.confusion) return;
   const all = run.confusion.reduce((s, v) => s + v, 0);
-  const body = card(at('answers'), 'half', 'Confusion', `of ${look.count(all)} test images, after the last epoch`);
+  const body = card(at('predictions'), 'half', 'Confusion matrix', `${plural(all, 'test image')}, after the last epoch`);
   body.append((run.classes.length > 24 ? confusionMap : confusionTable)(run.classes, run.confusion));
   drawMistakes();
 }
@@ -290,8 +295,8 @@ function drawAlbums() {
 
 /* ---- kernels and activations ---- */
 
-/* Maps of h x w beside and below each other in one canvas; tell(tile, y, x, value) is the tip. */
-function tiles(values, count, h, w, columns, scale, limit, label, tell) {
+/* Maps of h x w, side by side in rows, on one canvas; tipOf(tile, y, x, value) is the text of a tip. */
+function tiles(values, count, h, w, columns, scale, limit, label, tipOf) {
   const gap = scale > 3 ? 3 : 2, right = w * scale + gap, down = h * scale + gap; /* from one to the next */
   const width = columns * right - gap, height = Math.ceil(count / columns) * down - gap;
   const style = { width: `${width}px`, aspectRatio: `${width} / ${height}` };
@@ -309,7 +314,7 @@ function tiles(values, count, h, w, columns, scale, limit, label, tell) {
   hoverCells(canvas, height, width, (Y, X) => {
     const c = Math.floor(X / right), r = Math.floor(Y / down), x = Math.floor((X - c * right) / scale), y = Math.floor((Y - r * down) / scale);
     const k = r * columns + c;
-    return k < count && x < w && y < h ? tell(k, y, x, values[(k * h + y) * w + x]) : '';
+    return k < count && x < w && y < h ? tipOf(k, y, x, values[(k * h + y) * w + x]) : '';
   });
   look.onTheme.push(draw);
   draw();
@@ -320,30 +325,30 @@ const times = (shape) => shape.join('\u2009\u00d7\u2009');
 
 function kernelFigure(k) {
   const [F, C, h, w] = k.shown, values = look.reals(k.v), limit = look.stats(values).limit, size = h * w;
-  const byChannel = new Float32Array(values.length); /* a row an input channel, a column a filter */
+  const byChannel = new Float32Array(values.length); /* one row per input channel, one column per filter */
   for (let i = 0; i < F * C; i++) byChannel.set(values.subarray(i * size, (i + 1) * size), ((i % C) * F + Math.floor(i / C)) * size);
   const scale = Math.max(3, Math.min(C === 1 ? 12 : 6, Math.floor((560 / F - 3) / w)));
   const map = tiles(byChannel, F * C, h, w, F, scale, limit, `kernels of ${k.name}`,
     (t, y, x, v) => `filter ${t % F}, channel ${Math.floor(t / F)}, (${y}, ${x})\n${look.number(v)}`);
-  const part = F === k.shape[0] && C === k.shape[1] ? '' : `, of which ${times([F, C])} are shown`;
+  const part = F === k.shape[0] && C === k.shape[1] ? '' : `, ${times([F, C])} of them shown`;
   return el('figure', {}, el('figcaption', {}, el('b', {}, k.name), ` ${times(k.shape)}${part}`), map, look.bar(limit));
 }
 
 function drawKernels() {
   if (!run.kernels.length) return;
-  const body = card(at('inside'), '', 'Kernels', 'a column a filter, a row an input channel; each layer has its own scale');
+  const body = card(at('inside'), '', 'Kernels', 'one column per filter, one row per input channel; each layer has its own scale');
   const fill = (list) => el('div', { class: 'maps' }, ...list.map(kernelFigure));
   const few = run.kernels.length <= 4 ? run.kernels.length : 3;
   body.append(fill(run.kernels.slice(0, few)));
   const rest = run.kernels.slice(few);
   if (!rest.length) return;
-  const left = run.kernels_left_out ? ` (and ${run.kernels_left_out} that are not shown)` : '';
+  const left = run.kernels_left_out ? ` (and ${look.count(run.kernels_left_out)} that are not in this file)` : '';
   const more = el('details', {}, el('summary', {}, `${plural(rest.length, 'more layer')}${left}`));
   more.addEventListener('toggle', () => more.open && more.children.length === 1 && more.append(fill(rest)));
   body.append(more);
 }
 
-/* What the scores of the sample say, if the classes are known. */
+/* The probabilities of the sample's classes, if their names are known. */
 function scoresFigure(a) {
   const x = look.reals(a.v), most = Math.max(...x), e = Array.from(x, (v) => Math.exp(v - most)), sum = e.reduce((s, v) => s + v, 0);
   const order = e.map((v, k) => [v / sum, k]).sort((p, q) => q[0] - p[0]).slice(0, 5);
@@ -355,7 +360,7 @@ function activationFigure(a) {
   const [C, h, w] = a.shown, values = look.reals(a.v), flat = a.shape.length === 2, name = a.name || a.layer, label = `activations of ${name || a.op}`;
   const limit = Math.max(Math.abs(a.low), Math.abs(a.high)), count = a.shape.reduce((p, n) => p * n, 1), columns = Math.min(flat ? 28 : 8, flat ? w : C);
   const scale = Math.max(1, Math.min(6, Math.floor(440 / (columns * w)), Math.floor(62 / w)));
-  const mean = a.block > 1 ? `, mean of ${a.block} x ${a.block}` : '';
+  const mean = a.block > 1 ? `, mean of ${a.block} \u00d7 ${a.block}` : '';
   const map = flat ?
     tiles(values, w, 1, 1, columns, 11, limit, label, (t, y, x, v) => `unit ${t}\n${look.number(v)}`) :
     tiles(values, C, h, w, columns, scale, limit, label, (t, y, x, v) => `channel ${t}, (${y * a.block}, ${x * a.block})${mean}\n${look.number(v)}`);
@@ -369,7 +374,8 @@ function drawActivations() {
   if (!s || !s.list.length) return;
   const label = s.label !== undefined && run.classes ? `, ${run.classes[s.label]}` : '', end = last(s.list);
   const part = s.operations > s.list.length ? `; ${s.list.length} of ${s.operations} are shown` : '', figures = s.list.map(activationFigure);
-  const body = card(at('inside'), '', 'Activations', `of one sample${label}, operation by operation; blue is under 0${part}`);
+  const when = s.step < run.step ? `, after ${plural(s.step, 'step')}` : '';
+  const body = card(at('inside'), '', 'Activations', `of one sample${label}${when}, one map per operation; blue is negative${part}`);
   if (s.picture) {
     const caption = el('figcaption', {}, el('b', {}, 'sample'), ` ${times([s.picture.h, s.picture.w])}`);
     figures.unshift(el('figure', {}, caption, paint(el('canvas', { class: 'sample' }), s.picture)));
@@ -384,14 +390,14 @@ drawTop();
 drawTiles();
 drawCurves();
 if (run.optimiser && some(run.layers.list.flatMap((l) => Array.from(l.gradient)))) {
-  const span = run.layers.span > 1 ? `; a point is the mean of ${run.layers.span} of them` : '';
-  const each = `every ${run.every === 1 ? 'step' : `${run.every}th step`}${span}`;
+  const span = run.layers.span > 1 ? `; each point is the mean of ${look.count(run.layers.span)} of them` : '';
+  const each = `${run.every === 1 ? 'every step' : `one step in ${look.count(run.every)}`}${span}`;
   drawLayers('gradient', 'Gradient norm', each);
-  drawLayers('update', 'Update / weight', `|change| / |weights| of a step, ${each}`);
+  drawLayers('update', 'Update / weight', `norm of the update / norm of the weights, ${each}`);
 }
-drawAnswers();
+drawPredictions();
 drawAlbums();
 drawKernels();
 drawActivations();
 const without = run.layers.left_out ? ` ${plural(run.layers.left_out, 'parameter')} of further layers are not shown.` : '';
-at('notes').textContent = `Curves have at most 1000 points; one that would have more merges neighbours.${without}`;
+at('notes').textContent = `A curve has at most 1,000 points; a longer one merges neighbouring points.${without}`;

@@ -1,7 +1,7 @@
-/* report_data.c: a report as data for its page.
+/* report_data.c: a report as JSON for its page.
 
-   Invariant: what is written is bounded, whatever the model and however long the run: layers, kernels, activations, pictures and points
-   each have a limit, and where something was left out the data say of how much. */
+   Invariant: the size is bounded for every model and every length of the run: layers, kernels, activations, pictures and points
+   each have a limit, and the data have the total where something was left out. */
 #include "report/report.h"
 
 #include <math.h>
@@ -40,7 +40,7 @@ static void put_part(gr__page *p, const char *key, const gr__series *s, int numb
     gr__release(v, ((size_t)s->count + 1) * sizeof *v);
 }
 
-/* A curve with the range that its points stand for. */
+/* A curve with the range of the values behind each point. */
 static void put_curve(gr__page *p, const char *key, const char *name, const gr__series *s)
 {
     gr__json_open(p, key, '{');
@@ -163,7 +163,7 @@ static void put_albums(gr__page *p, const gr_report *r)
 
 /* ---- scores ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* Names of the loader's data, if they are these classes; else numbers. */
+/* Names from the loader's data, if it has as many classes; else numbers. */
 static void put_classes(gr__page *p, const gr_report *r)
 {
     const gr_dataset *d = r->recipe && gr_dataset_classes(r->recipe->data) == r->scores.classes ? r->recipe->data : NULL;
@@ -266,7 +266,7 @@ static void put_planes(gr__page *p, const gr_tensor *t)
     gr__release(v, ACTIVATION_NUMBERS * sizeof *v);
 }
 
-static bool tells(const gr__node *nd)
+static bool is_shown(const gr__node *nd)
 {
     const gr_tensor *t = nd->out;
     return !nd->used && !nd->op->moves && t->dtype == GR_REAL && t->count > 0 && t->shape.dim[0] == 1 &&
@@ -285,15 +285,15 @@ static void put_activation(gr__page *p, const gr__node *nd)
     gr__json_close(p, '}');
 }
 
-/* What the tape has since place first; if that is too much, some of it, at even distances, with the last. */
+/* The results on the tape since place first; of too many, some at even distances, and the last. */
 static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
 {
     size_t n = gr__length(tape), count = 0, k = 0;
-    for (size_t i = first; i < n; i++) count += tells(tape[i]);
+    for (size_t i = first; i < n; i++) count += is_shown(tape[i]);
     size_t most = count < ACTIVATIONS ? count : ACTIVATIONS;
     gr__json_open(p, "list", '[');
     for (size_t i = first; i < n && p->good; i++) {
-        if (!tells(tape[i])) continue;
+        if (!is_shown(tape[i])) continue;
         if ((k + 1) * most / count > k * most / count) put_activation(p, tape[i]);
         k++;
     }
@@ -301,7 +301,7 @@ static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
     put_integer(p, "operations", (int64_t)count);
 }
 
-/* The tape since place first as JSON. */
+/* The sample and the results on the tape since place first, as JSON. */
 static bool put_sample(gr__page *p, const gr_report *r, const gr_tensor *x, gr__node *const *tape, size_t first)
 {
     gr__thumb *picture = gr__alloc(sizeof *picture);

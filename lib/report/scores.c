@@ -1,6 +1,6 @@
-/* scores.c: what the scores of test images say: how many are right, which classes are taken for which, and the most confident mistakes.
+/* scores.c: accuracy, confusion matrix and most confident mistakes from the scores of test images.
 
-   Invariant: a batch is counted as a whole or, if it is refused, not at all. */
+   Invariant: a batch is counted completely or, if it is refused, not at all. */
 #include "report/report.h"
 
 #include <math.h>
@@ -52,7 +52,7 @@ static bool make_room(gr__scores *s, int classes)
     return false;
 }
 
-/* log of the sum of exponentials, without overflow. */
+/* logsumexp, without overflow. */
 static double log_sum(const gr_real *x, int n)
 {
     double most = -INFINITY, sum = 0;
@@ -61,7 +61,7 @@ static double log_sum(const gr_real *x, int n)
     return most + log(sum);
 }
 
-/* Keeps a mistake in its place, if it is among the most confident. */
+/* Inserts a mistake, sorted by confidence, if it is among the most confident. */
 static void keep(
     gr__scores_tally *t, double confidence, double truth, int label, int guess, const gr_tensor *images, int64_t i, const gr__recipe *recipe)
 {

@@ -1,12 +1,12 @@
 /* series.c: curves of bounded length. A series that is full merges its points two by two, so that each stands for twice as many steps.
 
-   Invariant: every point but the last stands for span neighbours; sums, extremes and counts are of all that was ever put there. */
+   Invariant: every point but the last stands for span neighbouring values; sums, extremes and counts include everything that was put there. */
 #include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* most is even, so that points pair off. */
+/* most is even, so that all points have a partner. */
 bool gr__series_open(gr__series *s, int width, int most)
 {
     size_t points = (size_t)most, numbers = points * (size_t)width;

@@ -1,4 +1,4 @@
-/* thumbs.c: images of a batch as small pictures.
+/* thumbs.c: thumbnails of the images of a batch.
 
    Invariant: a picture is at most GR__THUMB_SIDE wide and high, whatever the image. */
 #include "report/report.h"
@@ -9,7 +9,7 @@
 typedef struct image {
     const gr_real *v;
     int64_t        c, h, w;
-    int64_t        block; /* pixels a side that become one */
+    int64_t        block; /* side of the square of pixels that becomes one pixel */
 } image;
 
 static bool image_of(image *im, const gr_tensor *t, int64_t i)
@@ -26,7 +26,7 @@ static bool image_of(image *im, const gr_tensor *t, int64_t i)
     return true;
 }
 
-/* What became a byte of 0 and one of 255: by the recipe, or the least and greatest of all. */
+/* The numbers that are shown as 0 and as 255: by the recipe, or the minimum and maximum of the image. */
 static void ends_of(const image *im, const gr__recipe *recipe, int64_t channel, double *zero, double *full)
 {
     if (recipe && (recipe->channels == 1 || recipe->channels == im->c)) {

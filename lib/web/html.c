@@ -1,7 +1,7 @@
-/* html.c: a page of HTML that needs nothing but itself.
+/* html.c: the frame of a self-contained page of HTML.
 
-   Its style and its scripts are files of their own beside this one, which the build turns into arrays; its data are JSON. The policy in its head forbids
-   it to ask for anything, from wherever it was opened. */
+   Style and scripts are separate files, which the build turns into arrays; the data are JSON. The content security policy in the head forbids all
+   network requests. */
 #include "web/web.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* json.c: data for the script of a page of HTML.
 
-   Invariant: what is put stands inside <script type="application/json"> and cannot end it, nor a string in it: of < > & and of what
-   has no picture only the number is put, and what is no UTF-8 becomes U+FFFD. */
+   Invariant: what is put stands inside <script type="application/json"> and can end neither that element nor a string in it: < > & and
+   characters without a glyph are put as \\u escapes, and what is not UTF-8 becomes U+FFFD. */
 #include "web/web.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 
 #include "io/io.h"
 
-/* Behind a value comes a comma; behind what opens or names one, none. */
+/* A comma goes between two values, but not after a bracket or a key. */
 static void begin(gr__page *p, const char *key)
 {
     char last = p->good && p->length > 0 ? p->s[p->length - 1] : '>';
@@ -84,7 +84,7 @@ static void bytes_of(unsigned char to[4], gr_real x)
     for (int i = 0; i < 4; i++) to[i] = (unsigned char)(bits >> 8 * i);
 }
 
-/* Three bytes become four characters; of fewer, the last ones are '='. */
+/* Three bytes become four characters; fewer are padded with '='. */
 static void put_three(gr__page *p, const unsigned char *b, int n)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

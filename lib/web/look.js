@@ -1,6 +1,6 @@
 /* look.js: what all pages share: the data, numbers, elements, colours of light and dark, heat maps, tips.
 
-   Invariant: text from the data becomes text of the page (textContent, attributes of ours), never markup. */
+   Invariant: text from the data becomes text of the page (textContent or an attribute), never markup. */
 'use strict';
 
 const look = {};
@@ -18,10 +18,10 @@ look.reals = (base64) => {
   return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 };
 
-/* A number for people: four significant digits, a true minus. */
+/* A number as text: four significant digits, and a minus sign in place of a hyphen. */
 look.number = (x, digits = 4) => {
   x = Number(x);
-  if (Number.isNaN(x)) return 'nan';
+  if (Number.isNaN(x)) return 'NaN';
   if (!Number.isFinite(x)) return x < 0 ? '\u2212inf' : 'inf';
   const size = Math.abs(x);
   let text = x === 0 ? '0' : size >= 1e5 || size < 1e-3 ? x.toExponential(digits - 2) : x.toPrecision(digits);
@@ -29,17 +29,23 @@ look.number = (x, digits = 4) => {
   return text.replace('e+', 'e').replace(/-/g, '\u2212');
 };
 
-/* The same in a small cell: two digits, at most five characters where that can be. */
-look.short = (x) => {
-  const size = Math.abs(x);
-  if (!Number.isFinite(x) || x === 0 || (size >= 0.095 && size < 1e4)) return look.number(x, size >= 100 && size < 1e4 ? 4 : 2).replace(/^(\u2212?)0\./, '$1.');
-  if (size >= 0.0095 && size < 1) return x.toFixed(3).replace(/^(-?)0\./, '$1.').replace('-', '\u2212');
-  return x.toExponential(0).replace('e+', 'e').replace(/-/g, '\u2212');
+/* Numbers that stand in cells next to each other, all in one form: integers as they are, others with so many decimals as leave about three
+   digits of the largest, and with a common power of ten in front if it is very large or small: { power, text(x) }. */
+look.cells = (values) => {
+  const { limit } = look.stats(values), integers = values.every((x) => Number.isInteger(x)) && limit < 1e4;
+  const power = limit > 0 && !integers && (limit < 0.1 || limit >= 1000) ? Math.floor(Math.log10(limit)) : 0;
+  const size = limit / 10 ** power, decimals = integers ? 0 : size < 10 ? 2 : size < 100 ? 1 : 0;
+  const text = (x) => (Number.isFinite(x) ? (x / 10 ** power).toFixed(decimals).replace(/^-(?=[0.]*$)/, '').replace('-', '\u2212') : look.number(x));
+  return { power, text };
 };
 
-look.count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u2009');
+const SUPERSCRIPT = { '-': '\u207b', 0: '\u2070', 1: '\u00b9', 2: '\u00b2', 3: '\u00b3', 4: '\u2074', 5: '\u2075', 6: '\u2076', 7: '\u2077', 8: '\u2078', 9: '\u2079' };
+look.powerOfTen = (k) => `10${[...String(k)].map((c) => SUPERSCRIPT[c]).join('')}`;
 
-/* Smallest, mean and largest of some numbers, without those that are none; and the largest magnitude. */
+/* 61706 as 61,706. */
+look.count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ',');
+
+/* Minimum, mean and maximum of the finite ones of some numbers, and the largest magnitude. */
 look.stats = (values) => {
   let min = Infinity, max = -Infinity, sum = 0, n = 0;
   for (const v of values) {
@@ -70,7 +76,7 @@ look.el = (tag, about = {}, ...inside) => {
 
 /* ---- light and dark ---- */
 
-look.onTheme = []; /* called after a change of colours, for what is drawn on canvas */
+look.onTheme = []; /* functions that draw a canvas again after a change of colours */
 
 look.theme = (name) => {
   document.documentElement.dataset.theme = name;
@@ -101,7 +107,7 @@ look.variable = (name) => getComputedStyle(document.documentElement).getProperty
 
 const STEPS = 127; /* of a colour, on each side of the middle */
 
-/* From --cold through --mid to --warm, as 2 STEPS + 1 pixels; the last is for what is no number. */
+/* From --cold through --mid to --warm, as 2 STEPS + 1 pixels; the last is for NaN. */
 function makeColours() {
   const rgb = (name) => look.variable(name).slice(1).match(/../g).map((h) => parseInt(h, 16));
   const cold = rgb('--cold'), mid = rgb('--mid'), warm = rgb('--warm'), table = new Uint8ClampedArray(4 * (2 * STEPS + 2));

@@ -1,6 +1,6 @@
-/* page.c: text that is put together piece by piece, and names made fit to be seen.
+/* page.c: a buffer for text that is written piece by piece, and names made safe for display.
 
-   Invariant: a page that is good holds all that was put, and a zero behind it. */
+   Invariant: a page that is good holds everything that was put there, and a terminating zero. */
 #include "web/web.h"
 
 #include <stdio.h>
@@ -80,7 +80,7 @@ int gr__utf8_decode(const unsigned char *s, uint32_t *c)
         *c = *c << 6 | (s[i] & 0x3f);
     }
     bool shortest = n < 2 || *c >= (n == 2 ? 0x80u : n == 3 ? 0x800u : 0x10000u);
-    return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n : 0; /* 0xd800 .. 0xdfff are halves of characters */
+    return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n : 0; /* 0xd800 .. 0xdfff are surrogates */
 }
 
 bool gr__utf8_invisible(uint32_t c)

@@ -20,17 +20,17 @@ void     gr__page_put_spaces(gr__page *p, int n);
 bool     gr__page_write(const gr__page *p, const char *path); /* the file is replaced as a whole or not at all */
 void     gr__page_end(gr__page *p);
 
-/* A name as anyone may see it: valid UTF-8, nothing that moves a cursor, and not too long. */
+/* A name made safe for display: valid UTF-8, without control characters, and not too long. */
 typedef struct gr__display {
     char s[200];
     int  width; /* in characters */
 } gr__display;
 gr__display gr__display_of(const char *name);
-int  gr__utf8_decode(const unsigned char *s, uint32_t *c); /* the length of the one that s begins with, in UTF-8; 0: it begins with none */
-bool gr__utf8_invisible(uint32_t c);                             /* has no picture of its own, or turns the direction of what follows */
+int  gr__utf8_decode(const unsigned char *s, uint32_t *c); /* length of the first character; 0: not UTF-8 */
+bool gr__utf8_invisible(uint32_t c);                             /* no glyph of its own, or changes the direction of text */
 
 /* ---- json.c: data for the script of a page of HTML --------------------------------------------------------------------------------- */
-/* Each puts one value; key names it in an object, and is NULL in a list. Commas come by themselves. Keys are ours and put as they are. */
+/* Each puts one value; key names it in an object, and is NULL in a list. Commas are put automatically. Keys are put unchanged. */
 
 void gr__json_open(gr__page *p, const char *key, char bracket);  /* '{' or '[' */
 void gr__json_close(gr__page *p, char bracket);                  /* '}' or ']' */
@@ -42,12 +42,12 @@ void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t
 void gr__json_shape(gr__page *p, const char *key, const gr_shape *s);
 void gr__json_raw(gr__page *p, const char *key, const gr__page *value); /* a value that was put into a page of its own */
 
-/* ---- html.c: a page that needs nothing but itself ------------------------------------------------------------------------------------ */
+/* ---- html.c: a self-contained page ------------------------------------------------------------------------------------ */
 
 /* Made of look.css and look.js by lib/web/Makefile.inc. */
 extern const unsigned char gr__look_css[], gr__look_js[];
 
-/* Everything before the page's data, which are one JSON value, and everything behind them: its head with look.css and css, its body; and
+/* Between these two calls the page's data are put, as one JSON value. The first puts the head, with look.css and css, and the body; the second
    the scripts look.js and js. */
 void gr__html_begin(gr__page *p, const char *title, const unsigned char *css, const unsigned char *body);
 void gr__html_end(gr__page *p, const unsigned char *js);
