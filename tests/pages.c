@@ -1,5 +1,6 @@
-/* pages.c: writes the pages that tests/test_browser.py opens, and what must stand in them, a line a number:
-   PAGE OPERATION gX|gK|Y, four indices, value. The values come from gr_grads, not from what writes pages. */
+/* pages.c: writes the pages that tests/test_browser.py opens, and what must stand in them, a line a
+   number: PAGE OPERATION gX|gK|Y, four indices, value. The values come from gr_grads, not from what
+   writes pages. */
 #include "gradus.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ static void write_page(gr_tensor *loss, const char *page)
 }
 
 /* Some numbers of a tensor whose indices are under these. */
-static void facts(const char *page, int operation, const char *key, const gr_tensor *t, const int *under)
+static void facts(
+    const char *page, int operation, const char *key, const gr_tensor *t, const int *under)
 {
     gr_rng rng = gr_rng_of((uint64_t)operation, key);
     check(t);
@@ -40,7 +42,8 @@ static void facts(const char *page, int operation, const char *key, const gr_ten
 }
 
 /* The gradient of a convolution's input and kernel, and its result. */
-static void facts_of(const char *page, int operation, gr_tensor *loss, gr_tensor *x, gr_tensor *k, gr_tensor *y, const int under[3][4])
+static void facts_of(const char *page, int operation, gr_tensor *loss, gr_tensor *x, gr_tensor *k,
+    gr_tensor *y, const int under[3][4])
 {
     gr_tensor *g[2];
     check(gr_grads(loss, (gr_tensor *[]){ x, k }, 2, g, (gr_grad_options){ .retain_graph = true }));
@@ -70,7 +73,8 @@ static void page_of_lenet(void)
     check(gr_next_batch(loader, &batch));
     {
         GR_STEP;
-        gr_tensor *loss = gr_cross_entropy(lenet(m, gr_named(batch.images, "images")), batch.labels);
+        gr_tensor *loss =
+            gr_cross_entropy(lenet(m, gr_named(batch.images, "images")), batch.labels);
         write_page(loss, "lenet");
         facts_of("lenet", 3, loss, pooled, gr_model_get(m, "conv2.weight"), second,
             (const int[3][4]){ { 8, 6, 14, 14 }, { 16, 6, 5, 5 }, { 8, 16, 10, 10 } });
@@ -89,14 +93,16 @@ static void page_of_resnet20(void)
     check(gr_next_batch(loader, &batch));
     {
         GR_STEP;
-        write_page(gr_cross_entropy(resnet20(m, gr_named(batch.images, "images")), batch.labels), "resnet20");
+        write_page(gr_cross_entropy(resnet20(m, gr_named(batch.images, "images")), batch.labels),
+            "resnet20");
     }
     gr_model_free(m);
     gr_loader_free(loader);
     gr_dataset_free(shapes);
 }
 
-/* Everything at once: stride, padding, dilation, groups, an activation, an input that is used elsewhere too, and more than a page holds. */
+/* Everything at once: stride, padding, dilation, groups, an activation, an input that is used
+   elsewhere too, and more than a page holds. */
 static void page_of_a_convolution(void)
 {
     GR_STEP;
@@ -104,23 +110,27 @@ static void page_of_a_convolution(void)
     gr_tensor *x = gr_named(gr_param(gr_uniform(gr_shape(10, 64, 70, 64), &rng, -1, 1)), "x");
     gr_tensor *k = gr_named(gr_param(gr_uniform(gr_shape(64, 16, 3, 2), &rng, -0.1, 0.1)), "k");
     gr_tensor *b = gr_named(gr_param(gr_uniform(gr_shape(64), &rng, -1, 1)), "b");
-    gr_tensor *y = gr_named(
-        gr_conv2d(x, k, .bias = b, .stride_hw = { 2, 1 }, .padding_hw = { 1, 2 }, .dilation_hw = { 1, 2 }, .groups = 4, .act = GR_TANH),
-        "y");
+    gr_tensor *y =
+        gr_named(gr_conv2d(x, k, .bias = b, .stride_hw = { 2, 1 }, .padding_hw = { 1, 2 },
+                     .dilation_hw = { 1, 2 }, .groups = 4, .act = GR_TANH),
+            "y");
     gr_tensor *loss = gr_add(gr_mean(gr_mul(y, y)), gr_mean(gr_mul(x, x)));
     write_page(loss, "conv");
-    gr_tensor *w = gr_param(gr_copy(x)); /* the same convolution alone, for its own part of the gradient */
-    gr_tensor *same =
-        gr_conv2d(w, k, .bias = b, .stride_hw = { 2, 1 }, .padding_hw = { 1, 2 }, .dilation_hw = { 1, 2 }, .groups = 4, .act = GR_TANH);
-    facts_of("conv", 1, gr_mean(gr_mul(same, same)), w, k, same, (const int[3][4]){ { 1, 4, 70, 64 }, { 4, 4, 3, 2 }, { 1, 4, 35, 66 } });
+    gr_tensor *w =
+        gr_param(gr_copy(x)); /* the same convolution alone, for its own part of the gradient */
+    gr_tensor *same = gr_conv2d(w, k, .bias = b, .stride_hw = { 2, 1 }, .padding_hw = { 1, 2 },
+        .dilation_hw = { 1, 2 }, .groups = 4, .act = GR_TANH);
+    facts_of("conv", 1, gr_mean(gr_mul(same, same)), w, k, same,
+        (const int[3][4]){ { 1, 4, 70, 64 }, { 4, 4, 3, 2 }, { 1, 4, 35, 66 } });
 }
 
 /* Names that want out of their page. */
 static void page_of_names(void)
 {
-    static const char *const odd[] = { "\"><script>hacked = 1</script>.weight", "</script><script>hacked = 2</script>",
-        "<img src=x onerror='hacked = 3'>", "<!--<script>", "');hacked=4;('", "\xe2\x80\xa8\xe2\x80\xae\xff", "__proto__",
-        "constructor.weight", "&lt;b&gt;", "a.b.c.weight", "a.b.d.weight" };
+    static const char *const odd[] = { "\"><script>hacked = 1</script>.weight",
+        "</script><script>hacked = 2</script>", "<img src=x onerror='hacked = 3'>", "<!--<script>",
+        "');hacked=4;('", "\xe2\x80\xa8\xe2\x80\xae\xff", "__proto__", "constructor.weight",
+        "&lt;b&gt;", "a.b.c.weight", "a.b.d.weight" };
     GR_STEP;
     gr_tensor *y = NULL;
     for (int i = 0; i < (int)(sizeof odd / sizeof *odd); i++) {
@@ -135,7 +145,8 @@ static void page_of_names(void)
 static void page_of_odd_numbers(void)
 {
     GR_STEP;
-    gr_tensor *none = gr_named(gr_param(gr_zeros(gr_shape(2, 0, 3))), "none"), *nan = gr_param(gr_full(gr_shape(3, 3), NAN));
+    gr_tensor *none = gr_named(gr_param(gr_zeros(gr_shape(2, 0, 3))), "none"),
+              *nan = gr_param(gr_full(gr_shape(3, 3), NAN));
     gr_tensor *deep = gr_named(gr_param(gr_full(gr_shape(2, 2, 2, 3, 4), INFINITY)), "deep");
     gr_tensor *labels = gr_named(gr_from_ints(gr_shape(3), (const int32_t[]){ 0, 1, 2 }), "labels");
     gr_tensor *sum = gr_add(gr_sum(gr_mul(none, none)), gr_sum(gr_scale(deep, 0)));

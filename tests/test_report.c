@@ -13,7 +13,7 @@
 
 #define PAGE "report.html"
 
-/* ---- reading a page ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading a page ------------------------------------------------------ */
 
 static char *page; /* the last that was read */
 
@@ -63,9 +63,10 @@ static double number_at(json_t *j, const char *path) { return json_number_value(
 /* Decodes base64; the caller's. */
 static unsigned char *bytes_of(const char *s, size_t *n)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned char    *to = malloc(strlen(s) + 1);
-    unsigned          bits = 0;
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned char *to = malloc(strlen(s) + 1);
+    unsigned       bits = 0;
     *n = 0;
     for (int k = 0; *s && *s != '='; s++, k++) {
         const char *c = strchr(alphabet, *s);
@@ -92,12 +93,16 @@ static void floats_are(json_t *j, const char *path, int n, const double *wanted)
     float x[64];
     ck_assert_int_eq(floats_at(j, path, x, 64), n);
     for (int i = 0; i < n; i++)
-        ck_assert_msg(isnan(wanted[i]) ? isnan(x[i]) : fabs((double)x[i] - wanted[i]) <= 1e-6 * fmax(1, fabs(wanted[i])),
+        ck_assert_msg(isnan(wanted[i])
+                          ? isnan(x[i])
+                          : fabs((double)x[i] - wanted[i]) <= 1e-6 * fmax(1, fabs(wanted[i])),
             "%s %d is %g, not %g", path, i, (double)x[i], wanted[i]);
 }
-#define FLOATS(j, path, ...) floats_are((j), (path), sizeof((double[]){ __VA_ARGS__ }) / sizeof(double), (double[]){ __VA_ARGS__ })
+#define FLOATS(j, path, ...)                                                    \
+    floats_are((j), (path), sizeof((double[]){ __VA_ARGS__ }) / sizeof(double), \
+        (double[]){ __VA_ARGS__ })
 
-/* ---- models ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- models -------------------------------------------------------------- */
 
 /* Parameters a.w (2), b (1), of which the loss is |a.w|^2 + 3 b. */
 static gr_model *two_layers(void)
@@ -116,7 +121,7 @@ static double two_step(gr_model *m, gr_optim *o)
     return gr_minimize(o, gr_add(gr_sum(gr_mul(w, w)), gr_sum(gr_scale(gr_model_get(m, "b"), 3))));
 }
 
-/* ---- curves ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- curves -------------------------------------------------------------- */
 
 /* w: 3 to 2.4 to 1.92; each step takes 0.2 of it. */
 START_TEST(curves_of_two_steps)
@@ -134,7 +139,8 @@ START_TEST(curves_of_two_steps)
     ck_assert_str_eq(text_at(d, "title"), "two");
     ck_assert_str_eq(text_at(d, "status"), "finished");
     ck_assert_str_eq(text_at(d, "optimiser"), "sgd");
-    ck_assert(number_at(d, "step") == 2 && number_at(d, "parameters") == 3 && number_at(d, "epochs_done") == 1);
+    ck_assert(number_at(d, "step") == 2 && number_at(d, "parameters") == 3 &&
+              number_at(d, "epochs_done") == 1);
     FLOATS(d, "loss.x", 1, 2);
     FLOATS(d, "loss.y", 21, 11.52 + 2.1);
     FLOATS(d, "rate.y", 0.1, 0.05);
@@ -173,7 +179,8 @@ START_TEST(gaps)
     FLOATS(d, "layers.list.1.gradient", NAN, NAN, NAN);
     FLOATS(d, "loss.x", 11, 12, 13, 14, 15, 16, 17);
     FLOATS(d, "loss.y", 0, NAN, NAN, 3, 4, 5, 6);
-    ck_assert(number_at(d, "not_finite") == 2 && number_at(d, "first") == 10 && number_at(d, "step") == 17);
+    ck_assert(number_at(d, "not_finite") == 2 && number_at(d, "first") == 10 &&
+              number_at(d, "step") == 17);
     json_decref(d);
     gr_optim_free(sgd);
     gr_model_free(m);
@@ -216,15 +223,17 @@ START_TEST(long_runs_are_thinned)
 }
 END_TEST
 
-/* ---- bounds ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- bounds -------------------------------------------------------------- */
 
-/* 700 layers, some of them convolutions, all curves, pictures, classes and mistakes that there may be. */
+/* 700 layers, some of them convolutions, all curves, pictures, classes and mistakes that there may
+   be. */
 START_TEST(five_megabytes_at_most)
 {
     gr_model *m = gr_model_open(1);
     for (int i = 0; i < 700; i++) {
         GR_STEP;
-        gr_nn_param(m, gr_name("layer%d.weight", i), i % 20 ? gr_shape(1) : gr_shape(64, 64, 5, 5), .value = 1);
+        gr_nn_param(m, gr_name("layer%d.weight", i), i % 20 ? gr_shape(1) : gr_shape(64, 64, 5, 5),
+            .value = 1);
     }
     gr_model_seal(m);
     gr_optim  *sgd = gr_sgd(m, .lr = 1e-9);
@@ -242,8 +251,9 @@ START_TEST(five_megabytes_at_most)
     }
     GR_STEP;
     gr_rng     rng = gr_rng_of(1, "scores");
-    gr_tensor *images = gr_uniform(gr_shape(96, 3, 128, 128), &rng, 0, 1), *scores = gr_normal(gr_shape(96, 256), &rng, 0, 9);
-    int32_t    labels[96] = { 0 };
+    gr_tensor *images = gr_uniform(gr_shape(96, 3, 128, 128), &rng, 0, 1),
+              *scores = gr_normal(gr_shape(96, 256), &rng, 0, 9);
+    int32_t labels[96] = { 0 };
     ck_assert(gr_report_scores(r, images, scores, gr_from_ints(gr_shape(96), labels)));
     for (int k = 0; k < 4; k++) ck_assert(gr_report_pictures(r, gr_name("pictures %d", k), images));
     ck_assert(gr_report_epoch(r));
@@ -265,7 +275,7 @@ START_TEST(five_megabytes_at_most)
 }
 END_TEST
 
-/* ---- scores and pictures -------------------------------------------------------------------------------------------------------------- */
+/* ---- scores and pictures ------------------------------------------------- */
 
 /* Of the second epoch, which has other mistakes than the first. */
 START_TEST(scores_of_an_epoch)
@@ -284,10 +294,15 @@ START_TEST(scores_of_an_epoch)
     json_t     *d = read_data();
     const int   confusion[] = { 0, 0, 1, 1, 1, 0, 0, 0, 1 };
     const char *name[] = { "0", "1", "2" };
-    for (int i = 0; i < 9; i++) ck_assert(json_integer_value(json_array_get(at(d, "confusion"), (size_t)i)) == confusion[i]);
-    for (int i = 0; i < 3; i++) ck_assert_str_eq(json_string_value(json_array_get(at(d, "classes"), (size_t)i)), name[i]);
-    double first = -log(exp(-5) / (2 + exp(-5))) - log(1 / (2 + exp(-9))) - log(1 / (2 + exp(-2))) - log(exp(-1) / (2 + exp(-1)));
-    double second = -log(exp(5) / (2 + exp(5))) - log(1 / (2 + exp(9))) - log(1 / (2 + exp(2))) - log(exp(1) / (2 + exp(1)));
+    for (int i = 0; i < 9; i++)
+        ck_assert(
+            json_integer_value(json_array_get(at(d, "confusion"), (size_t)i)) == confusion[i]);
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(json_string_value(json_array_get(at(d, "classes"), (size_t)i)), name[i]);
+    double first = -log(exp(-5) / (2 + exp(-5))) - log(1 / (2 + exp(-9))) - log(1 / (2 + exp(-2))) -
+                   log(exp(-1) / (2 + exp(-1)));
+    double second = -log(exp(5) / (2 + exp(5))) - log(1 / (2 + exp(9))) - log(1 / (2 + exp(2))) -
+                    log(exp(1) / (2 + exp(1)));
     FLOATS(d, "epochs.test_loss", first / 4, second / 4);
     FLOATS(d, "epochs.accuracy", 0.5, 0.5);
     ck_assert_uint_eq(json_array_size(at(d, "mistakes")), 2);
@@ -305,11 +320,13 @@ START_TEST(scores_of_an_epoch)
 }
 END_TEST
 
-/* Bytes come back as they were before the loader made numbers of them; the sample is its first image. */
+/* Bytes come back as they were before the loader made numbers of them; the sample is its first
+   image. */
 START_TEST(pictures_as_the_data_have_them)
 {
     gr_dataset *set = gr_shapes(20, 3);
-    gr_loader  *loader = gr_loader_open(set, 5, .in_order = true, .channel_mean = { 0.4, 0.5, 0.6 }, .channel_std = { 0.2, 0.3, 0.1 });
+    gr_loader  *loader = gr_loader_open(set, 5, .in_order = true, .channel_mean = { 0.4, 0.5, 0.6 },
+         .channel_std = { 0.2, 0.3, 0.1 });
     gr_model   *m = two_layers();
     gr_report  *r = gr_report_open(PAGE, m, .loader = loader);
     gr_batch    batch;
@@ -352,7 +369,8 @@ START_TEST(large_pictures_are_made_smaller)
     ck_assert(gr_report_pictures(r, "long", t));
     ck_assert(gr_report_close(r));
     json_t *d = read_data();
-    ck_assert(number_at(d, "pictures.0.list.0.h") == 44 && number_at(d, "pictures.0.list.0.w") == 7);
+    ck_assert(
+        number_at(d, "pictures.0.list.0.h") == 44 && number_at(d, "pictures.0.list.0.w") == 7);
     size_t         n;
     unsigned char *b = bytes_of(text_at(d, "pictures.0.list.0.bytes"), &n);
     ck_assert_uint_eq(n, 44 * 7);
@@ -364,7 +382,7 @@ START_TEST(large_pictures_are_made_smaller)
 }
 END_TEST
 
-/* ---- kernels and activations --------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels and activations --------------------------------------------- */
 
 START_TEST(kernels_and_activations)
 {
@@ -378,7 +396,8 @@ START_TEST(kernels_and_activations)
     ck_assert_str_eq(text_at(d, "kernels.1.name"), "conv2.weight");
     float k[2400], v[500];
     ck_assert_int_eq(floats_at(d, "kernels.1.v", k, 2400), 16 * 6 * 25);
-    for (int i = 0; i < 2400; i++) ck_assert(k[i] == (float)gr_data(gr_model_get(m, "conv2.weight"))[i]);
+    for (int i = 0; i < 2400; i++)
+        ck_assert(k[i] == (float)gr_data(gr_model_get(m, "conv2.weight"))[i]);
     ck_assert(number_at(d, "sample.label") == gr_dataset_label(digits, 0));
     size_t         n;
     unsigned char *b = bytes_of(text_at(d, "sample.picture.bytes"), &n);
@@ -389,7 +408,8 @@ START_TEST(kernels_and_activations)
     ck_assert_str_eq(text_at(d, "sample.list.6.layer"), "fc3");
     GR_STEP;
     gr_tensor *x = gr_zeros(gr_shape(1, 1, 28, 28));
-    for (int i = 0; i < 784; i++) gr_data_mut(x)[i] = (gr_real)((gr_dataset_image(digits, 0)[i] / 255.0 - 0.1) / 0.3);
+    for (int i = 0; i < 784; i++)
+        gr_data_mut(x)[i] = (gr_real)((gr_dataset_image(digits, 0)[i] / 255.0 - 0.1) / 0.3);
     gr_tensor *y = lenet(m, x);
     ck_assert_int_eq(floats_at(d, "sample.list.6.v", v, 500), 10);
     for (int i = 0; i < 10; i++) ck_assert_double_eq_tol((double)v[i], (double)gr_data(y)[i], 1e-5);
@@ -401,7 +421,7 @@ START_TEST(kernels_and_activations)
 }
 END_TEST
 
-/* ---- the run is not changed ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the run is not changed ---------------------------------------------- */
 
 /* Trains a network that has dropout and running statistics, and says what became of it. */
 static uint64_t trained(bool reported)
@@ -411,7 +431,9 @@ static uint64_t trained(bool reported)
     gr_loader  *test = gr_loader_open(digits, 16, .in_order = true);
     gr_model   *m = gr_model_build(normed, gr_shape(1, 1, 28, 28), .seed = 1);
     gr_optim   *adam = gr_adam(m, .lr = 0.01);
-    gr_report  *r = reported ? gr_report_open(PAGE, m, .optim = adam, .loader = loader, .every = 1, .seconds = 1e-9) : NULL;
+    gr_report  *r = reported ? gr_report_open(PAGE, m, .optim = adam, .loader = loader, .every = 1,
+                                   .seconds = 1e-9)
+                             : NULL;
     gr_batch    b;
     for (int epoch = 0; epoch < 3; epoch++) {
         while (gr_next_batch(loader, &b)) {
@@ -430,7 +452,8 @@ static uint64_t trained(bool reported)
     uint64_t print = fingerprint(m);
     for (int i = 0; i < gr_model_buffer_count(m); i++) {
         gr_tensor *t = gr_model_buffer_at(m, i);
-        for (int64_t k = 0; gr_dtype_of(t) == GR_REAL && k < gr_count(t); k++) print = print * 31 + (uint64_t)(gr_data(t)[k] * 1e6f);
+        for (int64_t k = 0; gr_dtype_of(t) == GR_REAL && k < gr_count(t); k++)
+            print = print * 31 + (uint64_t)(gr_data(t)[k] * 1e6f);
     }
     gr_optim_free(adam);
     gr_model_free(m);
@@ -450,7 +473,8 @@ START_TEST(same_bits)
 }
 END_TEST
 
-/* A forward function with state of its own: it counts its calls, and draws noise from a stream of its own. */
+/* A forward function with state of its own: it counts its calls, and draws noise from a stream of
+   its own. */
 static int    noisy_calls;
 static gr_rng noise_stream;
 
@@ -458,7 +482,8 @@ static gr_tensor *noisy(gr_model *m, gr_tensor *x)
 {
     noisy_calls++;
     x = gr_nn_linear(m, "a", gr_flatten(x), 16, .act = GR_RELU);
-    return gr_nn_linear(m, "b", gr_add(x, gr_scale(gr_normal(gr_shape_of(x), &noise_stream, 0, 1), 0.1)), 10);
+    return gr_nn_linear(
+        m, "b", gr_add(x, gr_scale(gr_normal(gr_shape_of(x), &noise_stream, 0, 1), 0.1)), 10);
 }
 
 static double noisy_step(gr_model *m, gr_optim *o, const gr_batch *b)
@@ -467,7 +492,8 @@ static double noisy_step(gr_model *m, gr_optim *o, const gr_batch *b)
     return gr_minimize(o, gr_cross_entropy(noisy(m, b->images), b->labels));
 }
 
-/* The last loss of three epochs of four steps. seconds: between two writings, 0: no report. calls: of forward, before and by close. */
+/* The last loss of three epochs of four steps. seconds: between two writings, 0: no report. calls:
+   of forward, before and by close. */
 static double noisy_run(double seconds, int64_t sample_every, int calls[2])
 {
     noise_stream = gr_rng_of(7, "noise");
@@ -480,7 +506,9 @@ static double noisy_run(double seconds, int64_t sample_every, int calls[2])
     noisy_calls = 0;
     noise_stream = gr_rng_of(7, "noise");
     gr_report *r = NULL;
-    if (seconds > 0) r = gr_report_open(PAGE, m, .optim = sgd, .loader = loader, .seconds = seconds, .sample_every = sample_every);
+    if (seconds > 0)
+        r = gr_report_open(PAGE, m, .optim = sgd, .loader = loader, .seconds = seconds,
+            .sample_every = sample_every);
     for (int epoch = 0; epoch < 3; epoch++) {
         while (gr_next_batch(loader, &b)) {
             loss = noisy_step(m, sgd, &b);
@@ -498,7 +526,8 @@ static double noisy_run(double seconds, int64_t sample_every, int calls[2])
     return loss;
 }
 
-/* Forward is called where the header says, and there alone, however often the clock has the page written. */
+/* Forward is called where the header says, and there alone, however often the clock has the page
+   written. */
 START_TEST(forward_with_state)
 {
     int    calls[2];
@@ -538,7 +567,7 @@ START_TEST(optimiser_goes_first)
 }
 END_TEST
 
-/* ---- hostile names ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- hostile names ------------------------------------------------------- */
 
 static int count_of(const char *text, const char *what)
 {
@@ -549,8 +578,8 @@ static int count_of(const char *text, const char *what)
 
 START_TEST(hostile_names)
 {
-    static const char *const odd[] = { "plain", "</script><script>alert(1)</script>", "\"},{\"x\":\"", "<!--<script>", "a\\",
-        "x\xff\n\x01" };
+    static const char *const odd[] = { "plain", "</script><script>alert(1)</script>",
+        "\"},{\"x\":\"", "<!--<script>", "a\\", "x\xff\n\x01" };
     int                      scripts = 0, ends = 0;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         GR_STEP;
@@ -581,7 +610,7 @@ START_TEST(hostile_names)
 }
 END_TEST
 
-/* ---- errors ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 START_TEST(open_refused)
 {
@@ -589,14 +618,20 @@ START_TEST(open_refused)
     gr_optim *sgd = gr_sgd(m);
     FAILS(gr_report_open(NULL, m), GR_ERR_ARGUMENT, "report_open: the path is NULL");
     FAILS(gr_report_open(PAGE, NULL), GR_ERR_ARGUMENT, "report_open: the model is NULL");
-    FAILS(gr_report_open(PAGE, open), GR_ERR_ARGUMENT, "report_open: the model is still being built; gr_model_seal ends that");
-    FAILS(gr_report_open(PAGE, other, .optim = sgd), GR_ERR_ARGUMENT, "report_open: the optimiser belongs to another model");
-    FAILS(gr_report_open(PAGE, m, .every = -1), GR_ERR_ARGUMENT, "report_open: every -1, step 0, seconds 0: none may be negative");
-    FAILS(gr_report_open(PAGE, m, .seconds = NAN), GR_ERR_ARGUMENT, "report_open: every 0, step 0, seconds nan: none may be negative");
-    FAILS(gr_report_open("no/such/r.html", m, .optim = sgd), GR_ERR_FILE, "cannot write 'no/such/r.html': No such file or directory");
+    FAILS(gr_report_open(PAGE, open), GR_ERR_ARGUMENT,
+        "report_open: the model is still being built; gr_model_seal ends that");
+    FAILS(gr_report_open(PAGE, other, .optim = sgd), GR_ERR_ARGUMENT,
+        "report_open: the optimiser belongs to another model");
+    FAILS(gr_report_open(PAGE, m, .every = -1), GR_ERR_ARGUMENT,
+        "report_open: every -1, step 0, seconds 0: none may be negative");
+    FAILS(gr_report_open(PAGE, m, .seconds = NAN), GR_ERR_ARGUMENT,
+        "report_open: every 0, step 0, seconds nan: none may be negative");
+    FAILS(gr_report_open("no/such/r.html", m, .optim = sgd), GR_ERR_FILE,
+        "cannot write 'no/such/r.html': No such file or directory");
     ck_assert_ptr_null(strstr(PAGE, "/"));
     gr_report *r = gr_report_open(PAGE, m, .optim = sgd);
-    FAILS(gr_report_open(PAGE, m, .optim = sgd), GR_ERR_ARGUMENT, "report_open: the optimiser has a report already");
+    FAILS(gr_report_open(PAGE, m, .optim = sgd), GR_ERR_ARGUMENT,
+        "report_open: the optimiser has a report already");
     ck_assert(gr_report_close(r));
     ck_assert(gr_report_close(NULL));
     gr_optim_free(sgd);
@@ -607,13 +642,18 @@ END_TEST
 START_TEST(sample_refused)
 {
     gr_model  *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
-    gr_tensor *ints = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 }), *small = gr_zeros(gr_shape(1, 1, 9, 9));
-    FAILS(gr_report_open(PAGE, m, .sample = ints), GR_ERR_ARGUMENT, "report_open: the sample (1) is int32");
-    FAILS(gr_report_open(PAGE, m, .sample_every = -1), GR_ERR_ARGUMENT, "report_open: sample_every is -1; it may not be negative");
+    gr_tensor *ints = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 }),
+              *small = gr_zeros(gr_shape(1, 1, 9, 9));
+    FAILS(gr_report_open(PAGE, m, .sample = ints), GR_ERR_ARGUMENT,
+        "report_open: the sample (1) is int32");
+    FAILS(gr_report_open(PAGE, m, .sample_every = -1), GR_ERR_ARGUMENT,
+        "report_open: sample_every is -1; it may not be negative");
     gr_report *r = gr_report_open(PAGE, m, .sample = small, .sample_every = 2);
     ck_assert(gr_report_epoch(r));
-    FAILS(gr_report_epoch(r), GR_ERR_ARGUMENT, "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
-    FAILS(gr_report_close(r), GR_ERR_ARGUMENT, "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
+    FAILS(gr_report_epoch(r), GR_ERR_ARGUMENT,
+        "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
+    FAILS(gr_report_close(r), GR_ERR_ARGUMENT,
+        "conv2d: input 4x4, padded by (0,0), is smaller than the kernel 5x5, dilated by (1,1)");
     json_t *d = read_data();
     ck_assert_ptr_nonnull(strstr(text_at(d, "status"), "conv2d: input 4x4"));
     json_decref(d);
@@ -627,32 +667,43 @@ START_TEST(calls_refused)
     GR_STEP;
     gr_model  *m = two_layers();
     gr_report *r = gr_report_open(PAGE, m);
-    gr_tensor *x = gr_zeros(gr_shape(2, 1, 4, 4)), *s = gr_zeros(gr_shape(2, 3)), *l = gr_from_ints(gr_shape(2), (const int32_t[]){ 0, 3 });
+    gr_tensor *x = gr_zeros(gr_shape(2, 1, 4, 4)), *s = gr_zeros(gr_shape(2, 3)),
+              *l = gr_from_ints(gr_shape(2), (const int32_t[]){ 0, 3 });
     FAILS(gr_report_step(NULL, 1), GR_ERR_ARGUMENT, "report_step: the report is NULL");
     FAILS(gr_report_epoch(NULL), GR_ERR_ARGUMENT, "report_epoch: the report is NULL");
     FAILS(gr_report_scores(NULL, x, s, l), GR_ERR_ARGUMENT, "report_scores: the report is NULL");
     FAILS(gr_report_scores(r, x, NULL, l), GR_ERR_ARGUMENT, "report_scores: the scores are NULL");
     FAILS(gr_report_scores(r, x, s, s), GR_ERR_ARGUMENT,
-        "report_scores: images (2,1,4,4), scores (2,3), labels (2,3): (N,...), (N,classes) and int32 (N) wanted");
-    FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 257)), l), GR_ERR_ARGUMENT, "report_scores: scores (2,257): 1 to 256 classes wanted");
-    FAILS(gr_report_scores(r, x, s, l), GR_ERR_ARGUMENT, "confusion_add: label 1 is 3, not one of 3 classes");
-    FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 4)), l), GR_ERR_ARGUMENT, "report_scores: scores (2,4), the report has 3 classes");
+        "report_scores: images (2,1,4,4), scores (2,3), labels (2,3): (N,...), (N,classes) and "
+        "int32 (N) wanted");
+    FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 257)), l), GR_ERR_ARGUMENT,
+        "report_scores: scores (2,257): 1 to 256 classes wanted");
+    FAILS(gr_report_scores(r, x, s, l), GR_ERR_ARGUMENT,
+        "confusion_add: label 1 is 3, not one of 3 classes");
+    FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 4)), l), GR_ERR_ARGUMENT,
+        "report_scores: scores (2,4), the report has 3 classes");
     FAILS(gr_report_value(r, NULL, 1), GR_ERR_ARGUMENT, "report_value: the name is NULL");
     FAILS(gr_report_value(r, "", 1), GR_ERR_ARGUMENT, "report_value: the name is empty");
     for (int k = 0; k < 8; k++) ck_assert(gr_report_value(r, gr_name("%d", k), 1));
-    FAILS(gr_report_value(r, "mine", 1), GR_ERR_ARGUMENT, "report_value: 'mine' is a new name, but there are 8 curves already");
-    FAILS(gr_report_pictures(r, "p", s), GR_ERR_ARGUMENT, "report_pictures: images (2,3): (N,C,H,W) or (N,H,W) wanted");
-    FAILS(gr_report_pictures(r, "p", NULL), GR_ERR_ARGUMENT, "report_pictures: images NULL: (N,C,H,W) or (N,H,W) wanted");
-    FAILS(gr_report_pictures(r, "p", x, .columns = -1), GR_ERR_ARGUMENT, "report_pictures: -1 columns");
+    FAILS(gr_report_value(r, "mine", 1), GR_ERR_ARGUMENT,
+        "report_value: 'mine' is a new name, but there are 8 curves already");
+    FAILS(gr_report_pictures(r, "p", s), GR_ERR_ARGUMENT,
+        "report_pictures: images (2,3): (N,C,H,W) or (N,H,W) wanted");
+    FAILS(gr_report_pictures(r, "p", NULL), GR_ERR_ARGUMENT,
+        "report_pictures: images NULL: (N,C,H,W) or (N,H,W) wanted");
+    FAILS(gr_report_pictures(r, "p", x, .columns = -1), GR_ERR_ARGUMENT,
+        "report_pictures: -1 columns");
     for (int k = 0; k < 4; k++) ck_assert(gr_report_pictures(r, gr_name("%d", k), x));
-    FAILS(gr_report_pictures(r, "mine", x), GR_ERR_ARGUMENT, "report_pictures: 'mine' is a new name, but there are 4 already");
+    FAILS(gr_report_pictures(r, "mine", x), GR_ERR_ARGUMENT,
+        "report_pictures: 'mine' is a new name, but there are 4 already");
     ck_assert(gr_report_close(r));
     gr_model_free(m);
     nothing_failed();
 }
 END_TEST
 
-/* What ended the run stands in the page; and a file that can no longer be written is an error, and leaves the old one. */
+/* What ended the run stands in the page; and a file that can no longer be written is an error, and
+   leaves the old one. */
 START_TEST(ends_badly)
 {
     gr_model  *m = two_layers();
@@ -671,7 +722,8 @@ START_TEST(ends_badly)
     r = gr_report_open("report-folder/r.html", m);
     remove("report-folder/r.html");
     rmdir("report-folder");
-    FAILS(gr_report_close(r), GR_ERR_FILE, "cannot write 'report-folder/r.html': No such file or directory");
+    FAILS(gr_report_close(r), GR_ERR_FILE,
+        "cannot write 'report-folder/r.html': No such file or directory");
     gr_model_free(m);
 }
 END_TEST

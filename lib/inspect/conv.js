@@ -1,11 +1,13 @@
 /* conv.js: the three convolutions of a conv2d, product by product.
 
-   All three sum products of T(x, k, G) = sum of G[n,f,i,j] x[n,c,h,w] k[f,c,p,q] with h = S i + D p - P: (33) those of an output, (34) those of an input,
-   (35) those of a kernel entry. Invariant: a sum consists of the products of which the page holds both factors, and of one rest, which the library added up from the
-   others; the value that the run computed stands beside the sum and is never used for it. */
+   All three sum products of T(x, k, G) = sum of G[n,f,i,j] x[n,c,h,w] k[f,c,p,q] with h = S i + D p
+   - P: (33) those of an output, (34) those of an input, (35) those of a kernel entry. Invariant: a
+   sum consists of the products of which the page holds both factors, and of one rest, which the
+   library added up from the others; the value that the run computed stands beside the sum and is
+   never used for it. */
 'use strict';
 
-/* ---- the sums ---- */
+/* ---- the sums ------------------------------------------------------------ */
 
 const acts = {
   relu: { of: (z) => Math.max(z, 0), gate: (y) => (y > 0 ? 1 : 0) },
@@ -37,7 +39,9 @@ function makeConv(op) {
     for (const g of sum.groups) g.sum = g.terms.reduce((s, t) => s + t.a * t.b, 0);
     sum.count = sum.groups.reduce((n, g) => n + g.terms.length, 0);
     sum.products = sum.groups.reduce((s, g) => s + g.sum, 0);
-    sum.size = sum.groups.reduce((s, g) => s + g.terms.reduce((m, t) => m + Math.abs(t.a * t.b), 0), 0) + Math.abs(sum.rest || 0);
+    sum.size =
+      sum.groups.reduce((s, g) => s + g.terms.reduce((m, t) => m + Math.abs(t.a * t.b), 0), 0) +
+      Math.abs(sum.rest || 0);
     sum.total = sum.products + (sum.rest || 0);
     return sum;
   };
@@ -50,8 +54,10 @@ function makeConv(op) {
       for (let p = 0; p < KH; p++)
         for (let q = 0; q < KW; q++) {
           const h = conv.row(i, p), w = conv.col(j, q), from = [n, g.index, h, w];
-          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(k, [f, c, p, q])) continue;
-          g.terms.push({ p, q, h, w, a: X[offsetIn(x.kept, from)], b: K[offsetIn(k.kept, [f, c, p, q])] });
+          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(k, [f, c, p, q]))
+            continue;
+          g.terms.push(
+            { p, q, h, w, a: X[offsetIn(x.kept, from)], b: K[offsetIn(k.kept, [f, c, p, q])] });
         }
       sum.groups.push(g);
     }
@@ -71,9 +77,13 @@ function makeConv(op) {
       const g = { index: f, terms: [] };
       for (let p = 0; p < KH; p++)
         for (let q = 0; q < KW; q++) {
-          const i = (h + PH - DH * p) / SH, j = (w + PW - DW * q) / SW, to = [n, f, i, j], entry = [f, c % CG, p, q];
-          if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH || j >= OW || !held(y, to) || !held(k, entry)) continue;
-          g.terms.push({ p, q, i, j, a: K[offsetIn(k.kept, entry)], b: conv.G[offsetIn(y.kept, to)] });
+          const i = (h + PH - DH * p) / SH, j = (w + PW - DW * q) / SW, to = [n, f, i, j];
+          const entry = [f, c % CG, p, q];
+          if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH ||
+            j >= OW || !held(y, to) || !held(k, entry))
+            continue;
+          g.terms.push(
+            { p, q, i, j, a: K[offsetIn(k.kept, entry)], b: conv.G[offsetIn(y.kept, to)] });
         }
       sum.groups.push(g);
     }
@@ -83,14 +93,16 @@ function makeConv(op) {
   };
 
   conv.sumK = (f, c, p, q) => {
-    const sum = { of: 'K', place: [f, c, p, q], groups: [], rest: rest('restK', k, [f, c, p, q]) }, channel = conv.group(f) * CG + c;
+    const sum = { of: 'K', place: [f, c, p, q], groups: [], rest: rest('restK', k, [f, c, p, q]) };
+    const channel = conv.group(f) * CG + c;
     for (let n = 0; n < Math.min(x.kept[0], y.kept[0]); n++) {
       const g = { index: n, terms: [] };
       for (let i = 0; i < OH; i++)
         for (let j = 0; j < OW; j++) {
-          const h = conv.row(i, p), w = conv.col(j, q), from = [n, channel, h, w], to = [n, f, i, j];
+          const h = conv.row(i, p), w = conv.col(j, q), from = [n, channel, h, w];
+          const to = [n, f, i, j];
           if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(y, to)) continue;
-          g.terms.push({ i, j, h, w, a: X[offsetIn(x.kept, from)], b: conv.G[offsetIn(y.kept, to)] });
+          g.terms.push({i, j, h, w, a: X[offsetIn(x.kept, from)], b: conv.G[offsetIn(y.kept, to)]});
         }
       sum.groups.push(g);
     }
@@ -101,31 +113,61 @@ function makeConv(op) {
   return conv;
 }
 
-/* ---- a sum as text and matrices ---- */
+/* ---- a sum as text and matrices ------------------------------------------ */
 
 const words = {
-  Y: { number: '(33)', name: 'Y', group: 'channel', key: 'c', a: 'X, input patch', b: 'K, kernel', what: 'an output is the sum of the products of an input patch and the kernel, over all channels (cross-correlation)' },
-  X: { number: '(34)', name: 'gX', group: 'filter', key: 'f', a: 'K, kernel', b: 'G, output gradient', what: 'an input contributes to several outputs; its gradient is the sum of their gradients times the kernel entries that lead there, over all filters' },
-  K: { number: '(35)', name: 'gK', group: 'image', key: 'n', a: 'X, input', b: 'G, output gradient', what: 'a kernel entry is multiplied by one input for every output; its gradient is the sum of these inputs times the output gradients, over all images' },
+  Y: {
+    number: '(33)', name: 'Y', group: 'channel', key: 'c', a: 'X, input patch', b: 'K, kernel',
+    what: 'an output is the sum of the products of an input patch and the kernel, over all ' +
+      'channels (cross-correlation)',
+  },
+  X: {
+    number: '(34)', name: 'gX', group: 'filter', key: 'f', a: 'K, kernel', b: 'G, output gradient',
+    what: 'an input contributes to several outputs; its gradient is the sum of their gradients ' +
+      'times the kernel entries that lead there, over all filters',
+  },
+  K: {
+    number: '(35)', name: 'gK', group: 'image', key: 'n', a: 'X, input', b: 'G, output gradient',
+    what: 'a kernel entry is multiplied by one input for every output; its gradient is the sum ' +
+      'of these inputs times the output gradients, over all images',
+  },
 };
 
 function sumMatrices(conv, sum, group, redraws) {
-  const large = sum.of === 'K', rows = large ? conv.OH : conv.KH, cols = large ? conv.OW : conv.KW, w = words[sum.of];
-  const at = (t) => (large ? { row: t.i, col: t.j } : { row: t.p, col: t.q }), terms = group ? group.terms : [];
-  const name = { Y: (t) => [`x[${t.h}, ${t.w}]`, `k[${t.p}, ${t.q}]`], X: (t) => [`k[${t.p}, ${t.q}]`, `G[${t.i}, ${t.j}]`], K: (t) => [`x[${t.h}, ${t.w}]`, `G[${t.i}, ${t.j}]`] }[sum.of];
+  const large = sum.of === 'K', rows = large ? conv.OH : conv.KH, cols = large ? conv.OW : conv.KW;
+  const w = words[sum.of];
+  const at = (t) => (large ? { row: t.i, col: t.j } : { row: t.p, col: t.q });
+  const terms = group ? group.terms : [];
+  const name = {
+    Y: (t) => [`x[${t.h}, ${t.w}]`, `k[${t.p}, ${t.q}]`],
+    X: (t) => [`k[${t.p}, ${t.q}]`, `G[${t.i}, ${t.j}]`],
+    K: (t) => [`x[${t.h}, ${t.w}]`, `G[${t.i}, ${t.j}]`]
+  }[sum.of];
   const list = (v, title) => terms.map((t) => ({ ...at(t), v: v(t), title: title(t) }));
   const sign = (s) => look.el('span', { class: 'sign' }, s);
-  const products = smallMatrix('products', list((t) => t.a * t.b, (t) => name(t).join(' ')), rows, cols, redraws);
+  const products =
+    smallMatrix('products', list((t) => t.a * t.b, (t) => name(t).join(' ')), rows, cols, redraws);
   products.classList.add('products');
-  return [look.el('div', { class: 'smalls' }, smallMatrix(w.a, list((t) => t.a, (t) => name(t)[0]), rows, cols, redraws), sign('\u00d7'),
-    smallMatrix(w.b, list((t) => t.b, (t) => name(t)[1]), rows, cols, redraws)), look.el('div', { class: 'smalls' }, sign('='), products)];
+  return [
+    look.el('div', { class: 'smalls' },
+      smallMatrix(w.a, list((t) => t.a, (t) => name(t)[0]), rows, cols, redraws), sign('\u00d7'),
+      smallMatrix(w.b, list((t) => t.b, (t) => name(t)[1]), rows, cols, redraws)),
+    look.el('div', { class: 'smalls' }, sign('='), products)
+  ];
 }
 
 function sumGroups(sum, group, choose) {
-  const w = words[sum.of], limit = Math.max(...sum.groups.map((g) => Math.abs(g.sum)), 0), list = look.el('div', { class: 'groups number' });
+  const w = words[sum.of], limit = Math.max(...sum.groups.map((g) => Math.abs(g.sum)), 0);
+  const list = look.el('div', { class: 'groups number' });
   for (const g of sum.groups) {
-    const button = look.el('button', { class: g === group ? 'chosen' : null, title: `${w.group} ${g.index}: ${look.number(g.sum, 7)}`, onclick: () => choose(g.index) },
-      look.el('i', { style: { background: look.colour(g.sum, limit) } }), look.el('span', { class: 'soft' }, `${w.key}\u2009=\u2009${g.index}`), look.el('span', {}, look.number(g.sum, 3)));
+    const button = look.el('button', {
+      class: g === group ? 'chosen' : null,
+      title: `${w.group} ${g.index}: ${look.number(g.sum, 7)}`,
+      onclick: () => choose(g.index)
+    },
+      look.el('i', {style: { background: look.colour(g.sum, limit) }}),
+      look.el('span', { class: 'soft' }, `${w.key}\u2009=\u2009${g.index}`),
+      look.el('span', {}, look.number(g.sum, 3)));
     button.dataset.v = g.sum;
     list.append(button);
   }
@@ -134,43 +176,59 @@ function sumGroups(sum, group, choose) {
 
 /* What of a sum is not in the page, in words. */
 function restText(conv, sum) {
-  const missing = (name, all, ...held) => (Math.min(...held) < all ? `${look.count(all - Math.min(...held))} more ${name}` : null);
+  const missing = (name, all, ...held) =>
+    (Math.min(...held) < all ? `${look.count(all - Math.min(...held))} more ${name}` : null);
   const { x, k, y } = conv;
   const parts = {
-    Y: [conv.about.groups === 1 ? missing('channels', conv.CG, x.kept[1], k.kept[1]) : sum.groups.length < conv.CG && `${conv.CG - sum.groups.length} more channels`],
-    X: [conv.about.groups === 1 ? missing('filters', conv.F, y.kept[1], k.kept[0]) : sum.groups.length < conv.FG && `${conv.FG - sum.groups.length} more filters`],
+    Y: [conv.about.groups === 1 ?
+        missing('channels', conv.CG, x.kept[1], k.kept[1]) :
+        sum.groups.length < conv.CG && `${conv.CG - sum.groups.length} more channels`],
+    X: [conv.about.groups === 1 ?
+        missing('filters', conv.F, y.kept[1], k.kept[0]) :
+        sum.groups.length < conv.FG && `${conv.FG - sum.groups.length} more filters`],
     K: [missing('images', x.shape[0], x.kept[0], y.kept[0])],
   }[sum.of];
-  if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] || k.kept[2] < k.shape[2]) parts.push('pixels outside the sample');
+  if (x.kept[2] < x.shape[2] || x.kept[3] < x.shape[3] || y.kept[2] < y.shape[2] ||
+    k.kept[2] < k.shape[2])
+    parts.push('pixels outside the sample');
   return parts.filter(Boolean).join(', ') || 'values that are not in this file';
 }
 
 function sumTotals(conv, sum) {
   const table = look.el('div', { class: 'totals number' }), w = words[sum.of];
-  const line = (name, x, about = '') => table.append(look.el('span', { class: about }, name), look.el('span', { class: `${about} x` }, look.number(x, 6)));
+  const line = (name, x, about = '') => table.append(look.el('span', { class: about }, name),
+    look.el('span', { class: `${about} x` }, look.number(x, 6)));
   line(`${look.count(sum.count)} product${sum.count === 1 ? '' : 's'}`, sum.products);
   if (sum.rest !== null) line(`+ ${restText(conv, sum)}, summed by the library`, sum.rest);
   if (sum.of === 'Y' && sum.bias !== null) line(`+ bias b[${sum.place[1]}]`, sum.bias);
   if (sum.of === 'Y' && conv.act) line('= before the activation', sum.before);
   line(sum.of === 'Y' && conv.act ? `${conv.about.act} of that` : '= total', sum.total, 'all');
   if (sum.value === null) {
-    table.append(look.el('span', { class: 'soft wide' }, `the run did not compute ${w.name}: not needed`));
+    table.append(
+      look.el('span', { class: 'soft wide' }, `the run did not compute ${w.name}: not needed`));
     return table;
   }
-  const good = Math.abs(sum.total - sum.value) <= 2e-5 * sum.size + 1e-30 || (Number.isNaN(sum.total) && Number.isNaN(sum.value));
-  table.append(look.el('span', { class: 'run' }, `${w.name} of the run`), look.el('span', { class: 'run x' }, look.number(sum.value, 6)),
-    look.el('span', { class: `wide ${good ? 'good' : 'bad'}` }, good ? '\u2713 equal, up to rounding' : `differs by ${look.number(sum.total - sum.value, 3)}`));
+  const good = Math.abs(sum.total - sum.value) <= 2e-5 * sum.size + 1e-30 ||
+    (Number.isNaN(sum.total) && Number.isNaN(sum.value));
+  table.append(look.el('span', { class: 'run' }, `${w.name} of the run`),
+    look.el('span', { class: 'run x' }, look.number(sum.value, 6)),
+    look.el('span', { class: `wide ${good ? 'good' : 'bad'}` },
+      good ? '\u2713 equal, up to rounding' :
+             `differs by ${look.number(sum.total - sum.value, 3)}`));
   return table;
 }
 
 /* One line per tensor. */
 function factsOf(parts) {
-  const row = (name, about, ...cells) => look.el('tr', { class: about }, look.el('th', {}, name), ...cells.map((c) => look.el('td', {}, c)));
+  const row = (name, about, ...cells) => look.el(
+    'tr', { class: about }, look.el('th', {}, name), ...cells.map((c) => look.el('td', {}, c)));
   return look.el('table', { class: 'facts' }, row('', '', 'min', 'mean', 'max', 'norm'),
-    ...parts.filter(([, part]) => part).map(([name, part, about]) => row(name, about, ...['min', 'mean', 'max', 'norm'].map((key) => look.number(part[key])))));
+    ...parts.filter(([, part]) => part)
+      .map(([name, part, about]) => row(
+             name, about, ...['min', 'mean', 'max', 'norm'].map((key) => look.number(part[key])))));
 }
 
-/* ---- the six maps and the sum under them ---- */
+/* ---- the six maps and the sum under them --------------------------------- */
 
 function convSection(op, redraws, width) {
   const conv = makeConv(op), { x, k, y } = conv;
@@ -180,7 +238,10 @@ function convSection(op, redraws, width) {
 
   const map = (key, about) => {
     const m = heatMap({
-      label: about.label, width, rank: 4, tip: (i) => about.tip(Math.floor(i / m.plane.cols), i % m.plane.cols),
+      label: about.label,
+      width,
+      rank: 4,
+      tip: (i) => about.tip(Math.floor(i / m.plane.cols), i % m.plane.cols),
       point: (i) => pinned || point(about.of, Math.floor(i / m.plane.cols), i % m.plane.cols),
     });
     m.canvas.dataset.map = key;
@@ -188,18 +249,35 @@ function convSection(op, redraws, width) {
     redraws.push(() => m.redraw && m.redraw());
     return (maps[key] = m);
   };
-  const value = (name, array, t, place) => `${name}[${place.join(', ')}]\n${array ? look.number(array[offsetIn(t.kept, place)], 7) : 'not computed'}`;
-  const xPlace = (h, w) => [at.n, at.c, h, w], kPlace = (p, q) => [at.f, at.c % conv.CG, p, q], yPlace = (i, j) => [at.n, at.f, i, j];
+  const value = (name, array, t, place) => `${name}[${place.join(', ')}]\n${
+    array ? look.number(array[offsetIn(t.kept, place)], 7) : 'not computed'}`;
+  const xPlace = (h, w) => [at.n, at.c, h, w], kPlace = (p, q) => [at.f, at.c % conv.CG, p, q];
+  const yPlace = (i, j) => [at.n, at.f, i, j];
   map('X', { of: 'X', label: 'input X', tip: (h, w) => value('X', numbers(x.v), x, xPlace(h, w)) });
-  map('gX', { of: 'X', label: 'gradient of the input', tip: (h, w) => value('gX', conv.gX, x, xPlace(h, w)) });
-  map('K', { of: 'K', label: 'kernel K', tip: (p, q) => value('K', numbers(k.v), k, kPlace(p, q)) });
-  map('gK', { of: 'K', label: 'gradient of the kernel', tip: (p, q) => value('gK', conv.gK, k, kPlace(p, q)) });
-  map('Y', { of: 'Y', label: 'output Y', tip: (i, j) => value('Y', numbers(y.v), y, yPlace(i, j)) });
-  map('G', { of: 'Y', label: 'gradient G of the sums', tip: (i, j) => `${value('G', conv.G, y, yPlace(i, j))}${conv.act ? `\n${value('gY', numbers(y.g), y, yPlace(i, j))}` : ''}` });
+  map('gX', {
+    of: 'X',
+    label: 'gradient of the input',
+    tip: (h, w) => value('gX', conv.gX, x, xPlace(h, w))
+  });
+  map('K', {of: 'K', label: 'kernel K', tip: (p, q) => value('K', numbers(k.v), k, kPlace(p, q))});
+  map('gK', {
+    of: 'K',
+    label: 'gradient of the kernel',
+    tip: (p, q) => value('gK', conv.gK, k, kPlace(p, q))
+  });
+  map('Y', {of: 'Y', label: 'output Y', tip: (i, j) => value('Y', numbers(y.v), y, yPlace(i, j))});
+  map('G', {
+    of: 'Y',
+    label: 'gradient G of the sums',
+    tip: (i, j) => `${value('G', conv.G, y, yPlace(i, j))}${
+      conv.act ? `\n${value('gY', numbers(y.g), y, yPlace(i, j))}` : ''}`
+  });
 
   function point(of, row, col) {
     shown = { of, row, col };
-    const sum = of === 'Y' ? conv.sumY(...yPlace(row, col)) : of === 'X' ? conv.sumX(...xPlace(row, col)) : conv.sumK(...kPlace(row, col));
+    const sum = of === 'Y' ? conv.sumY(...yPlace(row, col)) :
+      of === 'X'           ? conv.sumX(...xPlace(row, col)) :
+                             conv.sumK(...kPlace(row, col));
     showSum(sum);
     markAll(sum);
   }
@@ -211,12 +289,24 @@ function convSection(op, redraws, width) {
 
   function showSum(sum) {
     const w = words[sum.of], chosen = { Y: at.c, X: at.f, K: at.n }[sum.of];
-    const group = sum.groups.find((g) => g.index === chosen) || sum.groups[0], name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
-    pane.replaceChildren(
-      look.el('h3', {}, look.el('b', { class: 'badge' }, w.number), ` ${w.name}[${sum.place.join(', ')}]`, look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
-      ...sumMatrices(conv, sum, group, []), look.el('p', { class: 'note' }, group ? `${w.group} ${group.index}, one of ${sum.groups.length}; the contribution of each:` : 'no product of this sum is in this file'),
-      sumGroups(sum, group, (index) => { at[w.key] = index; change(); }), sumTotals(conv, sum),
-      look.el('p', { class: 'note pin' }, pinned ? 'Pinned. Click a map to unpin.' : 'Click to pin.'));
+    const group = sum.groups.find((g) => g.index === chosen) || sum.groups[0];
+    const name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
+    pane.replaceChildren(look.el('h3', {}, look.el('b', { class: 'badge' }, w.number),
+                           ` ${w.name}[${sum.place.join(', ')}]`,
+                           look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
+      ...sumMatrices(conv, sum, group, []),
+      look.el('p', { class: 'note' },
+        group ?
+          `${w.group} ${group.index}, one of ${sum.groups.length}; the contribution of each:` :
+          'no product of this sum is in this file'),
+      sumGroups(sum, group,
+        (index) => {
+          at[w.key] = index;
+          change();
+        }),
+      sumTotals(conv, sum),
+      look.el(
+        'p', { class: 'note pin' }, pinned ? 'Pinned. Click a map to unpin.' : 'Click to pin.'));
     Object.assign(pane, { sum, group });
   }
 
@@ -255,7 +345,8 @@ function convSection(op, redraws, width) {
     if (shown) point(shown.of, shown.row, shown.col);
   }
 
-  /* Controls for the indices of planes that are in the page; with groups, channel and filter depend on each other. */
+  /* Controls for the indices of planes that are in the page; with groups, channel and filter depend
+     on each other. */
   const choose = (key, name, n, of, fit) => {
     const select = look.el('select', { 'aria-label': name });
     for (let i = 0; i < n; i++) select.append(look.el('option', { value: i }, String(i)));
@@ -265,35 +356,53 @@ function convSection(op, redraws, width) {
       change();
     });
     selects[key] = select;
-    return look.el('label', {}, `${name} ${key} `, select, look.el('span', { class: 'soft' }, ` of ${look.count(of)}`));
+    return look.el('label', {}, `${name} ${key} `, select,
+      look.el('span', { class: 'soft' }, ` of ${look.count(of)}`));
   };
-  const fitChannel = () => { at.c = Math.min(conv.group(at.f) * conv.CG + Math.min(at.c % conv.CG, k.kept[1] - 1), x.kept[1] - 1); };
+  const fitChannel = () => {
+    at.c =
+      Math.min(conv.group(at.f) * conv.CG + Math.min(at.c % conv.CG, k.kept[1] - 1), x.kept[1] - 1);
+  };
   const fitFilter = () => {
     const group = Math.floor(at.c / conv.CG);
     if (conv.group(at.f) !== group) at.f = Math.min(group * conv.FG, k.kept[0] - 1, y.kept[1] - 1);
     fitChannel();
   };
-  const choices = look.el('div', { class: 'picker' }, choose('n', 'image', Math.min(x.kept[0], y.kept[0]), x.shape[0], () => {}),
-    choose('f', 'filter', Math.min(k.kept[0], y.kept[1]), conv.F, fitChannel), choose('c', 'channel', x.kept[1], conv.C, fitFilter));
+  const choices = look.el('div', { class: 'picker' },
+    choose('n', 'image', Math.min(x.kept[0], y.kept[0]), x.shape[0], () => {}),
+    choose('f', 'filter', Math.min(k.kept[0], y.kept[1]), conv.F, fitChannel),
+    choose('c', 'channel', x.kept[1], conv.C, fitFilter));
   const cell = (key, caption, about) => {
-    const figure = look.el('figure', { class: `map ${about}` }, look.el('figcaption', {}, ...caption), maps[key].element);
-    if (key === 'gX' || key === 'gK') figure.append(look.el('p', { class: 'none soft' }, 'not computed: not needed'));
+    const figure = look.el(
+      'figure', {class: `map ${about}`}, look.el('figcaption', {}, ...caption), maps[key].element);
+    if (key === 'gX' || key === 'gK')
+      figure.append(look.el('p', { class: 'none soft' }, 'not computed: not needed'));
     return figure;
   };
   const number = (s) => look.el('b', { class: 'badge' }, s);
   const gate = conv.act ? ` \u00b7 ${conv.about.act}\u2032` : '';
-  const section = look.el('div', { class: 'conv' }, choices, look.el('div', { class: 'work' }, look.el('div', { class: 'six' },
-    cell('X', ['X, the input'], 'value'), cell('gX', ['gX ', number('(34)')], 'gradient'),
-    cell('K', ['K, the kernel'], 'value'), cell('gK', ['gK ', number('(35)')], 'gradient'),
-    cell('Y', ['Y ', number('(33)')], 'value'), cell('G', [`G = gY${gate}`], 'gradient')), pane), factsOf([['X', x.v, 'value'], ['gX', x.g, 'gradient'], ['K', k.v, 'value'], ['gK', k.g, 'gradient'], ['Y', y.v, 'value'], ['gY', y.g, 'gradient']]));
+  const section = look.el('div', { class: 'conv' }, choices,
+    look.el('div', { class: 'work' },
+      look.el('div', { class: 'six' }, cell('X', ['X, the input'], 'value'),
+        cell('gX', ['gX ', number('(34)')], 'gradient'), cell('K', ['K, the kernel'], 'value'),
+        cell('gK', ['gK ', number('(35)')], 'gradient'), cell('Y', ['Y ', number('(33)')], 'value'),
+        cell('G', [`G = gY${gate}`], 'gradient')),
+      pane),
+    factsOf([
+      ['X', x.v, 'value'], ['gX', x.g, 'gradient'], ['K', k.v, 'value'], ['gK', k.g, 'gradient'],
+      ['Y', y.v, 'value'], ['gY', y.g, 'gradient']
+    ]));
   fitChannel();
   change();
   redraws.push(() => point(shown.of, shown.row, shown.col));
   const Y = numbers(y.v), plane = maps.Y.plane;
   let best = 0;
   for (let i = 0; i < plane.n; i++) { /* the largest of those whose patch is in the page */
-    const h = conv.row(Math.floor(i / plane.cols), conv.KH - 1), w = conv.col(i % plane.cols, conv.KW - 1);
-    if (h < x.kept[2] && w < x.kept[3] && Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best])) best = i;
+    const h = conv.row(Math.floor(i / plane.cols), conv.KH - 1);
+    const w = conv.col(i % plane.cols, conv.KW - 1);
+    if (h < x.kept[2] && w < x.kept[3] &&
+      Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best]))
+      best = i;
   }
   point('Y', Math.floor(best / plane.cols), best % plane.cols);
   return section;

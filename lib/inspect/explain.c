@@ -1,7 +1,8 @@
 /* explain.c: the backward pass as a table.
 
-   One row per operation, below it one row per input, and one more where the gradient of a leaf is complete.
-   Invariant: the same code goes through all rows twice, first to measure the columns, then to write them. */
+   One row per operation, below it one row per input, and one more where the gradient of a leaf is
+   complete. Invariant: the same code goes through all rows twice, first to measure the columns,
+   then to write them. */
 #include "inspect/inspect.h"
 
 #include <stdio.h>
@@ -26,7 +27,10 @@ static void set(row *r, int column, const char *text, int width)
     r->width[column] = width;
 }
 
-static bool right_aligned(int column) { return column == NUMBER || column == VALUE || column == GRADIENT; }
+static bool right_aligned(int column)
+{
+    return column == NUMBER || column == VALUE || column == GRADIENT;
+}
 
 /* The caller puts the text after the columns and ends the line. */
 static void put_row(table *t, const row *r)
@@ -57,7 +61,10 @@ static void put_piece(table *t, gr__equation piece)
     if (t->page) gr__page_put(t->page, "%.*s", piece.length, piece.s);
 }
 
-static void set_norm(row *r, int column, char *to, size_t room, double norm) { set(r, column, to, snprintf(to, room, "%.4g", norm)); }
+static void set_norm(row *r, int column, char *to, size_t room, double norm)
+{
+    set(r, column, to, snprintf(to, room, "%.4g", norm));
+}
 
 static void set_shape(row *r, gr__text *to, const gr_tensor *t)
 {
@@ -85,9 +92,9 @@ static void put_sum(table *t, const gr__graph *gr, const gr__graph_tensor *s)
 static void put_operation(table *t, const gr__graph *gr, const gr__graph_operation *op)
 {
     const gr__graph_tensor *s = &gr->tensors[op->result];
-    gr__display       name = gr__display_of(s->t->name ? s->t->name : "");
-    gr__text        shape;
-    row             r = { .width = { 0 } };
+    gr__display             name = gr__display_of(s->t->name ? s->t->name : "");
+    gr__text                shape;
+    row                     r = { .width = { 0 } };
     set(&r, NUMBER, t->number, snprintf(t->number, sizeof t->number, "%d", s->number));
     set(&r, OPERATION, op->nd->op->name, (int)strlen(op->nd->op->name));
     set(&r, TENSOR, name.s, name.width);
@@ -106,8 +113,12 @@ static void put_operation(table *t, const gr__graph *gr, const gr__graph_operati
 /* "  fc1.weight" of a leaf, "  #7 logits" of a result. */
 static void set_name(row *r, char *to, size_t room, const gr__graph_tensor *s)
 {
-    gr__display name = gr__display_of(s->t->name ? s->t->name : s->number ? "" : s->g ? "(parameter)" : "(constant)");
-    int n = s->number ? snprintf(to, room, "  #%d%s%s", s->number, s->t->name ? " " : "", name.s) : snprintf(to, room, "  %s", name.s);
+    gr__display name = gr__display_of(s->t->name  ? s->t->name
+                                      : s->number ? ""
+                                      : s->g      ? "(parameter)"
+                                                  : "(constant)");
+    int n = s->number ? snprintf(to, room, "  #%d%s%s", s->number, s->t->name ? " " : "", name.s)
+                      : snprintf(to, room, "  %s", name.s);
     set(r, TENSOR, to, n - (int)strlen(name.s) + name.width);
 }
 
@@ -126,7 +137,8 @@ static void put_leaf(table *t, const gr__graph_tensor *s, double g)
     put_row(t, &r);
 }
 
-static void put_use(table *t, const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
+static void put_use(
+    table *t, const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
 {
     const gr__graph_tensor *s = &gr->tensors[use->tensor];
     put_leaf(t, s, use->flows ? use->grad_norm : -1);
@@ -143,7 +155,8 @@ static void put_use(table *t, const gr__graph *gr, const gr__graph_operation *op
 
 static void put_head(table *t)
 {
-    static const char *const heads[COLUMNS] = { "#", "operation", "tensor", "shape", "|value|", "|gradient|" };
+    static const char *const heads[COLUMNS] = { "#", "operation", "tensor", "shape", "|value|",
+        "|gradient|" };
     row                      r = { .width = { 0 } };
     for (int c = 0; c < COLUMNS; c++) set(&r, c, heads[c], (int)strlen(heads[c]));
     put_row(t, &r);
@@ -168,9 +181,11 @@ static void put_table(table *t, const gr__graph *gr)
 static void put_summary(gr__page *p, const gr__graph *gr, const gr_tensor *loss)
 {
     size_t params = 0, operations = gr__length(gr->operations);
-    for (size_t i = 0; i < gr__length(gr->tensors); i++) params += gr->tensors[i].g && !gr->tensors[i].number;
-    gr__page_put(p, "backward from %.6g, through %zu operation%s, to %zu parameter%s\n\n", (double)gr__reals(loss)[0], operations,
-        operations == 1 ? "" : "s", params, params == 1 ? "" : "s");
+    for (size_t i = 0; i < gr__length(gr->tensors); i++)
+        params += gr->tensors[i].g && !gr->tensors[i].number;
+    gr__page_put(p, "backward from %.6g, through %zu operation%s, to %zu parameter%s\n\n",
+        (double)gr__reals(loss)[0], operations, operations == 1 ? "" : "s", params,
+        params == 1 ? "" : "s");
 }
 
 static const char *step_string(const gr__page *p)

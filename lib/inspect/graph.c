@@ -1,6 +1,7 @@
 /* graph.c: the part of the tape between a loss and the tensors it depends on, with all gradients.
 
-   Invariant: the run is not changed: gr_grad_of returns the same gradients as before, the history is kept, and nothing is recorded. */
+   Invariant: the run is not changed: gr_grad_of returns the same gradients as before, the history
+   is kept, and nothing is recorded. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
@@ -8,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- collecting --------------------------------------------------------------------------------------------------------------------- */
+/* ---- collecting ---------------------------------------------------------- */
 
 static bool on_tape(const gr__pass *p, const gr__node *nd)
 {
-    return nd && nd->index >= p->root->reach && nd->index <= p->root->index && p->me->tape[nd->index] == nd;
+    return nd && nd->index >= p->root->reach && nd->index <= p->root->index &&
+           p->me->tape[nd->index] == nd;
 }
 
 /* The place of t in tensors, which the map's goals have as well. */
@@ -29,10 +31,12 @@ static bool place_of(gr__graph *gr, gr_tensor *t, size_t *place)
 
 static bool add_use(gr__graph *gr, gr__node *nd, int i, bool *reached)
 {
-    gr_tensor *t = nd->in[i];
-    gr__graph_use    use = { .input = i, .flows = !gr__names(nd->op->constant, i) && (t->param || on_tape(&gr->map, t->node)) };
+    gr_tensor    *t = nd->in[i];
+    gr__graph_use use = { .input = i,
+        .flows = !gr__names(nd->op->constant, i) && (t->param || on_tape(&gr->map, t->node)) };
     if (!place_of(gr, t, &use.tensor)) return false;
-    if (use.flows && on_tape(&gr->map, t->node)) reached[t->node->index - gr->map.root->reach] = true;
+    if (use.flows && on_tape(&gr->map, t->node))
+        reached[t->node->index - gr->map.root->reach] = true;
     gr__graph_tensor *s = &gr->tensors[use.tensor];
     use.previous = s->last;
     if (!gr__push(&gr->uses, &use, sizeof use)) return gr__fail_memory("graph", sizeof use);
@@ -44,12 +48,15 @@ static bool add_use(gr__graph *gr, gr__node *nd, int i, bool *reached)
 static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char *what)
 {
     if (nd->used)
-        return gr__fail(GR_ERR_GRAPH, "%s: the history of %s %s was used up by an earlier backward; keep it with .retain_graph", what,
-            nd->op->name, GR__LABEL(nd->out));
+        return gr__fail(GR_ERR_GRAPH,
+            "%s: the history of %s %s was used up by an earlier backward; keep it with "
+            ".retain_graph",
+            what, nd->op->name, GR__LABEL(nd->out));
     gr__graph_operation new = { .nd = nd, .uses = gr__length(gr->uses) };
     if (!place_of(gr, nd->out, &new.result)) return false;
     for (int i = 0; i < nd->n; i++)
-        if ((nd->in[i]->name || !gr__names(nd->op->constant, i)) && !add_use(gr, nd, i, reached)) return false;
+        if ((nd->in[i]->name || !gr__names(nd->op->constant, i)) && !add_use(gr, nd, i, reached))
+            return false;
     new.count = (int)(gr__length(gr->uses) - new.uses);
     return gr__push(&gr->operations, &new, sizeof new) || gr__fail_memory("graph", sizeof new);
 }
@@ -75,18 +82,20 @@ static bool collect(gr__graph *gr, gr_tensor *loss, const char *what)
     reached[nodes - 1] = true;
     bool good = true;
     for (size_t i = nodes; good && i-- > 0;)
-        if (reached[i]) good = add_operation(gr, gr->map.me->tape[gr->map.root->reach + i], reached, what);
+        if (reached[i])
+            good = add_operation(gr, gr->map.me->tape[gr->map.root->reach + i], reached, what);
     gr__release(reached, nodes);
     if (good) number(gr);
     return good;
 }
 
-/* ---- gradients ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- gradients ----------------------------------------------------------- */
 
 static double norm_of(const gr_tensor *t)
 {
     double sum = 0;
-    for (int64_t i = 0; t->dtype == GR_REAL && i < t->count; i++) sum += (double)gr__reals(t)[i] * (double)gr__reals(t)[i];
+    for (int64_t i = 0; t->dtype == GR_REAL && i < t->count; i++)
+        sum += (double)gr__reals(t)[i] * (double)gr__reals(t)[i];
     return sqrt(sum);
 }
 
@@ -98,7 +107,8 @@ static bool find_gradients(gr__graph *gr, gr_tensor *loss, const char *what)
     if (!x) return gr__fail_memory(what, bytes);
     for (size_t i = 0; i < n; i++)
         if (gr->tensors[i].flows || gr->tensors[i].t == loss) x[wanted++] = gr->tensors[i].t;
-    bool good = gr_grads(loss, x, wanted, gx, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
+    bool good = gr_grads(
+        loss, x, wanted, gx, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
     for (int i = 0, k = 0; good && k < wanted; i++)
         if (gr->tensors[i].t == x[k]) gr->tensors[i].g = gx[k++];
     gr__release(x, bytes);
@@ -114,16 +124,19 @@ static void find_norms(gr__graph *gr)
     }
 }
 
-gr_tensor *gr__graph_part(const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
+gr_tensor *gr__graph_part(
+    const gr__graph *gr, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__thread *me = gr__self();
     bool        no_grad = me->no_grad, in_vjp = me->in_vjp;
-    gr_tensor  *g = gr__ref(gr->tensors[op->result].g); /* a second reference, so that no rule works in place on it */
-    gr_shape    shape = gr->tensors[use->tensor].t->shape;
+    gr_tensor  *g = gr__ref(
+         gr->tensors[op->result].g); /* a second reference, so that no rule works in place on it */
+    gr_shape shape = gr->tensors[use->tensor].t->shape;
     me->no_grad = me->in_vjp = true;
     op->nd->left = NULL;
     gr_tensor *gi = op->nd->op->vjp(op->nd, use->input, g);
-    if (gi && op->nd->op->broadcasts && !gr__same_shape(&gi->shape, &shape)) gi = gr__sum_to(gi, &shape);
+    if (gi && op->nd->op->broadcasts && !gr__same_shape(&gi->shape, &shape))
+        gi = gr__sum_to(gi, &shape);
     op->nd->left = NULL;
     me->no_grad = no_grad;
     me->in_vjp = in_vjp;
@@ -149,19 +162,24 @@ static bool find_parts(gr__graph *gr)
     bool good = true;
     for (size_t k = 0; good && k < gr__length(gr->operations); k++) {
         const gr__graph_operation *op = &gr->operations[k];
-        for (int i = 0; good && i < op->count; i++) good = find_part(gr, op, &gr->uses[op->uses + (size_t)i]);
+        for (int i = 0; good && i < op->count; i++)
+            good = find_part(gr, op, &gr->uses[op->uses + (size_t)i]);
     }
     return good;
 }
 
-/* ---- the graph ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the graph ----------------------------------------------------------- */
 
 static bool is_loss(const gr_tensor *t, const char *what)
 {
     if (!t) return gr__fail(GR_ERR_ARGUMENT, "%s: the loss is NULL", what);
     if (t->dtype != GR_REAL || !gr__tracked(t))
-        return gr__fail(GR_ERR_GRAPH, "%s: the loss %s depends on no parameter, or was made without recording", what, GR__LABEL(t));
-    if (t->count != 1) return gr__fail(GR_ERR_GRAPH, "%s: %s is not a scalar, as a loss must be", what, GR__LABEL(t));
+        return gr__fail(GR_ERR_GRAPH,
+            "%s: the loss %s depends on no parameter, or was made without recording", what,
+            GR__LABEL(t));
+    if (t->count != 1)
+        return gr__fail(
+            GR_ERR_GRAPH, "%s: %s is not a scalar, as a loss must be", what, GR__LABEL(t));
     return gr__recorded_here(what, t);
 }
 
@@ -184,9 +202,10 @@ void gr__graph_free(gr__graph *gr)
     gr__drop(&gr->tensors);
 }
 
-/* ---- equations -------------------------------------------------------------------------------------------------------------------------- */
-/* "y = a b; ga = g b, gb = g a": forward, then the rules of the inputs that have one, in their order. The rules may begin
-   with a definition that they share: "with G = g act': ...". The last rule also serves all further inputs. */
+/* ---- equations ----------------------------------------------------------- */
+/* "y = a b; ga = g b, gb = g a": forward, then the rules of the inputs that have one, in their
+   order. The rules may begin with a definition that they share: "with G = g act': ...". The last
+   rule also serves all further inputs. */
 
 static const char *rules_of(const gr__op *op)
 {
@@ -198,7 +217,8 @@ static const char *rules_of(const gr__op *op)
 gr__equation gr__equation_of_result(const gr__op *op)
 {
     const char *rules = rules_of(op);
-    return (gr__equation){ op->equation, rules ? (int)(rules - op->equation) - 2 : (int)strlen(op->equation) };
+    return (gr__equation){ op->equation,
+        rules ? (int)(rules - op->equation) - 2 : (int)strlen(op->equation) };
 }
 
 /* Where the rule that begins at s ends: before ", g" outside any bracket. */

@@ -1,21 +1,28 @@
-/* graph.js: the layout of the graph: which boxes are visible while some layers are folded, and their positions, from top to bottom.
+/* graph.js: the layout of the graph: which boxes are visible while some layers are folded, and
+   their positions, from top to bottom.
 
-   Invariant: an edge leads from a box to one that comes later in the pass, so that ranks are found in one traversal; an edge that leads back, as
-   folding may produce, does not count for ranks. Nothing here touches the page. */
+   Invariant: an edge leads from a box to one that comes later in the pass, so that ranks are found
+   in one traversal; an edge that leads back, as folding may produce, does not count for ranks.
+   Nothing here touches the page. */
 'use strict';
 
-/* ---- operations, leaves, layers ---- */
+/* ---- operations, leaves, layers ------------------------------------------ */
 
-/* The operations with their numbers, the leaves that are boxes of their own, and the layers that can be folded. */
+/* The operations with their numbers, the leaves that are boxes of their own, and the layers that
+   can be folded. */
 function makeGraph(data) {
   const tensors = data.tensors.map((t, index) => ({ ...t, index, uses: [] }));
-  const ops = data.operations.map((op, i) => ({ ...op, number: i + 1, y: tensors[op.y], in: op.in.map((use) => ({ ...use, t: tensors[use.t] })) }));
+  const inputs = (op) => op.in.map((use) => ({ ...use, t: tensors[use.t] }));
+  const ops = data.operations.map((op, i) =>
+    ({ ...op, number: i + 1, y: tensors[op.y], in: inputs(op) }));
   for (const op of ops) for (const use of op.in) use.t.uses.push({ ...use, op });
   const leaves = tensors.filter((t) => !t.number);
   for (const t of leaves) {
     const layer = t.name && t.name.includes('.') ? t.name.slice(0, t.name.lastIndexOf('.')) : '';
-    t.chip = t.uses.length === 1 && Boolean(t.param && layer) || (!t.param && !t.name && elements(t.shape) === 1 && t.uses.length > 0);
-    t.short = t.chip && layer && layer === t.uses[0].op.layer ? t.name.slice(layer.length + 1) : t.name;
+    t.chip = t.uses.length === 1 && Boolean(t.param && layer) ||
+      (!t.param && !t.name && elements(t.shape) === 1 && t.uses.length > 0);
+    t.short =
+      t.chip && layer && layer === t.uses[0].op.layer ? t.name.slice(layer.length + 1) : t.name;
   }
   const graph = { tensors, ops, leaves: leaves.filter((t) => !t.chip), groups: new Map() };
   adoptLayers(graph);
@@ -27,13 +34,16 @@ const elements = (shape) => shape.reduce((n, size) => n * size, 1);
 
 const above = (path) => (path.includes('.') ? path.slice(0, path.lastIndexOf('.')) : '');
 
-/* An operation without a layer of its own, such as the addition of a shortcut, belongs to a block if everything that uses its result does. */
+/* An operation without a layer of its own, such as the addition of a shortcut, belongs to a block
+   if everything that uses its result does. */
 function adoptLayers(graph) {
   const blocks = new Set(graph.ops.map((op) => above(op.layer)).filter(Boolean));
   for (const op of [...graph.ops].reverse()) {
     if (op.layer || !op.y.uses.length) continue;
     let path = op.y.uses[0].op.layer;
-    while (path && !(blocks.has(path) && op.y.uses.every((use) => `${use.op.layer}.`.startsWith(`${path}.`)))) path = above(path);
+    while (path &&
+      !(blocks.has(path) && op.y.uses.every((use) => `${use.op.layer}.`.startsWith(`${path}.`))))
+      path = above(path);
     op.layer = path;
   }
 }
@@ -62,12 +72,13 @@ function groupOf(graph, op) {
   return graph.groups.get(path) || null;
 }
 
-/* ---- visible boxes ---- */
+/* ---- visible boxes ------------------------------------------------------- */
 
 /* The box that shows an operation: its own, or that of the outermost folded layer around it. */
 function boxKey(graph, op) {
   let key = `o${op.number}`;
-  for (let group = groupOf(graph, op); group; group = group.parent) if (group.folded) key = `g${group.path}`;
+  for (let group = groupOf(graph, op); group; group = group.parent)
+    if (group.folded) key = `g${group.path}`;
   return key;
 }
 
@@ -89,14 +100,15 @@ function visible(graph) {
     op.box.ops.push(op);
     for (const use of op.in) {
       if (use.t.number) connect(graph.ops[use.t.number - 1].box, op.box, { op, ...use });
-      else if (!use.t.chip) connect((use.t.box = add(`t${use.t.index}`, { leaf: use.t })), op.box, { op, ...use });
+      else if (!use.t.chip)
+        connect((use.t.box = add(`t${use.t.index}`, { leaf: use.t })), op.box, { op, ...use });
     }
   }
   for (const t of graph.leaves) if (!t.uses.length) t.box = add(`t${t.index}`, { leaf: t });
   return { boxes: [...boxes.values()], edges: [...edges.values()] };
 }
 
-/* ---- positions ---- */
+/* ---- positions ----------------------------------------------------------- */
 
 const BOX = { width: 218, op: 54, chips: 20, leaf: 40, gap: 26, between: 30, label: 20, pad: 10 };
 
@@ -106,7 +118,9 @@ function boxHeight(box) {
 }
 
 function findRanks(boxes, edges) {
-  boxes.forEach((box, order) => Object.assign(box, { order: box.leaf ? -1 : order, rank: 0, ins: [], outs: [], w: BOX.width, h: boxHeight(box) }));
+  boxes.forEach(
+    (box, order) => Object.assign(box,
+      {order: box.leaf ? -1 : order, rank: 0, ins: [], outs: [], w: BOX.width, h: boxHeight(box)}));
   for (const e of edges) {
     e.back = e.from.order >= e.to.order;
     if (!e.back) {
@@ -115,7 +129,8 @@ function findRanks(boxes, edges) {
     }
   }
   for (const box of boxes) for (const e of box.ins) box.rank = Math.max(box.rank, e.from.rank + 1);
-  for (const box of boxes) if (box.leaf && box.outs.length) box.rank = Math.min(...box.outs.map((e) => e.to.rank)) - 1;
+  for (const box of boxes)
+    if (box.leaf && box.outs.length) box.rank = Math.min(...box.outs.map((e) => e.to.rank)) - 1;
 }
 
 /* An edge over several ranks passes through a point in each of them, beside the boxes. */
@@ -142,24 +157,32 @@ function fillRanks(boxes, edges) {
   return ranks;
 }
 
-const mean = (links) => links.reduce((sum, l) => sum + l.weight * l.node.x, 0) / links.reduce((sum, l) => sum + l.weight, 0);
+const mean = (links) => links.reduce((sum, l) => sum + l.weight * l.node.x, 0) /
+  links.reduce((sum, l) => sum + l.weight, 0);
 
-/* One box per rank, along the longest path to the last: they are vertically aligned, and the others stand around them. */
+/* One box per rank, along the longest path to the last: they are vertically aligned, and the others
+   stand around them. */
 function findTrunk(ranks) {
-  const inRank = (links, rank) => links.map((l) => l.node).filter((node) => node.rank === rank && node.key);
-  let node = ranks[ranks.length - 1].reduce((a, b) => (b.key && (!a || b.order > a.order) ? b : a), null);
+  const inRank = (links, rank) =>
+    links.map((l) => l.node).filter((node) => node.rank === rank && node.key);
+  let node =
+    ranks[ranks.length - 1].reduce((a, b) => (b.key && (!a || b.order > a.order) ? b : a), null);
   while (node) {
     node.trunk = true;
     node = inRank(node.up, node.rank - 1).reduce((a, b) => (!a || b.order > a.order ? b : a), null);
   }
 }
 
-/* Moves each node of a rank to its preferred position, or as near to it as its neighbours on the side of the trunk allow. */
+/* Moves each node of a rank to its preferred position, or as near to it as its neighbours on the
+   side of the trunk allow. */
 function settle(rank, wish) {
-  const fixed = Math.max(0, rank.findIndex((node) => node.trunk)), apart = (i) => (rank[i - 1].w + rank[i].w) / 2 + BOX.gap;
+  const fixed = Math.max(0, rank.findIndex((node) => node.trunk));
+  const apart = (i) => (rank[i - 1].w + rank[i].w) / 2 + BOX.gap;
   rank[fixed].x = rank[fixed].trunk ? 0 : wish(rank[fixed]);
-  for (let i = fixed + 1; i < rank.length; i++) rank[i].x = Math.max(wish(rank[i]), rank[i - 1].x + apart(i));
-  for (let i = fixed - 1; i >= 0; i--) rank[i].x = Math.min(wish(rank[i]), rank[i + 1].x - apart(i + 1));
+  for (let i = fixed + 1; i < rank.length; i++)
+    rank[i].x = Math.max(wish(rank[i]), rank[i - 1].x + apart(i));
+  for (let i = fixed - 1; i >= 0; i--)
+    rank[i].x = Math.min(wish(rank[i]), rank[i + 1].x - apart(i + 1));
 }
 
 function findColumns(ranks) {
@@ -185,18 +208,28 @@ function findColumns(ranks) {
   }
 }
 
-/* The open layers with their boxes, outermost first; each needs space for its name above its first rank, and a margin below its last. */
+/* The open layers with their boxes, outermost first; each needs space for its name above its first
+   rank, and a margin below its last. */
 function findFrames(graph, boxes) {
   const frames = [];
   for (const group of graph.groups.values()) {
-    const inside = boxes.filter((box) => !box.leaf && (box.op || box.group !== group) && box.ops.every((op) => group.ops.has(op)));
+    const inside = boxes.filter((box) => !box.leaf && (box.op || box.group !== group) &&
+        box.ops.every((op) => group.ops.has(op)));
     let open = !group.folded;
     for (let g = group.parent; g; g = g.parent) open = open && !g.folded;
     if (!open || !inside.length) continue;
     const edges = new Set(inside.flatMap((box) => box.ins));
-    frames.push({ group, inside, edges, first: Math.min(...inside.map((b) => b.rank)), last: Math.max(...inside.map((b) => b.rank)) });
+    frames.push({
+      group,
+      inside,
+      edges,
+      first: Math.min(...inside.map((b) => b.rank)),
+      last: Math.max(...inside.map((b) => b.rank))
+    });
   }
-  for (const f of frames) f.height = 1 + Math.max(0, ...frames.filter((g) => inFrame(g, f)).map((g) => g.group.depth - f.group.depth));
+  for (const f of frames)
+    f.height = 1 +
+      Math.max(0, ...frames.filter((g) => inFrame(g, f)).map((g) => g.group.depth - f.group.depth));
   return frames.sort((a, b) => a.group.depth - b.group.depth);
 }
 
@@ -208,7 +241,8 @@ function inFrame(inner, outer) {
 function placeRows(ranks, frames) {
   let y = 0;
   ranks.forEach((rank, r) => {
-    const starting = frames.filter((f) => f.first === r), ending = frames.filter((f) => f.last === r);
+    const starting = frames.filter((f) => f.first === r);
+    const ending = frames.filter((f) => f.last === r);
     y += Math.max(0, ...starting.map((f) => f.height)) * (BOX.label + 4);
     const h = Math.max(...rank.map((node) => node.h));
     for (const node of rank) node.y = y + (h - node.h) / 2;
@@ -218,10 +252,15 @@ function placeRows(ranks, frames) {
 }
 
 function frameBox(f) {
-  const pad = BOX.pad * f.height, top = Math.min(...f.inside.map((b) => b.y)), bottom = Math.max(...f.inside.map((b) => b.y + b.h));
-  const points = [...f.edges].flatMap((e) => e.points).filter((p) => p.rank >= f.first && p.rank <= f.last), wide = [...f.inside, ...points];
-  const left = Math.min(...wide.map((b) => b.x - b.w / 2)), right = Math.max(...wide.map((b) => b.x + b.w / 2));
-  Object.assign(f, { x: left - pad, y: top - f.height * (BOX.label + 4) + 4, w: right - left + 2 * pad, h: 0 });
+  const pad = BOX.pad * f.height, top = Math.min(...f.inside.map((b) => b.y));
+  const bottom = Math.max(...f.inside.map((b) => b.y + b.h));
+  const points =
+    [...f.edges].flatMap((e) => e.points).filter((p) => p.rank >= f.first && p.rank <= f.last);
+  const wide = [...f.inside, ...points];
+  const left = Math.min(...wide.map((b) => b.x - b.w / 2));
+  const right = Math.max(...wide.map((b) => b.x + b.w / 2));
+  Object.assign(
+    f, { x: left - pad, y: top - f.height * (BOX.label + 4) + 4, w: right - left + 2 * pad, h: 0 });
   f.h = bottom + f.height * 8 - f.y;
 }
 
@@ -234,12 +273,14 @@ function edgePath(e) {
   for (let i = 1; i < points.length; i++) {
     const [x0, y0] = points[i - 1], [x1, y1] = points[i], bend = (y1 - y0) / 2;
     d += x0 === x1 ? `L${Math.round(x1)},${Math.round(y1)}` :
-      `C${Math.round(x0)},${Math.round(y0 + bend)} ${Math.round(x1)},${Math.round(y1 - bend)} ${Math.round(x1)},${Math.round(y1)}`;
+                     `C${Math.round(x0)},${Math.round(y0 + bend)} ${Math.round(x1)},${
+                       Math.round(y1 - bend)} ${Math.round(x1)},${Math.round(y1)}`;
   }
   return d;
 }
 
-/* Boxes with x (middle), y (top), w, h; edges with their path; frames; and the size of it all, from 0 on. */
+/* Boxes with x (middle), y (top), w, h; edges with their path; frames; and the size of it all, from
+   0 on. */
 function layOut(graph) {
   const { boxes, edges } = visible(graph);
   findRanks(boxes, edges);
@@ -252,5 +293,11 @@ function layOut(graph) {
   for (const node of ranks.flat()) node.x -= left;
   for (const f of frames) f.x -= left;
   for (const e of edges) e.path = edgePath(e);
-  return { boxes, edges, frames, width: right - left, height: Math.max(height, ...frames.map((f) => f.y + f.h)) };
+  return {
+    boxes,
+    edges,
+    frames,
+    width: right - left,
+    height: Math.max(height, ...frames.map((f) => f.y + f.h))
+  };
 }

@@ -1,7 +1,7 @@
 /* pass.c: the whole pass, forward and backward, as a page of HTML.
 
-   The page's data are one object: the tensors of the graph, and its operations in the order they ran, which refer to tensors by their index. pass.js
-   displays them. */
+   The page's data are one object: the tensors of the graph, and its operations in the order they
+   ran, which refer to tensors by their index. pass.js displays them. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
@@ -14,12 +14,15 @@ typedef struct passage {
     gr__page         page;
     const gr__graph *gr;
     gr__sample       sample;
-    gr__layer_name      *of; /* of operation number i + 1 */
+    gr__layer_name  *of; /* of operation number i + 1 */
 } passage;
 
-/* ---- tensors --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------- */
 
-static double at(const gr_tensor *t, int64_t i) { return t->dtype == GR_REAL ? (double)gr__reals(t)[i] : gr__ints(t)[i]; }
+static double at(const gr_tensor *t, int64_t i)
+{
+    return t->dtype == GR_REAL ? (double)gr__reals(t)[i] : gr__ints(t)[i];
+}
 
 /* Statistics of all elements, not of those alone that are kept. */
 static void put_stats(gr__page *p, const gr_tensor *t)
@@ -46,7 +49,8 @@ static bool put_kept(gr__page *p, const char *key, const gr_tensor *t, const gr_
     gr__strides(&t->shape, stride);
     for (int64_t i = 0; i < n; i++) {
         int64_t from = 0;
-        for (int64_t d = kept->rank, rest = i; d-- > 0; rest /= kept->dim[d]) from += rest % kept->dim[d] * stride[d];
+        for (int64_t d = kept->rank, rest = i; d-- > 0; rest /= kept->dim[d])
+            from += rest % kept->dim[d] * stride[d];
         x[i] = (gr_real)at(t, from);
     }
     gr__json_reals(p, key, x, n);
@@ -54,7 +58,8 @@ static bool put_kept(gr__page *p, const char *key, const gr_tensor *t, const gr_
     return p->good;
 }
 
-static bool put_numbers(passage *d, const char *key, const gr_tensor *t, const gr_shape *kept, double norm)
+static bool put_numbers(
+    passage *d, const char *key, const gr_tensor *t, const gr_shape *kept, double norm)
 {
     gr__json_open(&d->page, key, '{');
     gr__json_number(&d->page, "norm", norm);
@@ -76,14 +81,18 @@ static bool put_tensor(passage *d, const gr__graph_tensor *s)
     gr__json_number(p, "param", s->t->param);
     gr__json_number(p, "ints", s->t->dtype == GR_INT32);
     gr__json_number(p, "flows", s->flows);
-    bool good = put_numbers(d, "v", s->t, &kept, s->value_norm) && (!s->g || put_numbers(d, "g", s->g, &kept, s->grad_norm));
+    bool good = put_numbers(d, "v", s->t, &kept, s->value_norm) &&
+                (!s->g || put_numbers(d, "g", s->g, &kept, s->grad_norm));
     gr__json_close(p, '}');
     return good;
 }
 
-/* ---- convolutions ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- convolutions -------------------------------------------------------- */
 
-static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w) { gr__json_shape(p, key, &gr_shape(h, w)); }
+static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w)
+{
+    gr__json_shape(p, key, &gr_shape(h, w));
+}
 
 static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms_target of)
 {
@@ -103,7 +112,7 @@ static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms
 /* The gradient that flows back from this use, of an input that has several. */
 static bool put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
 {
-    const gr__graph_use  *use = &d->gr->uses[op->uses + (size_t)i];
+    const gr__graph_use    *use = &d->gr->uses[op->uses + (size_t)i];
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
     if (!use->flows || s->flows < 2) return true;
     gr_shape   kept = gr__sample_kept(&d->sample, s->t);
@@ -128,7 +137,9 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
     gr__page                *p = &d->page;
     gr_tensor               *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
     if (!u) return false;
-    gr__terms t = { .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u) };
+    gr__terms t = {
+        .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u)
+    };
     t.kept[GR__TERMS_OF_X] = gr__sample_kept(&d->sample, op->nd->in[0]);
     t.kept[GR__TERMS_OF_K] = gr__sample_kept(&d->sample, op->nd->in[1]);
     t.kept[GR__TERMS_OF_Y] = gr__sample_kept(&d->sample, op->nd->out);
@@ -138,13 +149,15 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
     put_pair(p, "dilation", c->DH, c->DW);
     gr__json_number(p, "groups", (double)c->G);
     gr__json_text(p, "act", acts[act]);
-    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) && put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
-                put_rest(p, "restK", &t, GR__TERMS_OF_K) && put_rest(p, "restY", &t, GR__TERMS_OF_Y);
+    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) &&
+                put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
+                put_rest(p, "restK", &t, GR__TERMS_OF_K) &&
+                put_rest(p, "restY", &t, GR__TERMS_OF_Y);
     gr__json_close(p, '}');
     return good;
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------- */
 
 static void put_piece(passage *d, const char *key, gr__equation piece)
 {
@@ -167,12 +180,12 @@ static void put_use(passage *d, const gr__graph_operation *op, const gr__graph_u
 
 static bool put_operation(passage *d, const gr__graph_operation *op)
 {
-    gr__page   *p = &d->page;
+    gr__page       *p = &d->page;
     gr__layer_name *l = &d->of[d->gr->tensors[op->result].number - 1];
-    gr_step     step = gr_step_begin();
-    gr__conv    c;
-    gr_act      act;
-    bool        good = step.depth > 0;
+    gr_step         step = gr_step_begin();
+    gr__conv        c;
+    gr_act          act;
+    bool            good = step.depth > 0;
     gr__json_open(p, NULL, '{');
     gr__json_text(p, "op", op->nd->op->name);
     const char *layer = gr_name("%.*s", l->length, l->s);
@@ -189,7 +202,7 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
     return good;
 }
 
-/* ---- the page ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the page ------------------------------------------------------------ */
 
 static void put_sample(passage *d)
 {
@@ -209,10 +222,12 @@ static bool put_data(passage *d)
     gr__json_open(&d->page, NULL, '{');
     put_sample(d);
     gr__json_open(&d->page, "tensors", '[');
-    for (size_t i = 0; good && i < gr__length(gr->tensors); i++) good = put_tensor(d, &gr->tensors[i]);
+    for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
+        good = put_tensor(d, &gr->tensors[i]);
     gr__json_close(&d->page, ']');
     gr__json_open(&d->page, "operations", '[');
-    for (size_t k = gr__length(gr->operations); good && k-- > 0;) good = put_operation(d, &gr->operations[k]);
+    for (size_t k = gr__length(gr->operations); good && k-- > 0;)
+        good = put_operation(d, &gr->operations[k]);
     gr__json_close(&d->page, ']');
     gr__json_close(&d->page, '}');
     return good;
@@ -222,7 +237,8 @@ static bool write_pass(const gr__graph *gr, const char *path)
 {
     size_t  bytes = gr__length(gr->operations) * sizeof(gr__layer_name);
     passage d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
-    bool    good = (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
+    bool    good =
+        (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
     if (good) gr__layer_names_of(gr, d.of);
     if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
     good = good && put_data(&d);

@@ -1,7 +1,9 @@
-/* pass.js: the page of a whole pass: its steps, the graph as it fills in, and the details of one operation.
+/* pass.js: the page of a whole pass: its steps, the graph as it fills in, and the details of one
+   operation.
 
-   With n operations there are 2 n steps: operation k computes its value in step k, and its gradient is complete in step 2 n - k + 1.
-   Invariant: the page depends on three things alone: the step, the layers that are folded, and the operation or leaf that is open. */
+   With n operations there are 2 n steps: operation k computes its value in step k, and its gradient
+   is complete in step 2 n - k + 1. Invariant: the page depends on three things alone: the step, the
+   layers that are folded, and the operation or leaf that is open. */
 'use strict';
 
 const $ = (id) => document.getElementById(id);
@@ -11,7 +13,7 @@ const data = look.data(), graph = makeGraph(data), last = graph.ops.length, step
 const state = { step: steps, open: null, view: { x: 0, y: 0, zoom: 1 }, playing: 0 };
 let seen = null; /* the layout, with the elements of its boxes and edges */
 
-/* ---- steps ---- */
+/* ---- steps --------------------------------------------------------------- */
 
 const stepOf = (number) => 2 * last - number + 1; /* backward's */
 
@@ -20,7 +22,8 @@ const isForward = (step) => step <= last;
 /* The operation of a step; before the first there is none. */
 const opAt = (step) => (step < 1 ? null : graph.ops[(isForward(step) ? step : stepOf(step)) - 1]);
 
-/* The step in which a tensor's gradient is complete: that of its own operation, or for a leaf of the first operation that uses it. */
+/* The step in which a tensor's gradient is complete: that of its own operation, or for a leaf of
+   the first operation that uses it. */
 function gradientStep(t) {
   if (!t.g) return Infinity;
   if (t.number) return stepOf(t.number);
@@ -34,8 +37,10 @@ const titleOf = (op) => [op.op, op.y.name || op.layer].filter(Boolean).join(' ')
 
 function showLabel() {
   const op = opAt(state.step), n = isForward(state.step) ? state.step : state.step - last;
-  const way = look.el('b', { class: isForward(state.step) ? 'forward' : 'backward' }, isForward(state.step) ? 'forward' : 'backward');
-  $('said').replaceChildren(...(op ? [way, ` ${n} of ${last}: `, look.el('bdi', {}, titleOf(op))] : ['before the first operation']));
+  const way = look.el('b', { class: isForward(state.step) ? 'forward' : 'backward' },
+    isForward(state.step) ? 'forward' : 'backward');
+  $('said').replaceChildren(...(op ? [way, ` ${n} of ${last}: `, look.el('bdi', {}, titleOf(op))] :
+                                     ['before the first operation']));
   $('step').value = state.step;
 }
 
@@ -50,15 +55,24 @@ function goTo(step, follow = true) {
   if (op || state.open) open(op ? { op } : state.open, false);
 }
 
-/* ---- the graph: boxes ---- */
+/* ---- the graph: boxes ---------------------------------------------------- */
 
-/* The tensor that a box shows: the result of its operation, or of the last operation of a folded layer. */
+/* The tensor that a box shows: the result of its operation, or of the last operation of a folded
+   layer. */
 const resultOf = (box) => box.leaf || box.ops[box.ops.length - 1].y;
 
 function nameOf(box) {
-  if (box.leaf) return [look.el('bdi', {}, box.leaf.name || (box.leaf.param ? 'parameter' : elements(box.leaf.shape) === 1 ? look.number(box.leaf.v.mean) : 'constant'))];
+  if (box.leaf)
+    return [look.el('bdi', {},
+      box.leaf.name ||
+        (box.leaf.param                    ? 'parameter' :
+            elements(box.leaf.shape) === 1 ? look.number(box.leaf.v.mean) :
+                                             'constant'))];
   if (box.group) return [look.el('bdi', {}, box.group.name)];
-  return [box.op.op, look.el('span', { class: 'name' }, ' ', look.el('bdi', {}, box.op.y.name || lastPart(box.op)))];
+  return [
+    box.op.op,
+    look.el('span', { class: 'name' }, ' ', look.el('bdi', {}, box.op.y.name || lastPart(box.op)))
+  ];
 }
 
 /* The part of a layer's name that is not in the title of a frame around the box. */
@@ -68,18 +82,39 @@ function lastPart(op) {
 }
 
 function makeBox(box) {
-  const t = resultOf(box), about = box.group ? plural(box.ops.length, 'operation') : shapeText(t.shape);
+  const t = resultOf(box);
+  const about = box.group ? plural(box.ops.length, 'operation') : shapeText(t.shape);
   const canvases = ['v', 'g'].map((which) => look.el('canvas', { 'aria-hidden': 'true' }));
   const e = look.el('button', {
-    class: `box ${box.leaf ? 'leaf' : box.group ? 'group' : 'op'}`, 'data-key': box.key, onclick: () => activate(box),
-    style: { left: `${box.x - box.w / 2}px`, top: `${box.y}px`, width: `${box.w}px`, height: `${box.h}px` },
+    class: `box ${
+      box.leaf    ? 'leaf' :
+        box.group ? 'group' :
+                    'op'}`,
+    'data-key': box.key,
+    onclick: () => activate(box),
+    style: {
+      left: `${box.x - box.w / 2}px`,
+      top: `${box.y}px`,
+      width: `${box.w}px`,
+      height: `${box.h}px`
+    },
   });
-  const words = look.el('span', { class: 'words' }, look.el('span', { class: 'title' }, ...nameOf(box)), look.el('span', { class: 'about' }, about));
+  const words = look.el('span', {class: 'words'}, look.el('span', {class: 'title'}, ...nameOf(box)),
+    look.el('span', { class: 'about' }, about));
   e.append(words);
-  if (!box.leaf) ['v', 'g'].forEach((which, i) => e.append(look.el('span', { class: `slot ${which}` }, elements(t.shape) === 1 && t[which] ? look.el('b', {}, look.number(t[which].mean, 3)) : canvases[i])));
+  if (!box.leaf)
+    ['v', 'g'].forEach(
+      (which, i) => e.append(look.el('span', { class: `slot ${which}` },
+        elements(t.shape) === 1 && t[which] ? look.el('b', {}, look.number(t[which].mean, 3)) :
+                                              canvases[i])));
   const chips = box.op ? box.op.in.filter((use) => use.t.chip) : [];
-  box.chips = chips.map((use) => ({ t: use.t, element: look.el('span', { class: 'chip' }, look.el('bdi', {}, use.t.short || look.number(use.t.v.mean))) }));
-  if (chips.length) words.append(look.el('span', { class: 'chips' }, ...box.chips.map((c) => c.element)));
+  box.chips = chips.map((use) => ({
+    t: use.t,
+    element:
+      look.el('span', {class: 'chip'}, look.el('bdi', {}, use.t.short || look.number(use.t.v.mean)))
+  }));
+  if (chips.length)
+    words.append(look.el('span', { class: 'chips' }, ...box.chips.map((c) => c.element)));
   Object.assign(box, { element: e, canvases, drawn: {} });
   return e;
 }
@@ -89,26 +124,36 @@ function activate(box) {
   else open(box.leaf ? { leaf: box.leaf } : { op: box.op }, true);
 }
 
-/* ---- the graph: edges and frames ---- */
+/* ---- the graph: edges and frames ----------------------------------------- */
 
 function makeEdge(e) {
-  const x = Math.round(e.to.x), y = Math.round(e.to.y), fx = Math.round(e.from.x), fy = Math.round(e.from.y + e.from.h);
-  e.element = look.el('g', { class: e.uses.some((use) => use.flows) ? null : 'const' }, look.el('path', { d: e.path }),
-    look.el('path', { class: 'head', d: `M${x - 4.5},${y - 8}L${x + 4.5},${y - 8}L${x},${y - 1}Z` }),
-    look.el('path', { class: 'head up', d: `M${fx - 4.5},${fy + 8}L${fx + 4.5},${fy + 8}L${fx},${fy + 1}Z` }));
+  const x = Math.round(e.to.x), y = Math.round(e.to.y), fx = Math.round(e.from.x);
+  const fy = Math.round(e.from.y + e.from.h);
+  e.element = look.el('g', { class: e.uses.some((use) => use.flows) ? null : 'const' },
+    look.el('path', { d: e.path }),
+    look.el('path', {class: 'head', d: `M${x - 4.5},${y - 8}L${x + 4.5},${y - 8}L${x},${y - 1}Z`}),
+    look.el('path',
+      { class: 'head up', d: `M${fx - 4.5},${fy + 8}L${fx + 4.5},${fy + 8}L${fx},${fy + 1}Z` }));
   return e.element;
 }
 
 function makeFrame(f) {
-  const button = look.el('button', { title: 'collapse', onclick: () => fold(f.group, true) }, '\u25be ', look.el('bdi', {}, f.group.name));
-  return look.el('div', { class: 'frame', style: { left: `${f.x}px`, top: `${f.y}px`, width: `${f.w}px`, height: `${f.h}px` } }, button);
+  const button = look.el('button', { title: 'collapse', onclick: () => fold(f.group, true) },
+    '\u25be ', look.el('bdi', {}, f.group.name));
+  return look.el('div', {
+    class: 'frame',
+    style: { left: `${f.x}px`, top: `${f.y}px`, width: `${f.w}px`, height: `${f.h}px` }
+  },
+    button);
 }
 
 function draw() {
   seen = layOut(graph);
   $('frames').replaceChildren(...seen.frames.map(makeFrame));
-  $('boxes').replaceChildren(...[...seen.boxes].sort((a, b) => a.y - b.y || a.x - b.x).map(makeBox));
-  $('edges').replaceChildren(look.el('svg', { width: seen.width, height: seen.height }, ...seen.edges.map(makeEdge)));
+  $('boxes').replaceChildren(
+    ...[...seen.boxes].sort((a, b) => a.y - b.y || a.x - b.x).map(makeBox));
+  $('edges').replaceChildren(
+    look.el('svg', { width: seen.width, height: seen.height }, ...seen.edges.map(makeEdge)));
   for (const box of seen.boxes) Object.assign(box, { edges: [] });
   for (const e of seen.edges) {
     e.to.edges.push(e);
@@ -132,7 +177,7 @@ function foldAll(folded) {
   fit();
 }
 
-/* ---- the graph as it fills in ---- */
+/* ---- the graph as it fills in -------------------------------------------- */
 
 function showThumb(box, which) {
   const t = resultOf(box);
@@ -142,7 +187,8 @@ function showThumb(box, which) {
 }
 
 function showBox(box) {
-  const t = resultOf(box), op = opAt(state.step), hasV = state.step >= t.number, hasG = state.step >= t.gradientStep, now = Boolean(op && box.ops.includes(op));
+  const t = resultOf(box), op = opAt(state.step), hasV = state.step >= t.number;
+  const hasG = state.step >= t.gradientStep, now = Boolean(op && box.ops.includes(op));
   const list = box.element.classList;
   list.toggle('has-v', hasV);
   list.toggle('has-g', hasG);
@@ -151,45 +197,57 @@ function showBox(box) {
   list.toggle('now-b', now && !isForward(state.step));
   if (hasV) showThumb(box, 'v');
   if (hasG) showThumb(box, 'g');
-  for (const chip of box.chips) chip.element.classList.toggle('has-g', state.step >= chip.t.gradientStep);
+  for (const chip of box.chips)
+    chip.element.classList.toggle('has-g', state.step >= chip.t.gradientStep);
 }
 
 function showEdge(e) {
-  const op = opAt(state.step), now = op && e.uses.some((use) => use.op === op), list = e.element.classList;
+  const op = opAt(state.step), now = op && e.uses.some((use) => use.op === op);
+  const list = e.element.classList;
   list.toggle('on', state.step >= resultOf(e.from).number);
   list.toggle('now-f', Boolean(now && isForward(state.step)));
-  list.toggle('now-b', Boolean(now && !isForward(state.step) && e.uses.some((use) => use.op === op && use.flows)));
+  list.toggle('now-b',
+    Boolean(now && !isForward(state.step) && e.uses.some((use) => use.op === op && use.flows)));
 }
 
-/* After a single step only the boxes of the two steps have changed; from null: everything is drawn. */
+/* After a single step only the boxes of the two steps have changed; from null: everything is
+   drawn. */
 function showStep(from) {
   let boxes = seen.boxes;
   if (from !== null && Math.abs(from - state.step) <= 1) {
-    const near = [from, state.step].map(opAt).filter(Boolean).flatMap((op) => [op.box, ...op.in.filter((use) => use.t.box).map((use) => use.t.box)]);
+    const near = [from, state.step].map(opAt).filter(Boolean).flatMap(
+      (op) => [op.box, ...op.in.filter((use) => use.t.box).map((use) => use.t.box)]);
     boxes = [...new Set(near)];
   }
   boxes.forEach(showBox);
   new Set(boxes.flatMap((box) => box.edges)).forEach(showEdge);
 }
 
-/* ---- pan and zoom ---- */
+/* ---- pan and zoom -------------------------------------------------------- */
 
 function applyView() {
   const v = state.view;
-  $('stage').style.transform = `translate(${Math.round(v.x)}px, ${Math.round(v.y)}px) scale(${v.zoom})`;
+  $('stage').style.transform =
+    `translate(${Math.round(v.x)}px, ${Math.round(v.y)}px) scale(${v.zoom})`;
 }
 
 function fit() {
   const box = $('graph').getBoundingClientRect(), margin = 22;
   const zoom = Math.max(0.08, Math.min(1.15, (box.width - 2 * margin) / seen.width));
   const tall = seen.height * zoom > box.height - 70;
-  state.view = { zoom, x: (box.width - seen.width * zoom) / 2, y: tall ? margin : Math.max(margin, (box.height - 50 - seen.height * zoom) / 2) };
+  state.view = {
+    zoom,
+    x: (box.width - seen.width * zoom) / 2,
+    y: tall ? margin : Math.max(margin, (box.height - 50 - seen.height * zoom) / 2)
+  };
   applyView();
 }
 
 function zoomBy(factor, x, y) {
-  const v = state.view, box = $('graph').getBoundingClientRect(), zoom = Math.max(0.05, Math.min(4, v.zoom * factor));
-  const cx = x === undefined ? box.width / 2 : x - box.left, cy = y === undefined ? box.height / 2 : y - box.top;
+  const v = state.view, box = $('graph').getBoundingClientRect();
+  const zoom = Math.max(0.05, Math.min(4, v.zoom * factor));
+  const cx = x === undefined ? box.width / 2 : x - box.left;
+  const cy = y === undefined ? box.height / 2 : y - box.top;
   v.x = cx - (cx - v.x) * zoom / v.zoom;
   v.y = cy - (cy - v.y) * zoom / v.zoom;
   v.zoom = zoom;
@@ -199,9 +257,13 @@ function zoomBy(factor, x, y) {
 /* Moves the graph by as little as makes the box visible. */
 function reveal(box) {
   const v = state.view, all = $('graph').getBoundingClientRect();
-  const inside = (from, to, low, high) => (to - from > high - low || from < low ? low - from : to > high ? high - to : 0);
-  v.x += inside(v.x + (box.x - box.w / 2) * v.zoom, v.x + (box.x + box.w / 2) * v.zoom, 14, all.width - 14);
-  v.y += inside(v.y + box.y * v.zoom, v.y + (box.y + box.h) * v.zoom, Math.min(90, all.height / 5), all.height - Math.min(130, all.height / 4));
+  const inside = (from, to, low, high) => (to - from > high - low || from < low ? low - from :
+      to > high                                                                 ? high - to :
+                                                                                  0);
+  v.x += inside(
+    v.x + (box.x - box.w / 2) * v.zoom, v.x + (box.x + box.w / 2) * v.zoom, 14, all.width - 14);
+  v.y += inside(v.y + box.y * v.zoom, v.y + (box.y + box.h) * v.zoom, Math.min(90, all.height / 5),
+    all.height - Math.min(130, all.height / 4));
   applyView();
 }
 
@@ -209,7 +271,8 @@ function dragGraph() {
   const e = $('graph');
   let from = null;
   e.addEventListener('pointerdown', (event) => {
-    if (event.button === 0 && !event.target.closest('button')) from = { x: event.clientX - state.view.x, y: event.clientY - state.view.y };
+    if (event.button === 0 && !event.target.closest('button'))
+      from = { x: event.clientX - state.view.x, y: event.clientY - state.view.y };
     if (from) e.setPointerCapture(event.pointerId);
     e.classList.toggle('dragged', Boolean(from));
   });
@@ -224,68 +287,101 @@ function dragGraph() {
   });
   e.addEventListener('wheel', (event) => {
     event.preventDefault();
-    if (event.ctrlKey || event.metaKey) zoomBy(Math.exp(-event.deltaY / 240), event.clientX, event.clientY);
-    else Object.assign(state.view, { x: state.view.x - event.deltaX, y: state.view.y - event.deltaY });
+    if (event.ctrlKey || event.metaKey)
+      zoomBy(Math.exp(-event.deltaY / 240), event.clientX, event.clientY);
+    else
+      Object.assign(state.view, { x: state.view.x - event.deltaX, y: state.view.y - event.deltaY });
     applyView();
   }, { passive: false });
 }
 
-/* ---- details ---- */
+/* ---- details ------------------------------------------------------------- */
 
 let redraws = []; /* functions that draw the panel's maps again after a change of colours */
 
 /* An equation with subscripts, superscripts and symbols: "K_fc *full G_nf (34)". */
 function mathOf(text) {
-  const parts = [], piece = /\((\d\d)\)|\*(filt|full|valid)\b|\bsum_([a-z,]+)|([A-Za-z]+|\))_([a-z]+)|\^([A-Za-z0-9]+)/g;
+  const parts = [];
+  const piece =
+    /\((\d\d)\)|\*(filt|full|valid)\b|\bsum_([a-z,]+)|([A-Za-z]+|\))_([a-z]+)|\^([A-Za-z0-9]+)/g;
   let at = 0;
   for (let m; (m = piece.exec(text)); at = piece.lastIndex) {
     parts.push(text.slice(at, m.index));
     if (m[1]) parts.push(look.el('b', { class: 'badge' }, `(${m[1]})`));
     else if (m[2]) parts.push('\u2217', look.el('sub', {}, m[2]));
     else if (m[3]) parts.push('\u03a3', look.el('sub', {}, m[3]));
-    else if (m[4]) parts.push(m[4] === ')' ? ')' : look.el('i', {}, m[4]), look.el('sub', {}, m[5]));
+    else if (m[4])
+      parts.push(m[4] === ')' ? ')' : look.el('i', {}, m[4]), look.el('sub', {}, m[5]));
     else parts.push(look.el('sup', {}, m[6]));
   }
   return look.el('span', { class: 'math' }, ...parts, text.slice(at));
 }
 
-const tensorName = (t) => t.name || (t.number ? `#${t.number} ${graph.ops[t.number - 1].op}` : t.param ? 'a parameter' : 'a constant');
+const tensorName = (t) => t.name ||
+  (t.number ? `#${t.number} ${graph.ops[t.number - 1].op}` :
+      t.param ? 'a parameter' :
+                'a constant');
 
-const linkTo = (op) => look.el('button', { class: 'link', onclick: () => { open({ op }, true); reveal(op.box); } }, `#${op.number} `, look.el('bdi', {}, titleOf(op)));
+const linkTo = (op) => look.el('button', {
+  class: 'link',
+  onclick: () => {
+    open({ op }, true);
+    reveal(op.box);
+  }
+},
+  `#${op.number} `, look.el('bdi', {}, titleOf(op)));
 
-const ruleLine = (of, ...inside) => look.el('div', { class: 'rule' }, look.el('span', { class: 'of' }, look.el('bdi', {}, of)), look.el('span', {}, ...inside));
+const ruleLine = (of, ...inside) => look.el('div', { class: 'rule' },
+  look.el('span', { class: 'of' }, look.el('bdi', {}, of)), look.el('span', {}, ...inside));
 
 /* The uses that a gradient is the sum of, if there are several. */
 function sumLine(t) {
   const flows = t.uses.filter((use) => use.flows);
   if (flows.length < 2) return null;
-  const parts = flows.slice(0, 8).flatMap((use, i) => [i ? ' + ' : '', linkTo(use.op), look.el('span', { class: 'soft' }, ` |g| ${look.number(use.norm, 3)}`)]);
-  return ruleLine('g, accumulated', `from ${flows.length} uses: `, ...parts, flows.length > 8 ? ' + \u2026' : '');
+  const parts = flows.slice(0, 8).flatMap(
+    (use, i) => [i ? ' + ' : '', linkTo(use.op),
+      look.el('span', { class: 'soft' }, ` |g| ${look.number(use.norm, 3)}`)]);
+  return ruleLine(
+    'g, accumulated', `from ${flows.length} uses: `, ...parts, flows.length > 8 ? ' + \u2026' : '');
 }
 
 function rulesOf(op) {
   const now = opAt(state.step) === op, forward = now && isForward(state.step);
-  const rules = op.in.filter((use) => use.flows).map((use) => ruleLine(tensorName(use.t), mathOf(use.rule)));
+  const rules =
+    op.in.filter((use) => use.flows).map((use) => ruleLine(tensorName(use.t), mathOf(use.rule)));
   const sum = sumLine(op.y);
   const [value, shared] = op.forward.split('; with ');
-  return look.el('div', { class: 'rulepair' }, look.el('div', { class: `rules forward-rules${forward ? ' now' : ''}` }, ruleLine('value', mathOf(value))),
-    look.el('div', { class: `rules backward-rules${now && !forward ? ' now' : ''}` }, sum, shared ? ruleLine('with', mathOf(shared)) : null, ...rules));
+  return look.el('div', { class: 'rulepair' },
+    look.el('div', { class: `rules forward-rules${forward ? ' now' : ''}` },
+      ruleLine('value', mathOf(value))),
+    look.el('div', { class: `rules backward-rules${now && !forward ? ' now' : ''}` }, sum,
+      shared ? ruleLine('with', mathOf(shared)) : null, ...rules));
 }
 
 function headOf(title, name, t, number) {
-  return look.el('div', { class: 'head' }, look.el('h2', {}, title), name ? look.el('span', {}, look.el('bdi', {}, name)) : null,
-    number ? look.el('code', {}, `#${number}`) : null, look.el('code', {}, shapeText(t.shape)), look.el('code', {}, `|value| ${look.number(t.v.norm)}`),
+  return look.el('div', { class: 'head' }, look.el('h2', {}, title),
+    name ? look.el('span', {}, look.el('bdi', {}, name)) : null,
+    number ? look.el('code', {}, `#${number}`) : null, look.el('code', {}, shapeText(t.shape)),
+    look.el('code', {}, `|value| ${look.number(t.v.norm)}`),
     t.g ? look.el('code', {}, `|gradient| ${look.number(t.g.norm)}`) : null);
 }
 
 function tensorBlock(title, t, width) {
-  return look.el('div', {}, look.el('h3', {}, title, ' ', t.name ? look.el('bdi', {}, t.name) : null, ' ', look.el('code', {}, shapeText(t.shape))), tensorFigure(t, width, redraws));
+  return look.el('div', {},
+    look.el('h3', {}, title, ' ', t.name ? look.el('bdi', {}, t.name) : null, ' ',
+      look.el('code', {}, shapeText(t.shape))),
+    tensorFigure(t, width, redraws));
 }
 
 /* The text of a leaf and of an operation, and the maps below it. */
 function leafWords(t) {
-  return [headOf(t.param ? 'parameter' : 'constant', t.name, t),
-    look.el('div', { class: 'rules' }, ruleLine('used by', ...t.uses.slice(0, 8).flatMap((use, i) => [i ? ', ' : '', linkTo(use.op)])), sumLine(t))];
+  return [
+    headOf(t.param ? 'parameter' : 'constant', t.name, t),
+    look.el('div', { class: 'rules' },
+      ruleLine(
+        'used by', ...t.uses.slice(0, 8).flatMap((use, i) => [i ? ', ' : '', linkTo(use.op)])),
+      sumLine(t))
+  ];
 }
 
 const leafMaps = (t) => [look.el('div', { class: 'tensors' }, tensorBlock('', t, 300))];
@@ -293,12 +389,16 @@ const leafMaps = (t) => [look.el('div', { class: 'tensors' }, tensorBlock('', t,
 const opWords = (op) => [headOf(op.op, op.y.name || op.layer, op.y, op.number), rulesOf(op)];
 
 function opMaps(op) {
-  const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(440, (inner - 60) / 2)), others = op.conv ? op.in.slice(2) : op.in;
+  const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(440, (inner - 60) / 2));
+  const others = op.conv ? op.in.slice(2) : op.in;
   const parts = [];
   if (op.conv) {
     const third = inner > 640 ? Math.max(140, Math.min(220, Math.floor(inner * 0.16))) : 100;
     parts.push(convSection(op, redraws, third));
-    if ([...op.in.map((use) => use.t), op.y].some(isSampled)) parts.push(look.el('p', { class: 'note' }, 'Sampled: products of values that are not in this file enter each sum as one number, computed by the library.'));
+    if ([...op.in.map((use) => use.t), op.y].some(isSampled))
+      parts.push(look.el('p', { class: 'note' },
+        'Sampled: products of values that are not in this file enter each sum as one number, ' +
+          'computed by the library.'));
   }
   const blocks = op.conv ? [] : [tensorBlock('result', op.y, width)];
   for (const use of others) blocks.push(tensorBlock('input', use.t, op.conv ? 150 : width));
@@ -307,10 +407,14 @@ function opMaps(op) {
 }
 
 function markOpen() {
-  for (const box of seen.boxes) box.element.classList.toggle('open', Boolean(state.open && (box.leaf ? box.leaf === state.open.leaf : box.ops.includes(state.open.op))));
+  for (const box of seen.boxes)
+    box.element.classList.toggle('open',
+      Boolean(
+        state.open && (box.leaf ? box.leaf === state.open.leaf : box.ops.includes(state.open.op))));
 }
 
-/* Shows an operation or a leaf. While steps follow each other (byReader is false) its maps wait until the steps pause, so that these stay smooth. */
+/* Shows an operation or a leaf. While steps follow each other (byReader is false) its maps wait
+   until the steps pause, so that these stay smooth. */
 function open(what, byReader) {
   const same = state.open && state.open.op === what.op && state.open.leaf === what.leaf;
   state.open = what;
@@ -337,27 +441,50 @@ function drawMaps() {
 /* Gradients that backward has not computed yet are pale. */
 function showLater() {
   const t = state.open.op ? state.open.op.y : state.open.leaf;
-  for (const e of $('panel').querySelectorAll('.gradient')) e.classList.toggle('later', state.step < t.gradientStep);
+  for (const e of $('panel').querySelectorAll('.gradient'))
+    e.classList.toggle('later', state.step < t.gradientStep);
 }
 
-/* ---- keys and buttons ---- */
+/* ---- keys and buttons ---------------------------------------------------- */
 
 function play(on) {
   clearInterval(state.playing);
-  state.playing = on ? setInterval(() => (state.step < steps ? goTo(state.step + 1) : play(false)), 600) : 0;
+  state.playing =
+    on ? setInterval(() => (state.step < steps ? goTo(state.step + 1) : play(false)), 600) : 0;
   $('play').textContent = on ? '\u2016' : '\u25b6';
   if (on && state.step === steps) goTo(0);
 }
 
 const keys = {
-  ArrowRight: () => goTo(state.step + 1), ArrowLeft: () => goTo(state.step - 1), Home: () => goTo(0), End: () => goTo(steps),
-  '+': () => zoomBy(1.2), '=': () => zoomBy(1.2), '-': () => zoomBy(1 / 1.2), 0: fit, f: () => foldAll(true), u: () => foldAll(false),
-  Escape: () => { const box = state.open && (state.open.op || state.open.leaf).box; if (box) box.element.focus(); },
+  ArrowRight: () => goTo(state.step + 1),
+  ArrowLeft: () => goTo(state.step - 1),
+  Home: () => goTo(0),
+  End: () => goTo(steps),
+  '+': () => zoomBy(1.2),
+  '=': () => zoomBy(1.2),
+  '-': () => zoomBy(1 / 1.2),
+  0: fit,
+  f: () => foldAll(true),
+  u: () => foldAll(false),
+  Escape: () => {
+    const box = state.open && (state.open.op || state.open.leaf).box;
+    if (box) box.element.focus();
+  },
 };
 
 function listen() {
-  const click = { first: () => goTo(0), back: () => goTo(state.step - 1), next: () => goTo(state.step + 1), last: () => goTo(steps), play: () => play(!state.playing),
-    fold: () => foldAll(true), unfold: () => foldAll(false), smaller: () => zoomBy(1 / 1.25), larger: () => zoomBy(1.25), fit };
+  const click = {
+    first: () => goTo(0),
+    back: () => goTo(state.step - 1),
+    next: () => goTo(state.step + 1),
+    last: () => goTo(steps),
+    play: () => play(!state.playing),
+    fold: () => foldAll(true),
+    unfold: () => foldAll(false),
+    smaller: () => zoomBy(1 / 1.25),
+    larger: () => zoomBy(1.25),
+    fit
+  };
   for (const [id, f] of Object.entries(click)) $(id).addEventListener('click', f);
   $('step').max = steps;
   $('step').addEventListener('input', () => goTo(Number($('step').value)));
@@ -388,20 +515,32 @@ function listen() {
   });
 }
 
-/* ---- the beginning ---- */
+/* ---- the beginning ------------------------------------------------------- */
 
 function foot() {
   const s = data.sample, cuts = new Set();
-  for (const t of graph.tensors) t.kept.forEach((n, d) => n < t.shape[d] && cuts.add(t.shape.length > 2 && d >= t.shape.length - 2 ? 'side' : dimensionName(t, d)));
-  const kept = [cuts.has('image') && (s.images === 1 ? 'image' : `${s.images} images`), (cuts.has('channel') || cuts.has('filter')) && `${s.channels} channels`,
-    cuts.has('side') && `${s.side} rows and columns`, [...cuts].some((c) => c.startsWith('dim')) && `${s.length} numbers`].filter(Boolean);
+  for (const t of graph.tensors)
+    t.kept.forEach((n, d) => n < t.shape[d] &&
+        cuts.add(t.shape.length > 2 && d >= t.shape.length - 2 ? 'side' : dimensionName(t, d)));
+  const kept = [
+    cuts.has('image') && (s.images === 1 ? 'image' : `${s.images} images`),
+    (cuts.has('channel') || cuts.has('filter')) && `${s.channels} channels`,
+    cuts.has('side') && `${s.side} rows and columns`,
+    [...cuts].some((c) => c.startsWith('dim')) && `${s.length} numbers`
+  ].filter(Boolean);
   const loss = graph.ops.length ? graph.ops[last - 1].y : graph.tensors[0];
-  $('foot').textContent = `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}; ${plural(last, 'operation')}, ${plural(graph.tensors.filter((t) => t.param).length, 'parameter')}. ` +
-    (kept.length ? `Sampled, to keep this file small: of larger tensors it has the first ${kept.join(', ')}; statistics are of all values.` : 'All values are in this file.');
+  $('foot').textContent =
+    `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}; ${plural(last, 'operation')}, ${
+      plural(graph.tensors.filter((t) => t.param).length, 'parameter')}. ` +
+    (kept.length ? `Sampled, to keep this file small: of larger tensors it has the first ${
+                     kept.join(', ')}; statistics are of all values.` :
+                   'All values are in this file.');
 }
 
 $('top').append(look.themeButton());
-if (graph.ops.length > 40) for (const group of graph.groups.values()) group.folded = ![...graph.groups.values()].some((g) => g.parent === group);
+if (graph.ops.length > 40)
+  for (const group of graph.groups.values())
+    group.folded = ![...graph.groups.values()].some((g) => g.parent === group);
 draw();
 fit();
 listen();

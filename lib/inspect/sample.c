@@ -1,7 +1,8 @@
 /* sample.c: which part of its tensors a page contains, so that it stays under 5 MB.
 
-   Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one kind are limited alike, so that the parts of a
-   layer's input and of its result belong together. */
+   Invariant: what is kept of a tensor is a box that begins at its first element, and tensors of one
+   kind are limited alike, so that the parts of a layer's input and of its result belong
+   together. */
 #include "inspect/inspect.h"
 #include "ops/ops.h"
 
@@ -14,7 +15,10 @@ gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t)
     gr_shape kept = t->shape;
     bool     batch = !t->param && kept.rank > 1, planes = kept.rank > 2;
     for (int i = 0; i < kept.rank; i++) {
-        int64_t most = planes && i >= kept.rank - 2 ? s->side : i == 0 && batch ? s->images : planes ? s->channels : s->length;
+        int64_t most = planes && i >= kept.rank - 2 ? s->side
+                       : i == 0 && batch            ? s->images
+                       : planes                     ? s->channels
+                                                    : s->length;
         kept.dim[i] = least(kept.dim[i], most);
     }
     return kept;
@@ -27,15 +31,17 @@ static double characters(const gr__sample *s, const gr_tensor *t)
     return (double)gr__count(&kept) * 16 / 3;
 }
 
-/* A convolution also has the rests of its sums, one for each element of input, kernel and result, and parts of gradients. */
+/* A convolution also has the rests of its sums, one for each element of input, kernel and result,
+   and parts of gradients. */
 static double bytes_of(const gr__sample *s, const gr__graph *gr)
 {
     double bytes = FOR_STYLE;
-    for (size_t i = 0; i < gr__length(gr->tensors); i++) bytes += A_TENSOR + characters(s, gr->tensors[i].t) * (gr->tensors[i].g ? 2 : 1);
+    for (size_t i = 0; i < gr__length(gr->tensors); i++)
+        bytes += A_TENSOR + characters(s, gr->tensors[i].t) * (gr->tensors[i].g ? 2 : 1);
     for (size_t k = 0; k < gr__length(gr->operations); k++) {
         const gr__graph_operation *op = &gr->operations[k];
-        gr__conv             c;
-        gr_act               act;
+        gr__conv                   c;
+        gr_act                     act;
         bytes += AN_OPERATION;
         if (!gr__conv_of(op->nd, &c, &act)) continue;
         bytes += characters(s, op->nd->out);
@@ -47,7 +53,8 @@ static double bytes_of(const gr__sample *s, const gr__graph *gr)
     return bytes;
 }
 
-/* Halves one limit until the page is smaller. Returns its size then; the size as before: no half above the floor makes it smaller. */
+/* Halves one limit until the page is smaller. Returns its size then; the size as before: no half
+   above the floor makes it smaller. */
 static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *gr)
 {
     double before = bytes_of(s, gr), bytes = before;
@@ -58,8 +65,8 @@ static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *
     return bytes;
 }
 
-/* The next smaller sample: by fewer images if that helps, since one image shows most of what can be seen, or else by the limit that saves most. false: there
-   is none. */
+/* The next smaller sample: by fewer images if that helps, since one image shows most of what can be
+   seen, or else by the limit that saves most. false: there is none. */
 static bool shrink(gr__sample *s, const gr__graph *gr, const gr__sample *floor)
 {
     double     fewest = bytes_of(s, gr), before = fewest;
@@ -85,6 +92,7 @@ bool gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what)
     *s = (gr__sample){ .images = 8, .channels = 256, .side = 256, .length = 1024 };
     while (bytes_of(s, gr) > MOST_BYTES)
         if (!shrink(s, gr, &floor[0]) && !shrink(s, gr, &floor[1]) && !shrink(s, gr, &floor[2]))
-            return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what, gr__length(gr->operations));
+            return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what,
+                gr__length(gr->operations));
     return true;
 }

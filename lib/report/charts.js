@@ -1,6 +1,7 @@
 /* charts.js: curves over the steps of a run, and their values at the pointer.
 
-   Invariant: the numbers in a legend are values of the lines: the last ones, or those nearest to the cursor. */
+   Invariant: the numbers in a legend are values of the lines: the last ones, or those nearest to
+   the cursor. */
 'use strict';
 
 const run = look.data(), el = look.el;
@@ -13,24 +14,28 @@ const epochOf = (step) => (run.batches ? step / run.batches : NaN);
 function hoverCells(canvas, rows, cols, text) {
   canvas.addEventListener('pointermove', (event) => {
     const box = canvas.getBoundingClientRect();
-    const r = Math.floor(((event.clientY - box.top) / box.height) * rows), c = Math.floor(((event.clientX - box.left) / box.width) * cols);
-    look.tip(r >= 0 && c >= 0 && r < rows && c < cols ? text(r, c) : '', event.clientX, event.clientY);
+    const r = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    const c = Math.floor(((event.clientX - box.left) / box.width) * cols);
+    look.tip(
+      r >= 0 && c >= 0 && r < rows && c < cols ? text(r, c) : '', event.clientX, event.clientY);
   });
   canvas.addEventListener('pointerleave', () => look.tip(''));
 }
 
-/* ---- axes ---- */
+/* ---- axes ---------------------------------------------------------------- */
 
 const PAD = { left: 52, right: 12, top: 8, bottom: 34 };
 
 function ticks(low, high, want) {
-  const raw = (high - low) / want, power = 10 ** Math.floor(Math.log10(raw)), step = [1, 2, 5, 10].find((m) => m * power >= raw * 0.999) * power;
+  const raw = (high - low) / want, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].find((m) => m * power >= raw * 0.999) * power;
   const t = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) t.push(k * step);
   return t;
 }
 
-/* At least three ticks: powers of ten, or as many multiples of them as that takes; over less than an octave or so, as on a linear axis. */
+/* At least three ticks: powers of ten, or as many multiples of them as that takes; over less than
+   an octave or so, as on a linear axis. */
 function logTicks(low, high) {
   const every = Math.ceil(Math.log10(high / low) / 6);
   for (const multiples of [[1], [1, 3], [1, 2, 5], [1, 2, 3, 4, 5, 7]]) {
@@ -44,7 +49,9 @@ function logTicks(low, high) {
 }
 
 function tickText(v) {
-  const short = v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ? v.toExponential(0).replace('e+', 'e') : String(Number(v.toPrecision(6)));
+  const short = v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ?
+    v.toExponential(0).replace('e+', 'e') :
+    String(Number(v.toPrecision(6)));
   return short.replace(/-/g, '\u2212');
 }
 
@@ -53,9 +60,14 @@ function scaleOf(lines, log, zero) {
   let low = Infinity, high = -Infinity;
   for (const l of lines)
     for (const v of [l.y, l.low || [], l.high || []].flatMap((a) => Array.from(a)))
-      if (Number.isFinite(v) && (!log || v > 0)) { low = Math.min(low, v); high = Math.max(high, v); }
+      if (Number.isFinite(v) && (!log || v > 0)) {
+        low = Math.min(low, v);
+        high = Math.max(high, v);
+      }
   if (low > high) return null;
-  if (log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
+  if (log)
+    return low === high ? [low / 2, high * 2] :
+                          [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
   const room = high > low ? 0.05 * (high - low) : Math.abs(high) / 2 || 1;
   return [zero && low >= 0 && low < high / 2 ? 0 : low - room, high + room];
 }
@@ -88,66 +100,89 @@ const nearest = (x, step) => {
   return k;
 };
 
-const stepText = (step) => `step ${look.count(Math.round(step))}${run.batches ? `, epoch ${look.number(epochOf(step), 4)}` : ''}`;
+const stepText = (step) => `step ${look.count(Math.round(step))}${
+  run.batches ? `, epoch ${look.number(epochOf(step), 4)}` : ''}`;
 
-/* A chart of lines { name, x, y, colour, low, high, thin, dots, quiet } over steps. options: height, log, zero, text, label. Its legend has the last
-   values, or those at the cursor. Call draw() after a change of options or width. */
+/* A chart of lines { name, x, y, colour, low, high, thin, dots, quiet } over steps. options:
+   height, log, zero, text, label. Its legend has the last values, or those at the cursor. Call
+   draw() after a change of options or width. */
 function chart(host, lines, options) {
   lines = lines.filter((l) => some(l.y));
   if (!lines.length) return host.append(el('p', { class: 'none' }, 'no data yet')), { draw() {} };
-  const legend = el('div', { class: 'legend' }), svg = el('svg', { tabindex: 0, role: 'img', 'aria-label': options.label });
+  const legend = el('div', { class: 'legend' });
+  const svg = el('svg', { tabindex: 0, role: 'img', 'aria-label': options.label });
   const state = { cursor: null, focus: null };
   const text = options.text || ((v) => look.number(v));
   host.classList.add('chart');
   host.append(legend, svg);
   const named = lines.filter((l) => !l.quiet), ends = lines.map((l) => [l.x[0], last(l.x)]);
-  const first = Math.min(run.first, ...ends.map((e) => e[0])), end = Math.max(...ends.map((e) => e[1]), first + 1);
+  const first = Math.min(run.first, ...ends.map((e) => e[0]));
+  const end = Math.max(...ends.map((e) => e[1]), first + 1);
   let px, width;
 
   function legendItems() {
     const step = state.cursor;
     const items = named.map((l) => {
       const k = step === null ? l.y.length - 1 : nearest(l.x, step);
-      const inside = [el('i', { style: { background: l.colour } }), l.name, el('b', {}, text(l.y[k]))];
+      const inside = [el('i', {style: {background: l.colour}}), l.name, el('b', {}, text(l.y[k]))];
       if (named.length < 4) return el('span', {}, ...inside);
-      const on = () => { state.focus = l.name; draw(); }, off = () => { state.focus = null; draw(); };
-      return el('button', { type: 'button', onpointerenter: on, onpointerleave: off, onfocus: on, onblur: off }, ...inside);
+      const on = () => { state.focus = l.name; draw(); };
+      const off = () => { state.focus = null; draw(); };
+      return el('button',
+        { type: 'button', onpointerenter: on, onpointerleave: off, onfocus: on, onblur: off },
+        ...inside);
     });
     return [el('span', { class: 'at' }, step === null ? stepText(end) : stepText(step)), ...items];
   }
 
   function drawAxes(low, high, py, height) {
-    const put = (tag, about, ...inside) => svg.append(el(tag, about, ...inside)), bottom = height - PAD.bottom, right = width - PAD.right;
-    for (const v of options.log ? logTicks(low, high) : ticks(low, high, Math.max(3, height / 45))) {
+    const put = (tag, about, ...inside) => svg.append(el(tag, about, ...inside));
+    const bottom = height - PAD.bottom, right = width - PAD.right;
+    for (const v of options.log ? logTicks(low, high) :
+                                  ticks(low, high, Math.max(3, height / 45))) {
       put('line', { class: 'grid', x1: PAD.left, x2: right, y1: py(v), y2: py(v) });
-      put('text', { x: PAD.left - 7, y: py(v) + 4, 'text-anchor': 'end' }, (options.tick || tickText)(v));
+      put('text', { x: PAD.left - 7, y: py(v) + 4, 'text-anchor': 'end' },
+        (options.tick || tickText)(v));
     }
     for (const v of ticks(first, end, Math.max(2, width / 75)))
       put('text', { x: px(v), y: bottom + 17, 'text-anchor': 'middle' }, look.count(Math.round(v)));
     put('text', { x: right, y: height - 2, 'text-anchor': 'end' }, 'step');
     if (!run.batches || (end - first) / run.batches > 60) return;
-    for (let step = run.batches * (Math.floor(first / run.batches) + 1); step <= end; step += run.batches)
+    for (let step = run.batches * (Math.floor(first / run.batches) + 1); step <= end;
+         step += run.batches)
       put('line', { class: 'epoch', x1: px(step), x2: px(step), y1: PAD.top, y2: bottom });
   }
 
   function drawLines(py) {
     for (const l of lines) {
       const dim = state.focus && state.focus !== l.name ? ' dim' : '';
-      if (l.low) svg.append(el('path', { class: `band${dim}`, d: bandOf(l, px, py), style: { fill: l.colour } }));
+      if (l.low)
+        svg.append(
+          el('path', {class: `band${dim}`, d: bandOf(l, px, py), style: { fill: l.colour }}));
       const kind = `line${l.thin ? ' thin' : ''}${lines.length > 4 ? ' many' : ''}${dim}`;
-      svg.append(el('path', { class: kind, d: pathOf(l.x, l.y, px, py), style: { stroke: l.colour } }));
+      svg.append(el('path', {class: kind, d: pathOf(l.x, l.y, px, py), style: {stroke: l.colour}}));
       if (!l.dots || l.x.length > 60) continue;
       for (let i = 0; i < l.x.length; i++)
-        if (Number.isFinite(py(l.y[i]))) svg.append(el('circle', { class: dim, cx: px(l.x[i]), cy: py(l.y[i]), r: 3, style: { fill: l.colour } }));
+        if (Number.isFinite(py(l.y[i])))
+          svg.append(el(
+            'circle', {class: dim, cx: px(l.x[i]), cy: py(l.y[i]), r: 3, style: {fill: l.colour}}));
     }
   }
 
   function drawCursor(py, height) {
     if (state.cursor === null) return;
-    svg.append(el('line', { class: 'cursor', x1: px(state.cursor), x2: px(state.cursor), y1: PAD.top, y2: height - PAD.bottom }));
+    svg.append(el('line', {
+      class: 'cursor',
+      x1: px(state.cursor),
+      x2: px(state.cursor),
+      y1: PAD.top,
+      y2: height - PAD.bottom
+    }));
     for (const l of named) {
       const k = nearest(l.x, state.cursor), y = py(l.y[k]);
-      if (Number.isFinite(y)) svg.append(el('circle', { class: 'at', cx: px(l.x[k]), cy: y, r: 3.5, style: { fill: l.colour } }));
+      if (Number.isFinite(y))
+        svg.append(
+          el('circle', {class: 'at', cx: px(l.x[k]), cy: y, r: 3.5, style: { fill: l.colour }}));
     }
   }
 
@@ -157,11 +192,16 @@ function chart(host, lines, options) {
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('height', height);
     svg.replaceChildren();
-    if (!document.activeElement || document.activeElement.parentNode !== legend) legend.replaceChildren(...legendItems());
-    if (!bounds) return svg.append(el('text', { x: PAD.left, y: 40 }, 'no positive values to show on a logarithmic scale'));
-    const [low, high] = bounds, f = options.log ? Math.log10 : (v) => v, inner = height - PAD.top - PAD.bottom;
+    if (!document.activeElement || document.activeElement.parentNode !== legend)
+      legend.replaceChildren(...legendItems());
+    if (!bounds)
+      return svg.append(
+        el('text', { x: PAD.left, y: 40 }, 'no positive values to show on a logarithmic scale'));
+    const [low, high] = bounds, f = options.log ? Math.log10 : (v) => v;
+    const inner = height - PAD.top - PAD.bottom;
     px = (v) => PAD.left + ((v - first) / (end - first)) * (width - PAD.left - PAD.right);
-    const py = (v) => (options.log && !(v > 0) ? NaN : PAD.top + (1 - (f(v) - f(low)) / (f(high) - f(low))) * inner);
+    const py = (v) => (
+      options.log && !(v > 0) ? NaN : PAD.top + (1 - (f(v) - f(low)) / (f(high) - f(low))) * inner);
     drawAxes(low, high, py, height);
     drawLines(py);
     drawCursor(py, height);
@@ -170,13 +210,22 @@ function chart(host, lines, options) {
   const xs = [...new Set(named.flatMap((l) => Array.from(l.x)))].sort((a, b) => a - b);
   const set = (step) => { state.cursor = step; draw(); };
   svg.addEventListener('pointermove', (event) => {
-    const box = svg.getBoundingClientRect(), step = first + ((event.clientX - box.left - PAD.left) / (width - PAD.left - PAD.right)) * (end - first);
+    const box = svg.getBoundingClientRect();
+    const step = first +
+      ((event.clientX - box.left - PAD.left) / (width - PAD.left - PAD.right)) * (end - first);
     set(xs[nearest(xs, step)]);
   });
   svg.addEventListener('pointerleave', () => set(null));
   svg.addEventListener('blur', () => set(null));
   svg.addEventListener('keydown', (event) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1, PageDown: -20, PageUp: 20, Home: -xs.length, End: xs.length }[event.key];
+    const by = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      PageDown: -20,
+      PageUp: 20,
+      Home: -xs.length,
+      End: xs.length
+    }[event.key];
     if (event.key === 'Escape') set(null);
     if (!by) return;
     event.preventDefault();
@@ -188,8 +237,9 @@ function chart(host, lines, options) {
   return { draw };
 }
 
-/* A moving average over reach points on both sides. Near the left end it takes fewer, as many on both sides, so that it begins at the first value. Near
-   the right end it takes fewer on the right alone, so that no single value decides where it ends. NaN and infinities are left out. */
+/* A moving average over reach points on both sides. Near the left end it takes fewer, as many on
+   both sides, so that it begins at the first value. Near the right end it takes fewer on the right
+   alone, so that no single value decides where it ends. NaN and infinities are left out. */
 function smooth(y, reach) {
   return Float32Array.from(y, (_, i) => {
     let sum = 0, n = 0;

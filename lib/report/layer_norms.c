@@ -1,7 +1,7 @@
 /* layer_norms.c: norms of each layer's gradient, and of its update relative to its weights.
 
-   Norms are computed while the optimiser goes from one parameter to the next, so that only one parameter has to be copied.
-   Invariant: what is watched is not changed. */
+   Norms are computed while the optimiser goes from one parameter to the next, so that only one
+   parameter has to be copied. Invariant: what is watched is not changed. */
 #include "report/report.h"
 
 #include <math.h>
@@ -20,9 +20,9 @@ static int length_of_layer(const char *name)
 static void find_layers(gr__layer_norms *l, const gr_model *m)
 {
     for (int i = 0; i < l->params; i++) {
-        const char *name = m->params[i]->name;
-        int         length = length_of_layer(name);
-        gr__layer_params  *last = l->count > 0 ? &l->layer[l->count - 1] : NULL;
+        const char       *name = m->params[i]->name;
+        int               length = length_of_layer(name);
+        gr__layer_params *last = l->count > 0 ? &l->layer[l->count - 1] : NULL;
         if (!last || last->length != length || strncmp(last->name, name, (size_t)length) != 0) {
             if (l->count == MOST_LAYERS) {
                 l->left_out++;
@@ -49,7 +49,8 @@ bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m)
     l->seen = calloc(n, sizeof *l->seen);
     l->row = calloc(2 * n, sizeof *l->row);
     l->before = malloc(l->room + 1);
-    if (!l->layer || !l->norms || !l->seen || !l->row || !l->before) return gr__fail_memory("report_open", l->room);
+    if (!l->layer || !l->norms || !l->seen || !l->row || !l->before)
+        return gr__fail_memory("report_open", l->room);
     find_layers(l, m);
     int width = l->count > 0 ? 2 * l->count : 2, most = MOST_NUMBERS / width / 2 * 2;
     return gr__series_open(&l->series, width, most < MOST_POINTS ? most : MOST_POINTS);
@@ -67,8 +68,8 @@ void gr__layer_norms_close(gr__layer_norms *l)
 
 void gr__layer_norms_see(gr__layer_norms *l, size_t i, const gr_tensor *p, bool changed)
 {
-    const gr_real *v = gr__reals(p);
-    gr__param_norms     *n = &l->norms[i];
+    const gr_real   *v = gr__reals(p);
+    gr__param_norms *n = &l->norms[i];
     if (!changed) {
         n->gradient = gr__squares(gr__reals(p->grad), p->count);
         n->weight = gr__squares(v, p->count);
@@ -84,7 +85,7 @@ void gr__layer_norms_step(gr__layer_norms *l, double x)
 {
     for (int k = 0; k < l->count; k++) {
         gr__param_norms sum = { 0 };
-        bool      seen = false;
+        bool            seen = false;
         for (int i = l->layer[k].first; i < l->layer[k].first + l->layer[k].params; i++) {
             if (!l->seen[i]) continue;
             seen = true;

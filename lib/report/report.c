@@ -1,7 +1,8 @@
 /* report.c: training reports: the calls of the user, and when the page is written.
 
-   Invariant: nothing of the run is changed, and nothing that a result depends on is read from a clock. The clock decides when the page is
-   written, and nothing else; the user's forward function is called at the ends of epochs, if the user asks for it, and of the run. */
+   Invariant: nothing of the run is changed, and nothing that a result depends on is read from a
+   clock. The clock decides when the page is written, and nothing else; the user's forward function
+   is called at the ends of epochs, if the user asks for it, and of the run. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "report/report.h"
@@ -11,7 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { EVERY = 10, SECONDS = 5, SPARE = 50, VALUE_POINTS = 500 }; /* SPARE: of so many seconds at most one is spent on writing */
+/* SPARE: of so many seconds at most one is spent on writing. */
+enum { EVERY = 10, SECONDS = 5, SPARE = 50, VALUE_POINTS = 500 };
 
 double gr__report_clock(void)
 {
@@ -28,7 +30,7 @@ static char *copy(const char *s)
     return to ? memcpy(to, s, size) : NULL;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 static void watch(void *arg, size_t i, bool changed)
 {
@@ -68,13 +70,18 @@ static bool check(const char *path, const gr_report_options *o)
 {
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "report_open: the path is NULL");
     if (!gr__model_built(o->model, "report_open")) return false;
-    if (o->optim && o->optim->model != o->model) return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser belongs to another model");
-    if (o->optim && o->optim->watch) return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser has a report already");
+    if (o->optim && o->optim->model != o->model)
+        return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser belongs to another model");
+    if (o->optim && o->optim->watch)
+        return gr__fail(GR_ERR_ARGUMENT, "report_open: the optimiser has a report already");
     if (o->every < 0 || o->step < 0 || !(o->seconds >= 0))
-        return gr__fail(GR_ERR_ARGUMENT, "report_open: every %lld, step %lld, seconds %g: none may be negative", (long long)o->every,
-            (long long)o->step, o->seconds);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "report_open: every %lld, step %lld, seconds %g: none may be negative",
+            (long long)o->every, (long long)o->step, o->seconds);
     if (o->sample_every < 0)
-        return gr__fail(GR_ERR_ARGUMENT, "report_open: sample_every is %lld; it may not be negative", (long long)o->sample_every);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "report_open: sample_every is %lld; it may not be negative",
+            (long long)o->sample_every);
     return !o->sample || o->sample->dtype == GR_REAL ||
            gr__fail(GR_ERR_ARGUMENT, "report_open: the sample %s is int32", GR__TEXT(o->sample));
 }
@@ -84,13 +91,16 @@ static bool take_first(gr_report *r)
 {
     const gr_dataset *d = r->recipe->data;
     gr_shape          s = r->model->input, image = d->shape;
-    if (s.rank != image.rank + 1 || memcmp(s.dim + 1, image.dim, sizeof image.dim[0] * (size_t)image.rank) != 0) return true;
+    if (s.rank != image.rank + 1 ||
+        memcmp(s.dim + 1, image.dim, sizeof image.dim[0] * (size_t)image.rank) != 0)
+        return true;
     s.dim[0] = 1;
     r->sample = gr__tensor(GR_REAL, &s, "report_open");
     if (!r->sample) return false;
     size_t plane = d->size / (size_t)r->recipe->channels;
     for (int64_t c = 0; c < r->recipe->channels; c++)
-        gr__numbers_of(gr__reals(r->sample) + (size_t)c * plane, d->images + (size_t)c * plane, plane, r->recipe->table[c]);
+        gr__numbers_of(gr__reals(r->sample) + (size_t)c * plane, d->images + (size_t)c * plane,
+            plane, r->recipe->table[c]);
     r->sample_label = d->labels[0];
     return true;
 }
@@ -118,9 +128,12 @@ static bool fill(gr_report *r, const char *path, const gr_report_options *o)
     r->since = (int64_t)time(NULL);
     r->began = r->epoch_began = gr__report_clock();
     r->layers.watching = true;
-    if (!(r->path = copy(path)) || !(r->title = copy(o->title ? o->title : "Training"))) return false;
-    return gr__series_open(&r->loss, 1, GR__REPORT_POINTS) && gr__series_open(&r->rate, 1, GR__REPORT_POINTS) &&
-           gr__series_open(&r->epoch, GR__REPORT_EPOCH_NUMBERS, GR__REPORT_POINTS) && gr__layer_norms_open(&r->layers, o->model) && take_sample(r, o->sample);
+    if (!(r->path = copy(path)) || !(r->title = copy(o->title ? o->title : "Training")))
+        return false;
+    return gr__series_open(&r->loss, 1, GR__REPORT_POINTS) &&
+           gr__series_open(&r->rate, 1, GR__REPORT_POINTS) &&
+           gr__series_open(&r->epoch, GR__REPORT_EPOCH_NUMBERS, GR__REPORT_POINTS) &&
+           gr__layer_norms_open(&r->layers, o->model) && take_sample(r, o->sample);
 }
 
 static bool write_page(gr_report *r, const char *status)
@@ -161,7 +174,7 @@ bool gr_report_close(gr_report *r)
     return good;
 }
 
-/* ---- steps and epochs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- steps and epochs ---------------------------------------------------- */
 
 /* Whether there is a report to add to, and no failure is pending. */
 static bool given(const gr_report *r, const char *what)
@@ -195,7 +208,7 @@ bool gr_report_step(gr_report *r, double loss)
 bool gr_report_epoch(gr_report *r)
 {
     if (!given(r, "report_epoch")) return false;
-    double           at = gr__report_clock(), numbers[GR__REPORT_EPOCH_NUMBERS];
+    double                  at = gr__report_clock(), numbers[GR__REPORT_EPOCH_NUMBERS];
     const gr__scores_tally *t = &r->scores.now;
     numbers[GR__REPORT_LOSS] = r->loss_count ? r->loss_sum / (double)r->loss_count : (double)NAN;
     numbers[GR__REPORT_TEST_LOSS] = t->count ? t->loss / (double)t->count : (double)NAN;
@@ -207,20 +220,24 @@ bool gr_report_epoch(gr_report *r)
     r->loss_sum = 0;
     r->loss_count = 0;
     r->epoch_began = at;
-    if (r->sample_every && r->epochs % r->sample_every == 0 && !gr__report_take_activations(r)) return false;
+    if (r->sample_every && r->epochs % r->sample_every == 0 && !gr__report_take_activations(r))
+        return false;
     return write_again(r, 0);
 }
 
-bool gr_report_scores(gr_report *r, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
+bool gr_report_scores(
+    gr_report *r, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
 {
-    return given(r, "report_scores") && gr__scores_add(&r->scores, images, scores, labels, r->recipe);
+    return given(r, "report_scores") &&
+           gr__scores_add(&r->scores, images, scores, labels, r->recipe);
 }
 
-/* ---- curves and pictures of the caller ---------------------------------------------------------------------------------------------------------------- */
+/* ---- curves and pictures of the caller ----------------------------------- */
 
 static bool named(const char *name, const char *what)
 {
-    return (name && *name) || gr__fail(GR_ERR_ARGUMENT, "%s: the name is %s", what, name ? "empty" : "NULL");
+    return (name && *name) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: the name is %s", what, name ? "empty" : "NULL");
 }
 
 static gr__report_curve *value_of(gr_report *r, const char *name)
@@ -228,11 +245,14 @@ static gr__report_curve *value_of(gr_report *r, const char *name)
     for (int i = 0; i < r->values; i++)
         if (strcmp(r->value[i].name, name) == 0) return &r->value[i];
     if (r->values == GR__REPORT_CURVES) {
-        gr__fail(GR_ERR_ARGUMENT, "report_value: '%s' is a new name, but there are %d curves already", gr__quoted(name).s, GR__REPORT_CURVES);
+        gr__fail(GR_ERR_ARGUMENT,
+            "report_value: '%s' is a new name, but there are %d curves already", gr__quoted(name).s,
+            GR__REPORT_CURVES);
         return NULL;
     }
     gr__report_curve new = { .name = copy(name) };
-    if (new.name && gr__series_open(&new.series, 1, VALUE_POINTS)) return r->value[r->values] = new, &r->value[r->values++];
+    if (new.name && gr__series_open(&new.series, 1, VALUE_POINTS))
+        return r->value[r->values] = new, &r->value[r->values++];
     free(new.name);
     gr__series_close(&new.series);
     return NULL;
@@ -251,10 +271,12 @@ static gr__report_album *album_of(gr_report *r, const char *title)
     for (int i = 0; i < r->albums; i++)
         if (strcmp(r->album[i].title, title) == 0) return &r->album[i];
     if (r->albums == GR__REPORT_ALBUMS) {
-        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' is a new name, but there are %d already", gr__quoted(title).s, GR__REPORT_ALBUMS);
+        gr__fail(GR_ERR_ARGUMENT, "report_pictures: '%s' is a new name, but there are %d already",
+            gr__quoted(title).s, GR__REPORT_ALBUMS);
         return NULL;
     }
-    gr__report_album new = { .title = copy(title), .picture = malloc(GR__REPORT_ALBUM * sizeof *new.picture) };
+    gr__report_album new = { .title = copy(title),
+        .picture = malloc(GR__REPORT_ALBUM * sizeof *new.picture) };
     if (new.title &&new.picture) return r->album[r->albums] = new, &r->album[r->albums++];
     if (new.title) gr__fail_memory("report_pictures", GR__REPORT_ALBUM * sizeof *new.picture);
     free(new.title);
@@ -267,14 +289,16 @@ bool gr_report_pictures_(gr_report *r, const char *name, gr_report_pictures_opti
     const gr_tensor *t = o.images;
     if (!given(r, "report_pictures") || !named(name, "report_pictures")) return false;
     if (!t || t->dtype != GR_REAL || (t->shape.rank != 4 && t->shape.rank != 3) || t->count == 0)
-        return gr__fail(GR_ERR_ARGUMENT, "report_pictures: images %s: (N,C,H,W) or (N,H,W) wanted", t ? GR__TEXT(t) : "NULL");
+        return gr__fail(GR_ERR_ARGUMENT, "report_pictures: images %s: (N,C,H,W) or (N,H,W) wanted",
+            t ? GR__TEXT(t) : "NULL");
     if (o.columns < 0) return gr__fail(GR_ERR_ARGUMENT, "report_pictures: %d columns", o.columns);
     gr__report_album *a = album_of(r, name);
     if (!a) return false;
     a->count = 0;
     a->columns = o.columns ? o.columns : 12;
     a->step = r->step;
-    for (int64_t i = 0, bytes = 0; i < t->shape.dim[0] && a->count < GR__REPORT_ALBUM; i++, a->count++) {
+    for (int64_t i = 0, bytes = 0; i < t->shape.dim[0] && a->count < GR__REPORT_ALBUM;
+         i++, a->count++) {
         gr__thumb *p = &a->picture[a->count];
         gr__thumb_of(p, t, i, r->recipe);
         bytes += p->height * p->width * p->channels;

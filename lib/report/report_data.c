@@ -1,7 +1,8 @@
 /* report_data.c: a report as JSON for its page.
 
-   Invariant: the size is bounded for every model and every length of the run: layers, kernels, activations, pictures and points
-   each have a limit, and the data have the total where something was left out. */
+   Invariant: the size is bounded for every model and every length of the run: layers, kernels,
+   activations, pictures and points each have a limit, and the data have the total where something
+   was left out. */
 #include "report/report.h"
 
 #include <math.h>
@@ -9,14 +10,27 @@
 #include <string.h>
 #include <time.h>
 
-enum { KERNELS = 24, KERNEL_NUMBERS = 4096, KERNEL_FILTERS = 32, KERNEL_CHANNELS = 8, ACTIVATIONS = 32, ACTIVATION_NUMBERS = 6144 };
+enum {
+    KERNELS = 24,
+    KERNEL_NUMBERS = 4096,
+    KERNEL_FILTERS = 32,
+    KERNEL_CHANNELS = 8,
+    ACTIVATIONS = 32,
+    ACTIVATION_NUMBERS = 6144
+};
 enum { ACTIVATION_CHANNELS = 16, ACTIVATION_SIDE = 32, ACTIVATION_UNITS = 512 };
 
-static void put_name(gr__page *p, const char *key, const char *s) { gr__json_text(p, key, s ? gr__display_of(s).s : NULL); }
+static void put_name(gr__page *p, const char *key, const char *s)
+{
+    gr__json_text(p, key, s ? gr__display_of(s).s : NULL);
+}
 
-static void put_integer(gr__page *p, const char *key, int64_t n) { gr__json_number(p, key, (double)n); }
+static void put_integer(gr__page *p, const char *key, int64_t n)
+{
+    gr__json_number(p, key, (double)n);
+}
 
-/* ---- curves ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- curves -------------------------------------------------------------- */
 
 typedef enum part { MEAN, LOW, HIGH, X } part;
 
@@ -74,7 +88,8 @@ static void put_layers(gr__page *p, const gr__layer_norms *l)
     gr__json_open(p, "list", '[');
     for (int k = 0; k < l->count && p->good; k++) {
         char name[256];
-        snprintf(name, sizeof name, "%.*s", l->layer[k].length < 255 ? l->layer[k].length : 255, l->layer[k].name);
+        snprintf(name, sizeof name, "%.*s", l->layer[k].length < 255 ? l->layer[k].length : 255,
+            l->layer[k].name);
         gr__json_open(p, NULL, '{');
         put_name(p, "name", name);
         put_integer(p, "numbers", l->layer[k].numbers);
@@ -86,7 +101,7 @@ static void put_layers(gr__page *p, const gr__layer_norms *l)
     gr__json_close(p, '}');
 }
 
-/* ---- kernels ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ------------------------------------------------------------- */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -94,14 +109,16 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static void put_kernel(gr__page *p, const char *name, const gr_tensor *t)
 {
     const int64_t *d = t->shape.dim;
-    int64_t        size = d[2] * d[3], channels = least(d[1], KERNEL_CHANNELS), filters = least(d[0], KERNEL_FILTERS);
+    int64_t        size = d[2] * d[3], channels = least(d[1], KERNEL_CHANNELS),
+            filters = least(d[0], KERNEL_FILTERS);
     if (size < 1 || size > KERNEL_NUMBERS) return;
     channels = least(channels, KERNEL_NUMBERS / size);
     filters = least(filters, KERNEL_NUMBERS / (size * channels));
     gr_real *v = gr__alloc(KERNEL_NUMBERS * sizeof *v);
     p->good = p->good && (v || gr__fail_memory("report", KERNEL_NUMBERS * sizeof *v));
     for (int64_t f = 0; p->good && f < filters; f++)
-        memcpy(v + f * channels * size, gr__reals(t) + f * d[1] * size, (size_t)(channels * size) * sizeof *v);
+        memcpy(v + f * channels * size, gr__reals(t) + f * d[1] * size,
+            (size_t)(channels * size) * sizeof *v);
     gr__json_open(p, NULL, '{');
     put_name(p, "name", name);
     gr__json_shape(p, "shape", &t->shape);
@@ -117,7 +134,9 @@ static void put_kernels(gr__page *p, const gr_model *m)
     gr__json_open(p, "kernels", '[');
     for (size_t i = 0; i < gr__length(m->params); i++) {
         const gr__slot *s = m->params[i];
-        if (s->t->shape.rank != 4 || s->t->count == 0 || s->t->shape.dim[2] * s->t->shape.dim[3] < 2) continue;
+        if (s->t->shape.rank != 4 || s->t->count == 0 ||
+            s->t->shape.dim[2] * s->t->shape.dim[3] < 2)
+            continue;
         count++;
         if (shown < KERNELS) {
             put_kernel(p, s->name, s->t);
@@ -128,7 +147,7 @@ static void put_kernels(gr__page *p, const gr_model *m)
     put_integer(p, "kernels_left_out", count - shown);
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pictures ------------------------------------------------------------ */
 
 static void put_thumb(gr__page *p, const char *key, const gr__thumb *t)
 {
@@ -140,7 +159,8 @@ static void put_thumb(gr__page *p, const char *key, const gr__thumb *t)
     put_integer(p, "h", t->height);
     put_integer(p, "w", t->width);
     put_integer(p, "c", t->channels);
-    gr__json_bytes(p, "bytes", t->bytes, (size_t)t->height * (size_t)t->width * (size_t)t->channels);
+    gr__json_bytes(
+        p, "bytes", t->bytes, (size_t)t->height * (size_t)t->width * (size_t)t->channels);
     gr__json_close(p, '}');
 }
 
@@ -161,12 +181,14 @@ static void put_albums(gr__page *p, const gr_report *r)
     gr__json_close(p, ']');
 }
 
-/* ---- scores ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- scores -------------------------------------------------------------- */
 
 /* Names from the loader's data, if it has as many classes; else numbers. */
 static void put_classes(gr__page *p, const gr_report *r)
 {
-    const gr_dataset *d = r->recipe && gr_dataset_classes(r->recipe->data) == r->scores.classes ? r->recipe->data : NULL;
+    const gr_dataset *d = r->recipe && gr_dataset_classes(r->recipe->data) == r->scores.classes
+                              ? r->recipe->data
+                              : NULL;
     gr__json_open(p, "classes", '[');
     for (int k = 0; k < r->scores.classes; k++) {
         char number[16];
@@ -199,21 +221,24 @@ static void put_scores(gr__page *p, const gr_report *r)
     put_classes(p, r);
     gr__json_open(p, "confusion", '[');
     for (int k = 0; k < r->scores.classes; k++)
-        for (int g = 0; g < r->scores.classes; g++) gr__page_put(p, k || g ? ",%lld" : "%lld", (long long)gr_confusion_count(t->table, k, g));
+        for (int g = 0; g < r->scores.classes; g++)
+            gr__page_put(
+                p, k || g ? ",%lld" : "%lld", (long long)gr_confusion_count(t->table, k, g));
     gr__json_close(p, ']');
     put_mistakes(p, t);
 }
 
-/* ---- activations of the sample ------------------------------------------------------------------------------------------------------------- */
+/* ---- activations of the sample ------------------------------------------- */
 
 /* "conv1" of a parameter "conv1.weight" among the inputs. */
 static void put_layer_of(gr__page *p, const gr__node *nd)
 {
     for (int i = 0; i < nd->n; i++) {
-        const char *name = nd->in[i]->param ? nd->in[i]->name : NULL, *dot = name ? strrchr(name, '.') : NULL;
+        const char *name = nd->in[i]->param ? nd->in[i]->name : NULL,
+                   *dot = name ? strrchr(name, '.') : NULL;
         if (!dot) continue;
         gr__display shown = gr__display_of(name);
-        char     *end = strrchr(shown.s, '.');
+        char       *end = strrchr(shown.s, '.');
         if (end && strlen(name) < 40) *end = '\0';
         gr__json_text(p, "layer", shown.s);
         return;
@@ -238,12 +263,14 @@ static void put_statistics(gr__page *p, const gr_tensor *t)
 }
 
 /* The mean of a block of a plane. */
-static gr_real block_mean(const gr_real *plane, int64_t h, int64_t w, int64_t block, int64_t y, int64_t x)
+static gr_real block_mean(
+    const gr_real *plane, int64_t h, int64_t w, int64_t block, int64_t y, int64_t x)
 {
     double sum = 0;
     int    count = 0;
     for (int64_t i = y * block; i < (y + 1) * block && i < h; i++)
-        for (int64_t j = x * block; j < (x + 1) * block && j < w; j++, count++) sum += (double)plane[i * w + j];
+        for (int64_t j = x * block; j < (x + 1) * block && j < w; j++, count++)
+            sum += (double)plane[i * w + j];
     return (gr_real)(sum / count);
 }
 
@@ -252,14 +279,17 @@ static void put_planes(gr__page *p, const gr_tensor *t)
 {
     bool           planes = t->shape.rank == 4;
     const int64_t *d = t->shape.dim;
-    int64_t        c = planes ? d[1] : 1, h = planes ? d[2] : 1, w = planes ? d[3] : least(t->count, ACTIVATION_UNITS);
-    int64_t        longer = h > w ? h : w, block = planes ? (longer + ACTIVATION_SIDE - 1) / ACTIVATION_SIDE : 1;
-    int64_t        height = (h + block - 1) / block, width = (w + block - 1) / block;
-    int64_t        shown = least(least(c, ACTIVATION_CHANNELS), ACTIVATION_NUMBERS / (height * width));
-    gr_real       *v = gr__alloc(ACTIVATION_NUMBERS * sizeof *v);
+    int64_t        c = planes ? d[1] : 1, h = planes ? d[2] : 1,
+            w = planes ? d[3] : least(t->count, ACTIVATION_UNITS);
+    int64_t longer = h > w ? h : w,
+            block = planes ? (longer + ACTIVATION_SIDE - 1) / ACTIVATION_SIDE : 1;
+    int64_t  height = (h + block - 1) / block, width = (w + block - 1) / block;
+    int64_t  shown = least(least(c, ACTIVATION_CHANNELS), ACTIVATION_NUMBERS / (height * width));
+    gr_real *v = gr__alloc(ACTIVATION_NUMBERS * sizeof *v);
     p->good = p->good && (v || gr__fail_memory("report", ACTIVATION_NUMBERS * sizeof *v));
     for (int64_t k = 0; p->good && k < shown * height * width; k++)
-        v[k] = block_mean(gr__reals(t) + k / (height * width) * h * w, h, w, block, k / width % height, k % width);
+        v[k] = block_mean(gr__reals(t) + k / (height * width) * h * w, h, w, block,
+            k / width % height, k % width);
     gr__json_shape(p, "shown", &gr_shape(shown, height, width));
     put_integer(p, "block", block);
     if (p->good) gr__json_reals(p, "v", v, shown * height * width);
@@ -269,8 +299,8 @@ static void put_planes(gr__page *p, const gr_tensor *t)
 static bool is_shown(const gr__node *nd)
 {
     const gr_tensor *t = nd->out;
-    return !nd->used && !nd->op->moves && t->dtype == GR_REAL && t->count > 0 && t->shape.dim[0] == 1 &&
-           (t->shape.rank == 4 || t->shape.rank == 2);
+    return !nd->used && !nd->op->moves && t->dtype == GR_REAL && t->count > 0 &&
+           t->shape.dim[0] == 1 && (t->shape.rank == 4 || t->shape.rank == 2);
 }
 
 static void put_activation(gr__page *p, const gr__node *nd)
@@ -302,7 +332,8 @@ static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
 }
 
 /* The sample and the results on the tape since place first, as JSON. */
-static bool put_sample(gr__page *p, const gr_report *r, const gr_tensor *x, gr__node *const *tape, size_t first)
+static bool put_sample(
+    gr__page *p, const gr_report *r, const gr_tensor *x, gr__node *const *tape, size_t first)
 {
     gr__thumb *picture = gr__alloc(sizeof *picture);
     if (!picture) return gr__fail_memory("report", sizeof *picture);
@@ -325,7 +356,8 @@ static bool look_inside(gr__page *p, gr_report *r)
     size_t      first = gr__length(me->tape);
     gr_tensor  *x = gr_param(gr_copy(r->sample));
     m->eval = true;
-    bool good = x && (m->forward(m, x) || gr__fail(GR_ERR_ARGUMENT, "report: the forward function returned NULL"));
+    bool good = x && (m->forward(m, x) ||
+                         gr__fail(GR_ERR_ARGUMENT, "report: the forward function returned NULL"));
     m->eval = eval;
     gr_set_recording(recorded);
     return good && put_sample(p, r, x, me->tape, first);
@@ -344,7 +376,7 @@ bool gr__report_take_activations(gr_report *r)
     return good;
 }
 
-/* ---- the page ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the page ------------------------------------------------------------ */
 
 static int64_t numbers_of(const gr_model *m)
 {

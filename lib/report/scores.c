@@ -22,22 +22,33 @@ static bool tally_open(gr__scores_tally *t, int classes)
 {
     t->table = gr_confusion_open(classes);
     t->mistake = malloc(GR__SCORES_MISTAKES * sizeof *t->mistake);
-    return t->table && (t->mistake || gr__fail_memory("report_scores", GR__SCORES_MISTAKES * sizeof *t->mistake));
+    return t->table && (t->mistake || gr__fail_memory("report_scores",
+                                          GR__SCORES_MISTAKES * sizeof *t->mistake));
 }
 
-static bool check(const gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
+static bool check(
+    const gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
 {
     if (!images || !scores || !labels)
-        return gr__fail(GR_ERR_ARGUMENT, "report_scores: the %s are NULL", !images ? "images" : !scores ? "scores" : "labels");
-    bool fit = scores->dtype == GR_REAL && scores->shape.rank == 2 && labels->dtype == GR_INT32 && labels->shape.rank == 1;
-    if (!fit || scores->shape.dim[0] != labels->count || images->shape.rank < 1 || images->shape.dim[0] != labels->count)
-        return gr__fail(GR_ERR_ARGUMENT, "report_scores: images %s, scores %s, labels %s: (N,...), (N,classes) and int32 (N) wanted",
+        return gr__fail(GR_ERR_ARGUMENT, "report_scores: the %s are NULL",
+            !images   ? "images"
+            : !scores ? "scores"
+                      : "labels");
+    bool fit = scores->dtype == GR_REAL && scores->shape.rank == 2 && labels->dtype == GR_INT32 &&
+               labels->shape.rank == 1;
+    if (!fit || scores->shape.dim[0] != labels->count || images->shape.rank < 1 ||
+        images->shape.dim[0] != labels->count)
+        return gr__fail(GR_ERR_ARGUMENT,
+            "report_scores: images %s, scores %s, labels %s: (N,...), (N,classes) and int32 (N) "
+            "wanted",
             GR__TEXT(images), GR__TEXT(scores), GR__TEXT(labels));
     int64_t classes = scores->shape.dim[1];
     if (classes < 1 || classes > GR__MOST_CLASSES)
-        return gr__fail(GR_ERR_ARGUMENT, "report_scores: scores %s: 1 to %d classes wanted", GR__TEXT(scores), GR__MOST_CLASSES);
+        return gr__fail(GR_ERR_ARGUMENT, "report_scores: scores %s: 1 to %d classes wanted",
+            GR__TEXT(scores), GR__MOST_CLASSES);
     return !s->classes || classes == s->classes ||
-           gr__fail(GR_ERR_ARGUMENT, "report_scores: scores %s, the report has %d classes", GR__TEXT(scores), s->classes);
+           gr__fail(GR_ERR_ARGUMENT, "report_scores: scores %s, the report has %d classes",
+               GR__TEXT(scores), s->classes);
 }
 
 static bool make_room(gr__scores *s, int classes)
@@ -62,15 +73,17 @@ static double log_sum(const gr_real *x, int n)
 }
 
 /* Inserts a mistake, sorted by confidence, if it is among the most confident. */
-static void keep(
-    gr__scores_tally *t, double confidence, double truth, int label, int guess, const gr_tensor *images, int64_t i, const gr__recipe *recipe)
+static void keep(gr__scores_tally *t, double confidence, double truth, int label, int guess,
+    const gr_tensor *images, int64_t i, const gr__recipe *recipe)
 {
     int at = t->mistakes;
     while (at > 0 && t->mistake[at - 1].confidence < confidence) at--;
     if (at == GR__SCORES_MISTAKES) return;
     int last = t->mistakes < GR__SCORES_MISTAKES ? t->mistakes++ : GR__SCORES_MISTAKES - 1;
     for (int k = last; k > at; k--) t->mistake[k] = t->mistake[k - 1];
-    t->mistake[at] = (gr__scores_mistake){ .confidence = confidence, .truth = truth, .label = label, .guess = guess };
+    t->mistake[at] = (gr__scores_mistake){
+        .confidence = confidence, .truth = truth, .label = label, .guess = guess
+    };
     gr__thumb_of(&t->mistake[at].picture, images, i, recipe);
 }
 
@@ -82,7 +95,8 @@ static int best_of(const gr_real *x, int n)
     return best;
 }
 
-bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels, const gr__recipe *recipe)
+bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores,
+    const gr_tensor *labels, const gr__recipe *recipe)
 {
     if (!check(s, images, scores, labels) || !make_room(s, (int)scores->shape.dim[1])) return false;
     gr__scores_tally *t = &s->now;
@@ -93,7 +107,8 @@ bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *sco
         double         norm = log_sum(x, s->classes), confidence = exp((double)x[guess] - norm);
         t->loss += norm - (double)x[label];
         t->count++;
-        if (guess != label && isfinite(confidence)) keep(t, confidence, exp((double)x[label] - norm), label, guess, images, i, recipe);
+        if (guess != label && isfinite(confidence))
+            keep(t, confidence, exp((double)x[label] - norm), label, guess, images, i, recipe);
     }
     return true;
 }

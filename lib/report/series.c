@@ -1,6 +1,8 @@
-/* series.c: curves of bounded length. A series that is full merges its points two by two, so that each stands for twice as many steps.
+/* series.c: curves of bounded length. A series that is full merges its points two by two, so that
+   each stands for twice as many steps.
 
-   Invariant: every point but the last stands for span neighbouring values; sums, extremes and counts include everything that was put there. */
+   Invariant: every point but the last stands for span neighbouring values; sums, extremes and
+   counts include everything that was put there. */
 #include "report/report.h"
 
 #include <math.h>
@@ -10,7 +12,11 @@
 bool gr__series_open(gr__series *s, int width, int most)
 {
     size_t points = (size_t)most, numbers = points * (size_t)width;
-    *s = (gr__series){ .width = width, .most = most, .span = 1, .x = calloc(points, sizeof *s->x), .y = calloc(numbers, sizeof *s->y) };
+    *s = (gr__series){ .width = width,
+        .most = most,
+        .span = 1,
+        .x = calloc(points, sizeof *s->x),
+        .y = calloc(numbers, sizeof *s->y) };
     return (s->x && s->y) || gr__fail_memory("report_open", numbers * sizeof *s->y);
 }
 

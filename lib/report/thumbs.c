@@ -18,7 +18,8 @@ static bool image_of(image *im, const gr_tensor *t, int64_t i)
     if (t->dtype != GR_REAL || (s->rank != 4 && s->rank != 3)) return false;
     bool    planes = s->rank == 4;
     int64_t longer;
-    *im = (image){ .c = planes ? s->dim[1] : 1, .h = s->dim[s->rank - 2], .w = s->dim[s->rank - 1] };
+    *im =
+        (image){ .c = planes ? s->dim[1] : 1, .h = s->dim[s->rank - 2], .w = s->dim[s->rank - 1] };
     if (im->c < 1 || im->h < 1 || im->w < 1) return false;
     im->v = gr__reals(t) + i * im->c * im->h * im->w;
     longer = im->h > im->w ? im->h : im->w;
@@ -26,8 +27,10 @@ static bool image_of(image *im, const gr_tensor *t, int64_t i)
     return true;
 }
 
-/* The numbers that are shown as 0 and as 255: by the recipe, or the minimum and maximum of the image. */
-static void ends_of(const image *im, const gr__recipe *recipe, int64_t channel, double *zero, double *full)
+/* The numbers that are shown as 0 and as 255: by the recipe, or the minimum and maximum of the
+   image. */
+static void ends_of(
+    const image *im, const gr__recipe *recipe, int64_t channel, double *zero, double *full)
 {
     if (recipe && (recipe->channels == 1 || recipe->channels == im->c)) {
         const gr_real *table = recipe->table[recipe->channels == 1 ? 0 : channel];
@@ -75,7 +78,8 @@ bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__r
         ends_of(&im, recipe, c, &zero, &full);
         for (int y = 0; y < to->height; y++)
             for (int x = 0; x < to->width; x++)
-                to->bytes[(y * to->width + x) * to->channels + c] = byte_of(block_mean(&im, c, y, x), zero, full);
+                to->bytes[(y * to->width + x) * to->channels + c] =
+                    byte_of(block_mean(&im, c, y, x), zero, full);
     }
     return true;
 }

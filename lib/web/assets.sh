@@ -1,6 +1,7 @@
 #!/bin/sh
-# assets.sh HEADER NAME: FILE... NAME: FILE...: a C file in which gr__NAME is an array of the bytes of its files, one after the other,
-# with a zero at the end. C limits how long a string may be, not an array. Files are found from $srcdir.
+# assets.sh HEADER NAME: FILE... NAME: FILE...: a C file in which gr__NAME is an array of the bytes
+# of its files, one after the other, and a zero. C limits the length of a string, not of an array.
+# Files are found from $srcdir.
 set -eu
 printf '#include "%s"\n' "$1"
 shift

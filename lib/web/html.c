@@ -1,7 +1,7 @@
 /* html.c: the frame of a self-contained page of HTML.
 
-   Style and scripts are separate files, which the build turns into arrays; the data are JSON. The content security policy in the head forbids all
-   network requests. */
+   Style and scripts are separate files, which the build turns into arrays; the data are JSON. The
+   content security policy in the head forbids all network requests. */
 #include "web/web.h"
 
 #include <string.h>
@@ -10,10 +10,12 @@ static void put(gr__page *p, const char *s) { gr__page_put_bytes(p, s, strlen(s)
 
 static void put_asset(gr__page *p, const unsigned char *s) { put(p, (const char *)s); }
 
-void gr__html_begin(gr__page *p, const char *title, const unsigned char *css, const unsigned char *body)
+void gr__html_begin(
+    gr__page *p, const char *title, const unsigned char *css, const unsigned char *body)
 {
     put(p, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src "
+           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+           "'unsafe-inline'; script-src "
            "'unsafe-inline'\">\n"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     put(p, title);

@@ -1,7 +1,8 @@
 /* json.c: data for the script of a page of HTML.
 
-   Invariant: what is put stands inside <script type="application/json"> and can end neither that element nor a string in it: < > & and
-   characters without a glyph are put as \\u escapes, and what is not UTF-8 becomes U+FFFD. */
+   Invariant: what is put stands inside <script type="application/json"> and can end neither that
+   element nor a string in it: < > & and characters without a glyph are put as \\u escapes, and what
+   is not UTF-8 becomes U+FFFD. */
 #include "web/web.h"
 
 #include <math.h>
@@ -25,7 +26,10 @@ void gr__json_open(gr__page *p, const char *key, char bracket)
 
 void gr__json_close(gr__page *p, char bracket) { gr__page_put(p, "%c", bracket); }
 
-static bool plain(uint32_t c) { return c < 0x80 ? c >= 0x20 && c != 0x7f && !strchr("\"\\<>&", (int)c) : !gr__utf8_invisible(c); }
+static bool plain(uint32_t c)
+{
+    return c < 0x80 ? c >= 0x20 && c != 0x7f && !strchr("\"\\<>&", (int)c) : !gr__utf8_invisible(c);
+}
 
 void gr__json_text(gr__page *p, const char *key, const char *text)
 {
@@ -74,7 +78,7 @@ void gr__json_raw(gr__page *p, const char *key, const gr__page *value)
     gr__page_put_bytes(p, value->s, value->length);
 }
 
-/* ---- many numbers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- many numbers -------------------------------------------------------- */
 
 static void bytes_of(unsigned char to[4], gr_real x)
 {
@@ -87,9 +91,10 @@ static void bytes_of(unsigned char to[4], gr_real x)
 /* Three bytes become four characters; fewer are padded with '='. */
 static void put_three(gr__page *p, const unsigned char *b, int n)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t          bits = (uint32_t)b[0] << 16 | (uint32_t)b[1] << 8 | b[2];
-    char              c[4];
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = (uint32_t)b[0] << 16 | (uint32_t)b[1] << 8 | b[2];
+    char     c[4];
     for (int i = 0; i < 4; i++) c[i] = i <= n ? alphabet[bits >> (18 - 6 * i) & 63] : '=';
     gr__page_put_bytes(p, c, sizeof c);
 }
@@ -111,7 +116,8 @@ void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n)
 {
     begin(p, key);
     gr__page_put(p, "\"");
-    for (int64_t i = 0; i < n; i += 3) { /* three numbers are twelve bytes, which are sixteen characters */
+    for (int64_t i = 0; i < n;
+         i += 3) { /* three numbers are twelve bytes, which are sixteen characters */
         unsigned char b[12] = { 0 };
         int           bytes = n - i < 3 ? (int)(n - i) * 4 : 12;
         for (int k = 0; k * 4 < bytes; k++) bytes_of(b + 4 * k, x[i + k]);

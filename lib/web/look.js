@@ -1,11 +1,13 @@
-/* look.js: what all pages share: the data, numbers, elements, colours of light and dark, heat maps, tips.
+/* look.js: what all pages share: the data, numbers, elements, colours of light and dark, heat maps,
+   tips.
 
-   Invariant: text from the data becomes text of the page (textContent or an attribute), never markup. */
+   Invariant: text from the data becomes text of the page (textContent or an attribute), never
+   markup. */
 'use strict';
 
 const look = {};
 
-/* ---- data and numbers ---- */
+/* ---- data and numbers ---------------------------------------------------- */
 
 look.data = () => JSON.parse(document.getElementById('data').textContent);
 
@@ -24,22 +26,41 @@ look.number = (x, digits = 4) => {
   if (Number.isNaN(x)) return 'NaN';
   if (!Number.isFinite(x)) return x < 0 ? '\u2212inf' : 'inf';
   const size = Math.abs(x);
-  let text = x === 0 ? '0' : size >= 1e5 || size < 1e-3 ? x.toExponential(digits - 2) : x.toPrecision(digits);
+  let text = x === 0           ? '0' :
+    size >= 1e5 || size < 1e-3 ? x.toExponential(digits - 2) :
+                                 x.toPrecision(digits);
   if (!text.includes('e') && text.includes('.')) text = text.replace(/\.?0+$/, '');
   return text.replace('e+', 'e').replace(/-/g, '\u2212');
 };
 
-/* Numbers that stand in cells next to each other, all in one form: integers as they are, others with so many decimals as leave about three
-   digits of the largest, and with a common power of ten in front if it is very large or small: { power, text(x) }. */
+/* Numbers that stand in cells next to each other, all in one form: integers as they are, others
+   with so many decimals as leave about three digits of the largest, and with a common power of ten
+   in front if it is very large or small: { power, text(x) }. */
 look.cells = (values) => {
-  const { limit } = look.stats(values), integers = values.every((x) => Number.isInteger(x)) && limit < 1e4;
-  const power = limit > 0 && !integers && (limit < 0.1 || limit >= 1000) ? Math.floor(Math.log10(limit)) : 0;
+  const { limit } = look.stats(values);
+  const integers = values.every((x) => Number.isInteger(x)) && limit < 1e4;
+  const power =
+    limit > 0 && !integers && (limit < 0.1 || limit >= 1000) ? Math.floor(Math.log10(limit)) : 0;
   const size = limit / 10 ** power, decimals = integers ? 0 : size < 10 ? 2 : size < 100 ? 1 : 0;
-  const text = (x) => (Number.isFinite(x) ? (x / 10 ** power).toFixed(decimals).replace(/^-(?=[0.]*$)/, '').replace('-', '\u2212') : look.number(x));
+  const text = (x) => (Number.isFinite(x) ?
+      (x / 10 ** power).toFixed(decimals).replace(/^-(?=[0.]*$)/, '').replace('-', '\u2212') :
+      look.number(x));
   return { power, text };
 };
 
-const SUPERSCRIPT = { '-': '\u207b', 0: '\u2070', 1: '\u00b9', 2: '\u00b2', 3: '\u00b3', 4: '\u2074', 5: '\u2075', 6: '\u2076', 7: '\u2077', 8: '\u2078', 9: '\u2079' };
+const SUPERSCRIPT = {
+  '-': '\u207b',
+  0: '\u2070',
+  1: '\u00b9',
+  2: '\u00b2',
+  3: '\u00b3',
+  4: '\u2074',
+  5: '\u2075',
+  6: '\u2076',
+  7: '\u2077',
+  8: '\u2078',
+  9: '\u2079'
+};
 look.powerOfTen = (k) => `10${[...String(k)].map((c) => SUPERSCRIPT[c]).join('')}`;
 
 /* 61706 as 61,706. */
@@ -55,26 +76,32 @@ look.stats = (values) => {
     sum += v;
     n++;
   }
-  return n ? { min, max, mean: sum / n, limit: Math.max(Math.abs(min), Math.abs(max)) } : { min: 0, max: 0, mean: 0, limit: 0 };
+  return n ? { min, max, mean: sum / n, limit: Math.max(Math.abs(min), Math.abs(max)) } :
+             { min: 0, max: 0, mean: 0, limit: 0 };
 };
 
-/* ---- elements ---- */
+/* ---- elements ------------------------------------------------------------ */
 
 /* look.el('p', { class: 'soft', onclick: f }, 'text', element, ...) */
 look.el = (tag, about = {}, ...inside) => {
-  const e = tag === 'svg' || tag === 'path' || tag === 'g' || tag === 'rect' || tag === 'text' || tag === 'line' || tag === 'circle' || tag === 'polyline' ?
-    document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+  const e = tag === 'svg' || tag === 'path' || tag === 'g' || tag === 'rect' || tag === 'text' ||
+      tag === 'line' || tag === 'circle' || tag === 'polyline' ?
+    document.createElementNS('http://www.w3.org/2000/svg', tag) :
+    document.createElement(tag);
   for (const [name, value] of Object.entries(about)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith('on')) e.addEventListener(name.slice(2), value);
-    else if (name === 'style') Object.assign(e.style, value);
-    else e.setAttribute(name, value === true ? '' : value);
+    if (name.startsWith('on'))
+      e.addEventListener(name.slice(2), value);
+    else if (name === 'style')
+      Object.assign(e.style, value);
+    else
+      e.setAttribute(name, value === true ? '' : value);
   }
   e.append(...inside.filter((x) => x !== null && x !== undefined && x !== false));
   return e;
 };
 
-/* ---- light and dark ---- */
+/* ---- light and dark ------------------------------------------------------ */
 
 look.onTheme = []; /* functions that draw a canvas again after a change of colours */
 
@@ -101,7 +128,7 @@ look.themeButton = () => {
   dark.addEventListener('change', () => look.chosen || look.theme(dark.matches ? 'dark' : 'light'));
 }
 
-/* ---- heat maps ---- */
+/* ---- heat maps ----------------------------------------------------------- */
 
 look.variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -110,7 +137,8 @@ const STEPS = 127; /* of a colour, on each side of the middle */
 /* From --cold through --mid to --warm, as 2 STEPS + 1 pixels; the last is for NaN. */
 function makeColours() {
   const rgb = (name) => look.variable(name).slice(1).match(/../g).map((h) => parseInt(h, 16));
-  const cold = rgb('--cold'), mid = rgb('--mid'), warm = rgb('--warm'), table = new Uint8ClampedArray(4 * (2 * STEPS + 2));
+  const cold = rgb('--cold'), mid = rgb('--mid'), warm = rgb('--warm');
+  const table = new Uint8ClampedArray(4 * (2 * STEPS + 2));
   for (let i = 0; i <= 2 * STEPS; i++) {
     const end = i < STEPS ? cold : warm, t = Math.pow(Math.abs(i - STEPS) / STEPS, 0.75);
     for (let c = 0; c < 3; c++) table[4 * i + c] = mid[c] + (end[c] - mid[c]) * t;
@@ -120,15 +148,17 @@ function makeColours() {
   return table;
 }
 
-look.colourIndex = (v, limit) =>
-  Number.isNaN(v) ? 2 * STEPS + 1 : limit > 0 ? STEPS + Math.round(STEPS * Math.max(-1, Math.min(1, v / limit))) : STEPS;
+look.colourIndex = (v, limit) => Number.isNaN(v) ? 2 * STEPS + 1 :
+  limit > 0 ? STEPS + Math.round(STEPS * Math.max(-1, Math.min(1, v / limit))) :
+              STEPS;
 
 look.colour = (v, limit) => {
   const table = (look.colours = look.colours || makeColours()), i = 4 * look.colourIndex(v, limit);
   return `rgb(${table[i]},${table[i + 1]},${table[i + 2]})`;
 };
 
-/* Draws rows x cols numbers, from offset on, a pixel each; the canvas is shown larger by style. -limit is cold, 0 the middle, limit warm. */
+/* Draws rows x cols numbers, from offset on, a pixel each; the canvas is shown larger by style.
+   -limit is cold, 0 the middle, limit warm. */
 look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
   const table = (look.colours = look.colours || makeColours());
   canvas.width = cols;
@@ -141,9 +171,10 @@ look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
 };
 
 /* The scale under a map. */
-look.bar = (limit) => look.el('div', { class: 'bar number' }, look.number(-limit, 2), look.el('i'), look.number(limit, 2));
+look.bar = (limit) => look.el(
+  'div', { class: 'bar number' }, look.number(-limit, 2), look.el('i'), look.number(limit, 2));
 
-/* ---- tips ---- */
+/* ---- tips ---------------------------------------------------------------- */
 
 look.tip = (text, x, y) => {
   let tip = document.getElementById('tip');

@@ -47,7 +47,8 @@ void gr__page_put(gr__page *p, const char *format, ...)
     va_copy(again, ap);
     int n = vsnprintf(p->s + p->length, p->room - p->length, format, ap);
     p->good = n >= 0 && grow(p, (size_t)n);
-    if (p->good) p->length += (size_t)vsnprintf(p->s + p->length, p->room - p->length, format, again);
+    if (p->good)
+        p->length += (size_t)vsnprintf(p->s + p->length, p->room - p->length, format, again);
     va_end(again);
     va_end(ap);
 }
@@ -80,18 +81,20 @@ int gr__utf8_decode(const unsigned char *s, uint32_t *c)
         *c = *c << 6 | (s[i] & 0x3f);
     }
     bool shortest = n < 2 || *c >= (n == 2 ? 0x80u : n == 3 ? 0x800u : 0x10000u);
-    return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n : 0; /* 0xd800 .. 0xdfff are surrogates */
+    return shortest && *c < 0x110000 && *c >> 11 != 0x1b ? n
+                                                         : 0; /* 0xd800 .. 0xdfff are surrogates */
 }
 
 bool gr__utf8_invisible(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xfff9 && c <= 0xfffb);
 }
 
 gr__display gr__display_of(const char *name)
 {
-    gr__display            to = { .width = 0 };
+    gr__display          to = { .width = 0 };
     const unsigned char *s = (const unsigned char *)name;
     size_t               at = 0;
     while (*s && to.width < MOST_CHARACTERS) {
@@ -104,7 +107,8 @@ gr__display gr__display_of(const char *name)
             s += n;
             continue;
         }
-        int width = *s == '\n' ? snprintf(to.s + at, sizeof to.s - at, "\\n") : snprintf(to.s + at, sizeof to.s - at, "\\x%02x", *s);
+        int width = *s == '\n' ? snprintf(to.s + at, sizeof to.s - at, "\\n")
+                               : snprintf(to.s + at, sizeof to.s - at, "\\x%02x", *s);
         at += (size_t)width;
         to.width += width;
         s++;
