@@ -15,7 +15,8 @@ import time
 
 LIMIT = 30  # seconds, of any one request
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-KEYS = {"Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015", "Home": "\ue011", "End": "\ue010", "Enter": "\ue007",
+KEYS = {"Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015", "Home": "\ue011",
+    "End": "\ue010", "Enter": "\ue007",
         "Tab": "\ue004", "Escape": "\ue00c", "Space": " "}
 
 
@@ -31,8 +32,10 @@ class Browser:
         self.port = free_port()
         self.session = None
         with open(os.path.join(self.folder, "chromedriver.log"), "wb") as log:
-            self.driver = subprocess.Popen([chromedriver, "--port=%d" % self.port], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                           start_new_session=True, env=dict(os.environ, HOME=self.folder))
+            self.driver = subprocess.Popen(
+                [chromedriver, "--port=%d" % self.port], stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+                env=dict(os.environ, HOME=self.folder))
         try:
             self.wait_for_driver()
             self.begin(chromium)
@@ -51,14 +54,18 @@ class Browser:
         raise RuntimeError("chromedriver does not answer")
 
     def begin(self, chromium):
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                 "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1",
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+            "--hide-scrollbars", "--force-device-scale-factor=1",
                  "--user-data-dir=" + os.path.join(self.folder, "profile")]
         answer = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": {"binary": chromium, "args": flags},
-            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}, "timeouts": {"script": 20000, "pageLoad": 20000}}}})
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+            "timeouts": {"script": 20000, "pageLoad": 20000}}}})
         self.session = "/session/" + answer["sessionId"]
-        self.do("POST", "/url", {"url": "about:blank"})  # what the browser's own first page asks for is no concern of ours
+        # requests of the browser's own first page do not count
+        self.do("POST", "/url", {"url": "about:blank"})
         self.console(), self.requests()
 
     def ask(self, method, path, body=None):
@@ -93,12 +100,14 @@ class Browser:
 
     def open(self, path, width=1280, height=800, scheme="light"):
         """Opens a file from disk, in a window whose page is so large."""
-        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height,
+            deviceScaleFactor=1, mobile=False)
+        self.devtools("Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.do("POST", "/url", {"url": "file://" + os.path.abspath(path)})
 
     def run(self, script, *arguments):
-        """The value of a piece of JavaScript that returns one; arguments[0] and so on are what is given."""
+        """The value that a piece of JavaScript returns; arguments[0] and so on are arguments."""
         return self.do("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def run_async(self, script, *arguments):
@@ -116,12 +125,16 @@ class Browser:
         events = [{"type": "pointerMove", "duration": 0, "x": int(x), "y": int(y)}]
         if click:
             events += [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
-        self.do("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": events}]})
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}}
+        self.do("POST", "/actions", {"actions": [{**mouse, "actions": events}]})
 
     def box(self, selector):
         """Where the first such element is, after it was brought into sight: x, y, width, height."""
-        return self.run("const e = document.querySelector(arguments[0]); e.scrollIntoView({ block: 'nearest' });"
-                        "const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]", selector)
+        return self.run("""
+            const e = document.querySelector(arguments[0]);
+            e.scrollIntoView({ block: 'nearest' });
+            const b = e.getBoundingClientRect();
+            return [b.x, b.y, b.width, b.height]""", selector)
 
     def click(self, selector):
         x, y, w, h = self.box(selector)
@@ -138,7 +151,8 @@ class Browser:
 
     def console(self):
         """What the console said since it was last asked: one line a message."""
-        return [entry["level"] + ": " + entry["message"] for entry in self.do("POST", "/se/log", {"type": "browser"})]
+        log = self.do("POST", "/se/log", {"type": "browser"})
+        return [entry["level"] + ": " + entry["message"] for entry in log]
 
     def requests(self):
         """The addresses that were asked for since they were last asked about."""
