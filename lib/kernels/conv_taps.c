@@ -18,7 +18,7 @@ enum { CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of (35) */
 enum { FEW_PRODUCTS = 32 };            /* for a tap and a column: no more than pay for panels */
 enum { TASKS = 16 };                   /* worth splitting for more threads */
 enum { COLUMNS = 64 };                 /* worth taking more images for */
-enum { WASTE = 8 };                    /* so many times what there is to do are too many */
+enum { WASTE = 6 };                    /* so many times what there is to do are too many */
 
 /* A longer stride is not for algorithms that go through its steps: the phases of (34), the rows of
    a band of planes, which are for few products of a tap. */
