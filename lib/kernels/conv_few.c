@@ -173,12 +173,16 @@ bool GR__NAME(few_by_data)(const gr__conv *c, gr__direction d, const gr__group *
 /* ---- weights ------------------------------------------------------------------------------
    16 places of the outputs at a time: a bit says whether the gradient of a filter, and what a tap of a channel meets, is not 0. */
 
+typedef uint16_t halves __attribute__((vector_size(GR__VECTOR_BYTES), aligned(2), may_alias));
+
+enum { HALVES = GR__VECTOR_BYTES / 2 };
 enum { PLACES = 16, STEPS = 4 }; /* STEPS: between two looks at whether all have enough */
 
 typedef struct bits {
     const gr__conv     *c;
     const gr__operands *o;
     int64_t             filters, channels, taps, terms; /* taps of a row of places: KH KW; terms: channels x taps */
+    int64_t             row; /* terms in whole vectors, those too many with counts that are high enough */
     int64_t             group, channel;
     int64_t             width; /* of a line */
     uint16_t           *count; /* [filter][term] */
@@ -194,20 +198,23 @@ static int64_t line_width(const gr__conv *c)
 
 size_t GR__NAME(few_weights_scratch)(const gr__conv *c, int64_t channels)
 {
-    int64_t filters = c->F / c->G, terms = channels * c->KH * c->KW;
-    return padded_bytes(((filters + 1) * terms + filters) * (int64_t)sizeof(uint16_t)) + padded_bytes(channels * c->KH * line_width(c));
+    int64_t filters = c->F / c->G, row = ceil_div(channels * c->KH * c->KW, HALVES) * HALVES;
+    return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) + padded_bytes(channels * c->KH * line_width(c));
 }
 
 static bits lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
 {
     bits b = { .c = c, .o = o, .filters = c->F / c->G, .channels = end - begin, .taps = c->KH * c->KW, .group = group, .channel = begin };
     b.terms = b.channels * b.taps;
+    b.row = ceil_div(b.terms, HALVES) * HALVES;
     b.width = line_width(c);
     b.count = scratch;
-    b.x = b.count + b.filters * b.terms;
-    b.g = b.x + b.terms;
-    b.line = (uint8_t *)scratch + padded_bytes(((b.filters + 1) * b.terms + b.filters) * (int64_t)sizeof(uint16_t));
-    memset(b.count, 0, (size_t)(b.filters * b.terms) * sizeof *b.count);
+    b.x = b.count + b.filters * b.row;
+    b.g = b.x + b.row;
+    b.line = (uint8_t *)scratch + padded_bytes(((b.filters + 1) * b.row + b.filters) * (int64_t)sizeof(uint16_t));
+    memset(b.count, 0, (size_t)((b.filters + 1) * b.row) * sizeof *b.count);
+    for (int64_t f = 0; f < b.filters; f++)
+        for (int64_t k = b.terms; k < b.row; k++) b.count[f * b.row + k] = UINT16_MAX / 2;
     memset(b.line, 0, (size_t)(b.channels * c->KH * b.width));
     return b;
 }
@@ -271,38 +278,41 @@ static void find_bits(bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
             *x = pack(b->line + k * b->width + j * c->SW + q * c->DW, c->SW, some);
             b->least_x = at_most(b->least_x, __builtin_popcount(*x));
         }
+    const gr_real *end = b->o->b + c->N * c->F * c->OH * c->OW;
     for (int64_t f = 0; f < b->filters; f++) {
         const gr_real *row = plane_of_g(b, n, f) + i * c->OW + j;
         uint8_t        set[PLACES] = { 0 };
-        for (int64_t k = 0; k < places; k++) set[k] = row[k] != 0;
+        if (end - row >= PLACES)
+            for (int k = 0; k < PLACES; k++) set[k] = row[k] != 0;
+        else
+            for (int64_t k = 0; k < places; k++) set[k] = row[k] != 0;
         b->g[f] = pack(set, 1, some);
         b->least_g = at_most(b->least_g, __builtin_popcount(b->g[f]));
     }
 }
 
-static void count_products(const bits *b, uint16_t most)
+static void count_products(const bits *b)
 {
-    for (int64_t f = 0; f < b->filters; f++) {
-        uint16_t       *count = b->count + f * b->terms, g = b->g[f];
-        const uint16_t *x = b->x;
-        GR__INDEPENDENT
-        for (int64_t k = 0; k < b->terms; k++) {
-            uint16_t v = x[k] & g;
-            v = (uint16_t)(v - (v >> 1 & 0x5555));
-            v = (uint16_t)((v & 0x3333) + (v >> 2 & 0x3333));
-            v = (uint16_t)((v + (v >> 4)) & 0x0F0F);
-            v = (uint16_t)((v + (v >> 8)) & 0x1F);
-            v = (uint16_t)(v + count[k]);
-            count[k] = v < most ? v : most;
+    for (int64_t f = 0; f < b->filters; f++)
+        for (int64_t k = 0; k < b->row; k += HALVES) {
+            halves *count = (halves *)(void *)(b->count + f * b->row + k);
+            halves  v = *(const halves *)(const void *)(b->x + k) & b->g[f];
+            v -= v >> 1 & 0x5555;
+            v = (v & 0x3333) + (v >> 2 & 0x3333);
+            v = (v + (v >> 4)) & 0x0F0F;
+            v = ((v + (v >> 8)) & 0x1F) + *count;
+            *count = v - ((v >> 15) << 5); /* stays about there */
         }
-    }
 }
 
 static bool all_have(const bits *b, int64_t least)
 {
-    uint16_t few = 0;
-    for (int64_t k = 0; k < b->filters * b->terms; k++) few |= b->count[k] < least;
-    return !few;
+    halves few = { 0 };
+    for (int64_t k = 0; k < b->filters * b->row; k += HALVES)
+        few |= (halves)(*(const halves *)(const void *)(b->count + k) < (uint16_t)least);
+    for (int l = 0; l < HALVES; l++)
+        if (few[l]) return false;
+    return true;
 }
 
 static bool is_zero(const gr_real *x, int64_t n)
@@ -327,7 +337,7 @@ static bool few_alive(const bits *b, int64_t least)
     for (int64_t k = 0; k < b->channels; k++) dead[k] = is_dead(b, true, k);
     for (int64_t f = 0; f < b->filters; f++) {
         bool few = false;
-        for (int64_t k = 0; k < b->terms; k++) few |= b->count[f * b->terms + k] < least && !dead[k / b->taps];
+        for (int64_t k = 0; k < b->terms; k++) few |= b->count[f * b->row + k] < least && !dead[k / b->taps];
         if (few && !is_dead(b, false, f)) return true;
     }
     return false;
@@ -349,7 +359,7 @@ bool GR__NAME(few_weights_by_data)(
                 if (common > 0)
                     sure += common;
                 else {
-                    count_products(&b, (uint16_t)least);
+                    count_products(&b);
                     counted++;
                 }
                 if (sure >= least || (counted % STEPS == 0 && all_have(&b, least - sure))) return false;

@@ -10,7 +10,7 @@
 /* An output should have at least so many products that are not 0, of `terms`: (33) and (34), whose sums have a few hundred or thousand; (35). */
 GR__INLINE int64_t least_of_outputs(int64_t terms) { return at_least(8, terms / 64); }
 
-GR__INLINE int64_t least_of_weights(int64_t terms) { return at_most(30000, at_least(16, terms / 64)); }
+GR__INLINE int64_t least_of_weights(int64_t terms) { return at_most(30000, at_least(16, terms / 128)); }
 
 enum { MOST_ZEROS = 8 }; /* of a row of the kernel, in (33) and (34): more make it sparse */
 
