@@ -63,7 +63,7 @@ bool GR__NAME(few_weights_by_shape)(const gr__conv *c)
 
 int64_t GR__NAME(zeros_of)(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
 {
-    int64_t most = 0, taps = s->h.taps * s->w.taps;
+    int64_t most = 0, taps = at_most(s->k_row, s->k_channel); /* of all phases */
     for (int64_t r = begin; r < end; r++) {
         int64_t zeros = 0;
         for (int64_t c = 0; c < s->channels; c++)
