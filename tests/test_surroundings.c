@@ -162,9 +162,10 @@ START_TEST(a_worker_rounds_as_the_caller_does)
         ck_assert_int_eq(fegetround(), modes[k % 4]);
     }
     fesetround(FE_TONEAREST);
-#ifndef GRADUS_NO_THREADS
-    ck_assert_int_gt(workers, 0);
+#ifdef GRADUS_NO_THREADS
+    workers = 1; /* none is to be expected */
 #endif
+    ck_assert_int_gt(workers, 0);
 }
 END_TEST
 

@@ -205,7 +205,20 @@ GR_API gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std
 
 /* ---- threads ----------------------------------------------------------------------------------------------------------- */
 
-/** How many threads one operation may use, from 1 to 256 (more count as 256); 0 for the default: OMP_NUM_THREADS, or the processors there are. Results do not depend on it.
+/** How many threads one operation may use, from 1 to 256 (more count as 256); 0 for the default:
+ *  OMP_NUM_THREADS, or else the number of processors that the process may use, and no more than the
+ *  CPU quota of its control groups (Linux), rounded up. That is the affinity of the main thread when
+ *  the library is loaded, with what the main thread and the caller may use when they are counted: at
+ *  the first operation, and after each gr_set_threads(0). A calling thread that is bound to one
+ *  processor does not count for the process. Results do not depend on the number.
+ *
+ *  The library's threads block all signals except those of their own faults, may run on all
+ *  processors of the process, and compute with the rounding mode, the treatment of denormal numbers
+ *  and the trapped exceptions of the thread that calls; exceptions that they raise do not show in its
+ *  flags. A child process that is forked at any time can use the library: threads are started anew.
+ *  The shared library stays in memory after dlclose, with its threads asleep. A plug-in that contains
+ *  the static library is unloaded, and its threads end: close its loaders before, and have no other
+ *  thread in a call; what such other threads have not released (gr_reset, gr_free) is lost.
  *  Built without threads it is always 1. Errors: negative. */
 GR_API bool gr_set_threads(int threads);
 /** How many threads one operation may use. */
