@@ -131,13 +131,19 @@ typedef struct seen {
     atomic_int inside[4], mode[4];
 } seen;
 
+#ifdef GRADUS_NO_THREADS
+enum { PATIENCE = 1 };
+#else
+enum { PATIENCE = 1000 }; /* milliseconds */
+#endif
+
 /* Waits, up to a second, for another thread to have a task of the job, too. */
 static void look(const void *arg, int64_t task, int thread)
 {
     seen *s = *(seen *const *)arg;
     atomic_store(&s->inside[thread], 1);
     atomic_store(&s->mode[thread], fegetround());
-    for (int k = 0; k < 1000; k++) {
+    for (int k = 0; k < PATIENCE; k++) {
         int inside = 0;
         for (int i = 0; i < 4; i++) inside += atomic_load(&s->inside[i]);
         if (inside > 1) return;
