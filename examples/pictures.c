@@ -94,7 +94,8 @@ static void tell(gr_model *net, gr_tensor *picture, gr_dataset *pictures)
 static void tell_ignored(gr_dataset *pictures)
 {
     int64_t n = gr_dataset_ignored(pictures), most = 10;
-    for (int64_t i = 0; i < n && i < most; i++) printf("ignored: %s\n", gr_dataset_ignored_why(pictures, i));
+    for (int64_t i = 0; i < n && i < most; i++)
+        printf("ignored: %s\n", gr_dataset_ignored_why(pictures, i));
     if (n > most) printf("ignored: %lld more\n", (long long)(n - most));
 }
 

@@ -317,7 +317,8 @@ START_TEST(links_and_permissions_stay)
     gr__safetensors *f = gr__safetensors_read("d/a");
     ck_assert_int_eq(gr__safetensors_count(f), 3);
     gr__safetensors_free(f);
-    ck_assert(gr__safetensors_write("lost", sample, 1)); /* to what is not there yet: that is made */
+    ck_assert(
+        gr__safetensors_write("lost", sample, 1)); /* to what is not there yet: that is made */
     ck_assert(lstat("lost", &about) == 0 && S_ISLNK(about.st_mode));
     ck_assert(lstat("d/new", &about) == 0 && S_ISREG(about.st_mode));
     ck_assert(unlink("d/a") == 0 && unlink("d/new") == 0);
@@ -392,7 +393,8 @@ START_TEST(headers_that_are_no_object)
     refuses("", 0, "'bad' is no safetensors file: it has 8 bytes");
     refuses("", 9, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{", 0, "'bad': the header is not valid JSON: string or '}' expected near ']'");
-    static const char *const no_brace[] = { "hello", "[]", "7", " {}", "\n{}", "\xef\xbb\xbf{}", "\"\"" };
+    static const char *const no_brace[] = { "hello", "[]", "7", " {}", "\n{}", "\xef\xbb\xbf{}",
+        "\"\"" };
     for (size_t i = 0; i < sizeof no_brace / sizeof *no_brace; i++)
         refuses(no_brace[i], 0, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{},{}", 0, "'bad': the header is not one JSON object");
@@ -408,7 +410,8 @@ END_TEST
 /* The format: a map of texts to texts. */
 START_TEST(metadata_that_are_none)
 {
-    static const char no_object[] = "'bad': __metadata__ is not an object of strings", k[] = "'bad': __metadata__ holds 'k', which is no string";
+    static const char no_object[] = "'bad': __metadata__ is not an object of strings",
+                      k[] = "'bad': __metadata__ holds 'k', which is no string";
     refuses("{\"__metadata__\":\"x\"}", 0, no_object);
     refuses("{\"__metadata__\":3}", 0, no_object);
     refuses("{\"__metadata__\":null}", 0, no_object);
@@ -424,7 +427,8 @@ START_TEST(metadata_that_are_none)
         "'bad': the header is not valid JSON: duplicate object key near '\"k\"'");
     refuses("{\"__metadata__\":{},\"__metadata__\":{}}", 0,
         "'bad': the header is not valid JSON: duplicate object key near '\"__metadata__\"'");
-    put_tensors("good", "{\"__metadata__\":{}} \n\t\r ", 24, 0); /* spaces as the reference implementation takes them */
+    put_tensors("good", "{\"__metadata__\":{}} \n\t\r ", 24,
+        0); /* spaces as the reference implementation takes them */
     gr__safetensors *f = gr__safetensors_read("good");
     ck_assert_int_eq(gr__safetensors_count(f), 0);
     gr__safetensors_free(f);
@@ -436,9 +440,10 @@ END_TEST
 /* What else people take for a file of weights is told apart. */
 START_TEST(files_of_other_formats)
 {
-    static const char tail[] = ", PyTorch's own format: load it in Python and write its tensors by "
-                               "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")";
-    char              text[300];
+    static const char tail[] =
+        ", PyTorch's own format: load it in Python and write its tensors by "
+        "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")";
+    char text[300];
     put("x", "PK\3\4\0\0\10\10\0\0\0\0\0\0", 14);
     snprintf(text, sizeof text, "'x' is no safetensors file but a zip archive%s", tail);
     FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
@@ -446,9 +451,11 @@ START_TEST(files_of_other_formats)
     snprintf(text, sizeof text, "'x' is no safetensors file but a pickle%s", tail);
     FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
     put("x", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
-    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT,
+        "'x' is no safetensors file: its header does not begin with {");
     put("x", "{\"fc.weight\": [1, 2]}", 21);
-    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT,
+        "'x' is no safetensors file: its header does not begin with {");
 }
 END_TEST
 
@@ -503,7 +510,8 @@ END_TEST
 
 START_TEST(what_is_allowed)
 {
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":\"[[1]]\"}, \"b\" : {\"extra\":null,\"shape\":[2],"
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":\"[[1]]\"}, \"b\" : "
+                         "{\"extra\":null,\"shape\":[2],"
                          "\"data_offsets\":[4,12],\"dtype\":\"I32\"},"
                          "\"a name that is longer than any buffer that begins with sixteen bytes\":"
                          "{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}   ";
@@ -531,7 +539,8 @@ START_TEST(a_header_that_does_not_fit)
     put("bad", longer, sizeof longer);
     FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': a header of 3 bytes does not fit into the file's 10");
     put("bad", large, 7);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is no safetensors file: it has 7 bytes");
+    FAILS(
+        gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is no safetensors file: it has 7 bytes");
     int fd = open("bad", O_RDWR); /* a file that seems large and is empty */
     ck_assert_int_eq((int)pwrite(fd, "\xff\xff\xff\x0f\0\0\0\0{", 9, 0), 9);
     ck_assert_int_eq(ftruncate(fd, (off_t)1 << 40), 0);
@@ -584,10 +593,13 @@ int main(void)
     Suite             *s = suite_create("io");
     const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none, idx_sizes_that_lie_take_no_memory,
         idx_damaged_gz, files_that_cannot_be_read, null_idx };
-    const TTest *const named[] = { named_tensors_come_back, elements_of_every_type, the_bytes_of_a_file, writing_replaces_or_leaves_alone,
-        links_and_permissions_stay, files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
-        headers_that_are_no_object, metadata_that_are_none, files_of_other_formats, headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed,
-        a_header_that_does_not_fit, a_file_cut_anywhere, a_file_with_any_byte_changed };
+    const TTest *const named[] = { named_tensors_come_back, elements_of_every_type,
+        the_bytes_of_a_file, writing_replaces_or_leaves_alone, links_and_permissions_stay,
+        files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
+        headers_that_are_no_object, metadata_that_are_none, files_of_other_formats,
+        headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps,
+        what_is_allowed, a_header_that_does_not_fit, a_file_cut_anywhere,
+        a_file_with_any_byte_changed };
     add(s, "IDX", idx, sizeof idx / sizeof *idx);
     add(s, "named tensors", named, sizeof named / sizeof *named);
     return run(s);

@@ -399,7 +399,7 @@ START_TEST(long_names_are_told_apart)
         name[n] = '2';
         masks(name, x, b);
         ck_assert_msg(strcmp(a, b) != 0, "two names of %zu bytes", n + 1);
-        gr_model *m = gr_model_open(7);
+        gr_model  *m = gr_model_open(7);
         gr_tensor *two = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
         name[n] = '1';
         gr_tensor *one = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
@@ -410,7 +410,8 @@ START_TEST(long_names_are_told_apart)
     name[255] = 0;
     gr_model *m = gr_model_open(7);
     ck_assert_ptr_null(gr_nn_linear(m, name, x, 3));
-    ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") && strstr(gr_error(), "too long"));
+    ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") &&
+              strstr(gr_error(), "too long"));
     gr_clear_error();
     gr_model_free(m);
 }
@@ -429,29 +430,40 @@ END_TEST
 
 START_TEST(names_that_no_file_can_hold)
 {
-    static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
+    static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80",
+        "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
     gr_model                *m = gr_model_open(0);
     gr_tensor               *x = gr_ones(gr_shape(2, 4)), *image = gr_ones(gr_shape(1, 2, 3, 3));
     char                     text[200];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert(!gr_nn_param(m, bad[i], gr_shape(1)));
-        snprintf(text, sizeof text, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        snprintf(text, sizeof text,
+            "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not "
+            "__metadata__",
+            bad[i]);
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_buffer(m, bad[i], gr_shape(1)));
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_dropout(m, bad[i], x, 0.5)); /* its count of runs goes into checkpoints */
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_linear(m, bad[i], x, 3));
-        snprintf(text, sizeof text, "model: '%s.weight' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        snprintf(text, sizeof text,
+            "model: '%s.weight' cannot be a name: files of weights take valid UTF-8 only, and not "
+            "__metadata__",
+            bad[i]);
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_batch_norm2d(m, bad[i], image));
         fails(text, GR_ERR_ARGUMENT);
     }
     ck_assert(!gr_nn_param(m, "__metadata__", gr_shape(1)));
-    fails("model: '__metadata__' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", GR_ERR_ARGUMENT);
+    fails("model: '__metadata__' cannot be a name: files of weights take valid UTF-8 only, and not "
+          "__metadata__",
+        GR_ERR_ARGUMENT);
     ck_assert_int_eq(gr_model_count(m) + gr_model_buffer_count(m), 0);
-    ck_assert(gr_nn_param(m, "\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x99\x82 \"quoted\"\\\t\x01", gr_shape(1), .value = 3));
-    ck_assert(gr_nn_linear(m, "__metadata__", x, 3) && gr_model_seal(m) && gr_save(m, path)); /* of "__metadata__.weight" nobody minds */
+    ck_assert(gr_nn_param(
+        m, "\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x99\x82 \"quoted\"\\\t\x01", gr_shape(1), .value = 3));
+    ck_assert(gr_nn_linear(m, "__metadata__", x, 3) && gr_model_seal(m) &&
+              gr_save(m, path)); /* of "__metadata__.weight" nobody minds */
     gr_data_mut(gr_model_at(m, 0))[0] = 0;
     ck_assert(gr_load(m, path) && gr_data(gr_model_at(m, 0))[0] == 3);
     unlink(path);

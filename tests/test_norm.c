@@ -165,12 +165,13 @@ static void refused(gr_model *m, const char *rest)
 
 static void write_without_counter(bool whole)
 {
-    static const char mean[] = "{\"bn.running_mean\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
-                      var[] = ",\"bn.running_var\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
-    char              header[200];
-    FILE             *f = fopen(path, "wb");
-    int               n = snprintf(header, sizeof header, "%s%s}", mean, whole ? var : "");
-    unsigned char     length[8] = { (unsigned char)n };
+    static const char
+        mean[] = "{\"bn.running_mean\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
+        var[] = ",\"bn.running_var\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    char          header[200];
+    FILE         *f = fopen(path, "wb");
+    int           n = snprintf(header, sizeof header, "%s%s}", mean, whole ? var : "");
+    unsigned char length[8] = { (unsigned char)n };
     fwrite(length, 1, 8, f);
     fwrite(header, 1, (size_t)n, f);
     fclose(f);

@@ -123,15 +123,20 @@ END_TEST
 START_TEST(either_order_of_bytes)
 {
     GR_STEP;
-    PUT(1, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", unsigned char, 0x3f, 0xc0, 0, 0, 0xc0, 0, 0, 0);
+    PUT(1, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", unsigned char, 0x3f, 0xc0,
+        0, 0, 0xc0, 0, 0, 0);
     HOLDS(gr_npy_load("x.npy"), gr_shape(2), (gr_real)1.5, -2);
-    PUT(2, "{'descr': '>f8', 'fortran_order': True, 'shape': (1, 1), }", unsigned char, 0xbf, 0xf8, 0, 0, 0, 0, 0, 0);
+    PUT(2, "{'descr': '>f8', 'fortran_order': True, 'shape': (1, 1), }", unsigned char, 0xbf, 0xf8,
+        0, 0, 0, 0, 0, 0);
     HOLDS(gr_npy_load("x.npy"), gr_shape(1, 1), (gr_real)-1.5);
-    PUT(1, "{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", unsigned char, 1, 2, 0xff, 0xfe);
+    PUT(1, "{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", unsigned char, 1, 2, 0xff,
+        0xfe);
     HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(2), 258, -2);
-    PUT(1, "{'descr': '>i4', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0x80, 0, 0, 1);
+    PUT(1, "{'descr': '>i4', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0x80, 0, 0,
+        1);
     HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(1), INT32_MIN + 1);
-    PUT(1, "{'descr': '>u8', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0, 0, 0, 0, 0, 1, 0, 0);
+    PUT(1, "{'descr': '>u8', 'fortran_order': False, 'shape': (1,), }", unsigned char, 0, 0, 0, 0,
+        0, 1, 0, 0);
     HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(1), 65536);
     PUT(1, "{'descr': '>u1', 'fortran_order': False, 'shape': (2,), }", unsigned char, 3, 4);
     HOLDS_INTS(gr_npy_load("x.npy"), gr_shape(2), 3, 4);
@@ -161,7 +166,8 @@ START_TEST(headers_of_python_2)
     FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT,
         "'x.npy' goes on too long: shape (0) wants 0 elements of 4 bytes, it holds 4 bytes");
     PUT(3, old[0], float, 8, 9);
-    FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT, "'x.npy': the npy header has a shape that is no list of sizes");
+    FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT,
+        "'x.npy': the npy header has a shape that is no list of sizes");
 }
 END_TEST
 
@@ -213,11 +219,12 @@ START_TEST(headers_that_lie)
     REFUSED("{'descr': '<f4", ": the npy header has no dtype of one kind of number");
     REFUSED("{'descr': '!f4', 'fortran_order': False, 'shape': (2,)}",
         " holds elements of dtype '!f4', not floats of 4 or 8 bytes, integers or bools");
-    static const char *const no_shapes[] = { "(2)", "(,)", "(2,,)", "(02,)", "(2LL,)", "(L,)", "(2l,)", "(2 L,)", "(0x2,)", "(2.0,)", "(+2,)",
-        "(2,1" };
+    static const char *const no_shapes[] = { "(2)", "(,)", "(2,,)", "(02,)", "(2LL,)", "(L,)",
+        "(2l,)", "(2 L,)", "(0x2,)", "(2.0,)", "(+2,)", "(2,1" };
     for (size_t i = 0; i < sizeof no_shapes / sizeof *no_shapes; i++) {
         char header[100];
-        snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': %s}", no_shapes[i]);
+        snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': %s}",
+            no_shapes[i]);
         REFUSED(header, ": the npy header has a shape that is no list of sizes");
     }
     REFUSED("{'descr': '<f2', 'fortran_order': False, 'shape': (4,)}",

@@ -272,7 +272,8 @@ static const char *verdict(const char *name)
 static unsigned char *bytes_of(gr_tensor *t, unsigned char *bytes)
 {
     ck_assert_msg(t, "%s", gr_error());
-    for (int64_t i = 0; i < gr_count(t); i++) bytes[i] = (unsigned char)((double)gr_data(t)[i] * 255 + 0.5);
+    for (int64_t i = 0; i < gr_count(t); i++)
+        bytes[i] = (unsigned char)((double)gr_data(t)[i] * 255 + 0.5);
     gr_free(t);
     return bytes;
 }
@@ -286,13 +287,19 @@ START_TEST(a_file_cut_anywhere_is_refused)
     size_t n = get("whole.png", png, sizeof png);
     for (size_t i = 1; i < n; i++) {
         put("x", png, i); /* without IEND it is whole all the same */
-        ck_assert_str_eq(verdict("x"), i < 8 ? "is neither PNG nor JPEG" : i < n - 12 ? "is cut off" : "");
-        if (i >= n - 12) has_bytes(gr_picture_load("x"), gr_shape(3, 5, 6), bytes_of(gr_picture_load("whole.png"), bytes));
+        ck_assert_str_eq(verdict("x"), i < 8        ? "is neither PNG nor JPEG"
+                                       : i < n - 12 ? "is cut off"
+                                                    : "");
+        if (i >= n - 12)
+            has_bytes(gr_picture_load("x"), gr_shape(3, 5, 6),
+                bytes_of(gr_picture_load("whole.png"), bytes));
         gr_clear_error();
     }
     for (size_t i = 1; i < sizeof baseline; i++) {
         put("x", baseline, i);
-        ck_assert_str_eq(verdict("x"), i < 3 ? "is neither PNG nor JPEG" : i < sizeof baseline - 2 ? "is cut off" : "");
+        ck_assert_str_eq(verdict("x"), i < 3                     ? "is neither PNG nor JPEG"
+                                       : i < sizeof baseline - 2 ? "is cut off"
+                                                                 : "");
         gr_clear_error();
     }
     for (size_t i = 3; i < sizeof progressive; i++) {
@@ -314,7 +321,11 @@ START_TEST(a_png_with_a_changed_byte_is_refused)
     bytes_of(gr_picture_load("whole.png", .grey = true), whole);
     for (size_t i = 0; i < n; i++) {
         unsigned char was = png[i];
-        png[i] = (unsigned char)(was ^ (i % 8 == 5 ? 2u : 1u << i % 8)); /* not what may be passed over: a small letter */
+        png[i] =
+            (unsigned char)(was ^
+                            (i % 8 == 5
+                                    ? 2u
+                                    : 1u << i % 8)); /* not what may be passed over: a small letter */
         put("x", png, n);
         if (*verdict("x")) { /* IEND, which may be missing, is the last twelve bytes */
             ck_assert_int_eq((int)gr_error_code(), GR_ERR_FORMAT);
@@ -447,8 +458,9 @@ START_TEST(jpegs_with_stray_bytes)
     static const struct {
         const char *bytes;
         size_t      n;
-    } stray[] = { { "\0\0\0\0\0\0\0\0\0\0", 10 }, { "\xff\xff\xff", 3 }, { "\xff\xd1", 2 }, { "\xff\0\xff\0", 4 },
-        { "\x12\x34\xff\0\x56", 5 }, { "\xff\1\xff\xd0\xff\xd7", 6 }, { "\7", 1 }, { "\xff", 1 } };
+    } stray[] = { { "\0\0\0\0\0\0\0\0\0\0", 10 }, { "\xff\xff\xff", 3 }, { "\xff\xd1", 2 },
+        { "\xff\0\xff\0", 4 }, { "\x12\x34\xff\0\x56", 5 }, { "\xff\1\xff\xd0\xff\xd7", 6 },
+        { "\7", 1 }, { "\xff", 1 } };
     for (size_t i = 0; i < sizeof stray / sizeof *stray; i++) {
         size_t segments = 0, at = 2;
         for (; baseline[at + 1] != 0xda; at += 2 + baseline[at + 2] * 256u + baseline[at + 3]) {
@@ -461,7 +473,8 @@ START_TEST(jpegs_with_stray_bytes)
         is_red_and_blue("x");
         put_jpeg("x", sizeof baseline - 2, (const unsigned char *)stray[i].bytes, stray[i].n);
         is_red_and_blue("x");
-        ck_assert_int_eq(truncate("x", (off_t)(sizeof baseline - 2 + stray[i].n)), 0); /* and without EOI */
+        ck_assert_int_eq(
+            truncate("x", (off_t)(sizeof baseline - 2 + stray[i].n)), 0); /* and without EOI */
         is_red_and_blue("x");
         put_jpeg("x", sizeof baseline, (const unsigned char *)stray[i].bytes, stray[i].n);
         is_red_and_blue("x");
@@ -474,7 +487,8 @@ START_TEST(jpegs_with_stray_bytes)
         put("x", x, sizeof progressive - 2 + stray[i].n);
         is_red_and_blue("x");
     }
-    unsigned char two[2 * sizeof baseline]; /* a second picture behind the first, as MPO files have it */
+    unsigned char
+        two[2 * sizeof baseline]; /* a second picture behind the first, as MPO files have it */
     memcpy(two, baseline, sizeof baseline);
     memcpy(two + sizeof baseline, baseline, sizeof baseline);
     put("x", two, sizeof two);
@@ -483,11 +497,13 @@ START_TEST(jpegs_with_stray_bytes)
 END_TEST
 
 /* 8 x 8 with four channels and without Adobe's marker: CMYK, inverted as all such files are; here it is red. */
-static const unsigned char cmyk[] = { 255, 216, 255, 219, 0, 67, 0, 3, 2, 2, 3, 2, 2, 3, 3, 3, 3, 4, 3, 3, 4, 5, 8, 5, 5, 4, 4, 5, 10, 7, 7,
-    6, 8, 12, 10, 12, 12, 11, 10, 11, 11, 13, 14, 18, 16, 13, 14, 17, 14, 11, 11, 16, 22, 16, 17, 19, 20, 21, 21, 21, 12, 15, 23, 24, 22,
-    20, 24, 18, 20, 21, 20, 255, 192, 0, 20, 8, 0, 8, 0, 8, 4, 67, 17, 0, 77, 17, 0, 89, 17, 0, 75, 17, 0, 255, 196, 0, 20, 0, 1, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 196, 0, 20, 16, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 218, 0, 14, 4, 67,
-    0, 77, 0, 89, 0, 75, 0, 0, 63, 0, 84, 197, 80, 170, 42, 111, 255, 217 };
+static const unsigned char cmyk[] = { 255, 216, 255, 219, 0, 67, 0, 3, 2, 2, 3, 2, 2, 3, 3, 3, 3, 4,
+    3, 3, 4, 5, 8, 5, 5, 4, 4, 5, 10, 7, 7, 6, 8, 12, 10, 12, 12, 11, 10, 11, 11, 13, 14, 18, 16,
+    13, 14, 17, 14, 11, 11, 16, 22, 16, 17, 19, 20, 21, 21, 21, 12, 15, 23, 24, 22, 20, 24, 18, 20,
+    21, 20, 255, 192, 0, 20, 8, 0, 8, 0, 8, 4, 67, 17, 0, 77, 17, 0, 89, 17, 0, 75, 17, 0, 255, 196,
+    0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 255, 196, 0, 20, 16, 1, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 218, 0, 14, 4, 67, 0, 77, 0, 89, 0, 75, 0, 0, 63, 0,
+    84, 197, 80, 170, 42, 111, 255, 217 };
 
 static void is_colour(const char *name, double red, double green, double blue)
 {
@@ -496,13 +512,15 @@ static void is_colour(const char *name, double red, double green, double blue)
     ck_assert_msg(t, "%s", gr_error());
     double wanted[3] = { red, green, blue };
     for (int i = 0; i < 3 * 64; i++)
-        ck_assert_msg(fabs((double)gr_data(t)[i] - wanted[i / 64]) < 0.03, "channel %d is %g", i / 64, (double)gr_data(t)[i]);
+        ck_assert_msg(fabs((double)gr_data(t)[i] - wanted[i / 64]) < 0.03, "channel %d is %g",
+            i / 64, (double)gr_data(t)[i]);
 }
 
 /* Adobe's marker says CMYK (0) or YCCK (2), or something else, which libjpeg takes for YCCK. */
 START_TEST(jpegs_with_four_channels)
 {
-    unsigned char x[sizeof cmyk + 16], adobe[] = { 255, 238, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0 };
+    unsigned char x[sizeof cmyk + 16],
+        adobe[] = { 255, 238, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0 };
     put("x", cmyk, sizeof cmyk);
     is_colour("x", 1, 0, 0);
     gr_tensor *grey = gr_picture_load("x", .grey = true);
@@ -544,7 +562,8 @@ START_TEST(pngs_with_stray_bytes)
         put("x", x, n + more);
         HAS_BYTES(gr_picture_load("x", .grey = true), gr_shape(1, 2, 3), 0, 0, 0, 0, 0, 0);
     }
-    size_t more = chunk(x + n - 12, "tEXt", (const unsigned char *)"words", 5); /* cut off behind the data */
+    size_t more =
+        chunk(x + n - 12, "tEXt", (const unsigned char *)"words", 5); /* cut off behind the data */
     memcpy(x, png, n - 12);
     put("x", x, n - 12 + more - 3);
     HAS_BYTES(gr_picture_load("x", .grey = true), gr_shape(1, 2, 3), 0, 0, 0, 0, 0, 0);
@@ -570,7 +589,8 @@ START_TEST(jpegs_that_lie)
     is_red_and_blue("x");
     unsigned char scans[257 * SCAN];
     for (int i = 0; i < 257; i++) memcpy(scans + i * SCAN, (const unsigned char[]){ 0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0 }, SCAN);
-    put_jpeg("x", BEFORE_EOI, scans, sizeof scans); /* of a picture that is complete: nobody reads them */
+    put_jpeg("x", BEFORE_EOI, scans,
+        sizeof scans); /* of a picture that is complete: nobody reads them */
     is_red_and_blue("x");
     unsigned char x[sizeof progressive + sizeof scans];
     memcpy(x, progressive, sizeof progressive - 2);
@@ -620,11 +640,14 @@ START_TEST(a_folder_becomes_a_data_set)
         is_pet(d, 1, 0, "cat", 51, 51);
         is_pet(d, 2, 1, "dog", 200, 220);
         ck_assert_int_eq(gr_dataset_skipped(d), 0);
-        static const char *const ignored[] = { "'pets/.hidden' is hidden", "'pets/c.png' is no folder", "'pets/cat/.a.png' is hidden",
-            "'pets/cat/more.png' is a folder further down", "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg" };
+        static const char *const ignored[] = { "'pets/.hidden' is hidden",
+            "'pets/c.png' is no folder", "'pets/cat/.a.png' is hidden",
+            "'pets/cat/more.png' is a folder further down",
+            "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg" };
         ck_assert_int_eq(gr_dataset_ignored(d), 5);
         for (int i = 0; i < 5; i++) ck_assert_str_eq(gr_dataset_ignored_why(d, i), ignored[i]);
-        FAILS(gr_dataset_ignored_why(d, 5), GR_ERR_ARGUMENT, "dataset_ignored_why: there is no entry 5 among 5 that were ignored");
+        FAILS(gr_dataset_ignored_why(d, 5), GR_ERR_ARGUMENT,
+            "dataset_ignored_why: there is no entry 5 among 5 that were ignored");
         FAILS(gr_dataset_skipped_why(d, 0), GR_ERR_ARGUMENT, "dataset_skipped_why: there is no picture 0 among 0 that were skipped");
         gr_dataset_free(d);
         d = gr_pictures("pets", .grey = true, .height = 4);
@@ -667,16 +690,20 @@ END_TEST
 /* What is no class does not move the labels of those that are. */
 START_TEST(labels_do_not_shift)
 {
-    static const char *const folders[] = { "pets/__MACOSX", "pets/__MACOSX/cat", "pets/axolotl", "pets/cow", "pets/cow/more",
-        "pets/@eaDir", "pets/.git", "pets/lost+found" };
-    static const char *const ignored[] = { "'pets/.DS_Store' is hidden", "'pets/.git' is hidden", "'pets/.hidden' is hidden",
-        "'pets/@eaDir' is no part of a set", "'pets/Thumbs.db' is no part of a set", "'pets/__MACOSX' is no part of a set",
-        "'pets/axolotl' holds no PNG or JPEG", "'pets/c.png' is no folder", "'pets/cat/.a.png' is hidden",
-        "'pets/cat/more.png' is a folder further down", "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg",
-        "'pets/cow' holds no PNG or JPEG", "'pets/cow/more' is a folder further down", "'pets/dog/pipe.png' is no regular file",
-        "'pets/dog/x.jfif' is not called .png, .jpg or .jpeg", "'pets/lost+found' is no part of a set" };
+    static const char *const folders[] = { "pets/__MACOSX", "pets/__MACOSX/cat", "pets/axolotl",
+        "pets/cow", "pets/cow/more", "pets/@eaDir", "pets/.git", "pets/lost+found" };
+    static const char *const ignored[] = { "'pets/.DS_Store' is hidden", "'pets/.git' is hidden",
+        "'pets/.hidden' is hidden", "'pets/@eaDir' is no part of a set",
+        "'pets/Thumbs.db' is no part of a set", "'pets/__MACOSX' is no part of a set",
+        "'pets/axolotl' holds no PNG or JPEG", "'pets/c.png' is no folder",
+        "'pets/cat/.a.png' is hidden", "'pets/cat/more.png' is a folder further down",
+        "'pets/cat/notes.txt' is not called .png, .jpg or .jpeg", "'pets/cow' holds no PNG or JPEG",
+        "'pets/cow/more' is a folder further down", "'pets/dog/pipe.png' is no regular file",
+        "'pets/dog/x.jfif' is not called .png, .jpg or .jpeg",
+        "'pets/lost+found' is no part of a set" };
     make_pets();
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ck_assert_int_eq(mkdir(folders[i], 0700), 0);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        ck_assert_int_eq(mkdir(folders[i], 0700), 0);
     put("pets/__MACOSX/cat/._a.PNG", "?", 1);
     put("pets/__MACOSX/x.jpg", baseline, sizeof baseline);
     put("pets/.DS_Store", "?", 1);
@@ -690,11 +717,13 @@ START_TEST(labels_do_not_shift)
     is_pet(d, 0, 0, "cat", 102, 102);
     is_pet(d, 2, 1, "dog", 200, 220);
     ck_assert_int_eq(gr_dataset_ignored(d), (int64_t)(sizeof ignored / sizeof *ignored));
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) ck_assert_str_eq(gr_dataset_ignored_why(d, (int64_t)i), ignored[i]);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        ck_assert_str_eq(gr_dataset_ignored_why(d, (int64_t)i), ignored[i]);
     gr_dataset_free(d);
     ck_assert_int_eq(gr_dataset_ignored(NULL), -1);
     failed_with(GR_ERR_ARGUMENT, "dataset_ignored: the data set is NULL");
-    FAILS(gr_dataset_ignored_why(NULL, 0), GR_ERR_ARGUMENT, "dataset_ignored_why: the data set is NULL");
+    FAILS(gr_dataset_ignored_why(NULL, 0), GR_ERR_ARGUMENT,
+        "dataset_ignored_why: the data set is NULL");
 }
 END_TEST
 
@@ -704,7 +733,8 @@ START_TEST(folders_that_hold_no_set)
     FAILS(gr_pictures("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
     FAILS(gr_pictures("none", .width = -2), GR_ERR_ARGUMENT, "pictures: a height of 0 and a width of -2: 0 to 16384 wanted");
     ck_assert_int_eq(mkdir("pets", 0700), 0);
-    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 0 sub-folders of pictures, one a class; 1 to 256 wanted");
+    FAILS(gr_pictures("pets"), GR_ERR_FILE,
+        "'pets' holds 0 sub-folders of pictures, one a class; 1 to 256 wanted");
     ck_assert_int_eq(mkdir("pets/cat", 0700), 0);
     FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds no PNG or JPEG in its sub-folders");
     put("pets/cat/x.png", "", 0);
@@ -717,7 +747,8 @@ START_TEST(folders_that_hold_no_set)
         strcat(path, "/x.png");
         put(path, "", 0);
     }
-    FAILS(gr_pictures("pets"), GR_ERR_FILE, "'pets' holds 257 sub-folders of pictures, one a class; 1 to 256 wanted");
+    FAILS(gr_pictures("pets"), GR_ERR_FILE,
+        "'pets' holds 257 sub-folders of pictures, one a class; 1 to 256 wanted");
 }
 END_TEST
 

@@ -379,7 +379,8 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 
 /* ---- random.c ------------------------------------------------------------------------------------------------------------ */
 
-gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
+gr_rng gr__rng_of_parts(
+    uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
 /* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
 

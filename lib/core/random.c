@@ -19,7 +19,10 @@ gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest)
     return (gr_rng){ .key = (uint64_t)mixed[0] << 32 | mixed[1] };
 }
 
-gr_rng gr_rng_of(uint64_t seed, const char *name) { return gr__rng_of_parts(seed, name ? name : "", ""); }
+gr_rng gr_rng_of(uint64_t seed, const char *name)
+{
+    return gr__rng_of_parts(seed, name ? name : "", "");
+}
 
 static uint64_t next(gr_rng *rng)
 {

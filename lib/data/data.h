@@ -17,8 +17,8 @@ struct gr_dataset {
     unsigned char       *own; /* images, unless they are idx's */
     gr_idx              *idx;
     char                *class_names; /* one behind the other, each with its end */
-    char               **skipped;     /* stb_ds array of texts: broken pictures that were left out, and why */
-    char               **ignored;     /* and what was taken for no picture or class */
+    char **skipped; /* stb_ds array of texts: broken pictures that were left out, and why */
+    char **ignored; /* and what was taken for no picture or class */
 };
 
 enum { GR__MOST_CLASSES = 256 }; /* a label is a byte */

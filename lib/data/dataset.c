@@ -234,13 +234,17 @@ const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i)
     return NULL;
 }
 
-int64_t gr_dataset_ignored(const gr_dataset *d) { return given(d, "dataset_ignored") ? (int64_t)gr__length(d->ignored) : -1; }
+int64_t gr_dataset_ignored(const gr_dataset *d)
+{
+    return given(d, "dataset_ignored") ? (int64_t)gr__length(d->ignored) : -1;
+}
 
 const char *gr_dataset_ignored_why(const gr_dataset *d, int64_t i)
 {
     if (!given(d, "dataset_ignored_why")) return NULL;
     if (i >= 0 && i < (int64_t)gr__length(d->ignored)) return d->ignored[i];
-    gr__fail(
-        GR_ERR_ARGUMENT, "dataset_ignored_why: there is no entry %lld among %zu that were ignored", (long long)i, gr__length(d->ignored));
+    gr__fail(GR_ERR_ARGUMENT,
+        "dataset_ignored_why: there is no entry %lld among %zu that were ignored", (long long)i,
+        gr__length(d->ignored));
     return NULL;
 }

@@ -45,8 +45,8 @@ typedef const char *judge(const char *name, const struct stat *about);
 /* Files of macOS and Windows and of unpacked archives, not of the set. */
 static bool is_of_the_system(const char *name)
 {
-    static const char *const names[] = { "__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir", "$RECYCLE.BIN",
-        "System Volume Information" };
+    static const char *const names[] = { "__MACOSX", "Thumbs.db", "desktop.ini", "lost+found",
+        "@eaDir", "$RECYCLE.BIN", "System Volume Information" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(name, names[i]) == 0) return true;
     return false;
@@ -65,8 +65,10 @@ static const char *judge_picture(const char *name, const struct stat *about)
     const char *dot = strrchr(name, '.');
     if (name[0] == '.') return "is hidden";
     if (is_of_the_system(name)) return "is no part of a set";
-    if (about && !S_ISREG(about->st_mode)) return S_ISDIR(about->st_mode) ? "is a folder further down" : "is no regular file";
-    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)
+    if (about && !S_ISREG(about->st_mode))
+        return S_ISDIR(about->st_mode) ? "is a folder further down" : "is no regular file";
+    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 ||
+                      strcasecmp(dot, ".jpeg") == 0)
                ? NULL
                : "is not called .png, .jpg or .jpeg";
 }
@@ -97,7 +99,8 @@ static void drop_contents(contents *c)
     gr__drop(&c->labels);
 }
 
-static bool push_by_judgement(contents *c, char ***names, const char *folder, const char *name, judge *fn)
+static bool push_by_judgement(
+    contents *c, char ***names, const char *folder, const char *name, judge *fn)
 {
     struct stat about;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
@@ -116,8 +119,10 @@ static bool list(contents *c, const char *folder, judge *fn, char ***names)
     if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
     bool           good = true;
     struct dirent *e;
-    while (good && (errno = 0, e = readdir(dir)) != NULL) good = push_by_judgement(c, names, folder, e->d_name, fn);
-    if (good && errno) good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
+    while (good && (errno = 0, e = readdir(dir)) != NULL)
+        good = push_by_judgement(c, names, folder, e->d_name, fn);
+    if (good && errno)
+        good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
     closedir(dir);
     if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
     return good;
@@ -126,12 +131,14 @@ static bool list(contents *c, const char *folder, judge *fn, char ***names)
 /* The pictures of a sub-folder; it is a class if it has any. */
 static bool list_class(contents *c, const char *folder, char *name)
 {
-    char  *path = path_of(folder, name), **names = NULL;
-    bool   good = path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
+    char *path = path_of(folder, name), **names = NULL;
+    bool  good =
+        path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
     size_t n = gr__length(names);
     if (good && n == 0) good = push(&c->ignored, complaint(path, "holds no PNG or JPEG"));
     if (good && n > 0) good = push(&c->classes, strdup(name));
-    unsigned char label = (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
+    unsigned char label =
+        (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
         good = push(&c->paths, path_of(path, names[i]));
         if (good && !gr__push(&c->labels, &label, sizeof label)) good = gr__fail_memory("pictures", n);
@@ -150,10 +157,13 @@ static bool list_contents(contents *c, const char *folder)
     drop(&folders);
     if (!good) return false;
     size_t n = gr__length(c->classes);
-    if (n == 0 && found > 0) return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
+    if (n == 0 && found > 0)
+        return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
     if (c->ignored) qsort(c->ignored, gr__length(c->ignored), sizeof *c->ignored, by_name);
     return (n > 0 && n <= GR__MOST_CLASSES) ||
-           gr__fail(GR_ERR_FILE, "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n, GR__MOST_CLASSES);
+           gr__fail(GR_ERR_FILE,
+               "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n,
+               GR__MOST_CLASSES);
 }
 
 /* ---- reading them ---- */

@@ -113,8 +113,10 @@ static bool read_descr(array *a)
     size_t n = a->size;
     bool   known = a->kind == 'f' ? n == 4 || n == 8 : a->kind == 'b' ? n == 1 : (a->kind == 'i' || a->kind == 'u') && n && 8 % n == 0;
     a->swapped = s[0] == '>' && n > 1;
-    if (known && strchr("<>|=", s[0])) return true; /* = and | are the machine's order, which is < here */
-    return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of dtype '%s', not floats of 4 or 8 bytes, integers or bools", a->path,
+    if (known && strchr("<>|=", s[0]))
+        return true; /* = and | are the machine's order, which is < here */
+    return gr__fail(GR_ERR_FORMAT,
+        "'%s' holds elements of dtype '%s', not floats of 4 or 8 bytes, integers or bools", a->path,
         gr__quoted(s).s);
 }
 
@@ -233,7 +235,8 @@ static bool check_size(const gr__file *f, const array *a)
 static uint64_t bits_at(const array *a, const unsigned char *p)
 {
     uint64_t x = 0;
-    for (size_t i = 0; i < a->size; i++) x |= (uint64_t)p[i] << 8 * (a->swapped ? a->size - 1 - i : i);
+    for (size_t i = 0; i < a->size; i++)
+        x |= (uint64_t)p[i] << 8 * (a->swapped ? a->size - 1 - i : i);
     return x;
 }
 
@@ -287,7 +290,8 @@ static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
 static bool read_elements(gr__file *f, const array *a, gr_tensor *t)
 {
     size_t size = (size_t)a->count * a->size;
-    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) && a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
+    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) &&
+        a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
         return gr__file_get(f, t->data, size);
     unsigned char *bytes = gr__malloc(size + 1);
     if (!bytes) return gr__fail_memory("npy_load", size);

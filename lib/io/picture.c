@@ -25,7 +25,9 @@ typedef struct chunks {
     unsigned char       *out;
 } chunks;
 
-enum { AROUND = 12 }; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
+enum {
+    AROUND = 12
+}; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
 
 static size_t left(const chunks *w) { return (size_t)(w->end - w->p); }
 
@@ -43,7 +45,10 @@ static const unsigned char *put(chunks *w, const unsigned char *from, size_t n)
     return w->out += n;
 }
 
-static bool is_type(const unsigned char *type, const char *name) { return memcmp(type, name, 4) == 0; }
+static bool is_type(const unsigned char *type, const char *name)
+{
+    return memcmp(type, name, 4) == 0;
+}
 
 /* Whether the IDAT chunks from p to end hold a compressed stream from its beginning to its end. no_memory: it cannot be told. */
 static bool stream_ends(const unsigned char *p, const unsigned char *end, bool *no_memory)
@@ -73,7 +78,8 @@ static bool stream_ends(const unsigned char *p, const unsigned char *end, bool *
 static const char *tidy_png(chunks *w, bool *no_memory)
 {
     static const char *const   known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
-    static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
+    static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60,
+        0x82 };
     const unsigned char       *begin = put(w, w->p, 8);
     for (w->p += 8; left(w) >= AROUND;) {
         const unsigned char *chunk = w->p, *type = chunk + 4;
@@ -82,7 +88,8 @@ static const char *tidy_png(chunks *w, bool *no_memory)
         if (size > left(w) - AROUND) break;
         w->p += size + AROUND;
         if (type[0] & 32) continue;
-        if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4)) return "is damaged: a checksum is wrong";
+        if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4))
+            return "is damaged: a checksum is wrong";
         for (int i = 0; i < 4; i++) is |= is_type(type, known[i]);
         if (!is) return "is damaged: it has a chunk of a kind that no PNG has";
         put(w, chunk, size + AROUND);
@@ -99,7 +106,8 @@ static bool tidy_file(const unsigned char *bytes, size_t *size, unsigned char *t
     static const unsigned char png[8] = { 137, 'P', 'N', 'G', 13, 10, 26, 10 }, jpeg[3] = { 0xff, 0xd8, 0xff };
     chunks                     w = { bytes, bytes + *size, to };
     bool                       no_memory = false;
-    if (*size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0) return gr__jpeg_tidy(bytes, size, to, why);
+    if (*size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
+        return gr__jpeg_tidy(bytes, size, to, why);
     *why = *size == 0 ? "is empty" : "is neither PNG nor JPEG";
     if (*size >= sizeof png && memcmp(bytes, png, sizeof png) == 0) *why = tidy_png(&w, &no_memory);
     if (no_memory) *why = NULL;

@@ -72,7 +72,10 @@ static bool is_utf8(const char *s)
     return true;
 }
 
-bool gr__safetensors_may_name(const char *name) { return is_utf8(name) && strcmp(name, "__metadata__") != 0; }
+bool gr__safetensors_may_name(const char *name)
+{
+    return is_utf8(name) && strcmp(name, "__metadata__") != 0;
+}
 
 static bool check_entry(const json_t *header, const gr__entry *e, const char *path)
 {
@@ -226,11 +229,16 @@ static json_t *header_object(const header *h)
    zip archives, and were pickles before version 1.6. */
 static bool begins_well(const gr__file *f, const unsigned char b[LENGTH_BYTES + 1])
 {
-    const char *kind = memcmp(b, "PK\3\4", 4) == 0 ? "a zip archive" : b[0] == 0x80 && b[1] > 0 && b[1] < 6 ? "a pickle" : NULL;
+    const char *kind = memcmp(b, "PK\3\4", 4) == 0            ? "a zip archive"
+                       : b[0] == 0x80 && b[1] > 0 && b[1] < 6 ? "a pickle"
+                                                              : NULL;
     if (b[LENGTH_BYTES] == '{') return true;
-    if (!kind) return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header does not begin with {", f->path);
+    if (!kind)
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s' is no safetensors file: its header does not begin with {", f->path);
     return gr__fail(GR_ERR_FORMAT,
-        "'%s' is no safetensors file but %s, PyTorch's own format: load it in Python and write its tensors by "
+        "'%s' is no safetensors file but %s, PyTorch's own format: load it in Python and write its "
+        "tensors by "
         "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")",
         f->path, kind);
 }
@@ -239,7 +247,8 @@ static bool read_header(gr__file *f, header *h)
 {
     unsigned char b[LENGTH_BYTES + 1];
     if (f->size < sizeof b)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu bytes", f->path, (unsigned long long)f->size);
+        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu bytes", f->path,
+            (unsigned long long)f->size);
     if (!gr__file_get(f, b, sizeof b) || !begins_well(f, b)) return false;
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)b[i] << 8 * i;
@@ -249,7 +258,8 @@ static bool read_header(gr__file *f, header *h)
     if (length > MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path, (unsigned long long)length, MOST_HEADER);
     h->data_size = f->size - LENGTH_BYTES - length;
-    if (length == 0) return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header is empty", f->path);
+    if (length == 0)
+        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header is empty", f->path);
     if (!begin_with_long_word(&h->text, (size_t)length)) return false;
     h->text.s[h->text.length] = '{'; /* which has been read already */
     if (!gr__file_get(f, h->text.s + h->text.length + 1, (size_t)length - 1)) return false;
@@ -339,11 +349,13 @@ static bool check_metadata(const header *h, json_t *item)
 {
     const char *name;
     json_t     *value;
-    if (!json_is_object(item)) return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ is not an object of strings", h->path);
+    if (!json_is_object(item))
+        return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ is not an object of strings", h->path);
     json_object_foreach(item, name, value)
     {
         if (!json_is_string(value))
-            return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ holds '%s', which is no string", h->path, gr__quoted(name).s);
+            return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ holds '%s', which is no string",
+                h->path, gr__quoted(name).s);
     }
     return true;
 }

@@ -47,7 +47,8 @@ static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
     size_t length = layer ? strlen(layer) : 0, rest = strlen(what) + 1;
     if (length == 0) return gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is NULL or empty");
     if (length + 1 + rest > NAME_MOST)
-        return gr__fail(GR_ERR_ARGUMENT, "model: the layer's name '%s' is too long: with .%s it may have %d bytes",
+        return gr__fail(GR_ERR_ARGUMENT,
+            "model: the layer's name '%s' is too long: with .%s it may have %d bytes",
             gr__quoted(layer).s, what, NAME_MOST - 1);
     memcpy(name, layer, length);
     name[length] = '.';

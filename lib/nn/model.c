@@ -127,9 +127,10 @@ static bool same_kind(const gr__slot *s, gr__kind kind, const gr_shape *shape)
 /* A name that no file of weights can hold is refused where it is given, not when a trained model is saved. */
 static bool may_name(const char *name)
 {
-    return gr__safetensors_may_name(name) ||
-           gr__fail(GR_ERR_ARGUMENT, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__",
-               gr__quoted(name).s);
+    return gr__safetensors_may_name(name) || gr__fail(GR_ERR_ARGUMENT,
+                                                 "model: '%s' cannot be a name: files of weights "
+                                                 "take valid UTF-8 only, and not __metadata__",
+                                                 gr__quoted(name).s);
 }
 
 /* A forward function asks for its slots in the order in which it made them, so the one after the thread's last is looked at first. */
