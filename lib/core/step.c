@@ -70,6 +70,8 @@ __attribute__((destructor)) static void library_end(void)
 {
     gr__pool_dismiss();
     if (gr__me) thread_end(gr__me);
+    gr__memory_give_back(); /* a plug-in that contains the library leaves nothing behind */
+    if (gr__me) thread_end(gr__me);
     gr__no_thread_end();
 }
 
