@@ -1,5 +1,6 @@
-/* test_memory.c: blocks that wait for use: they are had again in other sizes when the system refuses, they are bounded by recent need, they
-   are given back when that is asked for, and a loop that does the same again asks the system for nothing. Each test is a process of its own. */
+/* test_memory.c: blocks that wait for use: they are had again in other sizes when the system
+   refuses, they are bounded by recent need, they are given back when that is asked for, and a loop
+   that does the same again asks the system for nothing. Each test is a process of its own. */
 #include "support.h"
 
 #include <math.h>
@@ -47,7 +48,7 @@ static void begin(void)
     gr_free(gr_zeros(gr_shape(1)));
 }
 
-/* ---- when the system refuses ------------------------------------------------------------------------------------------------------------ */
+/* ---- when the system refuses ----------------------------------------------------------------- */
 
 START_TEST(what_waits_in_one_size_is_had_in_another)
 {
@@ -140,7 +141,7 @@ START_TEST(the_rest_of_the_library_gets_it_too)
 }
 END_TEST
 
-/* ---- what waits is bounded ----------------------------------------------------------------------------------------------------------------- */
+/* ---- what waits is bounded ------------------------------------------------------------------- */
 
 static double varying_step(gr_tensor *k, int side)
 {
@@ -202,7 +203,7 @@ START_TEST(small_sizes_that_vary_do_not_add_up)
 }
 END_TEST
 
-/* ---- given back when asked for ---------------------------------------------------------------------------------------------------------------- */
+/* ---- given back when asked for --------------------------------------------------------------- */
 
 static pthread_barrier_t meet;
 
@@ -268,7 +269,7 @@ START_TEST(trimmed_in_a_step)
 }
 END_TEST
 
-/* ---- a loop that does the same ------------------------------------------------------------------------------------------------------------------- */
+/* ---- a loop that does the same --------------------------------------------------------------- */
 
 START_TEST(a_steady_loop_asks_for_nothing)
 {

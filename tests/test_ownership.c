@@ -1,5 +1,6 @@
-/* test_ownership.c: whose a tensor is: the step's, the thread's, the caller's, or another thread's, which lets it be read and no more. And calls
-   whose results stand in the place of what went in. In float, and again in double; the address sanitizer sees each use after release. */
+/* test_ownership.c: whose a tensor is: the step's, the thread's, the caller's, or another thread's,
+   which lets it be read and no more. And calls whose results stand in the place of what went in. In
+   float, and again in double; the address sanitizer sees each use after release. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "lenet.h"
 #include "support.h"
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 typedef gr_tensor *making(gr_tensor *x); /* of x = (1, 2): y = (1, 2) or (2, 4), not recorded */
 
@@ -245,7 +246,7 @@ START_TEST(what_hooks_may_not_do)
 }
 END_TEST
 
-/* ---- two threads ------------------------------------------------------------------------------------------------------------------ */
+/* ---- two threads ----------------------------------------------------------------------------- */
 
 static struct {
     gr_tensor        *w, *h, *y, *value, *leaf; /* w: main's parameter; the others another thread's */
@@ -329,7 +330,8 @@ static void tries_lives(bool own_steps)
     ck_assert_int_eq(shared.step.depth, 1);
 }
 
-/* _i: bit 0: the other thread is in a step of its own; bit 1: so is this one, with a tape of its own beside. */
+/* _i: bit 0: the other thread is in a step of its own; bit 1: so is this one, with a tape of its
+   own beside. */
 START_TEST(what_another_thread_records)
 {
     pthread_t t;
@@ -365,7 +367,8 @@ static void *make_and_keep(void *arg)
     return y;
 }
 
-/* What a thread that has ended has left to the caller is like any tensor; a later thread may have its place in memory. */
+/* What a thread that has ended has left to the caller is like any tensor; a later thread may have
+   its place in memory. */
 START_TEST(threads_that_have_ended)
 {
     size_t live = gr_memory().live;
@@ -429,7 +432,7 @@ START_TEST(another_threads_loss_is_not_minimised)
 }
 END_TEST
 
-/* ---- results in the place of what went in ------------------------------------------------------------------------------------------ */
+/* ---- results in the place of what went in ---------------------------------------------------- */
 
 /* f = sum x^3 + sum x y^2: H = (6 x, 2 y; 2 y, 2 x). */
 static gr_tensor *cubic(gr_tensor *x, gr_tensor *y) { return gr_add(gr_sum(gr_mul(x, gr_mul(x, x))), gr_sum(gr_mul(x, gr_mul(y, y)))); }

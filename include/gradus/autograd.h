@@ -17,8 +17,8 @@ typedef struct gr_backward_options {
 
 /** gr_backward(loss, .retain_graph): adds d loss / d p to the gradient of every parameter p that loss depends on, in one scan down the
  *  tape; see gr_grad_of. Defaults: the history is used up. If it fails, no gradient has changed.
- *  Errors: a loss that is not one number or depends on no parameter, a history used up, a value changed since it was recorded, a loss that
- *  another thread has recorded. */
+ *  Errors: a loss that is not one number or depends on no parameter, a history used up, a value
+ *  changed since it was recorded, a loss that another thread has recorded. */
 #define gr_backward(...) gr_backward_(GR__LITERAL(gr_backward_options) { .loss = __VA_ARGS__ })
 /** gr_backward as a function, for callers without macros. */
 GR_API bool gr_backward_(gr_backward_options o);
@@ -46,14 +46,15 @@ typedef struct gr_grad_options {
 #define gr_grad(y, ...) gr_grad_((y), GR__LITERAL(gr_grad_options) { .x = __VA_ARGS__ })
 /** gr_grad as a function, for callers without macros. */
 GR_API gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o);
-/** The gradients for n tensors in one scan: gx[i] = d y / d x[i]; o.x is not used. gx may be the list x: it is written when all is computed.
- *  Errors: as gr_grad; then each gx[i] is NULL. */
+/** The gradients for n tensors in one scan: gx[i] = d y / d x[i]; o.x is not used. gx may be the
+ *  list x: it is written when all is computed. Errors: as gr_grad; then each gx[i] is NULL. */
 GR_API bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o);
 
 /** H v for the Hessian H of a loss with respect to n tensors together: hv[i] = sum over j of (d^2 loss / d x[i] d x[j]) v[j], by the gradient of
  *  <gradient, v>. It needs two scans, with the history of loss kept, so that more can follow, and no more memory afterwards than the results.
- *  Zeros where the second derivative is zero. hv may be the list v, or x: it is written when all is computed. Shapes: v[i] and hv[i] are x[i]'s.
- *  Errors: as gr_grad; shapes; then each hv[i] is NULL. Lifetime: as an operation's result. */
+ *  Zeros where the second derivative is zero. hv may be the list v, or x: it is written when all is
+ *  computed. Shapes: v[i] and hv[i] are x[i]'s. Errors: as gr_grad; shapes; then each hv[i] is
+ *  NULL. Lifetime: as an operation's result. */
 GR_API bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv);
 
 /** A function called with the gradient of a tensor: gives another in its place, or NULL to leave it. g and what it computes are released after it;

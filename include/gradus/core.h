@@ -42,17 +42,22 @@ GR_API void gr_clear_error(void);
 GR_API void gr_on_error(void (*fn)(const char *message));
 
 /* ---- memory and steps ------------------------------------------------------------------------------------------------ */
-/* Whose a tensor is. A step's: what was made while the step was open, until it ends. Outside any step: what an operation gives (gr_detach and
-   gr_grad among them) is the thread's, until gr_reset or the thread's end; what is made from values (gr_zeros, gr_from, gr_copy, the readers of
-   files), what gr_keep gives and what gr_param makes a parameter is the caller's, until gr_free. Parameters and buffers of a model, a batch's
-   tensors and what gr_grad_of gives belong to the model, the loader and the tensor.
+/* Whose a tensor is. A step's: what was made while the step was open, until it ends. Outside any
+   step: what an operation gives (gr_detach and gr_grad among them) is the thread's, until gr_reset
+   or the thread's end; what is made from values (gr_zeros, gr_from, gr_copy, the readers of files),
+   what gr_keep gives and what gr_param makes a parameter is the caller's, until gr_free. Parameters
+   and buffers of a model, a batch's tensors and what gr_grad_of gives belong to the model, the
+   loader and the tensor.
 
-   Threads. A tape and the steps belong to the thread that records. A tensor that another thread has made may be read, and be the input of
-   operations, as long as it lives there and its values do not change meanwhile; but what another thread has recorded takes part in no tape
-   here: operations refuse it as an input unless recording is off, and gr_backward, gr_grad, gr_grads, gr_hvp, gr_gradcheck, gr_explain, gr_trace_dot,
-   gr_trace_html, gr_minimize, gr_retain_grad, gr_on_grad and gr_off_grad refuse it, by name, with GR_ERR_GRAPH. So do gr_keep, gr_free,
-   gr_param and gr_step_end what belongs to another thread's step. What is the caller's belongs to no thread; the gradient of a parameter is
-   written by backward, so that two threads must not go backward to the same parameter at once. What a thread's steps still hold is released when it ends. */
+   Threads. A tape and the steps belong to the thread that records. A tensor that another thread has
+   made may be read, and be the input of operations, as long as it lives there and its values do not
+   change meanwhile; but what another thread has recorded takes part in no tape here: operations
+   refuse it as an input unless recording is off, and gr_backward, gr_grad, gr_grads, gr_hvp,
+   gr_gradcheck, gr_explain, gr_trace_dot, gr_trace_html, gr_minimize, gr_retain_grad, gr_on_grad
+   and gr_off_grad refuse it, by name, with GR_ERR_GRAPH. So do gr_keep, gr_free, gr_param and
+   gr_step_end what belongs to another thread's step. What is the caller's belongs to no thread; the
+   gradient of a parameter is written by backward, so that two threads must not go backward to the
+   same parameter at once. What a thread's steps still hold is released when it ends. */
 
 /** An open step: see GR_STEP. */
 typedef struct gr_step {
@@ -64,32 +69,37 @@ typedef struct gr_step {
  *  Errors: no memory, for steps nested over sixteen deep; then the step's depth is 0, and ending it does nothing. */
 GR_API gr_step gr_step_begin(void);
 
-/** Ends a step, and the steps still open inside it: tensors, history and names made in them are released. One that has ended already is left
- *  alone. Errors: another thread's step. */
+/** Ends a step, and the steps still open inside it: tensors, history and names made in them are
+ *  released. One that has ended already is left alone. Errors: another thread's step. */
 GR_API void gr_step_end(gr_step *step);
 
 #define GR__PASTE2(a, b) a##b
 #define GR__PASTE(a, b) GR__PASTE2(a, b)
 
-/** Declares a step that ends with the enclosing block, by whichever way the block is left (return, break, goto, an exception of C++): GR_STEP;
- *  longjmp out of the block does not end it: it stays open until a step around it ends, or the thread. So open one by gr_step_begin before
- *  setjmp, and end it by gr_step_end where longjmp arrives. From inside a function that the library has called (a hook, a rule, a model's forward,
- *  a change of a loader) longjmp must not leave. */
+/** Declares a step that ends with the enclosing block, by whichever way the block is left (return,
+ *  break, goto, an exception of C++): GR_STEP; longjmp out of the block does not end it: it stays
+ *  open until a step around it ends, or the thread. So open one by gr_step_begin before setjmp, and
+ *  end it by gr_step_end where longjmp arrives. From inside a function that the library has called
+ *  (a hook, a rule, a model's forward, a change of a loader) longjmp must not leave. */
 #define GR_STEP __attribute__((cleanup(gr_step_end), unused)) gr_step GR__PASTE(gr__step_, __LINE__) = gr_step_begin()
 
 /** Moves a tensor, same pointer, out of the step it was made in to the enclosing lifetime, and ends its history. Outside any step that
- *  is the caller's: it then lives until gr_free. No gradient flows through it from then on, so keep it after backward. A model's parameter, what
- *  gr_grad_of gives and a batch's tensors belong to somebody already, and are not to be freed: gr_keep(gr_copy(t)). One that shares storage
- *  (gr_reshape, gr_detach and the like) holds all of that storage as long as it lives, however little of it it shows: gr_keep(gr_copy(t))
- *  holds its own elements alone. Errors: NULL, what another thread's step holds. Returns t. */
+ *  is the caller's: it then lives until gr_free. No gradient flows through it from then on, so keep
+ *  it after backward. A model's parameter, what gr_grad_of gives and a batch's tensors belong to
+ *  somebody already, and are not to be freed: gr_keep(gr_copy(t)). One that shares storage
+ *  (gr_reshape, gr_detach and the like) holds all of that storage as long as it lives, however
+ *  little of it it shows: gr_keep(gr_copy(t)) holds its own elements alone. Errors: NULL, what
+ *  another thread's step holds. Returns t. */
 GR_API gr_tensor *gr_keep(gr_tensor *t);
 
-/** Releases a tensor that the caller owns (made from values outside any step, a parameter made there, or kept). What the tape still needs of it
- *  stays until the tape goes. NULL is allowed. Tensors made inside a step need no call. Errors: what another thread's step holds; it stays. */
+/** Releases a tensor that the caller owns (made from values outside any step, a parameter made
+ *  there, or kept). What the tape still needs of it stays until the tape goes. NULL is allowed.
+ *  Tensors made inside a step need no call. Errors: what another thread's step holds; it stays. */
 GR_API void gr_free(gr_tensor *t);
 
-/** Releases what operations outside any step have made in this thread: results and their history. Parameters, also those that an operation
- *  has made, and tensors made from values, stay. Errors: called inside a step, or by a function that backward calls. */
+/** Releases what operations outside any step have made in this thread: results and their history.
+ *  Parameters, also those that an operation has made, and tensors made from values, stay. Errors:
+ *  called inside a step, or by a function that backward calls. */
 GR_API bool gr_reset(void);
 
 /** Memory of the whole process that the library holds, in bytes; what other threads took and gave back last is missing, up to 64 KiB a thread. */
@@ -103,17 +113,22 @@ typedef struct gr_memory_info {
 /** The memory held now. A training loop adds no system_calls from its third step on. */
 GR_API gr_memory_info gr_memory(void);
 
-/** Gives the system back what waits for use: blocks that were released, of all sizes, and the room of this thread's tape if nothing is on it.
- *  Of blocks under 8 KiB, a slab of 64 KiB goes back when none of it is in use. What waits with other threads (of blocks of up to 32 KiB, at
- *  most 1 MiB a size and some 40 MiB in all) they hand over when they next take or release more than 64 KiB, and when they end; another call then gives it back.
- *  It need not be called for want of memory: when the system refuses, the library does so itself and asks again. Without any call, what
- *  waits is at most twice the recent need, that is the most that was in use at once while the last 64 to 128 times as much was taken, or
- *  4 MiB; and as much again in blocks under 8 KiB. A loop that needs more than three times what it has in use at once, in blocks of
- *  different sizes, therefore asks the system again and again. GRADUS_MEMORY=system in the environment: nothing ever waits. */
+/** Gives the system back what waits for use: blocks that were released, of all sizes, and the room
+ *  of this thread's tape if nothing is on it. Of blocks under 8 KiB, a slab of 64 KiB goes back
+ *  when none of it is in use. What waits with other threads (of blocks of up to 32 KiB, at most 1
+ *  MiB a size and some 40 MiB in all) they hand over when they next take or release more than 64
+ *  KiB, and when they end; another call then gives it back. It need not be called for want of
+ *  memory: when the system refuses, the library does so itself and asks again. Without any call,
+ *  what waits is at most twice the recent need, that is the most that was in use at once while the
+ *  last 64 to 128 times as much was taken, or 4 MiB; and as much again in blocks under 8 KiB. A
+ *  loop that needs more than three times what it has in use at once, in blocks of different sizes,
+ *  therefore asks the system again and again. GRADUS_MEMORY=system in the environment: nothing ever
+ *  waits. */
 GR_API void gr_memory_trim(void);
 
 /* ---- making tensors --------------------------------------------------------------------------------------------------- */
-/* A tensor made inside a step is released where the step ends; one made outside lives until gr_free, gr_detach's until gr_reset. */
+/* A tensor made inside a step is released where the step ends; one made outside lives until
+   gr_free, gr_detach's until gr_reset. */
 
 /** A scalar, shape (). */
 GR_API gr_tensor *gr_scalar(double value);
@@ -136,13 +151,15 @@ GR_API gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values);
 /** A copy of t's values without its history. */
 GR_API gr_tensor *gr_copy(const gr_tensor *t);
 
-/** t's values, shared and not copied, without its history: no gradient flows through. Lifetime: as an operation's result; the storage lasts as
- *  long as one tensor that shares it. */
+/** t's values, shared and not copied, without its history: no gradient flows through. Lifetime: as
+ *  an operation's result; the storage lasts as long as one tensor that shares it. */
 GR_API gr_tensor *gr_detach(gr_tensor *t);
 
-/** Marks a leaf as a parameter: operations on it are recorded, and gr_backward leaves its gradient in gr_grad_of. The result of an operation that
- *  was not recorded is a leaf, too: gr_param(gr_scale(w, 0.1)). Outside any step the parameter is the caller's, until gr_free; one made in a
- *  step goes with it, unless gr_keep moves it out. Returns t. Errors: t is int32, the result of a recorded operation, or in another thread's step. */
+/** Marks a leaf as a parameter: operations on it are recorded, and gr_backward leaves its gradient
+ *  in gr_grad_of. The result of an operation that was not recorded is a leaf, too:
+ *  gr_param(gr_scale(w, 0.1)). Outside any step the parameter is the caller's, until gr_free; one
+ *  made in a step goes with it, unless gr_keep moves it out. Returns t. Errors: t is int32, the
+ *  result of a recorded operation, or in another thread's step. */
 GR_API gr_tensor *gr_param(gr_tensor *t);
 
 /** Gives a tensor a name, which is copied, for gr_explain and for errors: gr_named(t, "logits"). Parameters and buffers of a model have theirs.

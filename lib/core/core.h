@@ -325,8 +325,8 @@ static inline bool gr__spare(const gr_tensor *g)
     return me->in_vjp && me->no_grad && !g->owner && gr__sole(g);
 }
 
-/* A tape belongs to a thread, and so do the steps: a tensor that another thread has recorded is to be read here, and nothing else. No pointer
-   of the other thread's is followed to tell. */
+/* A tape belongs to a thread, and so do the steps: a tensor that another thread has recorded is to
+   be read here, and nothing else. No pointer of the other thread's is followed to tell. */
 static inline bool gr__foreign(const gr__thread *me, const gr_tensor *t) { return t->node && t->thread != me->id; }
 bool               gr__recorded_here(const char *what, const gr_tensor *t); /* false, with the error set, for a foreign one */
 

@@ -1,13 +1,16 @@
 /* memory.c: blocks, 64-byte aligned, recycled by size class.
 
    A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
-   that released them, without a lock, at most 1 MiB a class; the others in the process. Blocks of up to 8 KiB are cut from slabs of 64 KiB;
-   a slab goes back when all of it waits in the process. From 2 MiB on, blocks are mappings, in pages of that size where the system has them.
+   that released them, without a lock, at most 1 MiB a class; the others in the process. Blocks of
+   up to 8 KiB are cut from slabs of 64 KiB; a slab goes back when all of it waits in the process.
+   From 2 MiB on, blocks are mappings, in pages of that size where the system has them.
 
-   What is asked again in the same size is found again, so a loop that does the same things asks the system for nothing. What waits in the
-   process, in blocks of their own and in slabs, is bounded by twice the recent need each: the most that was in use at once, in this window of traffic or in the one before. A window
-   ends when 64 times the need have been handed out, so that the clock decides nothing. What is over the bound goes back, the size that was
-   asked for least recently first. When the system refuses, all that waits goes back and it is asked again.
+   What is asked again in the same size is found again, so a loop that does the same things asks the
+   system for nothing. What waits in the process, in blocks of their own and in slabs, is bounded by
+   twice the recent need each: the most that was in use at once, in this window of traffic or in the
+   one before. A window ends when 64 times the need have been handed out, so that the clock decides
+   nothing. What is over the bound goes back, the size that was asked for least recently first. When
+   the system refuses, all that waits goes back and it is asked again.
 
    GRADUS_MEMORY=system takes every block from the system and gives it back, so that valgrind, the sanitizers and tests of failed
    allocations see each one; under the address sanitizer it is the default. */
@@ -118,7 +121,7 @@ static bool recycling(void)
     return now == RECYCLE;
 }
 
-/* ---- from the system, and back to it ---------------------------------------------------------------------------------------------- */
+/* ---- from the system, and back to it --------------------------------------------------------- */
 
 /* To a multiple of every usual size of page. */
 static size_t whole_pages(size_t size) { return (size + SLAB - 1) / SLAB * SLAB; }
@@ -135,7 +138,8 @@ static void *map(size_t size, size_t alignment)
     return p + lead;
 }
 
-/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. */
+/* A walk across the images or the channels of a batch steps over more small pages than the
+   processor remembers. */
 static void *map_huge(size_t size)
 {
     void *p = map(size, HUGE_PAGE);
@@ -167,7 +171,7 @@ static void to_system(void *p, size_t size)
     atomic_fetch_sub(&system_bytes, size);
 }
 
-/* ---- giving back; all with the lock held ------------------------------------------------------------------------------------------------ */
+/* ---- giving back; all with the lock held ----------------------------------------------------- */
 
 static slab *slab_of(block *b) { return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1)); }
 
@@ -235,7 +239,8 @@ static int stalest(void)
     return at;
 }
 
-/* Until at most so much waits; of slabs not before twice as much waits as the last sweep had to leave. */
+/* Until at most so much waits; of slabs not before twice as much waits as the last sweep had to
+   leave. */
 static void give_back(size_t most)
 {
     for (int class; pool.waiting > most && (class = stalest()) >= 0;)
@@ -272,7 +277,8 @@ static void hand_over_all(cache *c)
     c->trims = atomic_load(&trims);
 }
 
-/* All that waits, but with other threads, which hand over theirs when they next tell what they have. */
+/* All that waits, but with other threads, which hand over theirs when they next tell what they
+   have. */
 static void give_back_all(cache *c)
 {
     gr__thread *me = gr__self();
@@ -295,7 +301,7 @@ bool gr__memory_give_back(void)
 
 void gr_memory_trim(void) { gr__memory_give_back(); }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void *cut_from_slab(size_t size)
 {
