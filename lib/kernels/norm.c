@@ -165,7 +165,7 @@ void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end)
         line   l = line_of(n, b);
         pair   p = { .first_rest = 0 };
         double first, second;
-        for (int64_t a = 0; a < n->A; a++) {
+        for (int64_t a = 0; n->S > 0 && a < n->A; a++) {
             const gr_real *g = n->g + (a * n->B + b) * n->S, *x = n->x + (a * n->B + b) * n->S;
             ask_ahead(n, n->x, a, b);
             ask_ahead(n, n->g, a, b);
@@ -197,14 +197,21 @@ GR__INLINE void grad_run(gr_real *gx, const gr_real *g, const gr_real *x, int64_
     if (i < S) vec_store_some(gx + i, gradient(vec_load_some(g + i, S - i), vec_load_some(x + i, S - i), l, s, rectify), S - i);
 }
 
+/* One number in a set is its own mean: h is 0 whatever it is. */
+static void grad_of_single(const gr__norm *n, int64_t b) { n->y[b] = n->g[b] - n->g[b]; }
+
 void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end)
 {
     double m = (double)(n->A * n->S);
     for (int64_t b = begin; b < end; b++) {
         if (n->find) GR__NAME(norm_sums)(n, b, b + 1);
+        if (!n->fixed && n->A * n->S == 1) {
+            grad_of_single(n, b);
+            continue;
+        }
         line  l = line_of(n, b);
         slant s = { 0, 0 };
-        if (!n->fixed) {
+        if (!n->fixed && m > 0) {
             s.level = (gr_real)((double)l.slope * (double)n->sums[n->B + b] / m);
             s.tilt = (gr_real)((double)l.slope * (double)n->stats[2 * n->B + b] * (double)n->sums[b] / m);
         }
