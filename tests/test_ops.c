@@ -615,7 +615,6 @@ START_TEST(refused_reductions)
     REFUSED(gr_std(x, .axes = GR_DIMS(2)), "std: (2,3) has no axis 2");
     REFUSED(gr_norm(x, .axes = GR_DIMS(0, -2)), "norm: axis 0 is named twice");
     REFUSED(gr_logsumexp(NULL), "logsumexp: input 1 is NULL");
-    REFUSED(gr_logsumexp(gr_zeros(gr_shape(2, 0)), .axes = GR_DIMS(1)), "logsumexp: (2,0) has nothing along its axes");
     REFUSED(gr_mean(NULL, .axes = GR_DIMS(0)), "mean: input 1 is NULL");
     REFUSED(gr_max(NULL), "max: input 1 is NULL");
     REFUSED(gr_argmax(NULL, 0), "argmax: input 1 is NULL");
@@ -626,10 +625,10 @@ START_TEST(refused_reductions)
     REFUSED(gr_max(x, .axes = GR_DIMS(1, -1)), "max: axis 1 is named twice");
     REFUSED(gr_sum(x, .axes = { .count = 9 }), "sum: 9 axes, at most 8 wanted");
     REFUSED(gr_sum(x, .axes = { .count = -1 }), "sum: -1 axes, at most 8 wanted");
-    REFUSED(gr_sum(gr_scalar(1), .axes = GR_DIMS(0)), "sum: () has no axis 0");
+    REFUSED(gr_sum(gr_scalar(1), .axes = GR_DIMS(1)), "sum: () has no axis 1");
     REFUSED(gr_max(gr_zeros(gr_shape(2, 0))), "max: (2,0) has nothing along axis 1 to take the largest of");
     REFUSED(gr_argmax(x, 2), "argmax: (2,3) has no axis 2");
-    REFUSED(gr_argmax(gr_scalar(1), 0), "argmax: () has no axis 0");
+    REFUSED(gr_argmax(gr_scalar(1), -2), "argmax: () has no axis -2");
     REFUSED(gr_argmax(gr_zeros(gr_shape(2, 0)), 1), "argmax: (2,0) has nothing along axis 1");
 }
 END_TEST
@@ -771,9 +770,9 @@ START_TEST(refused_transposed_and_single)
         "conv_transpose2d: input (2,4,5,5) has 4 channels, kernel (5,6,3,3) takes 5");
     REFUSED(gr_conv_transpose2d(x, k, .bias = gr_zeros(gr_shape(4))),
         "conv_transpose2d: 6 channels come out, bias (4) has not as many numbers");
-    REFUSED(gr_conv_transpose2d(x, k, .output_padding = 1), "conv_transpose2d: output_padding (1,1) must be under the stride (1,1)");
+    REFUSED(gr_conv_transpose2d(x, k, .output_padding = 1), "conv_transpose2d: output_padding (1,1) must be under the stride or the dilation (1,1)");
     REFUSED(gr_conv_transpose2d(x, k, .stride = 2, .output_padding_hw = { 1, 2 }),
-        "conv_transpose2d: output_padding (1,2) must be under the stride (2,2)");
+        "conv_transpose2d: output_padding (1,2) must be under the stride or the dilation (2,2)");
     REFUSED(gr_conv_transpose2d(x, k, .groups = 3), "conv_transpose2d: 3 groups do not divide 18 channels and 4 filters");
     REFUSED(gr_conv_transpose2d(x, k, .padding = 9), "conv_transpose2d: there is no input of -11x-11");
     REFUSED(gr_conv_filt(v, m), "conv_filt: first operand (3) has rank 1, 2 wanted");
@@ -800,7 +799,7 @@ START_TEST(refused_pooling_and_losses)
     REFUSED(gr_softmax(NULL, 0), "softmax: input 1 is NULL");
     REFUSED(gr_log_softmax(NULL, 0), "log_softmax: input 1 is NULL");
     REFUSED(gr_softmax(m, 2), "softmax: (2,3) has no axis 2");
-    REFUSED(gr_log_softmax(gr_scalar(1), -1), "log_softmax: () has no axis -1");
+    REFUSED(gr_log_softmax(gr_scalar(1), -2), "log_softmax: () has no axis -2");
     REFUSED(gr_softmax(INTS(1, 2), 0), "softmax: input 1 (2) is int32, real wanted");
     REFUSED(gr_cross_entropy(NULL, INTS(1)), "cross_entropy: input 1 is NULL");
     REFUSED(gr_cross_entropy(m, NULL), "cross_entropy: input 2 is NULL");

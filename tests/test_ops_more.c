@@ -318,6 +318,45 @@ START_TEST(refused_upsampling)
 }
 END_TEST
 
+#define SHAPE(t, wanted) ck_assert(same_shape(gr_shape_of(t), (wanted)))
+
+/* ---- numbers that leave their type -------------------------------------------------------------- */
+
+START_TEST(largest_numbers)
+{
+    GR_STEP;
+    gr_tensor *x = gr_ones(gr_shape(2, 3)), *part = NULL;
+    ck_assert(gr_split(x, GR_END, 0, &part, 1));
+    SHAPE(part, gr_shape(2, 3));
+    ck_assert(gr_split(x, GR_END - 1, 1, &part, 1));
+    SHAPE(part, gr_shape(2, 3));
+    SHAPE(gr_slice(x, 1, 1, GR_END, .step = INT64_MAX), gr_shape(2, 1));
+    SHAPE(gr_roll(x, INT64_MIN, 0), gr_shape(2, 3));
+    int32_t    seven = 7;
+    gr_tensor *i = gr_from_ints(gr_shape(1), &seven);
+    ck_assert_int_eq(gr_ints(gr_pad(i, GR_DIMS(1), .value = INT32_MAX))[0], INT32_MAX);
+    ck_assert_int_eq(gr_ints(gr_pad(i, GR_DIMS(1), .value = INT32_MIN))[0], INT32_MIN);
+    nothing_failed();
+    FAILS(gr_pad(i, GR_DIMS(1), .value = 3e9), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value 3e+09");
+    FAILS(gr_pad(i, GR_DIMS(1), .value = (double)NAN), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value nan");
+    FAILS(gr_argmax(gr_zeros(gr_shape(0, 3000000000)), 1), GR_ERR_ARGUMENT,
+        "argmax: axis 1 of (0,3000000000) is longer than an int32 can count");
+    FAILS(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(0, 1, INT64_C(1) << 40, 1)), INT32_MAX, 1), GR_ERR_ARGUMENT,
+        "adaptive_avg_pool2d: from (0,1,1099511627776,1) to 2147483647x1: there must be something on both sides");
+}
+END_TEST
+
+START_TEST(many_tensors)
+{
+    GR_STEP;
+    gr_tensor *t = gr_ones(gr_shape(1, 1));
+    SHAPE(gr_concat(GR_TENSORS(t, t, t, t, t, t, t, t, t, t, t, t, t), 0), gr_shape(13, 1));
+    SHAPE(gr_stack(GR_TENSORS(t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t, t,
+                       t, t, t, t, t, t), 0), gr_shape(40, 1, 1));
+    nothing_failed();
+}
+END_TEST
+
 int main(void)
 {
     gr_set_threads(1); /* almost everything here is small */
@@ -336,5 +375,8 @@ int main(void)
     tcase_add_test(t, upsampled);
     tcase_add_test(t, upsampled_planes);
     tcase_add_test(t, refused_upsampling);
+    t = cases(s, "extremes");
+    tcase_add_test(t, largest_numbers);
+    tcase_add_test(t, many_tensors);
     return run(s);
 }

@@ -12,8 +12,10 @@
 extern "C" {
 #endif
 
-/** Several tensors and their number, as two arguments: gr_concat(GR_TENSORS(a, b), 1). C only. */
-#define GR_TENSORS(...) ((gr_tensor *[]){ __VA_ARGS__ }), GR__COUNT(__VA_ARGS__)
+/** Several tensors, however many, and their number, as two arguments: gr_concat(GR_TENSORS(a, b), 1). C only. */
+#define GR_TENSORS(...)                                                                            \
+    ((gr_tensor *[]){ __VA_ARGS__ }),                                                              \
+        ((int)(sizeof(gr_tensor *[]){ __VA_ARGS__ } / sizeof(gr_tensor *)))
 
 /* ---- arithmetic, element by element ------------------------------------------------------------------------------------
    Two operands broadcast as in NumPy: shapes are aligned at the last dimension, and a size 1 (or a missing dimension) repeats.
@@ -27,7 +29,8 @@ GR_API gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b);
 /** y = a / b. Gradient: g / b, -g y / b. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_div(gr_tensor *a, gr_tensor *b);
-/** y = a^b. Gradient: g b a^(b-1), and 0 where b = 0; g y log a, and 0 where a = 0 and b >= 0 (PyTorch's). Errors: shapes that do not broadcast. */
+/** y = a^b. Gradient: g b a^(b-1), and 0 where b = 0; g y log a, and 0 where a = 0 and b >= 0 (PyTorch's).
+ *  Derivatives of any order are finite at a = 0 for a whole b of 0 and up, where PyTorch's are NaN from the second on. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b);
 /** y = max(a, b); NaN if either is. Gradient: g to the larger, half to each of equals, whole to both beside a NaN. Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b);
@@ -44,7 +47,7 @@ GR_API gr_tensor *gr_exp(gr_tensor *x);
 GR_API gr_tensor *gr_log(gr_tensor *x);
 /** y = sqrt x. Gradient: g / (2 y). */
 GR_API gr_tensor *gr_sqrt(gr_tensor *x);
-/** y = |x|. Gradient: g sign x, 0 at 0. */
+/** y = |x|. Gradient: g sign x, 0 at 0; the second derivative is 0 everywhere (PyTorch 1.13 has others). */
 GR_API gr_tensor *gr_abs(gr_tensor *x);
 /** y = -1, 0 or 1: the sign of x. No gradient: it is zero wherever it is defined. */
 GR_API gr_tensor *gr_sign(gr_tensor *x);
@@ -56,9 +59,11 @@ GR_API gr_tensor *gr_cos(gr_tensor *x);
 GR_API gr_tensor *gr_log1p(gr_tensor *x);
 /** y = e^x - 1, exact near 0. Gradient: g (y + 1). */
 GR_API gr_tensor *gr_expm1(gr_tensor *x);
-/** y = erf x = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Gradient: 2 g e^(-x^2) / sqrt(pi). */
+/** y = erf x = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Gradient: 2 g e^(-x^2) / sqrt(pi);
+ *  higher derivatives at infinity are 0, where PyTorch's are NaN. */
 GR_API gr_tensor *gr_erf(gr_tensor *x);
-/** y = x held within low .. high. Gradient: g where low <= x <= high, else 0. Errors: low over high. */
+/** y = x held within low .. high. Gradient: g where low <= x <= high, else 0, also
+ *  for NaN. Errors: low over high (PyTorch: high). */
 GR_API gr_tensor *gr_clamp(gr_tensor *x, double low, double high);
 
 /** y = max(x, 0). Gradient: g where y > 0, else 0. */
@@ -72,7 +77,8 @@ GR_API gr_tensor *gr_tanh(gr_tensor *x);
 GR_API gr_tensor *gr_softplus(gr_tensor *x);
 /** y = x where x > 0, else slope x (PyTorch's usual slope is 0.01). Gradient: g, or slope g. */
 GR_API gr_tensor *gr_leaky_relu(gr_tensor *x, double slope);
-/** y = x where x > 0, else alpha (e^x - 1) (PyTorch's usual alpha is 1). Gradient: g, or g alpha e^x. */
+/** y = x where x > 0, else alpha (e^x - 1) (PyTorch's usual alpha is 1). Gradient: g, or g alpha e^x; at
+ *  0 all derivatives are those from the left (PyTorch's second is 0), and at NaN they are NaN (PyTorch: g). */
 GR_API gr_tensor *gr_elu(gr_tensor *x, double alpha);
 /** y = x / (1 + e^-x), also called swish. Gradient: g s (1 + x (1 - s)) with s = 1 / (1 + e^-x). */
 GR_API gr_tensor *gr_silu(gr_tensor *x);
@@ -95,6 +101,9 @@ GR_API gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b);
 /** y = a where condition is not 0, else b. All three broadcast. Gradient: g to the operand chosen, 0 to the other, none to condition.
  *  Errors: shapes that do not broadcast. */
 GR_API gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b);
+
+/* A scalar, shape (), has an axis 0, which is also -1, for reductions, softmax, argmax, gather, squeeze, transpose and flip; not for
+   concat, split, slice and roll. As in PyTorch. */
 
 /* ---- reductions ----------------------------------------------------------------------------------------------------------- */
 
@@ -129,12 +138,14 @@ GR_API gr_tensor *gr_max_(gr_reduce_options o);
 /** gr_min as a function, for callers without macros. */
 GR_API gr_tensor *gr_min_(gr_reduce_options o);
 
-/** y = sqrt of the sum of x^2 over .axes, the 2-norm, shapes as gr_sum. Gradient: g x / y, and 0 where y = 0. Errors: as gr_sum. */
+/** y = sqrt of the sum of x^2 over .axes, the 2-norm, shapes as gr_sum. Gradient: g x / y, and 0 where y = 0, as
+ *  are its own derivatives (PyTorch: NaN). Infinite where the sum of squares is. Errors: as gr_sum. */
 #define gr_norm(...) gr_norm_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
 /** gr_norm as a function, for callers without macros. */
 GR_API gr_tensor *gr_norm_(gr_reduce_options o);
 
-/** y = log of the sum of e^x over .axes, without overflow, shapes as gr_sum. Gradient: g e^(x - y). Errors: as gr_sum; nothing to sum. */
+/** y = log of the sum of e^x over .axes, without overflow, shapes as gr_sum. Gradient: g e^(x - y); beside
+ *  an infinite x it is 0, and NaN at that. -infinity over no elements. Errors: as gr_sum. */
 #define gr_logsumexp(...) gr_logsumexp_(GR__LITERAL(gr_reduce_options) { .x = __VA_ARGS__ })
 /** gr_logsumexp as a function, for callers without macros. */
 GR_API gr_tensor *gr_logsumexp_(gr_reduce_options o);
@@ -148,7 +159,7 @@ typedef struct gr_var_options {
     bool biased GR__OR(false); /* divide by n, not by n - 1 */
 } gr_var_options;
 
-/** y = sum of (x - mean)^2 / (n - 1) over .axes, shapes as gr_sum. Gradient: 2 g (x - mean) / (n - 1). Defaults: n - 1 (.biased: n); NaN if
+/** y = sum of (x - mean)^2 / (n - 1) over .axes, shapes as gr_sum. Gradient: 2 g (x - mean) / (n - 1), NaN beside infinity. Defaults: n - 1 (.biased: n); NaN if
  *  that is 0. Errors: as gr_sum. */
 #define gr_var(...) gr_var_(GR__LITERAL(gr_var_options) { .x = __VA_ARGS__ })
 /** gr_var as a function, for callers without macros. */
@@ -159,7 +170,7 @@ GR_API gr_tensor *gr_var_(gr_var_options o);
 GR_API gr_tensor *gr_std_(gr_var_options o);
 
 /** y = the index along axis of the largest of x, the first of equals, int32; the axis is dropped. No gradient.
- *  Errors: an axis that x lacks or that is empty. */
+ *  Errors: an axis that x lacks, that is empty, or longer than 2^31 - 1. */
 GR_API gr_tensor *gr_argmax(gr_tensor *x, int axis);
 
 /* ---- shape and movement --------------------------------------------------------------------------------------------------- */
@@ -171,11 +182,11 @@ GR_API gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape);
 GR_API gr_tensor *gr_flatten(gr_tensor *x);
 /** x with its dimensions in another order: dimension i of y is dimension order[i] of x. Errors: an order that is no permutation. */
 GR_API gr_tensor *gr_permute(gr_tensor *x, gr_dims order);
-/** x repeated along dimensions of size 1 and new leading ones, to shape. Errors: shapes that do not broadcast so. */
+/** x repeated along dimensions of size 1 and new leading ones, to shape, where -1 leaves a size as it is. Errors: shapes that do not broadcast so. */
 GR_API gr_tensor *gr_expand(gr_tensor *x, gr_shape shape);
 /** x with the order along dims reversed. Errors: a dimension that x lacks. */
 GR_API gr_tensor *gr_flip(gr_tensor *x, gr_dims dims);
-/** n tensors one behind the other along axis. Shapes: equal except along axis. Errors: unequal shapes or types, n < 1. */
+/** n tensors one behind the other along axis. Shapes: equal except along axis; one of shape (0) is left out. Errors: unequal shapes or types, n < 1. */
 GR_API gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis);
 
 /** x with two dimensions exchanged. Errors: an axis that x lacks. */
@@ -198,7 +209,8 @@ GR_API gr_tensor *gr_squeeze_(gr_squeeze_options o);
 
 /** n tensors of one shape along a new dimension, number axis. Errors: unequal shapes or types, no such place, n < 1. */
 GR_API gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis);
-/** x in parts of size along axis, the last one shorter if it does not come out even; parts[0 .. n-1] are set. Errors: an axis that x
+/** x in parts of size along axis, the last one shorter if it does not come out even; parts[0 .. n-1] are set. A size over x's,
+ *  such as GR_END, gives one part; nothing is split into one empty part, or none. Errors: an axis that x
  *  lacks, an n that is not the number of parts; then no part is of use. */
 GR_API bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n);
 /** x with its elements moved up by shift places along axis; what leaves at the end comes in at the start. Errors: an axis that x lacks. */
@@ -231,7 +243,7 @@ typedef struct gr_pad_options {
 
 /** gr_pad(x, GR_DIMS(before each dimension), .after, .value): x with that many elements of .value put before and after each dimension;
  *  a negative number takes elements away. The slice of equation (1) is a pad with 0. Defaults: after as before, value 0.
- *  Errors: not one number a dimension, more taken away than there is. */
+ *  Errors: not one number a dimension, more taken away than there is; for int32, a value outside its range or NaN (a fraction is cut off). */
 #define gr_pad(x, ...) gr_pad_((x), GR__LITERAL(gr_pad_options) { .before = __VA_ARGS__ })
 /** gr_pad as a function, for callers without macros. */
 GR_API gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o);
@@ -239,7 +251,7 @@ GR_API gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o);
 /* ---- picked by indices -------------------------------------------------------------------------------------------------------- */
 
 /** y[i][j][k] = x[index[i][j][k]][j][k] for axis 0, and likewise for another. Shapes: index int32 of x's rank, no larger than x beside axis; y as
- *  index. Gradient: g added up where x was picked. Errors: an axis that x lacks, sizes, an index outside x. */
+ *  index. A scalar counts as (1), and an index without elements may have any rank. Gradient: g added up where x was picked. Errors: an axis that x lacks, sizes, an index outside x. */
 GR_API gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index);
 /** y[..., d] = weight[index[...], d]: rows of a table. Shapes: weight (V,D), index (...) int32, y (..., D). Gradient: g added up row by row.
  *  Errors: weight's rank, an index outside 0 .. V-1. */
@@ -349,7 +361,7 @@ typedef struct gr_conv_transpose2d_options {
 
 /** gr_conv_transpose2d(x, k, .bias, .output_padding, ...): gr_conv2d_input_grad of x, plus the bias. Shapes: x (N,C,H,W), k (C,F/groups,KH,KW),
  *  bias (F), y (N,F,OH,OW) with OH = (H-1) S - 2 P + D (KH-1) + output_padding + 1. Errors: sizes that do not fit; output_padding
- *  must be under the stride. */
+ *  must be under the stride or the dilation. */
 #define gr_conv_transpose2d(x, ...) gr_conv_transpose2d_((x), GR__LITERAL(gr_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
 /** gr_conv_transpose2d as a function, for callers without macros. */
 GR_API gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o);
@@ -510,8 +522,8 @@ typedef struct gr_cross_entropy_options {
 
 /** gr_cross_entropy(logits, labels, .smoothing, .weight, .ignore_index, .ignore_class_0, .reduction): loss_n = -sum over c of q_c
  *  log_softmax(logits)[n,c], in nats, with q_c = (1 - smoothing) weight[label] [c = label] + smoothing / C weight[c]; 0 for an ignored
- *  label. The mean divides by the sum of weight[label] over labels that count, and of none is NaN (PyTorch's). Shapes: logits (N,C) or
- *  (N,C,...), labels (N) or (N,...) int32, weight (C), loss () or, with GR_NONE, as labels. Gradient: g (softmax(logits) sum of q - q), over what
+ *  label. The mean divides by the sum of weight[label] over labels that count, and of none is NaN (PyTorch's). Shapes: logits (N,C),
+ *  (N,C,...) or (C), labels (N), (N,...) or () int32, weight (C), loss () or, with GR_NONE, as labels. Gradient: g (softmax(logits) sum of q - q), over what
  *  the mean divides by; none to weight. Defaults: the mean; no smoothing, weights 1, label -100 ignored. Errors: shapes, a label outside
  *  0 .. C-1, a smoothing outside 0 .. 1. */
 #define gr_cross_entropy(logits, ...) gr_cross_entropy_((logits), GR__LITERAL(gr_cross_entropy_options) { .labels = __VA_ARGS__ })
@@ -529,7 +541,8 @@ typedef struct gr_nll_options {
 } gr_nll_options;
 
 /** gr_nll(log_probs, labels, .weight, .ignore_index, .ignore_class_0, .reduction): loss_n = -weight[label] log_probs[n,label]; what
- *  gr_cross_entropy is after gr_log_softmax. Shapes: as gr_cross_entropy. Gradient: -g weight[label] at the label, else 0. Defaults: the
+ *  gr_cross_entropy is after gr_log_softmax. Shapes: as gr_cross_entropy. Gradient: -g weight[label] at the label, else 0; a label whose
+ *  weight is 0 gives loss and gradient 0 whatever stands there (PyTorch: NaN, where that is infinite or the mean is of weights 0). Defaults: the
  *  mean; weights 1, label -100 ignored. Errors: as gr_cross_entropy. */
 #define gr_nll(log_probs, ...) gr_nll_((log_probs), GR__LITERAL(gr_nll_options) { .labels = __VA_ARGS__ })
 /** gr_nll as a function, for callers without macros. */

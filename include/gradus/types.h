@@ -70,8 +70,13 @@ typedef enum gr_act {
     GR_TANH = 3     /* gr_tanh */
 } gr_act;
 
-#define GR__COUNT(...) GR__NTH(__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define GR__NTH(a, b, c, d, e, f, g, h, i, j, k, l, n, ...) n
+/* How many, up to 32: more than any list has room for. */
+#define GR__COUNT(...)                                                                             \
+    GR__NTH(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15,   \
+        14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define GR__NTH(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa,  \
+    bb, cc, dd, ee, ff, count, ...)                                                                \
+    count
 
 /** A gr_shape of up to 8 sizes: gr_shape(64, 1, 28, 28). */
 #define gr_shape(...) (GR__LITERAL(gr_shape) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })

@@ -5,7 +5,8 @@
 
 gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
 {
-    if (!gr__given("transpose", 1, &x) || !gr__want_axis(x, &a, "transpose") || !gr__want_axis(x, &b, "transpose")) return NULL;
+    if (!gr__given("transpose", 1, &x)) return NULL;
+    if (!gr__want_axis_or_scalar(x, &a, "transpose") || !gr__want_axis_or_scalar(x, &b, "transpose")) return NULL;
     gr_dims order = { .count = x->shape.rank };
     for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
     return gr_permute(x, order);
@@ -31,7 +32,7 @@ gr_tensor *gr_squeeze_(gr_squeeze_options o)
     for (int i = 0; i < GR_MAX_DIMS; i++) out[i] = o.axes.count == 0;
     for (int i = 0; i < o.axes.count && i < GR_MAX_DIMS; i++) {
         int axis = o.axes.at[i];
-        if (!gr__want_axis(o.x, &axis, "squeeze")) return NULL;
+        if (!gr__want_axis_or_scalar(o.x, &axis, "squeeze")) return NULL;
         out[axis] = true;
     }
     gr_shape y = { .rank = 0 };
@@ -65,9 +66,11 @@ bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n)
 {
     if (!gr__given("split", 1, &x) || !gr__want_axis(x, &axis, "split")) return false;
     int64_t whole = x->shape.dim[axis];
-    if (!parts || size < 1 || n != (whole + size - 1) / size)
+    bool    fits = parts && size > 0 && (whole == 0 ? n == 0 || n == 1 : n == (whole - 1) / size + 1);
+    if (!fits)
         return gr__fail(
             GR_ERR_ARGUMENT, "split: %s along axis %d in parts of %lld does not give %d", GR__TEXT(x), axis, (long long)size, n);
+    if (size > whole) size = whole; /* one part: no product of this may leave its type */
     bool good = true;
     for (int i = 0; i < n; i++) {
         parts[i] = good ? gr_slice(x, axis, i * size, (i + 1) * size) : NULL;

@@ -122,7 +122,8 @@ static gr_tensor *adaptive(const char *name, gr_tensor *x, int64_t height, int64
 {
     if (!gr__given(name, 1, &x) || !gr__want_rank(x, 4, name, "input")) return NULL;
     const int64_t *size = x->shape.dim;
-    if (size[2] < 1 || size[3] < 1 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX) {
+    if (size[2] < 1 || size[3] < 1 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX ||
+        size[2] > INT32_MAX || size[3] > INT32_MAX) {
         gr__fail(GR_ERR_ARGUMENT, "%s: from %s to %lldx%lld: there must be something on both sides", name, GR__TEXT(x), (long long)height,
             (long long)width);
         return NULL;

@@ -323,10 +323,10 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr
 static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias) { return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y; }
 
 /* The geometry whose A takes (C = the layer's output channels) x to y. */
-static bool transpose_geometry(gr__conv *c, const gr_tensor *x, const gr_conv_transpose2d_options *o)
+static bool transpose_geometry(gr__conv *c, gr_tensor **to, const gr_conv_transpose2d_options *o)
 {
     static const char *const name = "conv_transpose2d";
-    const gr_tensor         *k = o->kernel;
+    const gr_tensor         *x = *to, *k = o->kernel;
     int64_t                  per_group, filters, extra_h, extra_w;
     if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(k, 4, name, "kernel")) return false;
     take(x, &c->N, &c->F, &c->OH, &c->OW);
@@ -339,21 +339,27 @@ static bool transpose_geometry(gr__conv *c, const gr_tensor *x, const gr_conv_tr
         return gr__fail(
             GR_ERR_ARGUMENT, "%s: %lld channels come out, bias %s has not as many numbers", name, (long long)c->C, GR__TEXT(o->bias));
     gr__pair(o->output_padding, o->output_padding_hw, 0, &extra_h, &extra_w);
-    if (extra_h < 0 || extra_w < 0 || extra_h >= c->SH || extra_w >= c->SW)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: output_padding (%lld,%lld) must be under the stride (%lld,%lld)", name, (long long)extra_h,
-            (long long)extra_w, (long long)c->SH, (long long)c->SW);
+    int64_t most_h = c->SH > c->DH ? c->SH : c->DH, most_w = c->SW > c->DW ? c->SW : c->DW;
+    if (extra_h < 0 || extra_w < 0 || extra_h >= most_h || extra_w >= most_w)
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: output_padding (%lld,%lld) must be under the stride or the dilation (%lld,%lld)", name,
+            (long long)extra_h, (long long)extra_w, (long long)most_h, (long long)most_w);
     if (c->OH > most || c->OW > most || c->KH > most || c->KW > most)
         return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
     c->H = (c->OH - 1) * c->SH - 2 * c->PH + c->DH * (c->KH - 1) + extra_h + 1;
     c->W = (c->OW - 1) * c->SW - 2 * c->PW + c->DW * (c->KW - 1) + extra_w + 1;
-    return groups_divide(c, name) && output_is(c, x, name);
+    if (!groups_divide(c, name)) return false;
+    /* Whole strides of output_padding are what rows and columns of zeros behind the input give. */
+    int more_h = (int)(extra_h / c->SH), more_w = (int)(extra_w / c->SW);
+    if (more_h > 0 || more_w > 0) *to = gr_pad(*to, GR_DIMS(0, 0, 0, 0), .after = GR_DIMS(0, 0, more_h, more_w));
+    return *to && output_is(c, *to, name);
 }
 
 gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o)
 {
     gr__conv c = { 0 };
     if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ x, o.kernel })) return NULL;
-    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, x, &o)) return NULL;
+    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &x, &o)) return NULL;
     return add_bias(A(&c, x, o.kernel), o.bias);
 }
 

@@ -278,7 +278,7 @@ static gr_tensor *expm1_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i,
 
 static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *x = nd->in[0];
+    gr_tensor *x = gr_clamp(nd->in[0], -30, 30); /* beyond, e^(-x^2) is 0 in any type, and x^2 might overflow */
     (void)i;
     return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390); /* 2 / sqrt(pi) */
 }

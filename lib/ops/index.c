@@ -141,7 +141,13 @@ static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index
 gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
 {
     pick p = { .axis = axis };
-    if (x && !gr__want_axis(x, &p.axis, "gather")) return NULL;
+    if (x && !gr__want_axis_or_scalar(x, &p.axis, "gather")) return NULL;
+    /* As in PyTorch, a scalar is a line of one number, and an index of nothing picks nothing, whatever its rank. */
+    if (x && x->shape.rank == 0) x = gr_reshape(x, gr_shape(1));
+    if (x && index && index->dtype == GR_INT32 && index->shape.rank == 0 && x->shape.rank == 1)
+        return gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape);
+    if (x && index && index->dtype == GR_INT32 && index->count == 0 && index->shape.rank != x->shape.rank)
+        return gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape);
     if (x) p.x = x->shape;
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
 }

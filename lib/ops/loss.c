@@ -26,7 +26,7 @@ static void rows_part(const void *arg, int64_t begin, int64_t end)
 
 static bool by_rows(gr__node *nd, gr_tensor *y, void (*fn)(gr_real *, const gr_real *, int64_t, int64_t, int64_t))
 {
-    int64_t n = y->shape.dim[y->shape.rank - 1];
+    int64_t n = y->shape.rank > 0 ? y->shape.dim[y->shape.rank - 1] : 1;
     if (y->count > 0) gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part, &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
     return true;
 }
@@ -56,8 +56,8 @@ static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 {
     if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
-    if (!gr__want_axis(x, &axis, op->name)) return NULL;
-    if (axis == last) return gr__apply(op, 1, &x, NULL, 0);
+    if (!gr__want_axis_or_scalar(x, &axis, op->name)) return NULL;
+    if (axis >= last) return gr__apply(op, 1, &x, NULL, 0);
     gr_dims swap = { .count = x->shape.rank };
     for (int i = 0; i < swap.count; i++) swap.at[i] = i == axis ? last : i == last ? axis : i;
     gr_tensor *turned = gr_permute(x, swap);
@@ -99,6 +99,12 @@ static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *la
                 (long long)C, GR__TEXT(x));
     }
     return true;
+}
+
+/* One row of logits (C) and its label (), without a batch. */
+static bool is_single(const gr_tensor *x, const gr_tensor *labels)
+{
+    return x && labels && x->shape.rank == 1 && labels->shape.rank == 0 && labels->dtype == GR_INT32;
 }
 
 /* (N,C,...) as rows of C, in the order of the labels. */
@@ -241,6 +247,16 @@ static gr_tensor *target_sums(const counting *how, const gr_tensor *x, const gr_
     return q;
 }
 
+/* g as a column, and 0 for a label that does not count, even where g is infinite: the mean of none divides by 0. */
+static gr_tensor *counted_only(const counting *how, const gr_tensor *labels, gr_tensor *g)
+{
+    gr_shape   column = { 2, { labels->count, 1 } };
+    gr_tensor *counts = gr__constant(&column, 1);
+    for (int64_t n = 0; counts && n < labels->count; n++)
+        if (gr__ints(labels)[n] == how->ignored) gr__reals(counts)[n] = 0;
+    return gr_where(counts, gr_reshape(g, column), gr__number(0));
+}
+
 static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const counting *how = nd->args;
@@ -248,7 +264,7 @@ static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     if (i == 2) return gr_sum(gr_mul(u, cross_entropy_grad(how, x, labels, gr__constant(&g->shape, 1), w)), .axes = GR_DIMS(-1));
     gr_tensor *s = gr_softmax(x, -1);
     gr_tensor *inner = gr_sub(u, gr_sum(gr_mul(u, s), .axes = GR_DIMS(-1), .keepdim = true));
-    return gr_mul(gr_mul(gr_reshape(g, gr_shape(-1, 1)), target_sums(how, x, labels, w)), gr_mul(s, inner));
+    return gr_mul(gr_mul(counted_only(how, labels, g), target_sums(how, x, labels, w)), gr_mul(s, inner));
 }
 
 static const gr__op cross_entropy_op = {
@@ -280,6 +296,12 @@ static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tenso
 gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o)
 {
     static const char *const name = "cross_entropy";
+    if (is_single(logits, o.labels)) {
+        gr_shape one = o.labels->shape;
+        o.labels = gr_reshape(o.labels, gr_shape(1));
+        gr_tensor *loss = gr_cross_entropy_(gr_reshape(logits, gr_shape(1, logits->count)), o);
+        return loss ? gr_reshape(loss, one) : NULL;
+    }
     counting                 how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
     if (!gr__given_reals(name, 1, &logits) || !gr__given(name, 2, (gr_tensor *[]){ logits, o.labels }) ||
         !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name))
@@ -314,6 +336,12 @@ static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *h
 gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o)
 {
     static const char *const name = "nll";
+    if (is_single(log_probs, o.labels)) {
+        gr_shape one = o.labels->shape;
+        o.labels = gr_reshape(o.labels, gr_shape(1));
+        gr_tensor *loss = gr_nll_(gr_reshape(log_probs, gr_shape(1, log_probs->count)), o);
+        return loss ? gr_reshape(loss, one) : NULL;
+    }
     counting                 how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
     gr_tensor               *index, *factor;
     if (!gr__given_reals(name, 1, &log_probs) || !gr__given(name, 2, (gr_tensor *[]){ log_probs, o.labels }) ||

@@ -160,7 +160,13 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats", expand_shape, expand_forward,
     .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
 
-gr_tensor *gr_expand(gr_tensor *x, gr_shape shape) { return gr__apply(&expand_op, 1, &x, &shape, sizeof shape); }
+gr_tensor *gr_expand(gr_tensor *x, gr_shape shape)
+{
+    int lead = x ? shape.rank - x->shape.rank : 0;
+    for (int i = lead > 0 ? lead : 0; x && i < shape.rank && i < GR_MAX_DIMS; i++)
+        if (shape.dim[i] == -1 && i - lead < GR_MAX_DIMS) shape.dim[i] = x->shape.dim[i - lead];
+    return gr__apply(&expand_op, 1, &x, &shape, sizeof shape);
+}
 
 /* ---- flip ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -170,7 +176,8 @@ static bool flip_shape(gr__node *nd, gr_shape *y)
     *y = nd->in[0]->shape;
     for (int i = 0; i < dims->count && i < GR_MAX_DIMS; i++) {
         int axis = dims->at[i];
-        if (!gr__axis(&axis, y->rank)) return gr__fail(GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
+        if (!gr__axis(&axis, y->rank > 0 ? y->rank : 1))
+            return gr__fail(GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
     }
     return true;
 }
@@ -298,6 +305,7 @@ gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o)
     if (!gr__want_axis(x, &axis, "slice")) return NULL;
     r.axis = axis;
     r.size = x->shape.dim[axis];
+    if (r.step > r.size) r.step = r.size > 0 ? r.size : 1; /* one index at most: no product of this may leave its type */
     r.start = hold(start, r.size);
     int64_t stop = hold(o.stop, r.size);
     r.count = stop > r.start ? (stop - r.start - 1) / r.step + 1 : 0;
@@ -317,6 +325,8 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
 {
     const border *b = nd->args;
     *y = nd->in[0]->shape;
+    if (nd->in[0]->dtype == GR_INT32 && !(b->value > INT32_MIN - 1.0 && b->value < INT32_MAX + 1.0))
+        return gr__fail(GR_ERR_ARGUMENT, "pad: %s of int32 cannot hold the value %g", GR__TEXT(nd->in[0]), b->value);
     for (int i = 0; i < y->rank; i++) {
         int64_t size = y->dim[i] + b->before[i] + b->after[i];
         /* Taking away at one end what was added at the other would leave nothing of x, and a gradient that cannot be a pad. */
@@ -390,15 +400,30 @@ gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o)
 
 /* ---- concat -------------------------------------------------------------------------------------------------------------------------------------- */
 
+/* Of shape (0): it continues anything, as in PyTorch, and adds nothing. */
+static bool is_nothing(const gr_tensor *x) { return x->shape.rank == 1 && x->count == 0; }
+
+/* The tensor that says what shape the others must have. */
+static gr_tensor *leading(gr_tensor *const *xs, int n)
+{
+    int i = 0;
+    while (i < n && xs[i] && is_nothing(xs[i])) i++;
+    return xs[i < n ? i : 0];
+}
+
+/* How far x reaches along the axis. */
+static int64_t share_of(const gr_tensor *x, int axis) { return is_nothing(x) ? 0 : x->shape.dim[axis]; }
+
 static bool concat_shape(gr__node *nd, gr_shape *y)
 {
     const int       *axis = nd->args;
-    const gr_tensor *first = nd->in[0];
+    const gr_tensor *first = leading(nd->in, nd->n);
     *y = first->shape;
     y->dim[*axis] = 0;
     for (int i = 0; i < nd->n; i++) {
         const gr_tensor *x = nd->in[i];
         gr_shape         like = x->shape;
+        if (is_nothing(x) && first->shape.rank != 1 && x->dtype == first->dtype) continue;
         if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
         if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
             return gr__fail(
@@ -414,6 +439,7 @@ static bool concat_forward(gr__node *nd, gr_tensor *y)
     int64_t    x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
     gr__strides(&y->shape, y_stride);
     for (int i = 0; i < nd->n; i++) {
+        if (is_nothing(nd->in[i])) continue;
         gr__strides(&nd->in[i]->shape, x_stride);
         copy_box(y, at, y_stride, nd->in[i], 0, x_stride, &nd->in[i]->shape);
         at += nd->in[i]->shape.dim[*axis] * y_stride[*axis];
@@ -424,8 +450,9 @@ static bool concat_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const int *axis = nd->args;
-    range      r = { .axis = *axis, .step = 1, .count = nd->in[i]->shape.dim[*axis], .size = g->shape.dim[*axis] };
-    for (int before = 0; before < i; before++) r.start += nd->in[before]->shape.dim[*axis];
+    range      r = { .axis = *axis, .step = 1, .count = share_of(nd->in[i], *axis), .size = g->shape.dim[*axis] };
+    if (is_nothing(nd->in[i])) return gr__constant(&nd->in[i]->shape, 0);
+    for (int before = 0; before < i; before++) r.start += share_of(nd->in[before], *axis);
     return slice_range(g, &r);
 }
 
@@ -438,6 +465,7 @@ gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
         gr__fail(GR_ERR_ARGUMENT, "concat: %d tensors, 1 or more wanted", xs ? n : 0);
         return NULL;
     }
-    if (xs[0] && !gr__want_axis(xs[0], &axis, "concat")) return NULL;
+    const gr_tensor *first = leading(xs, n);
+    if (first && !gr__want_axis(first, &axis, "concat")) return NULL;
     return gr__apply(&concat_op, n, xs, &axis, sizeof axis);
 }

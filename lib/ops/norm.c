@@ -176,7 +176,7 @@ static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
 /* d <u, P(x, G)> / dx. */
 static gr_tensor *P_by_x(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *u, gr_tensor *G)
 {
-    if (n->fixed) return gr__constant(&x->shape, 0);
+    if (n->fixed || x->count == 0) return gr__constant(&x->shape, 0);
     gr_tensor *h = cube(n, h_of(n, x, stats));
     gr_tensor *variance = gr_var(cube(n, x), .axes = GR_DIMS(0, 2), .keepdim = true, .biased = true);
     gr_tensor *r = gr_div(gr__number(1), gr_sqrt(gr_add(variance, gr__number(n->eps))));

@@ -29,6 +29,8 @@ bool gr__want_reduction(gr_reduction r, const char *op);
 
 /* Whether x has that axis, which is counted from the first afterwards, or the error. */
 bool gr__want_axis(const gr_tensor *x, int *axis, const char *op);
+/* The same for an op that takes a scalar as PyTorch does: as if it had one dimension of size 1, whose axis is 0 or -1. */
+bool gr__want_axis_or_scalar(const gr_tensor *x, int *axis, const char *op);
 /* Marks the axes, all where none is named; or the error: one that x lacks, or that is named twice. */
 bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIMS], const char *op);
 /* The rank that an op wants of its input, or the error. */

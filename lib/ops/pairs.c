@@ -102,9 +102,10 @@ gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o)
         gr__fail(GR_ERR_ARGUMENT, "smooth_l1: beta %g: over 0 wanted", beta);
         return NULL;
     }
-    gr_tensor *d = gr_abs(gr_sub(x, o.target));
-    return reduced(
-        gr_where(gr_lt(d, gr__number(beta)), gr_scale(gr_mul(d, d), 0.5 / beta), gr_sub(d, gr__number(0.5 * beta))), o.reduction);
+    /* The square is of x - t itself, which has a derivative where |x - t| has none, and of 0 where it is not chosen. */
+    gr_tensor *d = gr_sub(x, o.target), *size = gr_abs(d), *near = size ? gr_lt(size, gr__number(beta)) : NULL;
+    gr_tensor *small = gr_where(near, d, gr__number(0)), *far = gr_sub(size, gr__number(0.5 * beta));
+    return reduced(gr_where(near, gr_scale(gr_mul(small, small), 0.5 / beta), far), o.reduction);
 }
 
 static bool spreads_over(const char *what, const gr_tensor *w, const gr_tensor *x)

@@ -1,6 +1,7 @@
 /* statistics.c: min, var, std, norm and logsumexp over dimensions, made of the reductions and element-wise ops, which have the rules. */
 #include "ops/ops.h"
 
+#include <float.h>
 #include <math.h>
 
 /* The axes are good, in the name of the call; how many elements go into one result. */
@@ -58,12 +59,16 @@ gr_tensor *gr_norm_(gr_reduce_options o)
     return root(gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim));
 }
 
-/* The largest is taken out, as a constant: it cancels. An infinite one is left in, for infinity less itself is no number. */
+/* The largest is taken out, as a constant: it cancels. Infinity less itself is no number, and so, of an infinite one, the largest finite
+   number is: what stands beside infinity then counts for nothing. Of nothing, the sum is 0. */
 gr_tensor *gr_logsumexp_(gr_reduce_options o)
 {
-    if (!look_for_some("logsumexp", &o)) return NULL;
+    int64_t reduced;
+    if (!look("logsumexp", &o, &reduced)) return NULL;
+    if (reduced == 0) return gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim));
     gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
-    most = most ? gr_where(gr_eq(gr_abs(most), gr__number(INFINITY)), gr__number(0), most) : NULL;
+    most = most ? gr_where(gr_eq(most, gr__number(-INFINITY)), gr__number(0), most) : NULL;
+    most = most ? gr_minimum(most, gr__number(sizeof(gr_real) == 4 ? FLT_MAX : DBL_MAX)) : NULL;
     gr_tensor *sum = gr_sum(gr_exp(gr_sub(o.x, most)), .axes = o.axes, .keepdim = o.keepdim);
     return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
 }
