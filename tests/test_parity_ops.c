@@ -6,10 +6,18 @@
    and Inf must stand where they stand there. Each case runs twice: on inputs of their own, and on inputs that lie at an odd place in the
    storage of a larger tensor, and whose gradients pass through what took them out.
 
+   tests/parity/special.py recorded in special.txt the same at special points, with second and third derivatives. There each number is
+   compared by itself.
+
+   No case may raise overflow, invalid or division by zero, forward or backward, if all numbers that go in and come out are finite: a
+   program that traps these would die of it.
+
    An op that the table below does not know is a failure; so are an option that its function does not ask for, a gradient that is zero
    where the file does not say so, and an op that no case uses. */
 #include "support.h"
 
+#include <fenv.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +47,9 @@ typedef struct parity {
     char      *line;  /* its first line in the file */
     char      *words; /* a copy of it, in pieces */
     char      *op;
-    int        options, ins, outs, grads;
+    int        options, ins, outs, grads, highers;
     option     option[MOST];
-    record     in[MOST], out[MOST], upstream[MOST], grad[MOST];
+    record     in[MOST], out[MOST], upstream[MOST], grad[MOST], higher[MOST];
     gr_tensor *x[MOST], *y[MOST];
 } parity;
 
@@ -442,9 +450,15 @@ static void parse_head(parity *p, char *line)
 
 static void parse_tensor(parity *p, const char *s)
 {
-    bool    in = strchr("xci", *s), out = strchr("yj", *s), up = *s == 'u', grad = strchr("gz", *s);
-    record *r = in ? &p->in[p->ins] : out ? &p->out[p->outs] : up && p->outs ? &p->upstream[p->outs - 1] : &p->grad[p->grads];
-    ck_assert_msg((in || out || (up && p->outs) || grad) && p->ins < MOST && p->outs < MOST, "%s: not a tensor's line: %.60s", p->line, s);
+    bool    in = strchr("xci", *s), out = strchr("yj", *s), up = *s == 'u', grad = strchr("gz", *s), higher = *s == 'h';
+    record *r = in              ? &p->in[p->ins]
+                : out           ? &p->out[p->outs]
+                : up && p->outs ? &p->upstream[p->outs - 1]
+                : higher        ? &p->higher[p->highers]
+                                : &p->grad[p->grads];
+    bool    good = in || out || (up && p->outs) || grad || higher;
+    ck_assert_msg(good && p->ins < MOST && p->outs < MOST && p->highers < MOST, "%s: not a tensor's line: %.60s", p->line, s);
+    p->highers += higher;
     p->ins += in;
     p->outs += out;
     p->grads += grad;
@@ -466,8 +480,8 @@ static bool next_case(FILE *f, parity *p, char **ahead)
 
 static void free_case(parity *p)
 {
-    record *all[] = { p->in, p->out, p->upstream, p->grad };
-    for (int k = 0; k < 4; k++)
+    record *all[] = { p->in, p->out, p->upstream, p->grad, p->higher };
+    for (int k = 0; k < 5; k++)
         for (int i = 0; i < MOST; i++) free(all[k][i].v);
     free(p->words);
     free(p->line);
@@ -479,6 +493,7 @@ static struct {
     int    cases, failures;
     double worst;
     char   where[160];
+    bool   special; /* each number is compared by itself */
 } total;
 
 /* A failure does not keep the other cases from being run. */
@@ -538,10 +553,12 @@ static void compare(const parity *p, const char *what, int number, const gr_tens
         WRONG("%s %d: %s", what, number, !t ? gr_error() : "another shape or type than PyTorch's");
         return;
     }
-    if (r->tag == 'g' && r->count > 0 && scale == 0 && !isnan(r->v[0])) WRONG("%s %d is zero, and not said to be", what, number);
+    if (r->tag == 'g' && !total.special && r->count > 0 && scale == 0 && !isnan(r->v[0])) WRONG("%s %d is zero, and not said to be", what, number);
     for (int64_t i = 0; i < r->count; i++) {
         double ours = ints ? gr_ints(t)[i] : (double)gr_data(t)[i], theirs = r->v ? r->v[i] : 0;
+        if (sizeof(gr_real) == 4 && fabs(theirs) > FLT_MAX) theirs = copysign(INFINITY, theirs);
         if (ours == theirs || (isnan(ours) && isnan(theirs))) continue;
+        if (total.special) scale = fmax(1, fabs(theirs));
         double off = isfinite(ours) && isfinite(theirs) && !ints ? fabs(ours - theirs) / scale : INFINITY;
         if (!(off <= tolerance)) {
             WRONG("%s %d: element %lld is %.17g, PyTorch's %.17g", what, number, (long long)i, ours, theirs);
@@ -555,17 +572,82 @@ static void compare(const parity *p, const char *what, int number, const gr_tens
     }
 }
 
+/* ---- flags -------------------------------------------------------------------------------------- */
+
+static const int traps = FE_OVERFLOW | FE_INVALID | FE_DIVBYZERO;
+
+static bool is_finite(const gr_tensor *t)
+{
+    for (int64_t i = 0; t && gr_dtype_of(t) == GR_REAL && i < gr_count(t); i++)
+        if (!isfinite(gr_data(t)[i])) return false;
+    return t != NULL;
+}
+
+static bool are_finite(gr_tensor *const *t, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (t[i] && !is_finite(t[i])) return false;
+    return true;
+}
+
+/* What is raised by now, if the case's inputs, outputs and these tensors are finite. */
+static void look_at_flags(const parity *p, const char *what, gr_tensor *const *t, int n)
+{
+    int raised = fetestexcept(traps);
+    if (raised && are_finite(p->x, p->ins) && are_finite(p->y, p->outs) && are_finite(t, n))
+        WRONG("%s raises%s%s%s", what, raised & FE_OVERFLOW ? " overflow" : "",
+            raised & FE_INVALID ? " invalid" : "", raised & FE_DIVBYZERO ? " division by zero" : "");
+    feclearexcept(FE_ALL_EXCEPT);
+}
+
+/* ---- gradients ------------------------------------------------------------------------------------ */
+
+/* The sum of all, each number by 1, 1.5, 2, 1, ... */
+static gr_tensor *weighed(gr_tensor *const *g, int n)
+{
+    gr_tensor *sum = gr_scalar(0);
+    for (int i = 0; i < n; i++) {
+        gr_tensor *w = gr_zeros(gr_shape_of(g[i]));
+        for (int64_t e = 0; e < gr_count(w); e++) gr_data_mut(w)[e] = (gr_real)(1 + (double)(e % 3) / 2);
+        sum = gr_add(sum, gr_sum(gr_mul(g[i], w)));
+    }
+    return sum;
+}
+
+/* Orders 2 and up, of gradients that are recorded. */
+static void compare_higher(const parity *p, gr_tensor *const *leaf, int n, int others, gr_tensor **gx)
+{
+    for (int k = 0; k < p->highers; k++) {
+        if (k % n == 0) {
+            gr_tensor *root = weighed(gx, n);
+            for (int i = 0; i < n; i++) gx[i] = gr_zeros(gr_shape_of(leaf[i]));
+            feclearexcept(FE_ALL_EXCEPT);
+            if (gr_requires_grad(root) &&
+                !gr_grads(root, leaf, n, gx, (gr_grad_options){ .create_graph = true, .allow_unused = true })) {
+                WRONG("no derivatives of order %d: %s", 2 + k / n, gr_error());
+                return;
+            }
+            look_at_flags(p, "a higher derivative", gx, n);
+        }
+        int i = k % n;
+        compare(p, k < n ? "second derivative" : "third derivative", i, without(gx[i], others, p->higher[k].shape), &p->higher[k]);
+    }
+}
+
 /* The gradients of the x, which are leaves after as many other numbers. */
 static void compare_gradients(const parity *p, gr_tensor *const *leaf, int n, int others)
 {
     gr_tensor *gx[MOST] = { NULL }, *root = root_of(p);
     if (n != p->grads) WRONG("%d gradients are recorded, for %d inputs", p->grads, n);
     if (n == 0 || n != p->grads) return;
-    if (!root || !gr_grads(root, leaf, n, gx, (gr_grad_options){ .allow_unused = true })) {
+    feclearexcept(FE_ALL_EXCEPT);
+    if (!root || !gr_grads(root, leaf, n, gx, (gr_grad_options){ .create_graph = p->highers > 0, .allow_unused = true })) {
         WRONG("no gradients: %s", root ? gr_error() : "no output has any");
         return;
     }
+    look_at_flags(p, "backward", gx, n);
     for (int i = 0; i < n; i++) compare(p, "gradient", i, without(gx[i], others, p->grad[i].shape), &p->grad[i]);
+    compare_higher(p, leaf, n, others, gx);
 }
 
 static void run_case(parity *p, gr_tensor *(*f)(parity *p), int others)
@@ -578,7 +660,9 @@ static void run_case(parity *p, gr_tensor *(*f)(parity *p), int others)
         p->x[i] = without(t, others, p->in[i].shape);
         if (p->in[i].tag == 'x') leaf[n++] = t;
     }
+    feclearexcept(FE_ALL_EXCEPT);
     p->y[0] = f(p);
+    look_at_flags(p, "forward", p->y, p->outs);
     for (int i = 0; i < p->outs; i++) compare(p, "output", i, p->y[i], &p->out[i]);
     compare_gradients(p, leaf, n, others);
     for (int i = 0; i < p->options; i++)
@@ -597,12 +681,13 @@ static void run_any(parity *p)
     }
     table[k].cases++;
     run_case(p, table[k].f, 0);
-    run_case(p, table[k].f, 1);
+    if (!total.special) run_case(p, table[k].f, 1);
 }
 
-START_TEST(every_case_agrees_with_pytorch)
+/* All cases of a file. */
+static void run_file(const char *name)
 {
-    const char *srcdir = getenv("srcdir"), *path = gr_name("%s/tests/parity/ops.txt", srcdir ? srcdir : ".");
+    const char *srcdir = getenv("srcdir"), *path = gr_name("%s/tests/parity/%s", srcdir ? srcdir : ".", name);
     FILE       *f = fopen(path, "r");
     ck_assert_msg(f != NULL, "no %s", path);
     char *line = next_line(f);
@@ -612,7 +697,7 @@ START_TEST(every_case_agrees_with_pytorch)
     line = next_line(f);
     for (parity p; next_case(f, &p, &line); free_case(&p)) run_any(&p);
     fclose(f);
-    for (int k = 0; k < OPS; k++)
+    for (int k = 0; k < OPS && !total.special; k++)
         if (!table[k].cases) total.failures++, printf("%s: no case uses it\n", table[k].name);
     printf("%d cases of %d ops, the worst %.2g: %s\n", total.cases, OPS, total.worst, total.where);
     fflush(stdout); /* an assertion that fails ends the process without that */
@@ -620,11 +705,31 @@ START_TEST(every_case_agrees_with_pytorch)
     ck_assert_int_ge(total.cases, FEWEST_CASES);
     ck_assert_msg(total.failures == 0, "%d differences from PyTorch, listed above", total.failures);
 }
+
+START_TEST(every_case_agrees_with_pytorch) { run_file("ops.txt"); }
+END_TEST
+
+static void run_special(const char *name)
+{
+    memset(&total, 0, sizeof total);
+    total.special = true;
+    run_file(name);
+}
+
+START_TEST(special_points_agree_with_pytorch) { run_special("special.txt"); }
+END_TEST
+
+/* What PyTorch tests its own operators with; tests/parity/samples.py. */
+START_TEST(samples_agree_with_pytorch) { run_special("samples.txt"); }
 END_TEST
 
 int main(void)
 {
     Suite *s = suite_create("parity_ops");
-    tcase_add_test(cases(s, "parity_ops"), every_case_agrees_with_pytorch);
+    TCase *t = cases(s, "parity_ops");
+    gr_set_threads(1); /* everything here is small, and a thread has flags of its own */
+    tcase_add_test(t, every_case_agrees_with_pytorch);
+    tcase_add_test(t, special_points_agree_with_pytorch);
+    tcase_add_test(t, samples_agree_with_pytorch);
     return run(s);
 }
