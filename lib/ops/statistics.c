@@ -68,7 +68,10 @@ gr_tensor *gr_logsumexp_(gr_reduce_options o)
     if (reduced == 0) return gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim));
     gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
     most = most ? gr_where(gr_eq(most, gr__number(-INFINITY)), gr__number(0), most) : NULL;
-    most = most ? gr_minimum(most, gr__number(sizeof(gr_real) == 4 ? FLT_MAX : DBL_MAX)) : NULL;
-    gr_tensor *sum = gr_sum(gr_exp(gr_sub(o.x, most)), .axes = o.axes, .keepdim = o.keepdim);
+    const double finite = sizeof(gr_real) == 4 ? (double)FLT_MAX : DBL_MAX;
+    most = most ? gr_minimum(most, gr__number(finite)) : NULL;
+    /* What lies so far below that e^(x - most) is 0 is lifted, since x - most might overflow. */
+    gr_tensor *floor = most ? gr_where(gr_ge(most, gr__number(0)), gr__number(-1000), gr__number(-finite)) : NULL;
+    gr_tensor *sum = gr_sum(gr_exp(gr_sub(gr_maximum(o.x, floor), most)), .axes = o.axes, .keepdim = o.keepdim);
     return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
 }
