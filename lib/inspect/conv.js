@@ -7,7 +7,7 @@
    never used for it. */
 'use strict';
 
-/* ---- the sums ------------------------------------------------------------ */
+/* ---- the sums ---- */
 
 const acts = {
   relu: { of: (z) => Math.max(z, 0), gate: (y) => (y > 0 ? 1 : 0) },
@@ -123,7 +123,7 @@ function sumK(conv, f, c, p, q) {
   return finishSum(sum, conv.gK ? conv.gK[offsetIn(k.kept, sum.place)] : null);
 }
 
-/* ---- a sum as text and matrices ------------------------------------------ */
+/* ---- a sum as text and matrices ---- */
 
 const words = {
   Y: {
@@ -175,7 +175,7 @@ function sumGroups(sum, group, choose) {
       title: `${w.group} ${g.index}: ${look.number(g.sum, 7)}`,
       onclick: () => choose(g.index)
     },
-      look.el('i', {style: { background: look.colour(g.sum, limit) }}),
+      look.el('i', { style: { background: look.colour(g.sum, limit) } }),
       look.el('span', { class: 'soft' }, `${w.key}\u2009=\u2009${g.index}`),
       look.el('span', {}, look.number(g.sum, 3)));
     button.dataset.v = g.sum;
@@ -238,7 +238,7 @@ function factsOf(parts) {
              name, about, ...['min', 'mean', 'max', 'norm'].map((key) => look.number(part[key])))));
 }
 
-/* ---- the six maps and the sum under them --------------------------------- */
+/* ---- the six maps and the sum under them ---- */
 
 /* at: the chosen image n, filter f and channel c. The positions of elements of the planes they
    choose, and the group of a sum's products that is shown. */

@@ -25,7 +25,7 @@ function dimensionName(t, d) {
   return d === 1 && rank === 4 ? 'channel' : `dim ${d}`;
 }
 
-/* ---- planes -------------------------------------------------------------- */
+/* ---- planes ---- */
 
 /* The last two dimensions of what is kept, at the given indices of those before; a vector is one
    row, or several rows if it is long. */
@@ -64,7 +64,7 @@ function cellSize(plane, width, rank) {
   return [w, Math.max(Math.min(w, whole(width / plane.rows)), flat)];
 }
 
-/* ---- a heat map ---------------------------------------------------------- */
+/* ---- a heat map ---- */
 
 /* Has map.point called by the pointer, and by arrow keys. */
 function listenToMap(map, canvas) {
@@ -133,7 +133,7 @@ function heatMap(about) {
   return map;
 }
 
-/* ---- small matrices of numbers ------------------------------------------- */
+/* ---- small matrices of numbers ---- */
 
 /* Values by (row, col); the other cells are blank. Small matrices show their numbers, large ones
    are heat maps. */
@@ -182,7 +182,7 @@ function smallMatrix(caption, entries, rows, cols, redraws) {
   return figure;
 }
 
-/* ---- statistics ---------------------------------------------------------- */
+/* ---- statistics ---- */
 
 function figuresOf(part) {
   const line = (name, x) =>
@@ -193,7 +193,7 @@ function figuresOf(part) {
 
 function placeText(place) { return place.length ? `[${place.join(', ')}]` : ''; }
 
-/* ---- value and gradient side by side ------------------------------------- */
+/* ---- value and gradient side by side ---- */
 
 /* Controls for the indices of all dimensions before the last two; change(lead) is called after each
    change. */
@@ -271,7 +271,7 @@ function tensorFigure(t, width, redraws) {
     isSampled(t) ? look.el('p', { class: 'note' }, sampleText(t)) : null);
 }
 
-/* ---- thumbnails ---------------------------------------------------------- */
+/* ---- thumbnails ---- */
 
 const THUMB = 48; /* pixels on a side, at most */
 

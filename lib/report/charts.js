@@ -22,7 +22,7 @@ function hoverCells(canvas, rows, cols, text) {
   canvas.addEventListener('pointerleave', () => look.tip(''));
 }
 
-/* ---- axes ---------------------------------------------------------------- */
+/* ---- axes ---- */
 
 const PAD = { left: 52, right: 12, top: 8, bottom: 34 };
 
@@ -65,9 +65,10 @@ function scaleOf(lines, log, zero) {
         high = Math.max(high, v);
       }
   if (low > high) return null;
-  if (log)
-    return low === high ? [low / 2, high * 2] :
-                          [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
+  if (log) {
+    const margin = low === high ? 2 : (high / low) ** 0.04;
+    return [low / margin, high * margin];
+  }
   const room = high > low ? 0.05 * (high - low) : Math.abs(high) / 2 || 1;
   return [zero && low >= 0 && low < high / 2 ? 0 : low - room, high + room];
 }
