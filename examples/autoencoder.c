@@ -40,9 +40,9 @@ static double error_of(gr_model *net, gr_dataset *digits)
     gr_batch   batch;
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        error += (double)batch.count * gr_item(gr_mse(autoencoder(net, batch.images), batch.images));
+        error += (double)batch.count * gr_item(gr_mse(autoencoder(net, batch.inputs), batch.inputs));
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     return error / (double)gr_dataset_count(digits);
 }
 
@@ -55,10 +55,10 @@ static gr_tensor *redrawn(gr_model *net, gr_dataset *digits)
     int        n = 0;
     gr_batch   batch;
     while (n < 8 && gr_next_batch(loader, &batch)) {
-        rows[n++] = gr_copy(batch.images);
-        rows[n++] = autoencoder(net, batch.images);
+        rows[n++] = gr_copy(batch.inputs);
+        rows[n++] = autoencoder(net, batch.inputs);
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     return gr_concat(rows, n, 0);
 }
 
@@ -73,7 +73,7 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
             GR_STEP;
             if (r.epoch == epochs) /* the last epoch comes to rest */
                 gr_optim_set_lr(adam, lr * (1 - (double)r.done / (double)r.images));
-            gr_tensor *loss = gr_mse(autoencoder(net, batch.images), batch.images); /* the digits are their own labels */
+            gr_tensor *loss = gr_mse(autoencoder(net, batch.inputs), batch.inputs); /* the digits are their own labels */
             run_step(&r, batch.count, gr_minimize(adam, loss));
         }
         if (!r.report) continue;
@@ -82,7 +82,7 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
         gr_report_pictures(r.report, "test digits above what became of them", redrawn(net, testing));
     }
     gr_optim_free(adam);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 static void test(gr_model *net, gr_dataset *digits)

@@ -408,10 +408,10 @@ static int64_t count_correct(gr_report *r, gr_model *m, gr_forward *forward, gr_
     gr_model_eval(m);
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_tensor     *scores = forward(m, batch.images);
-        const int32_t *guess = gr_ints(gr_argmax(scores, 1)), *label = gr_ints(batch.labels);
+        gr_tensor     *scores = forward(m, batch.inputs);
+        const int32_t *guess = gr_ints(gr_argmax(scores, 1)), *label = gr_ints(batch.targets);
         for (int64_t i = 0; i < batch.count; i++) correct += guess[i] == label[i];
-        if (r) gr_report_scores(r, batch.images, scores, batch.labels);
+        if (r) gr_report_scores(r, batch.inputs, scores, batch.targets);
     }
     gr_model_train(m);
     return correct;
@@ -433,8 +433,8 @@ void run_trace(gr_model *m, gr_forward *forward, gr_loader *loader)
     gr_batch batch;
     if (trace_file && gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_tensor *scores = gr_named(forward(m, gr_named(batch.images, "images")), "scores");
-        gr_trace_html(gr_named(gr_cross_entropy(scores, batch.labels), "loss"), trace_file);
+        gr_tensor *scores = gr_named(forward(m, gr_named(batch.inputs, "images")), "scores");
+        gr_trace_html(gr_named(gr_cross_entropy(scores, batch.targets), "loss"), trace_file);
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }

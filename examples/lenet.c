@@ -28,14 +28,14 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
             GR_STEP;               /* what this block makes is released where it ends */
             if (r.epoch == epochs) /* the last epoch comes to rest */
                 gr_optim_set_lr(sgd, lr * (1 - (double)r.done / (double)r.images));
-            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
+            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.inputs), batch.targets);
             run_step(&r, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
         }
         run_test(&r, lenet, test);
     }
     gr_optim_free(sgd);
-    gr_loader_free(loader);
-    gr_loader_free(test);
+    gr_loader_close(loader);
+    gr_loader_close(test);
 }
 
 static void test(gr_model *net, gr_dataset *digits)
@@ -43,7 +43,7 @@ static void test(gr_model *net, gr_dataset *digits)
     gr_loader *loader = test_loader(digits, 500);
     int64_t    correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 static const option options[] = {

@@ -43,7 +43,7 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            double loss = gr_minimize(adam, gr_cross_entropy(cnn(net, batch.images), batch.labels));
+            double loss = gr_minimize(adam, gr_cross_entropy(cnn(net, batch.inputs), batch.targets));
             gr_schedule_next(schedule);
             run_step(&r, batch.count, loss);
         }
@@ -51,8 +51,8 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
     }
     gr_schedule_free(schedule);
     gr_optim_free(adam);
-    gr_loader_free(loader);
-    gr_loader_free(test);
+    gr_loader_close(loader);
+    gr_loader_close(test);
 }
 
 /* Prints which classes it takes for which: a row what a picture shows, a column what the network says. */
@@ -60,19 +60,19 @@ static void test(gr_model *net, gr_dataset *pictures)
 {
     GR_NO_GRAD;
     gr_loader    *loader = test_loader(pictures);
-    gr_confusion *table = gr_confusion_open(classes);
+    gr_confusion *table = gr_confusion_new(classes);
     const char   *names[256];
     gr_batch      batch;
     gr_model_eval(net);
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_confusion_add(table, cnn(net, batch.images), batch.labels);
+        gr_confusion_add(table, cnn(net, batch.inputs), batch.targets);
     }
     for (int i = 0; i < classes; i++) names[i] = gr_dataset_class_name(pictures, i);
     gr_confusion_print(table, names);
     printf("test accuracy %.2f%% of %lld pictures\n", 100 * gr_confusion_accuracy(table), (long long)gr_dataset_count(pictures));
     gr_confusion_free(table);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 /* Prints what the picture shows, the likeliest class first. */

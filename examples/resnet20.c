@@ -40,7 +40,7 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            double loss = gr_minimize(sgd, gr_cross_entropy(resnet20(net, batch.images), batch.labels));
+            double loss = gr_minimize(sgd, gr_cross_entropy(resnet20(net, batch.inputs), batch.targets));
             gr_schedule_next(schedule);
             run_step(&r, batch.count, loss);
         }
@@ -48,8 +48,8 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
     }
     gr_schedule_free(schedule);
     gr_optim_free(sgd);
-    gr_loader_free(loader);
-    gr_loader_free(test);
+    gr_loader_close(loader);
+    gr_loader_close(test);
 }
 
 static void test(gr_model *net, gr_dataset *pictures)
@@ -57,7 +57,7 @@ static void test(gr_model *net, gr_dataset *pictures)
     gr_loader *loader = test_loader(pictures, 500);
     int64_t    correct = evaluate(net, resnet20, loader), count = gr_dataset_count(pictures);
     printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 /* CIFAR-10, or coloured shapes that the library draws. */

@@ -13,7 +13,7 @@ static inline gr_tensor *conv3x3(gr_model *m, const char *name, gr_tensor *x, in
 static inline gr_tensor *shortcut(gr_tensor *x, int64_t filters, int stride)
 {
     x = gr_slice(gr_slice(x, 2, 0, GR_END, .step = stride), 3, 0, GR_END, .step = stride);
-    return gr_pad(x, GR_DIMS(0, 0, 0, 0), .after = GR_DIMS(0, (int)(filters - gr_size(x, 1)), 0, 0));
+    return gr_pad(x, gr_shape(0, 0, 0, 0), .after = gr_shape(0, filters - gr_size(x, 1), 0, 0));
 }
 
 /* y = relu(x + F(x)), F being two convolutions. */

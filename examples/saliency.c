@@ -46,7 +46,7 @@ static gr_tensor *one_of_each(gr_loader *loader)
     int        n = 0;
     gr_batch   batch;
     while (n < 10 && gr_next_batch(loader, &batch))
-        if (gr_ints(batch.labels)[0] == n) digits[n++] = gr_copy(batch.images);
+        if (gr_ints(batch.targets)[0] == n) digits[n++] = gr_copy(batch.inputs);
     return gr_concat(digits, n, 0);
 }
 
@@ -62,7 +62,7 @@ static void draw(gr_model *net, gr_dataset *digits)
     gr_picture_save(out, gr_upsample(rows, 4), .columns = gr_size(x, 0));
     printf("%s shows digits above the gradient of their score, and its mean over noisy copies: red where ink helps, blue where it hurts\n",
         out);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 static void train(gr_model *net, gr_dataset *digits)
@@ -74,10 +74,10 @@ static void train(gr_model *net, gr_dataset *digits)
     while (run_epoch(&r))
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            run_step(&r, batch.count, gr_minimize(sgd, gr_cross_entropy(lenet(net, batch.images), batch.labels)));
+            run_step(&r, batch.count, gr_minimize(sgd, gr_cross_entropy(lenet(net, batch.inputs), batch.targets)));
         }
     gr_optim_free(sgd);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 static const option options[] = {

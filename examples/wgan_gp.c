@@ -76,7 +76,7 @@ static void train(gr_model *g, gr_dataset *digits)
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            double loss = gr_minimize(adam_c, critic_loss(c, g, batch.images, &rng));
+            double loss = gr_minimize(adam_c, critic_loss(c, g, batch.inputs, &rng));
             if (r.steps % critic_steps == 0) {
                 gr_model_freeze(c, ""); /* the critic judges, but does not learn from this */
                 gr_minimize(adam_g, generator_loss(g, c, &rng));
@@ -88,7 +88,7 @@ static void train(gr_model *g, gr_dataset *digits)
         if (r.report) gr_report_pictures(r.report, "digits that nobody has written", samples(g, 60, "picture"));
         gr_model_train(g);
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_optim_free(adam_c), gr_optim_free(adam_g), gr_model_free(c);
 }
 

@@ -139,7 +139,7 @@ static bool do_data(scene *s)
     gr_batch    b = { 0 };
     bool        good = l && gr_next_batch(l, &b);
     (void)s;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
     return good;
 }
@@ -151,7 +151,7 @@ static bool do_ahead(scene *s)
     gr_batch    b = { 0 };
     bool        good = l && gr_next_batch(l, &b) && gr_next_batch(l, &b);
     (void)s;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
     return good;
 }
@@ -238,7 +238,7 @@ static bool do_pick_and_pool(scene *s)
 {
     GR_STEP;
     gr_tensor *x = gr_param(gr_copy(s->images)), *i = gr_from_ints(gr_shape(1, 1, 1, 2), (const int32_t[]){ 3, 3 });
-    gr_tensor *y = gr_add(gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, 7, 7), 4, .bilinear = true));
+    gr_tensor *y = gr_add(gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, gr_hw(7, 7)), 4, .bilinear = true));
     gr_tensor *rows = gr_embedding(gr_reshape(y, gr_shape(-1, 28)), gr_from_ints(gr_shape(3), (const int32_t[]){ 1, 0, 1 }));
     gr_tensor *loss = gr_add(gr_sum(gr_gather(y, 3, i)), gr_sum(gr_mul(rows, gr_sum(gr_one_hot(i, 28)))));
     return loss && gr_backward(loss);
@@ -306,7 +306,7 @@ static bool do_gradcheck(scene *s)
 static bool do_print(scene *s)
 {
     GR_STEP;
-    gr_confusion *c = gr_confusion_open(3);
+    gr_confusion *c = gr_confusion_new(3);
     bool          good = c && gr_confusion_format(c, NULL) && gr_format(s->images) && gr_model_format(s->net);
     gr_confusion_free(c);
     return good;
@@ -318,7 +318,7 @@ static bool do_trace(scene *s)
     GR_STEP;
     gr_tensor *x = lenet(s->net, s->images), *again = x ? gr_add(gr_exp(x), gr_mul(x, x)) : NULL;
     gr_tensor *loss = gr_named(gr_cross_entropy(again, s->labels), "loss");
-    bool       good = gr_explain(loss) && gr_trace_dot(loss, s->path) && gr_trace_html(loss, s->path);
+    bool       good = gr_explain_format(loss) && gr_trace_dot(loss, s->path) && gr_trace_html(loss, s->path);
     unlink(s->path);
     return good;
 }
@@ -474,7 +474,7 @@ static int loop_allocations(void)
     allocations = 0;
     size_t live = gr_memory().live, calls = gr_memory().system_calls; /* calls: mappings, too */
     for (int step = 0; step < 200; step++)
-        if (gr_next_batch(loader, &b)) loop_step(s.net, step % 2 ? adam : s.o, b.images, b.labels);
+        if (gr_next_batch(loader, &b)) loop_step(s.net, step % 2 ? adam : s.o, b.inputs, b.targets);
     return allocations == 0 && gr_memory().system_calls == calls && gr_memory().live == live && !gr_error() ? SURVIVED : 1;
 }
 

@@ -151,7 +151,7 @@ static void close_run(session *r)
 {
     gr_schedule_free(r->schedule);
     gr_optim_free(r->optim);
-    gr_loader_free(r->loader);
+    gr_loader_close(r->loader);
     gr_model_free(r->net);
     gr_dataset_free(r->data);
 }
@@ -185,8 +185,8 @@ static void train(session *r, int64_t steps)
             continue;
         }
         GR_STEP;
-        gr_tensor *x = gr_add(b.images, gr_uniform(gr_shape_of(b.images), &r->noise, 0, 0.1));
-        double     loss = gr_minimize(r->optim, gr_cross_entropy(small(r->net, x), b.labels));
+        gr_tensor *x = gr_add(b.inputs, gr_uniform(gr_shape_of(b.inputs), &r->noise, 0, 0.1));
+        double     loss = gr_minimize(r->optim, gr_cross_entropy(small(r->net, x), b.targets));
         if (r->schedule) gr_schedule_next(r->schedule);
         if (r->plateau) gr_schedule_report(r->schedule, loss);
         r->best = r->steps == 0 || loss < r->best ? loss : r->best;
@@ -300,7 +300,7 @@ START_TEST(two_models_in_one_file)
         GR_STEP;
         gr_batch b;
         gr_next_batch(r.loader, &b);
-        gr_minimize(adams[0], gr_mean(other(critic[0], b.images)));
+        gr_minimize(adams[0], gr_mean(other(critic[0], b.inputs)));
     }
     ck_assert(gr_checkpoint_save_("a", first));
     ck_assert(gr_checkpoint_load_("a", second));
@@ -484,7 +484,7 @@ END_TEST
 
 START_TEST(what_cannot_be_saved)
 {
-    gr_model *m = gr_model_open(1), *built = gr_model_build(other, gr_shape(1, 1, 28, 28));
+    gr_model *m = gr_model_new(1), *built = gr_model_build(other, gr_shape(1, 1, 28, 28));
     FAILS(gr_checkpoint_save("a", m), GR_ERR_ARGUMENT, "checkpoint_save: the model is still being built; gr_model_seal ends that");
     FAILS(gr_checkpoint_save("a", NULL), GR_ERR_ARGUMENT, "checkpoint_save: the model is NULL");
     FAILS(gr_checkpoint_load("a", NULL), GR_ERR_ARGUMENT, "checkpoint_load: the model is NULL");

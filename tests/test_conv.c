@@ -98,8 +98,8 @@ static void against_loops(const geometry *c, gr_tensor *x, gr_tensor *k, gr_tens
     sums s = { gr_data(x), gr_data(k), gr_data(u), zeros(gr_count(u)), zeros(gr_count(x)), zeros(gr_count(k)) };
     terms(c, add_term, &s);
     near(gr_conv2d(x, k, OPTIONS_OF(c)), gr_shape_of(u), s.y, roughness(c));
-    near(gr_conv2d_input_grad(u, k, c->H, c->W, OPTIONS_OF(c)), gr_shape_of(x), s.gx, roughness(c));
-    near(gr_conv2d_kernel_grad(x, u, c->KH, c->KW, OPTIONS_OF(c)), gr_shape_of(k), s.gk, roughness(c));
+    near(gr_conv2d_input_grad(u, k, gr_hw(c->H, c->W), OPTIONS_OF(c)), gr_shape_of(x), s.gx, roughness(c));
+    near(gr_conv2d_kernel_grad(x, u, gr_hw(c->KH, c->KW), OPTIONS_OF(c)), gr_shape_of(k), s.gk, roughness(c));
     free(s.y);
     free(s.gx);
     free(s.gk);
@@ -232,8 +232,8 @@ START_TEST(adjoint)
         int        G = pick(&rng, 1, 2), K = pick(&rng, 1, 3), S = pick(&rng, 1, 3), P = pick(&rng, 0, 2), D = pick(&rng, 1, 2);
         gr_tensor *x = noise(gr_shape(2, 2 * G, pick(&rng, 7, 10), pick(&rng, 7, 10)), &rng), *k = noise(gr_shape(3 * G, 2, K, K), &rng);
         gr_tensor *y = gr_conv2d(x, k, .stride = S, .padding = P, .dilation = D, .groups = G), *u = noise(gr_shape_of(y), &rng);
-        gr_tensor *A = gr_conv2d_input_grad(u, k, gr_size(x, 2), gr_size(x, 3), .stride = S, .padding = P, .dilation = D, .groups = G);
-        gr_tensor *B = gr_conv2d_kernel_grad(x, u, K, K, .stride = S, .padding = P, .dilation = D, .groups = G);
+        gr_tensor *A = gr_conv2d_input_grad(u, k, gr_hw(gr_size(x, 2), gr_size(x, 3)), .stride = S, .padding = P, .dilation = D, .groups = G);
+        gr_tensor *B = gr_conv2d_kernel_grad(x, u, gr_hw(K, K), .stride = S, .padding = P, .dilation = D, .groups = G);
         double     yu = inner(y, u), most = ROUGHLY * fmax(10, fabs(yu));
         ck_assert_double_eq_tol(inner(x, A), yu, most);
         ck_assert_double_eq_tol(inner(k, B), yu, most);
@@ -255,17 +255,17 @@ static void closed(int64_t H, int64_t W, int S, int P, int D, int G, gr_rng *rng
     GR_STEP;
     gr_tensor *k = gr_param(noise(gr_shape(4, 4 / G, 3, 2), rng)), *x = gr_param(noise(gr_shape(2, 4, H, W), rng));
     gr_tensor *u = gr_param(noise(gr_shape_of(gr_conv2d(x, k, .stride = S, .padding = P, .dilation = D, .groups = G)), rng));
-    gr_tensor *z = gr_conv2d_input_grad(u, k, H, W, .stride = S, .padding = P, .dilation = D, .groups = G),
+    gr_tensor *z = gr_conv2d_input_grad(u, k, gr_hw(H, W), .stride = S, .padding = P, .dilation = D, .groups = G),
               *gz = noise(gr_shape_of(z), rng);
-    gr_tensor *w = gr_conv2d_kernel_grad(x, u, 3, 2, .stride = S, .padding = P, .dilation = D, .groups = G),
+    gr_tensor *w = gr_conv2d_kernel_grad(x, u, gr_hw(3, 2), .stride = S, .padding = P, .dilation = D, .groups = G),
               *gw = noise(gr_shape_of(w), rng);
     ck_assert(same_shape(gr_shape_of(z), gr_shape(2, 4, H, W)) && same_shape(gr_shape_of(w), gr_shape_of(k)));
     gr_tensor *of_z[2], *of_w[2];
     ck_assert(gr_grads(z, (gr_tensor *[]){ u, k }, 2, of_z, (gr_grad_options){ .grad_output = gz }));
     ck_assert(gr_grads(w, (gr_tensor *[]){ x, u }, 2, of_w, (gr_grad_options){ .grad_output = gw }));
     equal(of_z[0], gr_conv2d(gz, k, .stride = S, .padding = P, .dilation = D, .groups = G));
-    equal(of_z[1], gr_conv2d_kernel_grad(gz, u, 3, 2, .stride = S, .padding = P, .dilation = D, .groups = G));
-    equal(of_w[0], gr_conv2d_input_grad(u, gw, H, W, .stride = S, .padding = P, .dilation = D, .groups = G));
+    equal(of_z[1], gr_conv2d_kernel_grad(gz, u, gr_hw(3, 2), .stride = S, .padding = P, .dilation = D, .groups = G));
+    equal(of_w[0], gr_conv2d_input_grad(u, gw, gr_hw(H, W), .stride = S, .padding = P, .dilation = D, .groups = G));
     equal(of_w[1], gr_conv2d(x, gw, .stride = S, .padding = P, .dilation = D, .groups = G));
 }
 
@@ -288,16 +288,16 @@ START_TEST(open_sizes)
     GR_STEP;
     gr_rng     rng = gr_rng_of(1, "open sizes");
     gr_tensor *u = noise(gr_shape(1, 2, 3, 3), &rng), *k = noise(gr_shape(2, 1, 2, 2), &rng);
-    gr_tensor *largest = gr_conv2d_input_grad(u, k, 10, 10, .stride = 3);
+    gr_tensor *largest = gr_conv2d_input_grad(u, k, gr_hw(10, 10), .stride = 3);
     for (int H = 8; H <= 10; H++)
-        for (int W = 8; W <= 10; W++) equal(gr_conv2d_input_grad(u, k, H, W, .stride = 3), gr_slice(gr_slice(largest, 2, 0, H), 3, 0, W));
-    FAILS(gr_conv2d_input_grad(u, k, 7, 8, .stride = 3), GR_ERR_ARGUMENT,
+        for (int W = 8; W <= 10; W++) equal(gr_conv2d_input_grad(u, k, gr_hw(H, W), .stride = 3), gr_slice(gr_slice(largest, 2, 0, H), 3, 0, W));
+    FAILS(gr_conv2d_input_grad(u, k, gr_hw(7, 8), .stride = 3), GR_ERR_ARGUMENT,
         "conv2d_input_grad: gradient (1,2,3,3), but convolving 7x8 by 2x2 gives (1,2,2,3)");
-    FAILS(gr_conv2d_input_grad(u, k, 8, 11, .stride = 3), GR_ERR_ARGUMENT,
+    FAILS(gr_conv2d_input_grad(u, k, gr_hw(8, 11), .stride = 3), GR_ERR_ARGUMENT,
         "conv2d_input_grad: gradient (1,2,3,3), but convolving 8x11 by 2x2 gives (1,2,3,4)");
     gr_tensor *x = noise(gr_shape(1, 1, 9, 9), &rng);
-    ck_assert(gr_conv2d_kernel_grad(x, u, 2, 3, .stride = 3) && gr_conv2d_kernel_grad(x, u, 1, 2, .stride = 3));
-    FAILS(gr_conv2d_kernel_grad(x, u, 4, 3, .stride = 3), GR_ERR_ARGUMENT,
+    ck_assert(gr_conv2d_kernel_grad(x, u, gr_hw(2, 3), .stride = 3) && gr_conv2d_kernel_grad(x, u, gr_hw(1, 2), .stride = 3));
+    FAILS(gr_conv2d_kernel_grad(x, u, gr_hw(4, 3), .stride = 3), GR_ERR_ARGUMENT,
         "conv2d_kernel_grad: gradient (1,2,3,3), but convolving 9x9 by 4x3 gives (1,2,2,3)");
 }
 END_TEST
@@ -310,7 +310,7 @@ START_TEST(transposed)
     for (int more = 0; more < 2; more++) {
         gr_tensor *y = gr_conv_transpose2d(x, k, .bias = b, .stride = 2, .padding = 1, .groups = 2, .output_padding_hw = { more, 1 });
         int64_t    OH = 4 * 2 - 2 + 2 + more + 1, OW = 2 * 2 - 2 + 1 + 1 + 1;
-        gr_tensor *z = gr_conv2d_input_grad(x, k, OH, OW, .stride = 2, .padding = 1, .groups = 2);
+        gr_tensor *z = gr_conv2d_input_grad(x, k, gr_hw(OH, OW), .stride = 2, .padding = 1, .groups = 2);
         equal(y, gr_add(z, gr_reshape(b, gr_shape(6, 1, 1))));
     }
     NEAR(gr_conv_transpose2d(T(gr_shape(1, 1, 1, 2), 2, 3), T(gr_shape(1, 1, 1, 3), 1, 10, 100), .stride = 2), gr_shape(1, 1, 1, 5), 1e-4,
@@ -339,7 +339,7 @@ START_TEST(equation_1)
                 for (int l = j; l <= 5; l++) {
                     if (k < 0 || i > 2 || l < 0 || j > 3)
                         continue; /* nothing of m is left: a pad refuses to take away more than there is */
-                    gr_tensor *s = gr_pad(m, GR_DIMS(-i, -j), .after = GR_DIMS(k - 2, l - 3));
+                    gr_tensor *s = gr_pad(m, gr_shape(-i, -j), .after = gr_shape(k - 2, l - 3));
                     ck_assert(same_shape(gr_shape_of(s), gr_shape(k - i + 1, l - j + 1)));
                     for (int p = 0; p <= k - i; p++)
                         for (int q = 0; q <= l - j; q++) ck_assert_double_eq(at(s, p, q), zero_outside(m, i + p, j + q));
@@ -429,8 +429,8 @@ START_TEST(equations_33_to_35)
                 INTO(gk, f, c, GK);
             }
     equal(gr_conv2d(x, k), y);
-    equal(gr_conv2d_input_grad(g, k, 5, 4), gx);
-    equal(gr_conv2d_kernel_grad(x, g, 2, 3), gk);
+    equal(gr_conv2d_input_grad(g, k, gr_hw(5, 4)), gx);
+    equal(gr_conv2d_kernel_grad(x, g, gr_hw(2, 3)), gk);
 }
 END_TEST
 
@@ -446,8 +446,8 @@ START_TEST(any_threads)
         for (int threads = 1; threads <= 2; threads++) {
             gr_set_threads(threads == 1 ? 1 : 3);
             gr_tensor *y = of[threads - 1][0] = gr_conv2d(x, k, .stride = S, .padding = 1);
-            of[threads - 1][1] = gr_conv2d_input_grad(y, k, 17, 19, .stride = S, .padding = 1);
-            of[threads - 1][2] = gr_conv2d_kernel_grad(x, y, 3, 3, .stride = S, .padding = 1);
+            of[threads - 1][1] = gr_conv2d_input_grad(y, k, gr_hw(17, 19), .stride = S, .padding = 1);
+            of[threads - 1][2] = gr_conv2d_kernel_grad(x, y, gr_hw(3, 3), .stride = S, .padding = 1);
         }
         for (int j = 0; j < 3; j++) holds(of[0][j], gr_shape_of(of[1][j]), gr_data(of[1][j]));
     }

@@ -170,11 +170,11 @@ START_TEST(told)
     gr_tensor *y = gr_custom(name, reversed, gr_neg(x), GR_TENSORS(x), .equation = equation);
     memset(name, 'X', sizeof name - 1);
     memset(equation, 'X', sizeof equation - 1);
-    const char *text = gr_explain(gr_sum(y));
+    const char *text = gr_explain_format(gr_sum(y));
     ck_assert_ptr_nonnull(strstr(text, "  short_lived"));
     ck_assert_ptr_nonnull(strstr(text, "y = -x\n"));
     ck_assert_ptr_nonnull(strstr(text, "gx = a rule? of mine\n"));
-    ck_assert_ptr_nonnull(gr_explain(gr_sum(gr_custom("plain", reversed, gr_neg(x), GR_TENSORS(x)))));
+    ck_assert_ptr_nonnull(gr_explain_format(gr_sum(gr_custom("plain", reversed, gr_neg(x), GR_TENSORS(x)))));
     for (int i = 0; i < 40; i++) many[i] = x;
     ck_assert(gr_backward(gr_sum(gr_custom("many", straight_through, x, many, 40))));
     HOLDS(gr_grad_of(x), gr_shape(2), 40, 40);

@@ -163,10 +163,10 @@ static double accuracy(gr_model *m, gr_dataset *d)
     int64_t    right = 0;
     while (gr_next_batch(l, &b)) {
         GR_STEP;
-        gr_tensor *guess = gr_argmax(linear(m, b.images), 1);
-        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.labels)[i];
+        gr_tensor *guess = gr_argmax(linear(m, b.inputs), 1);
+        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.targets)[i];
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     return (double)right / (double)gr_dataset_count(d);
 }
 
@@ -181,14 +181,14 @@ START_TEST(a_linear_model_is_not_enough_for_digits)
     for (int epoch = 0; epoch < 12; epoch++) {
         while (gr_next_batch(l, &b)) {
             GR_STEP;
-            gr_minimize(adam, gr_cross_entropy(linear(m, b.images), b.labels));
+            gr_minimize(adam, gr_cross_entropy(linear(m, b.inputs), b.targets));
         }
         double a = accuracy(m, test);
         best = a > best ? a : best;
     }
     nothing_failed();
     ck_assert_msg(best > 0.7 && best <= 0.9, "a linear model knows %.2f%%", 100 * best);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_optim_free(adam);
     gr_model_free(m);
     gr_dataset_free(train);
@@ -201,7 +201,7 @@ END_TEST
 /* Labels 0 0 0 1 1 2, guessed 0 0 1 1 2 1; class 3 is not there. */
 static gr_confusion *six(void)
 {
-    gr_confusion *c = gr_confusion_open(4);
+    gr_confusion *c = gr_confusion_new(4);
     ck_assert(
         gr_confusion_add(c, gr_from_ints(gr_shape(4), (int32_t[]){ 0, 0, 1, 1 }), gr_from_ints(gr_shape(4), (int32_t[]){ 0, 0, 0, 1 })));
     ck_assert(gr_confusion_add(c, T(gr_shape(2, 4), 1, 2, 3, 0, -5, -1, -1, -2), gr_from_ints(gr_shape(2), (int32_t[]){ 1, 2 })));
@@ -225,7 +225,7 @@ START_TEST(confusions_are_counted)
     ck_assert_int_eq(gr_confusion_count(c, 3, 1), 1); /* as gr_argmax has it */
     ck_assert(gr_confusion_add(c, gr_zeros(gr_shape(0, 4)), gr_from_ints(gr_shape(0), (int32_t[]){ 0 })));
     gr_confusion_free(c);
-    c = gr_confusion_open(1);
+    c = gr_confusion_new(1);
     ck_assert(gr_confusion_accuracy(c) == 0);
     gr_confusion_free(c);
     nothing_failed();
@@ -259,8 +259,8 @@ START_TEST(confusions_that_cannot_be)
     GR_STEP;
     gr_confusion *c = six();
     gr_tensor    *two = gr_from_ints(gr_shape(2), (int32_t[]){ 1, 2 }), *bad = gr_from_ints(gr_shape(2), (int32_t[]){ 1, 4 });
-    FAILS(gr_confusion_open(0), GR_ERR_ARGUMENT, "confusion_open: there cannot be 0 classes, only 1 to 10000");
-    FAILS(gr_confusion_open(10001), GR_ERR_ARGUMENT, "confusion_open: there cannot be 10001 classes, only 1 to 10000");
+    FAILS(gr_confusion_new(0), GR_ERR_ARGUMENT, "confusion_open: there cannot be 0 classes, only 1 to 10000");
+    FAILS(gr_confusion_new(10001), GR_ERR_ARGUMENT, "confusion_open: there cannot be 10001 classes, only 1 to 10000");
     FAILS(gr_confusion_add(NULL, two, two), GR_ERR_ARGUMENT, "confusion_add: the matrix is NULL");
     FAILS(gr_confusion_add(c, NULL, two), GR_ERR_ARGUMENT, "confusion_add: guess is NULL");
     FAILS(gr_confusion_add(c, two, NULL), GR_ERR_ARGUMENT, "confusion_add: labels is NULL");

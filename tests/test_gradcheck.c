@@ -211,12 +211,12 @@ static int along_axis(gr_shape *in, const int *o)
 
 static gr_tensor *pad(gr_tensor *const *x, const int *o)
 {
-    const gr_dims before[] = { GR_DIMS(1, 2), GR_DIMS(0, 1), GR_DIMS(-1, 0), GR_DIMS(-1, 2), GR_DIMS(2, -1), GR_DIMS(4, 0) };
-    const gr_dims after[] = { GR_DIMS(1, 2), GR_DIMS(2, 0), GR_DIMS(0, -2), GR_DIMS(1, -1), GR_DIMS(-1, -1), GR_DIMS(-2, 1) };
+    const gr_shape before[] = { gr_shape(1, 2), gr_shape(0, 1), gr_shape(-1, 0), gr_shape(-1, 2), gr_shape(2, -1), gr_shape(4, 0) };
+    const gr_shape after[] = { gr_shape(1, 2), gr_shape(2, 0), gr_shape(0, -2), gr_shape(1, -1), gr_shape(-1, -1), gr_shape(-2, 1) };
     return gr_pad(x[0], before[o[0]], .after = after[o[0]], .value = o[1] ? -0.5 : 0);
 }
 
-F(pad_both, gr_pad(x[0], GR_DIMS(1, 0, 2)))
+F(pad_both, gr_pad(x[0], gr_shape(1, 0, 2)))
 
 /* Numbers 0 .. limit-1 in no order, most of them more than once. */
 static gr_tensor *indices(gr_shape shape, int limit)
@@ -270,8 +270,8 @@ static const int groups[] = { 1, 2, 4 };
 #define WINDOW .stride = o[0] + 1, .padding = o[1], .dilation = o[2] + 1, .groups = groups[o[3]]
 
 F(conv, gr_conv2d(x[0], x[1], WINDOW))
-F(input_grad, gr_conv2d_input_grad(x[0], x[1], 3 + o[2] + o[4], 5, WINDOW))
-F(kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], 2, 3, WINDOW))
+F(input_grad, gr_conv2d_input_grad(x[0], x[1], gr_hw(3 + o[2] + o[4], 5), WINDOW))
+F(kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], gr_hw(2, 3), WINDOW))
 F(conv_act, gr_conv2d(x[0], x[1], .bias = o[1] ? x[2] : NULL, .act = (gr_act)o[0], .stride = 2, .padding = 1))
 F(conv_apart, gr_conv2d(x[0], x[1], .stride_hw = { 2, 1 }, .padding_hw = { 0, 2 }, .dilation_hw = { 1, 2 }))
 F(conv_self, gr_conv2d(x[0], x[0], .padding = o[0]))
@@ -318,7 +318,7 @@ F(pool, gr_max_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0
 F(pool_apart, gr_max_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }))
 F(averages, gr_avg_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0, .exclude_padding = o[3]))
 F(averages_apart, gr_avg_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }, .exclude_padding = o[0]))
-F(adaptive, gr_adaptive_avg_pool2d(x[0], o[0] + 1, 2 * o[1] + 1))
+F(adaptive, gr_adaptive_avg_pool2d(x[0], gr_hw(o[0] + 1, 2 * o[1] + 1)))
 F(whole, gr_global_avg_pool2d(x[0]))
 F(nearest, gr_upsample(x[0], o[0] == 0 ? 2 : o[0] == 1 ? 1.6 : 0.5, .bilinear = o[1]))
 F(resized, gr_upsample(x[0], 0, .size_hw = { o[0] == 0 ? 7 : 2, o[0] == 0 ? 3 : 5 }, .bilinear = o[1]))

@@ -30,7 +30,7 @@ static gr_dataset *ten(void)
 /* ---- in what order ---- */
 
 /* Which image of ten() is the i-th of the batch. */
-static int which(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->images)[i * SIZE] * 255 / 20 + 0.5); }
+static int which(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->inputs)[i * SIZE] * 255 / 20 + 0.5); }
 
 /* Reads an epoch: the images in their order, each checked to be there once, with its label. */
 static void read_epoch(gr_loader *l, int *order)
@@ -43,7 +43,7 @@ static void read_epoch(gr_loader *l, int *order)
             order[n] = which(&b, i);
             ck_assert(!seen[order[n]]);
             seen[order[n]] = true;
-            ck_assert_int_eq(gr_ints(b.labels)[i], order[n] % 4);
+            ck_assert_int_eq(gr_ints(b.targets)[i], order[n] % 4);
         }
     nothing_failed();
     ck_assert_int_eq(n, COUNT);
@@ -60,18 +60,18 @@ START_TEST(batches_in_order)
             int64_t n = k < 2 ? 4 : 2;
             ck_assert(gr_next_batch(l, &b));
             ck_assert_int_eq(b.count, n);
-            ck_assert(same_shape(gr_shape_of(b.images), gr_shape(n, 1, 2, 3)) && same_shape(gr_shape_of(b.labels), gr_shape(n)));
+            ck_assert(same_shape(gr_shape_of(b.inputs), gr_shape(n, 1, 2, 3)) && same_shape(gr_shape_of(b.targets), gr_shape(n)));
             for (int64_t i = 0; i < n * SIZE; i++) {
                 int byte = (int)(20 * (4 * k + i / SIZE) + i % SIZE);
-                ck_assert(gr_data(b.images)[i] == (gr_real)((byte / 255.0 - 0.5) / 0.25));
+                ck_assert(gr_data(b.inputs)[i] == (gr_real)((byte / 255.0 - 0.5) / 0.25));
             }
-            ck_assert_int_eq(gr_ints(b.labels)[1], (4 * k + 1) % 4);
+            ck_assert_int_eq(gr_ints(b.targets)[1], (4 * k + 1) % 4);
         }
         ck_assert(!gr_next_batch(l, &b));
         nothing_failed();
     }
     ck_assert_int_eq(gr_loader_batches(l), 3);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -89,9 +89,9 @@ START_TEST(batches_in_an_order_from_the_seed)
     ck_assert_mem_eq(a, b, sizeof a);
     ck_assert(memcmp(a[0], a[1], sizeof a[0]) != 0);
     ck_assert(memcmp(a[0], c, sizeof c) != 0);
-    gr_loader_free(l);
-    gr_loader_free(m);
-    gr_loader_free(n);
+    gr_loader_close(l);
+    gr_loader_close(m);
+    gr_loader_close(n);
     gr_dataset_free(d);
 }
 END_TEST
@@ -105,12 +105,12 @@ START_TEST(every_order_is_as_likely)
     int                 of[27] = { 0 };
     for (int epoch = 0; epoch < 6000; epoch++) {
         ck_assert(gr_next_batch(l, &b));
-        const int32_t *y = gr_ints(b.labels);
+        const int32_t *y = gr_ints(b.targets);
         of[9 * y[0] + 3 * y[1] + y[2]]++;
         ck_assert(!gr_next_batch(l, &b));
     }
     for (int i = 0; i < 27; i++) ck_assert_msg(of[i] == 0 || (of[i] > 880 && of[i] < 1120), "%d of 6000", of[i]);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -125,12 +125,12 @@ START_TEST(the_last_batch)
     ck_assert(!gr_next_batch(dropped, &b));
     ck_assert_int_eq(gr_loader_batches(even), 2);
     ck_assert_int_eq(gr_loader_batches(wide), 1);
-    ck_assert(gr_next_batch(wide, &b) && b.count == 10 && gr_size(b.images, 0) == 10);
+    ck_assert(gr_next_batch(wide, &b) && b.count == 10 && gr_size(b.inputs, 0) == 10);
     ck_assert(!gr_next_batch(wide, &b));
     nothing_failed();
-    gr_loader_free(dropped);
-    gr_loader_free(even);
-    gr_loader_free(wide);
+    gr_loader_close(dropped);
+    gr_loader_close(even);
+    gr_loader_close(wide);
     gr_dataset_free(d);
 }
 END_TEST
@@ -142,15 +142,15 @@ START_TEST(batches_are_one_pair_of_tensors_filled_again)
     gr_loader  *l = gr_loader_open(d, 4);
     gr_batch    a, b;
     ck_assert(gr_next_batch(l, &a) && gr_next_batch(l, &b));
-    ck_assert_ptr_eq(a.images, b.images);
+    ck_assert_ptr_eq(a.inputs, b.inputs);
     size_t         calls = gr_memory().system_calls, now = gr_memory().live;
-    const gr_real *data = gr_data(a.images);
+    const gr_real *data = gr_data(a.inputs);
     for (int k = 0; k < 50; k++)
-        if (gr_next_batch(l, &b)) ck_assert_ptr_eq(gr_data(b.images), data);
+        if (gr_next_batch(l, &b)) ck_assert_ptr_eq(gr_data(b.inputs), data);
     nothing_failed();
     ck_assert_uint_eq(gr_memory().system_calls, calls);
     ck_assert_uint_eq(gr_memory().live, now);
-    gr_loader_free(l);
+    gr_loader_close(l);
     ck_assert_uint_eq(gr_memory().live, live);
     gr_dataset_free(d);
 }
@@ -165,7 +165,7 @@ START_TEST(a_graph_over_an_old_batch_is_refused)
         GR_STEP;
         gr_batch b;
         ck_assert(gr_next_batch(l, &b));
-        gr_tensor *loss = gr_sum(gr_mul(b.images, w));
+        gr_tensor *loss = gr_sum(gr_mul(b.inputs, w));
         ck_assert(gr_next_batch(l, &b));
         ck_assert(!gr_backward(loss));
         ck_assert_int_eq(gr_error_code(), GR_ERR_GRAPH);
@@ -176,7 +176,7 @@ START_TEST(a_graph_over_an_old_batch_is_refused)
         if (whole == 0) ck_assert(gr_next_batch(l, &b)); /* so that the last two are left */
     }
     gr_free(w);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -197,7 +197,7 @@ START_TEST(a_failure_ends_the_loop)
     gr_clear_error();
     ck_assert(gr_next_batch(l, &b) && gr_next_batch(l, &b));
     ck_assert_int_eq(b.count, 2);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -219,9 +219,9 @@ START_TEST(loaders_that_cannot_be)
     failed_with(GR_ERR_ARGUMENT, "loader_epoch: the loader is NULL");
     ck_assert_int_eq(gr_loader_batches(NULL), -1);
     failed_with(GR_ERR_ARGUMENT, "loader_batches: the loader is NULL");
-    gr_loader_free(NULL);
+    gr_loader_close(NULL);
     nothing_failed();
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -243,11 +243,11 @@ START_TEST(each_channel_has_its_mean_and_std)
     gr_batch    b;
     ck_assert_msg(l && means, "%s", gr_error());
     ck_assert(gr_next_batch(l, &b));
-    NEAR(b.images, gr_shape(2, 3, 1, 2), 1e-6, -1, -0.6, 0.2, 0.3, 2.2, 3, 1, 0.6, 0.3, 0.2, -0.2, -1);
+    NEAR(b.inputs, gr_shape(2, 3, 1, 2), 1e-6, -1, -0.6, 0.2, 0.3, 2.2, 3, 1, 0.6, 0.3, 0.2, -0.2, -1);
     ck_assert(gr_next_batch(means, &b));
-    NEAR(b.images, gr_shape(2, 3, 1, 2), 1e-6, 0, 0.2, 0.4, 0.6, 0.3, 0.5, 1, 0.8, 0.6, 0.4, -0.3, -0.5);
-    gr_loader_free(l);
-    gr_loader_free(means);
+    NEAR(b.inputs, gr_shape(2, 3, 1, 2), 1e-6, 0, 0.2, 0.4, 0.6, 0.3, 0.5, 1, 0.8, 0.6, 0.4, -0.3, -0.5);
+    gr_loader_close(l);
+    gr_loader_close(means);
     gr_dataset_free(d);
 }
 END_TEST
@@ -295,7 +295,7 @@ static gr_dataset *copies(int64_t count)
     return d;
 }
 
-static int byte_of(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->images)[i] * 255 + 0.5); }
+static int byte_of(const gr_batch *b, int64_t i) { return (int)((double)gr_data(b->inputs)[i] * 255 + 0.5); }
 
 /* The original's byte, with what was said of the outside. */
 static int original(int i, int j, bool reflect, int fill)
@@ -340,7 +340,7 @@ START_TEST(crops_and_flips_are_as_likely_each)
                 ck_assert_msg(of[code] > usual / 2 && of[code] < usual * 3 / 2, "%d of 5000, about %d expected", of[code], usual);
             else
                 ck_assert_int_eq(of[code], 0);
-        gr_loader_free(l);
+        gr_loader_close(l);
     }
     gr_dataset_free(d);
 }
@@ -363,9 +363,9 @@ START_TEST(a_change_leaves_the_others_as_they_were)
         flipped += flip;
     }
     ck_assert(flipped > 30 && flipped < 70);
-    gr_loader_free(crops);
-    gr_loader_free(both);
-    gr_loader_free(flips);
+    gr_loader_close(crops);
+    gr_loader_close(both);
+    gr_loader_close(flips);
     gr_dataset_free(d);
 }
 END_TEST
@@ -427,8 +427,8 @@ START_TEST(every_angle_is_as_likely)
     }
     for (int k = 0; k < 6; k++) ck_assert_msg(angles[k] > 240 && angles[k] < 430, "%d of 2000 angles", angles[k]);
     for (int k = 0; k < 8; k++) ck_assert_msg(places[k] > 180 && places[k] < 320, "%d of 2000 shifts", places[k]);
-    gr_loader_free(turns);
-    gr_loader_free(shifts);
+    gr_loader_close(turns);
+    gr_loader_close(shifts);
     gr_dataset_free(d);
     free(images);
     free(labels);
@@ -489,8 +489,8 @@ START_TEST(erased_rectangles)
         box x = black(&b, 2 * n, WIDE);
         ck_assert(x.count == 100 && x.bottom - x.top == 9 && x.right - x.left == 9);
     }
-    gr_loader_free(half);
-    gr_loader_free(sure);
+    gr_loader_close(half);
+    gr_loader_close(sure);
     gr_dataset_free(d);
     free(images);
     free(labels);
@@ -505,7 +505,7 @@ static void read_by_label(gr_loader *l, gr_real *numbers)
     gr_batch b;
     while (gr_next_batch(l, &b))
         for (int64_t i = 0; i < b.count; i++)
-            memcpy(numbers + gr_ints(b.labels)[i] * 192, gr_data(b.images) + i * 192, sizeof *numbers * 192);
+            memcpy(numbers + gr_ints(b.targets)[i] * 192, gr_data(b.inputs) + i * 192, sizeof *numbers * 192);
     nothing_failed();
 }
 
@@ -537,11 +537,11 @@ START_TEST(a_change_depends_on_seed_epoch_and_image)
         memset(again, 0, size);
         read_by_label(m, again);
         ck_assert(memcmp(second, again, size) == 0);
-        gr_loader_free(m);
+        gr_loader_close(m);
     }
     gr_set_threads(0);
-    gr_loader_free(l);
-    gr_loader_free(other);
+    gr_loader_close(l);
+    gr_loader_close(other);
     gr_dataset_free(d);
     free(first);
     free(second);
@@ -603,8 +603,8 @@ START_TEST(a_loader_goes_on_from_any_place)
         int n = read_on(there, expected);
         ck_assert_int_eq(read_on(resumed, got), n);
         ck_assert_mem_eq(expected, got, sizeof *got * (size_t)n);
-        gr_loader_free(there);
-        gr_loader_free(resumed);
+        gr_loader_close(there);
+        gr_loader_close(resumed);
     }
     gr_dataset_free(d);
 }
@@ -623,7 +623,7 @@ START_TEST(places_that_cannot_be)
     failed_with(GR_ERR_ARGUMENT, "loader_batch_index: the loader is NULL");
     ck_assert_int_eq(gr_loader_epoch(l), 7);
     ck_assert_int_eq(gr_loader_batch_index(l), 2);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -639,9 +639,9 @@ static uint64_t hash_of(gr_loader *l, int calls)
         bool more = gr_next_batch(l, &b);
         nothing_failed();
         hash = (hash ^ (uint64_t)(more ? b.count : 0)) * 0x100000001b3u;
-        for (int64_t i = 0; more && i < gr_count(b.images); i++)
-            hash = (hash ^ (uint64_t)((double)gr_data(b.images)[i] * 1e6 + 1e9)) * 0x100000001b3u;
-        for (int64_t i = 0; more && i < b.count; i++) hash = (hash ^ (uint64_t)gr_ints(b.labels)[i]) * 0x100000001b3u;
+        for (int64_t i = 0; more && i < gr_count(b.inputs); i++)
+            hash = (hash ^ (uint64_t)((double)gr_data(b.inputs)[i] * 1e6 + 1e9)) * 0x100000001b3u;
+        for (int64_t i = 0; more && i < b.count; i++) hash = (hash ^ (uint64_t)gr_ints(b.targets)[i]) * 0x100000001b3u;
     }
     return hash;
 }
@@ -661,9 +661,9 @@ START_TEST(the_same_batches_are_prepared_ahead)
         ck_assert(gr_loader_epoch(l) == 8 && gr_loader_batch_index(l) == 1);
         partial[k] = hash_of(dropped, 7) ^ hash_of(one, 5);
         ck_assert(gr_loader_seek(one, 2, 1) && !gr_next_batch(one, &b) && gr_loader_epoch(one) == 3);
-        gr_loader_free(l);
-        gr_loader_free(dropped);
-        gr_loader_free(one);
+        gr_loader_close(l);
+        gr_loader_close(dropped);
+        gr_loader_close(one);
     }
     ck_assert(first[0] == first[1] && later[0] == later[1] && partial[0] == partial[1]);
     ck_assert(first[0] != later[0]);
@@ -679,15 +679,15 @@ START_TEST(a_loader_ahead_has_two_pairs_of_tensors)
     gr_tensor  *w = gr_param(gr_ones(gr_shape(1)));
     gr_batch    b, c;
     ck_assert(gr_next_batch(l, &b) && gr_next_batch(l, &c));
-    ck_assert_ptr_ne(b.images, c.images);
+    ck_assert_ptr_ne(b.inputs, c.inputs);
     {
         GR_STEP;
-        gr_tensor *loss = gr_sum(gr_mul(c.images, w));
+        gr_tensor *loss = gr_sum(gr_mul(c.inputs, w));
         ck_assert(gr_loader_seek(l, 0, 0) && gr_next_batch(l, &b));
         ck_assert(!gr_backward(loss));
         ck_assert_int_eq(gr_error_code(), GR_ERR_GRAPH);
         gr_clear_error();
-        loss = gr_sum(gr_mul(b.images, w));
+        loss = gr_sum(gr_mul(b.inputs, w));
         ck_assert(gr_backward(loss));
     }
     size_t calls = gr_memory().system_calls, now = gr_memory().live;
@@ -695,7 +695,7 @@ START_TEST(a_loader_ahead_has_two_pairs_of_tensors)
     nothing_failed();
     ck_assert_uint_eq(gr_memory().system_calls, calls);
     ck_assert_uint_eq(gr_memory().live, now);
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_free(w);
     ck_assert_uint_eq(gr_memory().live, live);
     gr_dataset_free(d);
@@ -710,7 +710,7 @@ START_TEST(a_loader_ahead_is_freed_at_any_moment)
         gr_loader *l = gr_loader_open(d, 45, .augment = everything, .prefetch = true);
         for (int i = 0; i < k % 7; i++) gr_next_batch(l, &b);
         if (k % 3 == 0) gr_loader_seek(l, 5, 1);
-        gr_loader_free(l);
+        gr_loader_close(l);
     }
     nothing_failed();
     gr_dataset_free(d);
@@ -735,7 +735,7 @@ START_TEST(a_loader_ahead_after_a_fork)
         pid_t child = fork();
         if (child == 0) {
             bool same = k == 0 || hash_of(l, 12) == expected;
-            if (k < 2) gr_loader_free(l); /* else the child ends while its thread is at work */
+            if (k < 2) gr_loader_close(l); /* else the child ends while its thread is at work */
             exit(same ? 0 : 1);
         }
         int status = -1;
@@ -743,8 +743,8 @@ START_TEST(a_loader_ahead_after_a_fork)
         ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     ck_assert(hash_of(l, 12) == expected);
-    gr_loader_free(l);
-    gr_loader_free(plain);
+    gr_loader_close(l);
+    gr_loader_close(plain);
     gr_dataset_free(d);
 }
 END_TEST
@@ -784,7 +784,7 @@ START_TEST(a_change_of_the_callers)
             ck_assert_int_eq(
                 byte_of(&b, i), 255 - gr_dataset_image(d, k / 2 ? i / SIZE : (int)(255 - byte_of(&b, i / SIZE * SIZE)) / 20)[i % SIZE]);
         ck_assert(!gr_next_batch(l, &b));
-        gr_loader_free(l); /* the thread has ended, also one that was at the second epoch */
+        gr_loader_close(l); /* the thread has ended, also one that was at the second epoch */
         ck_assert_int_eq(o.calls % 10, 0);
         ck_assert(same_shape(o.shape, gr_shape(1, 2, 3)));
         ck_assert(k % 2 || o.calls == 10);
@@ -831,7 +831,7 @@ START_TEST(a_failed_change_is_the_callers_failure)
         o.refuse = -1; /* the same batch is tried again, and it can be had now */
         ck_assert(gr_next_batch(l, &b) && byte_of(&b, 0) == 255 - 80);
         nothing_failed();
-        gr_loader_free(l);
+        gr_loader_close(l);
     }
     gr_on_error(NULL);
     gr_dataset_free(d);

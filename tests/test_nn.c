@@ -46,7 +46,7 @@ END_TEST
 
 START_TEST(first_values_depend_on_seed_and_name_alone)
 {
-    gr_model  *a = gr_model_open(4), *b = gr_model_open(4), *c = gr_model_open(5);
+    gr_model  *a = gr_model_new(4), *b = gr_model_new(4), *c = gr_model_new(5);
     gr_tensor *first = gr_nn_param(a, "one", gr_shape(8), .uniform = 1);
     gr_nn_param(b, "two", gr_shape(3), .uniform = 1);
     gr_tensor *same = gr_nn_param(b, "one", gr_shape(8), .uniform = 1), *other = gr_nn_param(c, "one", gr_shape(8), .uniform = 1);
@@ -114,7 +114,7 @@ START_TEST(misuse_of_a_model_is_said)
     fails("model_build: the forward function is NULL", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(NULL, "fc", x, 4));
     fails("model: the model is NULL", GR_ERR_ARGUMENT);
-    gr_model *m = gr_model_open(0);
+    gr_model *m = gr_model_new(0);
     ck_assert_ptr_null(gr_nn_linear(m, NULL, x, 4));
     fails("model: a layer's name is NULL or empty", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(m, "fc", NULL, 4));
@@ -376,7 +376,7 @@ END_TEST
 /* What a layer of this name drops of 64 ones in its first run, as ones and zeros. */
 static void masks(const char *name, gr_tensor *x, char text[65])
 {
-    gr_model *m = gr_model_open(7);
+    gr_model *m = gr_model_new(7);
     m = gr_nn_dropout(m, name, x, 0.5) ? m : NULL;
     ck_assert_msg(m && gr_model_seal(m), "%s", gr_error());
     gr_tensor *y = gr_nn_dropout(m, name, x, 0.5);
@@ -399,7 +399,7 @@ START_TEST(long_names_are_told_apart)
         name[n] = '2';
         masks(name, x, b);
         ck_assert_msg(strcmp(a, b) != 0, "two names of %zu bytes", n + 1);
-        gr_model  *m = gr_model_open(7);
+        gr_model  *m = gr_model_new(7);
         gr_tensor *two = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
         name[n] = '1';
         gr_tensor *one = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
@@ -408,7 +408,7 @@ START_TEST(long_names_are_told_apart)
     }
     memset(name, 'a', 255);
     name[255] = 0;
-    gr_model *m = gr_model_open(7);
+    gr_model *m = gr_model_new(7);
     ck_assert_ptr_null(gr_nn_linear(m, name, x, 3));
     ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") &&
               strstr(gr_error(), "too long"));
@@ -432,7 +432,7 @@ START_TEST(names_that_no_file_can_hold)
 {
     static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80",
         "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
-    gr_model                *m = gr_model_open(0);
+    gr_model                *m = gr_model_new(0);
     gr_tensor               *x = gr_ones(gr_shape(2, 4)), *image = gr_ones(gr_shape(1, 2, 3, 3));
     char                     text[200];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -267,7 +267,7 @@ END_TEST
 START_TEST(statistics_wait_for_the_seal)
 {
     GR_STEP;
-    gr_model  *m = gr_model_open(1);
+    gr_model  *m = gr_model_new(1);
     gr_tensor *x = T(gr_shape(1, 1, 1, 2), 3, 5);
     HOLDS(gr_scale(gr_nn_batch_norm2d(m, "bn", x, .eps = 3), 2), gr_shape(1, 1, 1, 2), 3, 5); /* by mean 0 and variance 1 */
     HOLDS(gr_model_get(m, "bn.running_mean"), gr_shape(1), 0);
@@ -400,7 +400,7 @@ END_TEST
 
 START_TEST(an_embedding_is_a_layer)
 {
-    gr_model *m = gr_model_open(5);
+    gr_model *m = gr_model_new(5);
     GR_STEP;
     gr_tensor *index = gr_from_ints(gr_shape(2, 2), (const int32_t[]){ 0, 999, 3, 0 });
     gr_tensor *y = gr_nn_embedding(m, "words", index, 1000, 8);

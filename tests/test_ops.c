@@ -357,12 +357,12 @@ START_TEST(joins_and_borders)
     HOLDS(gr_concat(GR_TENSORS(x), 1), gr_shape(2, 2), 1, 2, 3, 4);
     HOLDS(gr_concat(GR_TENSORS(gr_zeros(gr_shape(0, 2)), x), 0), gr_shape(2, 2), 1, 2, 3, 4);
     HOLDS_INTS(gr_concat(GR_TENSORS(INTS(1, 2), INTS(3)), 0), gr_shape(3), 1, 2, 3);
-    HOLDS(gr_pad(x, GR_DIMS(1, 0)), gr_shape(4, 2), 0, 0, 1, 2, 3, 4, 0, 0);
-    HOLDS(gr_pad(x, GR_DIMS(0, 1), .after = GR_DIMS(0, -1), .value = 9), gr_shape(2, 2), 9, 1, 9, 3);
-    HOLDS(gr_pad(x, GR_DIMS(-1, -2), .after = GR_DIMS(0, 1), .value = 5), gr_shape(1, 1), 5);
-    HOLDS(gr_pad(x, GR_DIMS(-1, 0), .after = GR_DIMS(-1, 0)), gr_shape(0, 2), 0);
-    HOLDS(gr_pad(gr_scalar(3), (gr_dims){ .count = 0 }), SCALAR, 3);
-    HOLDS_INTS(gr_pad(INTS(1, 2), GR_DIMS(1), .value = -7), gr_shape(4), -7, 1, 2, -7);
+    HOLDS(gr_pad(x, gr_shape(1, 0)), gr_shape(4, 2), 0, 0, 1, 2, 3, 4, 0, 0);
+    HOLDS(gr_pad(x, gr_shape(0, 1), .after = gr_shape(0, -1), .value = 9), gr_shape(2, 2), 9, 1, 9, 3);
+    HOLDS(gr_pad(x, gr_shape(-1, -2), .after = gr_shape(0, 1), .value = 5), gr_shape(1, 1), 5);
+    HOLDS(gr_pad(x, gr_shape(-1, 0), .after = gr_shape(-1, 0)), gr_shape(0, 2), 0);
+    HOLDS(gr_pad(gr_scalar(3), (gr_shape){ .rank = 0 }), SCALAR, 3);
+    HOLDS_INTS(gr_pad(INTS(1, 2), gr_shape(1), .value = -7), gr_shape(4), -7, 1, 2, -7);
     HOLDS_INTS(gr_permute(gr_reshape(INTS(1, 2, 3, 4), gr_shape(2, 2)), GR_DIMS(1, 0)), gr_shape(2, 2), 1, 3, 2, 4);
     HOLDS_INTS(gr_expand(INTS(5), gr_shape(2, 2)), gr_shape(2, 2), 5, 5, 5, 5);
     HOLDS_INTS(gr_flip(INTS(1, 2, 3), GR_DIMS(0)), gr_shape(3), 3, 2, 1);
@@ -673,11 +673,11 @@ START_TEST(refused_movement)
     REFUSED(gr_slice(x, 2, 0, 1), "slice: (2,3) has no axis 2");
     REFUSED(gr_slice(x, 0, 0, 1, .step = -1), "slice: step -1, 1 or more wanted");
     REFUSED(gr_slice(gr_scalar(1), 0, 0, 1), "slice: () has no axis 0");
-    REFUSED(gr_pad(NULL, GR_DIMS(0)), "pad: input 1 is NULL");
-    REFUSED(gr_pad(x, GR_DIMS(1)), "pad: (2,3) wants 2 numbers before and after, 1 and 1 given");
-    REFUSED(gr_pad(x, GR_DIMS(1, 1), .after = GR_DIMS(1, 1, 1)), "pad: (2,3) wants 2 numbers before and after, 2 and 3 given");
-    REFUSED(gr_pad(x, GR_DIMS(-1, 0), .after = GR_DIMS(-2, 0)), "pad: dimension 0 of (2,3) cannot lose 1 and 2");
-    REFUSED(gr_pad(x, GR_DIMS(0, 5), .after = GR_DIMS(0, -4)), "pad: dimension 1 of (2,3) cannot lose -5 and 4");
+    REFUSED(gr_pad(NULL, gr_shape(0)), "pad: input 1 is NULL");
+    REFUSED(gr_pad(x, gr_shape(1)), "pad: (2,3) wants 2 numbers before and after, 1 and 1 given");
+    REFUSED(gr_pad(x, gr_shape(1, 1), .after = gr_shape(1, 1, 1)), "pad: (2,3) wants 2 numbers before and after, 2 and 3 given");
+    REFUSED(gr_pad(x, gr_shape(-1, 0), .after = gr_shape(-2, 0)), "pad: dimension 0 of (2,3) cannot lose 1 and 2");
+    REFUSED(gr_pad(x, gr_shape(0, 5), .after = gr_shape(0, -4)), "pad: dimension 1 of (2,3) cannot lose -5 and 4");
     REFUSED(gr_concat(NULL, 2, 0), "concat: 0 tensors, 1 or more wanted");
     REFUSED(gr_concat(c, 0, 0), "concat: 0 tensors, 1 or more wanted");
     REFUSED(gr_concat(c, 2, 0), "concat: input 2 is NULL");
@@ -738,21 +738,21 @@ START_TEST(refused_convolutions)
         "conv2d: stride (1,1), padding (0,-2), dilation (1,1), groups 1: negative ones make no sense");
     REFUSED(gr_conv2d(x, k, .padding = INT32_MAX), "conv2d: an option over 536870911");
     REFUSED(gr_conv2d(x, k, .act = (gr_act)-1), "conv2d: there is no activation -1");
-    REFUSED(gr_conv2d_input_grad(NULL, k, 5, 5), "conv2d_input_grad: input 1 is NULL");
-    REFUSED(gr_conv2d_input_grad(g, NULL, 5, 5), "conv2d_input_grad: input 2 is NULL");
-    REFUSED(gr_conv2d_input_grad(g, flat, 5, 5), "conv2d_input_grad: kernel (2,4) has rank 2, 4 wanted");
-    REFUSED(gr_conv2d_input_grad(flat, k, 5, 5), "conv2d_input_grad: gradient (2,4) has rank 2, 4 wanted");
-    REFUSED(gr_conv2d_input_grad(g, k, 6, 5), "conv2d_input_grad: gradient (2,6,3,3), but convolving 6x5 by 3x3 gives (2,6,4,3)");
-    REFUSED(gr_conv2d_input_grad(g, k, -6, 5), "conv2d_input_grad: there is no input of -6x5");
-    REFUSED(gr_conv2d_input_grad(g, k, INT64_MAX, 5), "conv2d_input_grad: a size over 536870911");
-    REFUSED(gr_conv2d_input_grad(gr_zeros(gr_shape(2, 5, 3, 3)), k, 5, 5),
+    REFUSED(gr_conv2d_input_grad(NULL, k, gr_hw(5, 5)), "conv2d_input_grad: input 1 is NULL");
+    REFUSED(gr_conv2d_input_grad(g, NULL, gr_hw(5, 5)), "conv2d_input_grad: input 2 is NULL");
+    REFUSED(gr_conv2d_input_grad(g, flat, gr_hw(5, 5)), "conv2d_input_grad: kernel (2,4) has rank 2, 4 wanted");
+    REFUSED(gr_conv2d_input_grad(flat, k, gr_hw(5, 5)), "conv2d_input_grad: gradient (2,4) has rank 2, 4 wanted");
+    REFUSED(gr_conv2d_input_grad(g, k, gr_hw(6, 5)), "conv2d_input_grad: gradient (2,6,3,3), but convolving 6x5 by 3x3 gives (2,6,4,3)");
+    REFUSED(gr_conv2d_input_grad(g, k, gr_hw(-6, 5)), "conv2d_input_grad: there is no input of -6x5");
+    REFUSED(gr_conv2d_input_grad(g, k, gr_hw(INT64_MAX, 5)), "conv2d_input_grad: a size over 536870911");
+    REFUSED(gr_conv2d_input_grad(gr_zeros(gr_shape(2, 5, 3, 3)), k, gr_hw(5, 5)),
         "conv2d_input_grad: gradient (2,5,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
-    REFUSED(gr_conv2d_kernel_grad(NULL, g, 3, 3), "conv2d_kernel_grad: input 1 is NULL");
-    REFUSED(gr_conv2d_kernel_grad(x, NULL, 3, 3), "conv2d_kernel_grad: input 2 is NULL");
-    REFUSED(gr_conv2d_kernel_grad(x, g, 2, 3), "conv2d_kernel_grad: gradient (2,6,3,3), but convolving 5x5 by 2x3 gives (2,6,4,3)");
-    REFUSED(gr_conv2d_kernel_grad(x, g, 0, 3), "conv2d_kernel_grad: a kernel of 0x3 is empty");
-    REFUSED(gr_conv2d_kernel_grad(x, g, 3, 3, .groups = 5), "conv2d_kernel_grad: 5 groups do not divide 4 channels and 6 filters");
-    REFUSED(gr_conv2d_kernel_grad(x, gr_zeros(gr_shape(1, 6, 3, 3)), 3, 3),
+    REFUSED(gr_conv2d_kernel_grad(NULL, g, gr_hw(3, 3)), "conv2d_kernel_grad: input 1 is NULL");
+    REFUSED(gr_conv2d_kernel_grad(x, NULL, gr_hw(3, 3)), "conv2d_kernel_grad: input 2 is NULL");
+    REFUSED(gr_conv2d_kernel_grad(x, g, gr_hw(2, 3)), "conv2d_kernel_grad: gradient (2,6,3,3), but convolving 5x5 by 2x3 gives (2,6,4,3)");
+    REFUSED(gr_conv2d_kernel_grad(x, g, gr_hw(0, 3)), "conv2d_kernel_grad: a kernel of 0x3 is empty");
+    REFUSED(gr_conv2d_kernel_grad(x, g, gr_hw(3, 3), .groups = 5), "conv2d_kernel_grad: 5 groups do not divide 4 channels and 6 filters");
+    REFUSED(gr_conv2d_kernel_grad(x, gr_zeros(gr_shape(1, 6, 3, 3)), gr_hw(3, 3)),
         "conv2d_kernel_grad: gradient (1,6,3,3), but convolving 5x5 by 3x3 gives (2,6,3,3)");
 }
 END_TEST
@@ -822,7 +822,7 @@ START_TEST(null_in_null_out)
     gr_tensor *x = gr_param(gr_zeros(gr_shape(2, 3))), *bad = gr_add(x, gr_zeros(gr_shape(2)));
     gr_tensor *y = gr_relu(gr_linear(gr_flatten(gr_max_pool2d(gr_conv2d(bad, bad, .bias = bad), 2)), bad, .bias = bad));
     ck_assert(
-        !gr_mse(gr_softmax(gr_concat(GR_TENSORS(y, x), 0), 1), y) && !gr_where(y, y, x) && !gr_slice(y, 3, 2, 1) && !gr_pad(y, GR_DIMS(1)));
+        !gr_mse(gr_softmax(gr_concat(GR_TENSORS(y, x), 0), 1), y) && !gr_where(y, y, x) && !gr_slice(y, 3, 2, 1) && !gr_pad(y, gr_shape(1)));
     ck_assert(
         !gr_sum(y, .axes = GR_DIMS(5)) && !gr_argmax(y, 7) && !gr_permute(y, GR_DIMS(1)) && !gr_expand(y, gr_shape(1)) && !gr_matmul(y, x));
     ck_assert(!gr_conv_valid(y, x) && !gr_conv_transpose2d(y, y) && !gr_cross_entropy(y, NULL) && !gr_keep(y) && !gr_detach(y) &&

@@ -176,10 +176,10 @@ START_TEST(averages)
     NEAR(y, PICTURE(4, 1), tiny, 0.291666667, 2.58333333, 8.58333333, 6.29166667);
     NEAR(gradient(y, x), PICTURE(3, 4), tiny, 0.5, 0.5, 0.5, 0, 0.833333333, 0.833333333, 0.833333333, 0, 1.16666667, 1.16666667,
         1.16666667, 0);
-    y = gr_adaptive_avg_pool2d(x, 2, 3);
+    y = gr_adaptive_avg_pool2d(x, gr_hw(2, 3));
     HOLDS(y, PICTURE(2, 3), 2.0625, 3.0625, 4.3125, 7.5625, 9.5625, 11.8125);
     HOLDS(gradient(y, x), PICTURE(3, 4), 0.25, 0.75, 1.25, 0.75, 1.25, 3, 4, 2.25, 1, 2.25, 2.75, 1.5);
-    y = gr_adaptive_avg_pool2d(x, 4, 5);
+    y = gr_adaptive_avg_pool2d(x, gr_hw(4, 5));
     HOLDS(y, PICTURE(4, 5), 0.125, 0.3125, 0.8125, 1.5625, 2, 1.625, 2.0625, 3.0625, 4.3125, 5, 6.625, 7.5625, 9.5625, 11.8125, 13, 10.125,
         11.3125, 13.8125, 16.5625, 18);
     HOLDS(gradient(y, x), PICTURE(3, 4), 6.75, 6.25, 7.75, 14.25, 13.25, 10, 11, 18.25, 33, 23.75, 25.25, 40.5);
@@ -227,12 +227,12 @@ START_TEST(refused_averages)
         "avg_pool2d: size (2,2), stride (2,2), padding (2,2): padding is at most half the size");
     FAILS(gr_avg_pool2d(x, 4), GR_ERR_ARGUMENT, "avg_pool2d: a window of 4x4 does not fit the input (1,2,3,4), padded by (0,0)");
     FAILS(gr_avg_pool2d(NULL, 2), GR_ERR_ARGUMENT, "avg_pool2d: input 1 is NULL");
-    FAILS(gr_adaptive_avg_pool2d(x, 0, 2), GR_ERR_ARGUMENT,
+    FAILS(gr_adaptive_avg_pool2d(x, gr_hw(0, 2)), GR_ERR_ARGUMENT,
         "adaptive_avg_pool2d: from (1,2,3,4) to 0x2: there must be something on both sides");
-    FAILS(gr_adaptive_avg_pool2d(empty, 1, 2), GR_ERR_ARGUMENT,
+    FAILS(gr_adaptive_avg_pool2d(empty, gr_hw(1, 2)), GR_ERR_ARGUMENT,
         "adaptive_avg_pool2d: from (1,2,0,4) to 1x2: there must be something on both sides");
-    FAILS(gr_adaptive_avg_pool2d(flat, 1, 1), GR_ERR_ARGUMENT, "adaptive_avg_pool2d: input (3,4) has rank 2, 4 wanted");
-    FAILS(gr_adaptive_avg_pool2d(NULL, 1, 1), GR_ERR_ARGUMENT, "adaptive_avg_pool2d: input 1 is NULL");
+    FAILS(gr_adaptive_avg_pool2d(flat, gr_hw(1, 1)), GR_ERR_ARGUMENT, "adaptive_avg_pool2d: input (3,4) has rank 2, 4 wanted");
+    FAILS(gr_adaptive_avg_pool2d(NULL, gr_hw(1, 1)), GR_ERR_ARGUMENT, "adaptive_avg_pool2d: input 1 is NULL");
     FAILS(gr_global_avg_pool2d(flat), GR_ERR_ARGUMENT, "global_avg_pool2d: input (3,4) has rank 2, 4 wanted");
     FAILS(gr_global_avg_pool2d(empty), GR_ERR_ARGUMENT, "global_avg_pool2d: from (1,2,0,4) to 1x1: there must be something on both sides");
     FAILS(gr_global_avg_pool2d(NULL), GR_ERR_ARGUMENT, "global_avg_pool2d: input 1 is NULL");
@@ -334,14 +334,14 @@ START_TEST(largest_numbers)
     SHAPE(gr_roll(x, INT64_MIN, 0), gr_shape(2, 3));
     int32_t    seven = 7;
     gr_tensor *i = gr_from_ints(gr_shape(1), &seven);
-    ck_assert_int_eq(gr_ints(gr_pad(i, GR_DIMS(1), .value = INT32_MAX))[0], INT32_MAX);
-    ck_assert_int_eq(gr_ints(gr_pad(i, GR_DIMS(1), .value = INT32_MIN))[0], INT32_MIN);
+    ck_assert_int_eq(gr_ints(gr_pad(i, gr_shape(1), .value = INT32_MAX))[0], INT32_MAX);
+    ck_assert_int_eq(gr_ints(gr_pad(i, gr_shape(1), .value = INT32_MIN))[0], INT32_MIN);
     nothing_failed();
-    FAILS(gr_pad(i, GR_DIMS(1), .value = 3e9), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value 3e+09");
-    FAILS(gr_pad(i, GR_DIMS(1), .value = (double)NAN), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value nan");
+    FAILS(gr_pad(i, gr_shape(1), .value = 3e9), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value 3e+09");
+    FAILS(gr_pad(i, gr_shape(1), .value = (double)NAN), GR_ERR_ARGUMENT, "pad: (1) of int32 cannot hold the value nan");
     FAILS(gr_argmax(gr_zeros(gr_shape(0, 3000000000)), 1), GR_ERR_ARGUMENT,
         "argmax: axis 1 of (0,3000000000) is longer than an int32 can count");
-    FAILS(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(0, 1, INT64_C(1) << 40, 1)), INT32_MAX, 1), GR_ERR_ARGUMENT,
+    FAILS(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(0, 1, INT64_C(1) << 40, 1)), gr_hw(INT32_MAX, 1)), GR_ERR_ARGUMENT,
         "adaptive_avg_pool2d: from (0,1,1099511627776,1) to 2147483647x1: there must be something on both sides");
 }
 END_TEST

@@ -292,7 +292,7 @@ static void tries_backward(void)
     REFUSED(gr_retain_grad(h), "retain_grad: (3)");
     REFUSED(gr_on_grad(h, keeping, NULL), "on_grad: (3)");
     REFUSED(gr_off_grad(h, keeping, NULL), "off_grad: (3)");
-    REFUSED(gr_explain(y), "explain: ()");
+    REFUSED(gr_explain_format(y), "explain: ()");
     REFUSED(gr_trace_dot(y, "ownership.dot"), "trace_dot: ()");
     REFUSED(gr_trace_html(y, "ownership.html"), "trace_html: ()");
     REFUSED(gr_gradcheck(square_of, GR_TENSORS(w)), "grad: (3)");

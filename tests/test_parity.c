@@ -44,7 +44,7 @@ static void follow(gr_dataset *data, const char *name, bool direct)
         double in_double, in_float;
         ck_assert_int_eq(fscanf(f, "%lf %lf", &in_double, &in_float), 2);
         ck_assert_msg(gr_next_batch(loader, &batch), "%s", gr_error());
-        double loss = lenet_step(net, sgd, batch.images, batch.labels), off = fabs(loss - in_double);
+        double loss = lenet_step(net, sgd, batch.inputs, batch.targets), off = fabs(loss - in_double);
         ck_assert_msg(step >= EARLY || off < 1e-6 * in_double, "step %d: %g from PyTorch's loss", step, off);
         if (step >= STEPS - LATE) ours += loss, theirs += in_double;
         strayed = fmax(strayed, fabs(in_float - in_double));
@@ -55,7 +55,7 @@ static void follow(gr_dataset *data, const char *name, bool direct)
     ck_assert_msg(!direct || worst <= 3 * strayed, "%s: strays %g, PyTorch's float run %g", record, worst, strayed);
     ck_assert_msg(fabs(ours - theirs) < 0.1 * theirs, "%s: late losses %g, PyTorch's %g", record, ours / LATE, theirs / LATE);
     fclose(f);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_optim_free(sgd);
     gr_model_free(net);
 }
@@ -120,10 +120,10 @@ static int dump(const char *dir)
     FILE      *f = fopen(gr_name("%s/logits.txt", dir), "w");
     if (!f || !gr_save(net, gr_name("%s/weights.safetensors", dir)) || !gr_next_batch(loader, &batch))
         exit((fprintf(stderr, "%s: %s\n", dir, gr_error() ? gr_error() : "cannot write"), 1));
-    gr_tensor *y = lenet(net, batch.images);
+    gr_tensor *y = lenet(net, batch.inputs);
     for (int i = 0; i < 80; i++) fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
     fclose(f);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_model_free(net);
     gr_dataset_free(d);
     return 0;

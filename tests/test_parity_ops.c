@@ -182,7 +182,7 @@ F(stack, gr_stack(x, p->ins, AXIS))
 F(split, gr_split(x[0], (int64_t)num(p, "size"), AXIS, p->y, p->outs) ? p->y[0] : NULL)
 F(roll, gr_roll(x[0], (int64_t)num(p, "shift"), AXIS))
 F(slice, gr_slice(x[0], AXIS, (int64_t)num(p, "start"), (int64_t)num(p, "stop"), .step = (int64_t)num(p, "step")))
-F(pad, gr_pad(x[0], dims(p, "before"), .after = dims(p, "after"), .value = num(p, "value")))
+F(pad, gr_pad(x[0], sizes(p, "before"), .after = sizes(p, "after"), .value = num(p, "value")))
 
 F(gather, gr_gather(x[0], AXIS, x[1]))
 F(embedding, gr_embedding(x[0], x[1]))
@@ -192,8 +192,8 @@ F(matmul, gr_matmul(x[0], x[1], .transpose_a = num(p, "transpose_a") != 0, .tran
 F(linear, gr_linear(x[0], x[1], .bias = x[2], .act = act(p)))
 
 F(conv2d, gr_conv2d(x[0], x[1], .bias = x[2], CONVOLVED, .act = act(p)))
-F(conv2d_input_grad, gr_conv2d_input_grad(x[0], x[1], dims(p, "size").at[0], dims(p, "size").at[1], CONVOLVED))
-F(conv2d_kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], dims(p, "size").at[0], dims(p, "size").at[1], CONVOLVED))
+F(conv2d_input_grad, gr_conv2d_input_grad(x[0], x[1], two(p, "size"), CONVOLVED))
+F(conv2d_kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], two(p, "size"), CONVOLVED))
 F(conv_transpose2d, gr_conv_transpose2d(x[0], x[1], .bias = x[2], CONVOLVED, .output_padding = one(p, "output_padding"),
                         .output_padding_hw = two(p, "output_padding")))
 F(conv_filt, gr_conv_filt(x[0], x[1]))
@@ -201,7 +201,7 @@ F(conv_valid, gr_conv_valid(x[0], x[1]))
 F(conv_full, gr_conv_full(x[0], x[1]))
 F(max_pool2d, gr_max_pool2d(x[0], one(p, "size"), .size_hw = two(p, "size"), WINDOWED))
 F(avg_pool2d, gr_avg_pool2d(x[0], one(p, "size"), .size_hw = two(p, "size"), WINDOWED, .exclude_padding = num(p, "exclude_padding") != 0))
-F(adaptive_avg_pool2d, gr_adaptive_avg_pool2d(x[0], two(p, "size").h, two(p, "size").w))
+F(adaptive_avg_pool2d, gr_adaptive_avg_pool2d(x[0], two(p, "size")))
 F(global_avg_pool2d, gr_global_avg_pool2d(x[0]))
 F(upsample, gr_upsample(x[0], num(p, "scale"), .size_hw = two(p, "size"), .bilinear = num(p, "bilinear") != 0))
 
@@ -261,7 +261,7 @@ static gr_tensor *part(gr_tensor *row, int from, gr_shape shape) { return gr_res
 static gr_model *model_of(gr_tensor *row)
 {
     GR_NO_GRAD;
-    gr_model *m = gr_model_open(0);
+    gr_model *m = gr_model_new(0);
     gr_nn_param(m, "w", gr_shape(4, 5));
     gr_nn_param(m, "b", gr_shape(5));
     gr_model_seal(m);

@@ -157,14 +157,14 @@ static void one_shape(const gr__conv *s, filling how, int which, gr_rng *rng)
     snprintf(what, sizeof what, "%s, filling %d of %d", gr_kernels(), (int)how, which);
     y = gr_conv2d(x, k, OPTIONS);
     check(s, y, x, k, output_at, taps * (double)s->C, gr_name("(33), %s", what), rng);
-    y = gr_conv2d_input_grad(g, k, s->H, s->W, OPTIONS);
+    y = gr_conv2d_input_grad(g, k, gr_hw(s->H, s->W), OPTIONS);
     check(s, y, g, k, input_grad_at, taps * (double)s->F, gr_name("(34), %s", what), rng);
     if (which == 0) {
         y = gr_conv_transpose2d(g, k, OPTIONS,
             .output_padding_hw = { rest(s->H, s->OH, s->KH, s->SH, s->PH, s->DH), rest(s->W, s->OW, s->KW, s->SW, s->PW, s->DW) });
         check(s, y, g, k, input_grad_at, taps * (double)s->F, gr_name("transposed, %s", what), rng);
     }
-    y = gr_conv2d_kernel_grad(x, u, s->KH, s->KW, OPTIONS);
+    y = gr_conv2d_kernel_grad(x, u, gr_hw(s->KH, s->KW), OPTIONS);
     check(s, y, x, u, kernel_grad_at, (double)(s->N * s->OH * s->OW), gr_name("(35), %s", what), rng);
     nothing_failed();
 }
@@ -281,9 +281,9 @@ START_TEST(few_products)
             if (e / v.OW / v.OH % v.F == 2 && e % v.OW) U[e] = 0;
         check(s, gr_conv2d(x, k, OPTIONS), x, k, output_at, 1, "(33)", &rng);
         check(s, gr_conv2d(x, passing, OPTIONS), x, passing, output_at, 1, "(33), passing", &rng);
-        check(s, gr_conv2d_input_grad(u, k, v.H, v.W, OPTIONS), u, k, input_grad_at, 1, "(34)", &rng);
-        check(s, gr_conv2d_input_grad(u, passing, v.H, v.W, OPTIONS), u, passing, input_grad_at, 1, "(34), passing", &rng);
-        check(s, gr_conv2d_kernel_grad(x, u, v.KH, v.KW, OPTIONS), x, u, kernel_grad_at, 1, "(35)", &rng);
+        check(s, gr_conv2d_input_grad(u, k, gr_hw(v.H, v.W), OPTIONS), u, k, input_grad_at, 1, "(34)", &rng);
+        check(s, gr_conv2d_input_grad(u, passing, gr_hw(v.H, v.W), OPTIONS), u, passing, input_grad_at, 1, "(34), passing", &rng);
+        check(s, gr_conv2d_kernel_grad(x, u, gr_hw(v.KH, v.KW), OPTIONS), x, u, kernel_grad_at, 1, "(35)", &rng);
         nothing_failed();
     }
     say("few products", all() ? 60 : 12);

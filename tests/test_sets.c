@@ -333,10 +333,10 @@ static double accuracy(gr_model *m, gr_dataset *d)
     int64_t    right = 0;
     while (gr_next_batch(l, &b)) {
         GR_STEP;
-        gr_tensor *guess = gr_argmax(linear(m, b.images), 1);
-        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.labels)[i];
+        gr_tensor *guess = gr_argmax(linear(m, b.inputs), 1);
+        for (int64_t i = 0; guess && i < b.count; i++) right += gr_ints(guess)[i] == gr_ints(b.targets)[i];
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     return (double)right / (double)gr_dataset_count(d);
 }
 
@@ -351,7 +351,7 @@ START_TEST(a_linear_model_is_not_enough_for_shapes)
     for (int epoch = 0; epoch < 8; epoch++) {
         while (gr_next_batch(l, &b)) {
             GR_STEP;
-            gr_minimize(adam, gr_cross_entropy(linear(m, b.images), b.labels));
+            gr_minimize(adam, gr_cross_entropy(linear(m, b.inputs), b.targets));
         }
         double a = accuracy(m, test);
         best = a > best ? a : best;
@@ -359,7 +359,7 @@ START_TEST(a_linear_model_is_not_enough_for_shapes)
     nothing_failed();
     ck_assert_msg(best > 0.1 && best < 0.25, "a linear model knows %.2f%%", 100 * best);
     ck_assert_msg(accuracy(m, train) > 0.15, "it has not learnt what it can: %.2f%%", 100 * accuracy(m, train));
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_optim_free(adam);
     gr_model_free(m);
     gr_dataset_free(train);

@@ -73,7 +73,7 @@ START_TEST(a_signal_that_the_program_blocks_waits_for_it)
         ck_assert_int_eq(kill(getpid(), of_program[i]), 0);
         ck_assert_int_eq(sigtimedwait(&set, NULL, &second), of_program[i]);
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -226,7 +226,7 @@ START_TEST(a_loader_rounds_as_its_caller_does)
         fesetround(FE_TONEAREST);
         ck_assert_int_eq((int)(gr_data(b.images)[0] * 255 + (gr_real)0.5), mode);
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -424,7 +424,7 @@ static bool load(void)
     gr_loader *l = gr_loader_open(d, 4, .seed = 3, .augment = { .rotation = 10 }, .prefetch = true);
     bool       good = true;
     for (int k = 0; k < 3; k++) good = gr_next_batch(l, &b) && good;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
     return good;
 }

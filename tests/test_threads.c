@@ -125,11 +125,11 @@ static void *take_course(void *arg)
     gr_batch   b;
     for (int call = 0; call < 14; call++) {
         if (call == 8) gr_loader_seek(l, 0, 2);
-        if (gr_next_batch(l, &b)) lenet_step(net, o, b.images, b.labels);
+        if (gr_next_batch(l, &b)) lenet_step(net, o, b.inputs, b.targets);
     }
     c->result = fingerprint(net);
     c->failed = gr_error() != NULL;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_optim_free(o);
     gr_model_free(net);
     return NULL;
@@ -175,7 +175,7 @@ START_TEST(a_failure_ahead_is_the_callers)
         failures += gr_error() != NULL;
         gr_clear_error();
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     ck_assert_int_ge(failures, 10);
     ck_assert_int_ge(calls, 40);
     gr_dataset_free(digits);
@@ -205,7 +205,7 @@ static void *derive(void *arg)
     for (int i = 0; i < 3000; i++) at[i] = (int32_t)gr_rng_below(&rng, 50);
     gr_tensor *index = gr_from_ints(gr_shape(3000), at), *rows = gr_embedding(w, index);
     gr_tensor *y = gr_mul(
-        gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, 7, 5), 0, .size_hw = { 64, 64 }, .bilinear = true));
+        gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, gr_hw(7, 5)), 0, .size_hw = { 64, 64 }, .bilinear = true));
     gr_tensor *picked = gr_gather(rows, 0, gr_reshape(index, gr_shape(50, 60)));
     gr_on_grad(x, half, d);
     gr_on_grad(rows, half, d);

@@ -637,7 +637,7 @@ END_TEST
 
 START_TEST(misuse_of_an_initialiser_is_said)
 {
-    gr_model  *m = gr_model_build(layers, gr_shape(1, 2)), *open = gr_model_open(0);
+    gr_model  *m = gr_model_build(layers, gr_shape(1, 2)), *open = gr_model_new(0);
     gr_tensor *t = gr_zeros(gr_shape(3)), *ints = gr_from_ints(gr_shape(1, 1), (const int32_t[]){ 1 });
     gr_rng     rng = gr_rng_of(1, "x");
     gr_tensor *before = gr_copy(gr_model_get(m, "body.fc1.weight"));
@@ -724,7 +724,7 @@ static gr_tensor *nothing(gr_model *m, gr_tensor *x) { return (void)m, (void)x, 
 
 START_TEST(a_model_opened_by_hand_is_told_how)
 {
-    gr_model *m = gr_model_open(1);
+    gr_model *m = gr_model_new(1);
     GR_STEP;
     FAILS(gr_model_format(m), GR_ERR_ARGUMENT, "model_format: the model is still being built; gr_model_seal ends that");
     {

@@ -18,6 +18,7 @@ static void by_moving(double w, double x, double b, double d[3])
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP; /* what is made from here on is released where main ends */
 
     /* Forward: three operations, each of which Gradus computes and writes down. */
@@ -44,7 +45,5 @@ int main(void)
     printf("dy/dw      %10.4f   %.4f   %9.4f\n", dw, gr_item(gr_grad_of(w)), d[0]);
     printf("dy/dx      %10.4f   %.4f   %9.4f\n", dx, gr_item(gr_grad_of(x)), d[1]);
     printf("dy/db      %10.4f   %.4f   %9.4f\n", db, gr_item(gr_grad_of(b)), d[2]);
-
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

@@ -57,6 +57,7 @@ static void show(gr_tensor *a, gr_tensor *b, gr_tensor *g, bool by_a)
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
     gr_tensor *a = gr_param(gr_from(gr_shape(HA, WA), a_values)), *b = gr_param(gr_from(gr_shape(HB, WB), b_values));
     gr_tensor *y = gr_retain_grad(gr_conv_filt(a, b));
@@ -75,6 +76,5 @@ int main(void)
     printf(" = %g\n", claim(true, a, b, g, 2, 3));
     show(a, b, g, true);
     show(a, b, g, false);
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

@@ -68,6 +68,7 @@ static const char *line(gr_tensor *t) { return gr_format(gr_reshape(t, gr_shape(
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
     const gr_real abc[] = { 1, 2, 3 }, four[] = { 1, 10, 100, 1000 }, seven[] = { 1, 0, 10, 0, 100, 0, 1000 };
     gr_tensor    *k = gr_from(gr_shape(1, 1, 1, 3), abc), *g = gr_from(gr_shape(1, 1, 1, 4), four),
@@ -76,9 +77,8 @@ int main(void)
     taps(k, 1, 0);
     taps(k, 1, 1);
     taps(k, 2, 1);
-    printf("\n(34) at stride 2:      %s\n", line(gr_conv2d_input_grad(g, k, 1, W, .stride_hw = { 1, 2 }, .padding_hw = { 0, 1 })));
-    printf("stride 1, g spread:    %s\n", line(gr_conv2d_input_grad(spread, k, 1, W, .padding_hw = { 0, 1 })));
+    printf("\n(34) at stride 2:      %s\n", line(gr_conv2d_input_grad(g, k, gr_hw(1, W), .stride_hw = { 1, 2 }, .padding_hw = { 0, 1 })));
+    printf("stride 1, g spread:    %s\n", line(gr_conv2d_input_grad(spread, k, gr_hw(1, W), .padding_hw = { 0, 1 })));
     printf("forward, kernel cba:   %s\n", line(gr_conv2d(spread, gr_flip(k, GR_DIMS(3)), .padding_hw = { 0, 3 - 1 - 1 })));
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

@@ -67,9 +67,9 @@ static void softmax(void)
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
     pooling();
     softmax();
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

@@ -14,7 +14,7 @@ static gr_tensor *lenet(gr_model *m, gr_tensor *x) /* (N,1,28,28) -> (N,10) */
     return gr_nn_linear(m, "fc3", x, 10);
 }
 
-static gr_tensor *loss_of(gr_model *net, gr_batch batch) { return gr_cross_entropy(lenet(net, batch.images), batch.labels); }
+static gr_tensor *loss_of(gr_model *net, gr_batch batch) { return gr_cross_entropy(lenet(net, batch.inputs), batch.targets); }
 
 /* The loss when a parameter has gone the way step times g, and then back. */
 static double loss_at(gr_model *net, gr_batch batch, gr_tensor *p, gr_tensor *g, double step)
@@ -47,19 +47,20 @@ static void check(gr_model *net, gr_batch batch)
 static double right(gr_model *net, const gr_dataset *digits)
 {
     gr_loader    *loader = gr_loader_open(digits, 100, .in_order = true);
-    gr_confusion *c = gr_confusion_open(10);
+    gr_confusion *c = gr_confusion_new(10);
     gr_batch      batch;
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_confusion_add(c, lenet(net, batch.images), batch.labels);
+        gr_confusion_add(c, lenet(net, batch.inputs), batch.targets);
     }
     double accuracy = gr_confusion_accuracy(c);
-    gr_confusion_free(c), gr_loader_free(loader);
+    gr_confusion_free(c), gr_loader_close(loader);
     return 100 * accuracy;
 }
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     gr_dataset *digits = gr_digits(6000, 1), *unseen = gr_digits(1000, 2);
     gr_loader  *loader = gr_loader_open(digits, 50, .seed = 1);
     gr_model   *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
@@ -80,7 +81,6 @@ int main(void)
         double loss = sum / (double)gr_loader_batches(loader);
         printf("epoch %d: loss %.1f, over %d %% of digits never seen are read right\n", epoch, loss, (int)right(net, unseen) / 5 * 5);
     }
-    if (gr_error()) puts(gr_error());
-    gr_optim_free(adam), gr_model_free(net), gr_loader_free(loader), gr_dataset_free(digits), gr_dataset_free(unseen);
-    return gr_error() != NULL;
+    gr_optim_free(adam), gr_model_free(net), gr_loader_close(loader), gr_dataset_free(digits), gr_dataset_free(unseen);
+    return 0;
 }

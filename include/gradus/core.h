@@ -38,8 +38,14 @@ GR_API gr_code gr_error_code(void);
 GR_API void gr_clear_error(void);
 
 /** Has fn called with the message each time a failure becomes pending, in whichever thread; NULL for nobody (the default).
- *  It is called where the failure is met, with the message complete and no lock held: it may print and exit, or return; not jump away. */
+ *  It is called where the failure is met, with the message complete and no lock held: it may print and exit, or return; not jump away.
+ *  Without one a failed call returns NULL (or -1, false, NaN), and what is read through that NULL, as in gr_data(t)[0], crashes: so a program
+ *  that does not look at each result installs gr_print_and_exit. */
 GR_API void gr_on_error(void (*fn)(const char *message));
+
+/** A function for gr_on_error: flushes standard output, prints the message and a newline to standard error, and ends the program with
+ *  status 1. gr_on_error(gr_print_and_exit); */
+GR_API void gr_print_and_exit(const char *message);
 
 /* ---- memory and steps ------------------------------------------------------------------------------------------------ */
 /* Whose a tensor is. A step's: what was made while the step was open, until it ends. Outside any

@@ -29,8 +29,8 @@ GR_API gr_dataset *gr_cifar10(const char *folder, bool train);
 typedef struct gr_pictures_options {
     const char *folder GR__OR(nullptr);
     GR__NAMED
-    int  height GR__OR(0);
-    int  width GR__OR(0);
+    int64_t height GR__OR(0);
+    int64_t width GR__OR(0);
     bool grey GR__OR(false);        /* one channel, not three */
     bool squash GR__OR(false);      /* change the proportions, cut nothing off */
     bool skip_broken GR__OR(false); /* leave broken pictures out; see gr_dataset_skipped */
@@ -104,10 +104,10 @@ GR_API void gr_dataset_free(gr_dataset *d);
 /** Takes batches from a data set, epoch after epoch. */
 typedef struct gr_loader gr_loader;
 
-/** Images with their labels. */
+/** Some items of a data set: inputs of a network, and what it is to give for them. */
 typedef struct gr_batch {
-    gr_tensor *images; /* (count, C, H, W) */
-    gr_tensor *labels; /* (count), int32 */
+    gr_tensor *inputs;  /* images (count, C, H, W) */
+    gr_tensor *targets; /* labels (count), int32 */
     int64_t    count;  /* how many there are */
 } gr_batch;
 
@@ -154,7 +154,7 @@ typedef struct gr_loader_options {
  *  nothing but how long it takes. Shape: .channel_mean and .channel_std want images (C, H, W), C up to 4; .augment (..., H, W).
  *  Defaults: shuffled from seed 0, the partial last batch included, mean 0, std 1 (numbers from 0 to 1), no image changed. Errors: NULL,
  *  a batch under 1, .drop_last with a batch larger than the set, a std under 0, means or stds of other channels than there are, a change
- *  that cannot be, no memory. Lifetime: until gr_loader_free; data must live as long. */
+ *  that cannot be, no memory. Lifetime: until gr_loader_close; data must live as long. */
 #define gr_loader_open(data, ...) gr_loader_open_((data), GR__LITERAL(gr_loader_options) { .batch = __VA_ARGS__ })
 /** gr_loader_open as a function, for callers without macros. */
 GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
@@ -162,7 +162,7 @@ GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
 /** Fills batch with the next images and labels. False at the end of the epoch (the call after that begins the next one), and on failure,
  *  with the error set; a failure that is pending already ends the loop too, so that no loop runs on after one. Errors: NULL; a .change
  *  that fails, also in the thread of .prefetch: the next call tries the same batch again. Lifetime: the tensors are the loader's, until
- *  gr_loader_free (never gr_free them); the next call writes over them, and backward through a graph over the old numbers is refused. */
+ *  gr_loader_close (never gr_free them); the next call writes over them, and backward through a graph over the old numbers is refused. */
 GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
 
 /** Goes to a place: what comes next is batch number batch, counted from 0, of that epoch, and all that comes after it, just as if every batch
@@ -178,7 +178,7 @@ GR_API int64_t gr_loader_batch_index(const gr_loader *loader);
 /** How many batches an epoch has; -1 for NULL. Errors: NULL. */
 GR_API int64_t gr_loader_batches(const gr_loader *loader);
 /** Releases a loader and its batches' tensors. NULL is allowed. */
-GR_API void gr_loader_free(gr_loader *loader);
+GR_API void gr_loader_close(gr_loader *loader);
 
 /* ---- what a classifier confuses ------------------------------------------------------------------------------------------ */
 
@@ -194,7 +194,7 @@ typedef struct gr_class_scores {
 } gr_class_scores;
 
 /** A matrix of zeros. Errors: classes under 1 or over 10,000, no memory. Lifetime: until gr_confusion_free. */
-GR_API gr_confusion *gr_confusion_open(int classes);
+GR_API gr_confusion *gr_confusion_new(int classes);
 /** Counts a batch: guess is a model's output, of which the greatest number of a row is its guess (as gr_argmax), or the guesses themselves.
  *  Shapes: guess (N, classes), or int32 (N); labels int32 (N). Errors: NULL, other shapes, a label or a guess that is no class; then
  *  nothing is counted. */

@@ -54,8 +54,8 @@ GR_API gr_tensor *gr_npy_load(const char *path);
 typedef struct gr_picture_load_options {
     const char *path GR__OR(nullptr);
     GR__NAMED
-    int  height GR__OR(0);
-    int  width GR__OR(0);
+    int64_t height GR__OR(0);
+    int64_t width GR__OR(0);
     bool grey GR__OR(false);   /* one channel, not three */
     bool squash GR__OR(false); /* change the proportions, cut nothing off */
 } gr_picture_load_options;

@@ -14,7 +14,8 @@ extern "C" {
 /** A set of named parameters, sealed once it is built. Several threads may run one sealed model at once, in eval mode. */
 typedef struct gr_model gr_model;
 
-/** A model's forward function: from a batch to what the loss, or the caller, wants of it. */
+/** A model's forward function: from a batch to what the loss, or the caller, wants of it. Width, depth and the like come from
+ *  gr_model_ctx(m). */
 typedef gr_tensor *gr_forward(gr_model *m, gr_tensor *x);
 
 /* ---- building ---------------------------------------------------------------------------------------------------------- */
@@ -23,10 +24,11 @@ typedef gr_tensor *gr_forward(gr_model *m, gr_tensor *x);
 typedef struct gr_model_options {
     gr_shape input GR__OR({});
     GR__NAMED
-    uint64_t seed GR__OR(0); /* of the parameters' first values, and of dropout */
+    uint64_t seed GR__OR(0); /* of the parameters' initialisation, and of dropout */
+    void *ctx GR__OR(nullptr); /* the program's own, for forward: gr_model_ctx */
 } gr_model_options;
 
-/** gr_model_build(forward, input shape, .seed): runs forward once on zeros of that shape, without recording, which makes the parameters, and
+/** gr_model_build(forward, input shape, .seed, .ctx): runs forward once on zeros of that shape, without recording, which makes the parameters, and
  *  seals the model. Each parameter's first values come from (seed, its name), whatever the order. It starts in train mode.
  *  Errors: whatever forward runs into; a name asked for twice. Lifetime: until gr_model_free. */
 #define gr_model_build(forward, ...) gr_model_build_((forward), GR__LITERAL(gr_model_options) { .input = __VA_ARGS__ })
@@ -34,7 +36,10 @@ typedef struct gr_model_options {
 GR_API gr_model *gr_model_build_(gr_forward *forward, gr_model_options o);
 
 /** An empty model to build by hand: run its forward functions, with as many inputs as they like, inside GR_NO_GRAD, then gr_model_seal it. */
-GR_API gr_model *gr_model_open(uint64_t seed);
+GR_API gr_model *gr_model_new(uint64_t seed);
+/** The pointer that gr_model_build was given as .ctx: the configuration of a network, which its forward function reads. It must live as
+ *  long as the model. NULL if none was given, and for NULL. */
+GR_API void *gr_model_ctx(const gr_model *m);
 /** Seals a model: from here on an unknown name is an error. Errors: NULL, sealed already. */
 GR_API bool gr_model_seal(gr_model *m);
 /** Releases a model and its parameters. NULL is allowed. Optimisers over it must go first. */
@@ -106,6 +111,7 @@ GR_API gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_opti
 
 /** Options of gr_nn_linear. */
 typedef struct gr_nn_linear_options {
+    gr_tensor *x GR__OR(nullptr);
     int64_t units GR__OR(0);
     GR__NAMED
     gr_act act GR__OR(GR_NO_ACT);
@@ -115,13 +121,16 @@ typedef struct gr_nn_linear_options {
 
 /** gr_nn_linear(m, name, x, units, .act, .no_bias, .shared): gr_linear by name.weight (units,I) and name.bias (units). Shapes: x (..., I), y (..., units).
  *  Defaults: first values uniform in +-1/sqrt(I), as PyTorch's. */
-#define gr_nn_linear(m, name, x, ...) gr_nn_linear_((m), (name), (x), GR__LITERAL(gr_nn_linear_options) { .units = __VA_ARGS__ })
+#define gr_nn_linear(m, name, x_, ...) \
+    gr_nn_linear_((m), (name), GR__LITERAL(gr_nn_linear_options) { .x = (x_), .units = __VA_ARGS__ })
 /** gr_nn_linear as a function, for callers without macros. */
-GR_API gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o);
+GR_API gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_nn_linear_options o);
 
 /** Options of gr_nn_conv2d. */
 typedef struct gr_nn_conv2d_options {
-    int kernel GR__OR(0);
+    gr_tensor *x GR__OR(nullptr);
+    int64_t filters GR__OR(0);
+    int64_t kernel GR__OR(0);
     GR__NAMED
     gr_hw kernel_hw GR__OR({});
     GR__CONV_OPTIONS
@@ -133,29 +142,33 @@ typedef struct gr_nn_conv2d_options {
 /** gr_nn_conv2d(m, name, x, filters, kernel, .padding, .stride, .act, ...): gr_conv2d by name.weight (filters,C/groups,kernel,kernel) and name.bias (filters).
  *  A kernel that is not square is 0, .kernel_hw = {3, 5}: an option's name cannot stand in the place of kernel itself.
  *  Shapes: x (N,C,H,W), y (N,filters,OH,OW). Defaults: as gr_conv2d; first values uniform in +-1/sqrt(C/groups kernel^2), as PyTorch's. */
-#define gr_nn_conv2d(m, name, x, filters, ...) gr_nn_conv2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv2d_options) { .kernel = __VA_ARGS__ })
+#define gr_nn_conv2d(m, name, x_, filters_, ...) \
+    gr_nn_conv2d_((m), (name), GR__LITERAL(gr_nn_conv2d_options) { .x = (x_), .filters = (filters_), .kernel = __VA_ARGS__ })
 /** gr_nn_conv2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o);
+GR_API gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_nn_conv2d_options o);
 
 /** Options of gr_nn_conv_transpose2d. */
 typedef struct gr_nn_conv_transpose2d_options {
-    int kernel GR__OR(0);
+    gr_tensor *x GR__OR(nullptr);
+    int64_t filters GR__OR(0);
+    int64_t kernel GR__OR(0);
     GR__NAMED
     gr_hw kernel_hw GR__OR({});
     GR__CONV_OPTIONS
-    int output_padding GR__OR(0);
+    int64_t output_padding GR__OR(0);
     gr_hw output_padding_hw GR__OR({});
     gr_act act GR__OR(GR_NO_ACT);
     bool no_bias GR__OR(false);
     bool shared GR__OR(false);
 } gr_nn_conv_transpose2d_options;
 
-/** gr_nn_conv_transpose2d(m, name, x, filters, kernel, .stride, .padding, .output_padding, .act, ...): gr_conv_transpose2d by name.weight
+/** gr_nn_conv_transpose2d(m, name, x, filters, kernel, .padding, .stride, .output_padding, .act, ...): gr_conv_transpose2d by name.weight
  *  (C,filters/groups,kernel,kernel) and name.bias (filters). Shapes: x (N,C,H,W), y (N,filters,OH,OW). Defaults: as gr_conv_transpose2d;
  *  first values uniform in +-1/sqrt(filters/groups kernel^2), as PyTorch's. */
-#define gr_nn_conv_transpose2d(m, name, x, filters, ...) gr_nn_conv_transpose2d_((m), (name), (x), (filters), GR__LITERAL(gr_nn_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
+#define gr_nn_conv_transpose2d(m, name, x_, filters_, ...) \
+    gr_nn_conv_transpose2d_((m), (name), GR__LITERAL(gr_nn_conv_transpose2d_options) { .x = (x_), .filters = (filters_), .kernel = __VA_ARGS__ })
 /** gr_nn_conv_transpose2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o);
+GR_API gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_nn_conv_transpose2d_options o);
 
 /** Options of gr_nn_batch_norm2d. */
 typedef struct gr_nn_batch_norm2d_options {
@@ -194,6 +207,7 @@ GR_API gr_tensor *gr_nn_layer_norm_(gr_model *m, const char *name, gr_nn_layer_n
 
 /** Options of gr_nn_group_norm. */
 typedef struct gr_nn_group_norm_options {
+    gr_tensor *x GR__OR(nullptr);
     int64_t groups GR__OR(0);
     GR__NAMED
     double eps GR__OR(0); /* 1e-5 */
@@ -203,12 +217,15 @@ typedef struct gr_nn_group_norm_options {
 
 /** gr_nn_group_norm(m, name, x, groups, .eps, .no_affine, .shared): gr_group_norm by name.weight (C, ones) and name.bias (C, zeros).
  *  Shapes: x and y (N,C,...). Defaults: as gr_group_norm. */
-#define gr_nn_group_norm(m, name, x, ...) gr_nn_group_norm_((m), (name), (x), GR__LITERAL(gr_nn_group_norm_options) { .groups = __VA_ARGS__ })
+#define gr_nn_group_norm(m, name, x_, ...) \
+    gr_nn_group_norm_((m), (name), GR__LITERAL(gr_nn_group_norm_options) { .x = (x_), .groups = __VA_ARGS__ })
 /** gr_nn_group_norm as a function, for callers without macros. */
-GR_API gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_tensor *x, gr_nn_group_norm_options o);
+GR_API gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_nn_group_norm_options o);
 
 /** Options of gr_nn_embedding. */
 typedef struct gr_nn_embedding_options {
+    gr_tensor *index GR__OR(nullptr);
+    int64_t rows GR__OR(0);
     int64_t features GR__OR(0);
     GR__NAMED
     bool shared GR__OR(false);
@@ -216,9 +233,10 @@ typedef struct gr_nn_embedding_options {
 
 /** gr_nn_embedding(m, name, index, rows, features, .shared): gr_embedding by name.weight (rows,features). Shapes: index (...) int32, y
  *  (...,features). Defaults: first values normal with mean 0 and deviation 1, as PyTorch's. */
-#define gr_nn_embedding(m, name, index, rows, ...) gr_nn_embedding_((m), (name), (index), (rows), GR__LITERAL(gr_nn_embedding_options) { .features = __VA_ARGS__ })
+#define gr_nn_embedding(m, name, index_, rows_, ...) \
+    gr_nn_embedding_((m), (name), GR__LITERAL(gr_nn_embedding_options) { .index = (index_), .rows = (rows_), .features = __VA_ARGS__ })
 /** gr_nn_embedding as a function, for callers without macros. */
-GR_API gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o);
+GR_API gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_nn_embedding_options o);
 
 /** In train mode y = x / (1 - p) with probability 1 - p, else 0, element by element; in eval mode y is x itself, the same tensor. The draw depends on
  *  (the model's seed, name, how often this layer has run). Gradient: g by the same mask. Errors: p outside [0, 1). */

@@ -221,6 +221,9 @@ GR_API gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis);
 
 /** Options of gr_slice. */
 typedef struct gr_slice_options {
+    gr_tensor *x GR__OR(nullptr);
+    int axis GR__OR(0);
+    int64_t start GR__OR(0);
     int64_t stop GR__OR(0);
     GR__NAMED
     int64_t step GR__OR(0); /* 1 */
@@ -229,24 +232,26 @@ typedef struct gr_slice_options {
 /** gr_slice(x, axis, start, stop, .step): x's indices start, start + step, ... below stop along axis. Negative start and stop count from
  *  the end, and what lies outside is left out (Python's rule). Defaults: step 1. A slice of the leading dimension shares storage.
  *  Errors: an axis that x lacks, a step under 1. */
-#define gr_slice(x, axis, start, ...) gr_slice_((x), (axis), (start), GR__LITERAL(gr_slice_options) { .stop = __VA_ARGS__ })
+#define gr_slice(x_, axis_, start_, ...) \
+    gr_slice_(GR__LITERAL(gr_slice_options) { .x = (x_), .axis = (axis_), .start = (start_), .stop = __VA_ARGS__ })
 /** gr_slice as a function, for callers without macros. */
-GR_API gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o);
+GR_API gr_tensor *gr_slice_(gr_slice_options o);
 
 /** Options of gr_pad. */
 typedef struct gr_pad_options {
-    gr_dims before GR__OR({});
+    gr_tensor *x GR__OR(nullptr);
+    gr_shape before GR__OR({});
     GR__NAMED
-    gr_dims after GR__OR({}); /* none: as before */
+    gr_shape after GR__OR({}); /* none: as before */
     double value GR__OR(0);
 } gr_pad_options;
 
-/** gr_pad(x, GR_DIMS(before each dimension), .after, .value): x with that many elements of .value put before and after each dimension;
+/** gr_pad(x, gr_shape(before each dimension), .after, .value): x with that many elements of .value put before and after each dimension;
  *  a negative number takes elements away. The slice of equation (1) is a pad with 0. Defaults: after as before, value 0.
  *  Errors: not one number a dimension, more taken away than there is; for int32, a value outside its range or NaN (a fraction is cut off). */
-#define gr_pad(x, ...) gr_pad_((x), GR__LITERAL(gr_pad_options) { .before = __VA_ARGS__ })
+#define gr_pad(x_, ...) gr_pad_(GR__LITERAL(gr_pad_options) { .x = (x_), .before = __VA_ARGS__ })
 /** gr_pad as a function, for callers without macros. */
-GR_API gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o);
+GR_API gr_tensor *gr_pad_(gr_pad_options o);
 
 /* ---- picked by indices -------------------------------------------------------------------------------------------------------- */
 
@@ -263,6 +268,7 @@ GR_API gr_tensor *gr_one_hot(gr_tensor *index, int64_t classes);
 
 /** Options of gr_matmul. */
 typedef struct gr_matmul_options {
+    gr_tensor *a GR__OR(nullptr);
     gr_tensor *b GR__OR(nullptr);
     GR__NAMED
     bool transpose_a GR__OR(false); /* a is read as its transpose */
@@ -272,12 +278,13 @@ typedef struct gr_matmul_options {
 /** gr_matmul(a, b, .transpose_a, .transpose_b): y = a b over the last two dimensions. Shapes: (..., M, K) by (..., K, N) gives
  *  (..., M, N); leading dimensions broadcast; a vector (K) is a row on the left and a column on the right, and its dimension is dropped.
  *  Gradient: g b^T, a^T g. Errors: inner sizes that differ, rank 0. */
-#define gr_matmul(a, ...) gr_matmul_((a), GR__LITERAL(gr_matmul_options) { .b = __VA_ARGS__ })
+#define gr_matmul(a_, ...) gr_matmul_(GR__LITERAL(gr_matmul_options) { .a = (a_), .b = __VA_ARGS__ })
 /** gr_matmul as a function, for callers without macros. */
-GR_API gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o);
+GR_API gr_tensor *gr_matmul_(gr_matmul_options o);
 
 /** Options of gr_linear. */
 typedef struct gr_linear_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *weight GR__OR(nullptr);
     GR__NAMED
     gr_tensor *bias GR__OR(nullptr); /* none */
@@ -286,9 +293,10 @@ typedef struct gr_linear_options {
 
 /** gr_linear(x, weight, .bias, .act): y = act(x weight^T + bias). Shapes: x (..., I), weight (O, I), bias (O), y (..., O). Gradient, with
  *  gz = g act': gz weight, gz^T x, gz summed over all but the last dimension. Errors: sizes that do not fit. */
-#define gr_linear(x, ...) gr_linear_((x), GR__LITERAL(gr_linear_options) { .weight = __VA_ARGS__ })
+#define gr_linear(x_, ...) \
+    gr_linear_(GR__LITERAL(gr_linear_options) { .x = (x_), .weight = __VA_ARGS__ })
 /** gr_linear as a function, for callers without macros. */
-GR_API gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o);
+GR_API gr_tensor *gr_linear_(gr_linear_options o);
 
 /* ---- the three convolutions ------------------------------------------------------------------------------------------------------
    T(x, k, u) = sum of u[n,f,i,j] x[n,c, SH i + DH p - PH, SW j + DW q - PW] k[f,c,p,q], x read as zero outside (1), is linear in each of
@@ -296,16 +304,17 @@ GR_API gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o);
    same options. Stride S and dilation D are 1 by default, padding P 0, groups 1; the _hw fields take height and width apart. */
 
 #define GR__CONV_OPTIONS \
-    int stride GR__OR(0); /* S: 1 */ \
-    int padding GR__OR(0); /* P: 0 */ \
-    int dilation GR__OR(0); /* D: 1 */ \
-    int groups GR__OR(0); /* 1 */ \
-    gr_hw stride_hw GR__OR({}); /* height and width apart, in place of the number */ \
-    gr_hw padding_hw GR__OR({}); /* likewise */ \
+    int64_t padding GR__OR(0); /* P: 0 */ \
+    int64_t stride GR__OR(0); /* S: 1 */ \
+    int64_t dilation GR__OR(0); /* D: 1 */ \
+    int64_t groups GR__OR(0); /* 1 */ \
+    gr_hw padding_hw GR__OR({}); /* height and width apart, in place of the number */ \
+    gr_hw stride_hw GR__OR({}); /* likewise */ \
     gr_hw dilation_hw GR__OR({}); /* likewise */
 
 /** Options of gr_conv2d. */
 typedef struct gr_conv2d_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *kernel GR__OR(nullptr);
     GR__NAMED
     gr_tensor *bias GR__OR(nullptr); /* none */
@@ -313,58 +322,67 @@ typedef struct gr_conv2d_options {
     gr_act act GR__OR(GR_NO_ACT);
 } gr_conv2d_options;
 
-/** gr_conv2d(x, k, .bias, .stride, .padding, .dilation, .groups, .act): Y_nf = act(sum over c of X_nc *filt K_fc + bias_f), equation (33).
+/** gr_conv2d(x, k, .bias, .padding, .stride, .dilation, .groups, .act): Y_nf = act(sum over c of X_nc *filt K_fc + bias_f), equation (33).
  *  Shapes: x (N,C,H,W), k (F,C/groups,KH,KW), bias (F), y (N,F,OH,OW) with OH = (H + 2 P - D (KH-1) - 1) / S + 1 rounded down.
  *  Gradient, with gz = g act': X by (34), K by (35), the bias's is gz summed over n, i, j. Errors: channels, groups or sizes that do not fit.
  *  Source: the appendix "Convolution Backwards Derivation", equations (33) to (35); stride, padding, dilation and groups by the same argument. */
-#define gr_conv2d(x, ...) gr_conv2d_((x), GR__LITERAL(gr_conv2d_options) { .kernel = __VA_ARGS__ })
+#define gr_conv2d(x_, ...) \
+    gr_conv2d_(GR__LITERAL(gr_conv2d_options) { .x = (x_), .kernel = __VA_ARGS__ })
 /** gr_conv2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o);
+GR_API gr_tensor *gr_conv2d_(gr_conv2d_options o);
 
 /** Options of gr_conv2d_input_grad. */
 typedef struct gr_conv2d_input_grad_options {
-    int64_t width GR__OR(0);
+    gr_tensor *g GR__OR(nullptr);
+    gr_tensor *k GR__OR(nullptr);
+    gr_hw input GR__OR({});
     GR__NAMED
     GR__CONV_OPTIONS
 } gr_conv2d_input_grad_options;
 
-/** gr_conv2d_input_grad(g, k, height, width, ...): X_nc = sum over f of K_fc *full G_nf, equation (34), for the convolution with these
- *  options over an input of height x width. Shapes: g (N,F,OH,OW), k (F,C/groups,KH,KW), result (N,C,height,width).
+/** gr_conv2d_input_grad(g, k, gr_hw(H, W), ...): X_nc = sum over f of K_fc *full G_nf, equation (34), for the convolution with these
+ *  options over an input of H x W. Shapes: g (N,F,OH,OW), k (F,C/groups,KH,KW), result (N,C,H,W).
  *  Gradient: gr_conv2d of g', gr_conv2d_kernel_grad. Errors: sizes whose convolution would not give g's. */
-#define gr_conv2d_input_grad(g, k, height, ...) gr_conv2d_input_grad_((g), (k), (height), GR__LITERAL(gr_conv2d_input_grad_options) { .width = __VA_ARGS__ })
+#define gr_conv2d_input_grad(g_, k_, ...) \
+    gr_conv2d_input_grad_(GR__LITERAL(gr_conv2d_input_grad_options) { .g = (g_), .k = (k_), .input = __VA_ARGS__ })
 /** gr_conv2d_input_grad as a function, for callers without macros. */
-GR_API gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_conv2d_input_grad_options o);
+GR_API gr_tensor *gr_conv2d_input_grad_(gr_conv2d_input_grad_options o);
 
 /** Options of gr_conv2d_kernel_grad. */
 typedef struct gr_conv2d_kernel_grad_options {
-    int64_t width GR__OR(0);
+    gr_tensor *x GR__OR(nullptr);
+    gr_tensor *g GR__OR(nullptr);
+    gr_hw kernel GR__OR({});
     GR__NAMED
     GR__CONV_OPTIONS
 } gr_conv2d_kernel_grad_options;
 
-/** gr_conv2d_kernel_grad(x, g, height, width, ...): K_fc = sum over n of X_nc *filt G_nf, equation (35), for the convolution with these
- *  options and a kernel of height x width. Shapes: x (N,C,H,W), g (N,F,OH,OW), result (F,C/groups,height,width).
+/** gr_conv2d_kernel_grad(x, g, gr_hw(KH, KW), ...): K_fc = sum over n of X_nc *filt G_nf, equation (35), for the convolution with these
+ *  options and a kernel of KH x KW. Shapes: x (N,C,H,W), g (N,F,OH,OW), result (F,C/groups,KH,KW).
  *  Gradient: gr_conv2d_input_grad, gr_conv2d. Errors: sizes whose convolution would not give g's. */
-#define gr_conv2d_kernel_grad(x, g, height, ...) gr_conv2d_kernel_grad_((x), (g), (height), GR__LITERAL(gr_conv2d_kernel_grad_options) { .width = __VA_ARGS__ })
+#define gr_conv2d_kernel_grad(x_, g_, ...) \
+    gr_conv2d_kernel_grad_(GR__LITERAL(gr_conv2d_kernel_grad_options) { .x = (x_), .g = (g_), .kernel = __VA_ARGS__ })
 /** gr_conv2d_kernel_grad as a function, for callers without macros. */
-GR_API gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr_conv2d_kernel_grad_options o);
+GR_API gr_tensor *gr_conv2d_kernel_grad_(gr_conv2d_kernel_grad_options o);
 
 /** Options of gr_conv_transpose2d. */
 typedef struct gr_conv_transpose2d_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *kernel GR__OR(nullptr);
     GR__NAMED
     gr_tensor *bias GR__OR(nullptr); /* none */
     GR__CONV_OPTIONS
-    int output_padding GR__OR(0);
+    int64_t output_padding GR__OR(0);
     gr_hw output_padding_hw GR__OR({});
 } gr_conv_transpose2d_options;
 
 /** gr_conv_transpose2d(x, k, .bias, .output_padding, ...): gr_conv2d_input_grad of x, plus the bias. Shapes: x (N,C,H,W), k (C,F/groups,KH,KW),
  *  bias (F), y (N,F,OH,OW) with OH = (H-1) S - 2 P + D (KH-1) + output_padding + 1. Errors: sizes that do not fit; output_padding
  *  must be under the stride or the dilation. */
-#define gr_conv_transpose2d(x, ...) gr_conv_transpose2d_((x), GR__LITERAL(gr_conv_transpose2d_options) { .kernel = __VA_ARGS__ })
+#define gr_conv_transpose2d(x_, ...) \
+    gr_conv_transpose2d_(GR__LITERAL(gr_conv_transpose2d_options) { .x = (x_), .kernel = __VA_ARGS__ })
 /** gr_conv_transpose2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o);
+GR_API gr_tensor *gr_conv_transpose2d_(gr_conv_transpose2d_options o);
 
 /** y = a *filt b: y[i,j] = sum over p,q of a[i+p,j+q] b[p,q]; cross-correlation of two matrices without padding.
  *  Shapes: (HA,WA), (HB,WB), y (HA-HB+1,WA-WB+1). Gradient: b *full g (18), a *filt g (26). Errors: rank, b larger than a. */
@@ -377,49 +395,42 @@ GR_API gr_tensor *gr_conv_full(gr_tensor *a, gr_tensor *b);
 
 /* ---- pooling -------------------------------------------------------------------------------------------------------------------- */
 
-/** Options of gr_max_pool2d. */
+/** Options of gr_max_pool2d and gr_avg_pool2d. */
 typedef struct gr_pool_options {
-    int size GR__OR(0);
+    gr_tensor *x GR__OR(nullptr);
+    int64_t size GR__OR(0);
     GR__NAMED
-    int stride GR__OR(0); /* the size */
-    int padding GR__OR(0);
+    int64_t padding GR__OR(0);
+    int64_t stride GR__OR(0); /* the size */
     gr_hw size_hw GR__OR({});
-    gr_hw stride_hw GR__OR({});
     gr_hw padding_hw GR__OR({});
+    gr_hw stride_hw GR__OR({});
+    bool exclude_padding GR__OR(false); /* gr_avg_pool2d: divide by how many places of a window are not padding */
 } gr_pool_options;
 
-/** gr_max_pool2d(x, size, .stride, .padding): y = the largest of each window; size is 0, .size_hw = {2, 3} if that is not square.
+/** gr_max_pool2d(x, size, .padding, .stride): y = the largest of each window; size is 0, .size_hw = {2, 3} if that is not square.
  *  Shapes: x (N,C,H,W), y (N,C,OH,OW) with OH = (H + 2 P - size) / S + 1 rounded down. Gradient: g to the first largest of its window. Defaults: stride the size,
- *  padding 0 (padded places never win). Errors: a window larger than the padded input, a padding over half the window. */
-#define gr_max_pool2d(x, ...) gr_max_pool2d_((x), GR__LITERAL(gr_pool_options) { .size = __VA_ARGS__ })
+ *  padding 0 (padded places never win). Errors: a window larger than the padded input, a padding over half the window, .exclude_padding. */
+#define gr_max_pool2d(x_, ...) \
+    gr_max_pool2d_(GR__LITERAL(gr_pool_options) { .x = (x_), .size = __VA_ARGS__ })
 /** gr_max_pool2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o);
+GR_API gr_tensor *gr_max_pool2d_(gr_pool_options o);
 
-/** Options of gr_avg_pool2d. */
-typedef struct gr_avg_pool2d_options {
-    int size GR__OR(0);
-    GR__NAMED
-    int stride GR__OR(0); /* the size */
-    int padding GR__OR(0);
-    gr_hw size_hw GR__OR({});
-    gr_hw stride_hw GR__OR({});
-    gr_hw padding_hw GR__OR({});
-    bool exclude_padding GR__OR(false); /* divide by how many places of a window are not padding */
-} gr_avg_pool2d_options;
-
-/** gr_avg_pool2d(x, size, .stride, .padding, .exclude_padding): y = the mean of each window; sizes and defaults as gr_max_pool2d.
+/** gr_avg_pool2d(x, size, .padding, .stride, .exclude_padding): y = the mean of each window; sizes and defaults as gr_max_pool2d.
  *  Gradient: g / n at every place of its window. Defaults: padding counts as zeros, n = size^2. Errors: as gr_max_pool2d. */
-#define gr_avg_pool2d(x, ...) gr_avg_pool2d_((x), GR__LITERAL(gr_avg_pool2d_options) { .size = __VA_ARGS__ })
+#define gr_avg_pool2d(x_, ...) \
+    gr_avg_pool2d_(GR__LITERAL(gr_pool_options) { .x = (x_), .size = __VA_ARGS__ })
 /** gr_avg_pool2d as a function, for callers without macros. */
-GR_API gr_tensor *gr_avg_pool2d_(gr_tensor *x, gr_avg_pool2d_options o);
-/** y[i][j] = the mean of x's rows i H / height to (i + 1) H / height, rounded outwards, and its columns likewise (PyTorch's windows).
- *  Shapes: x (N,C,H,W), y (N,C,height,width). Gradient: g / n at every place of its window. Errors: rank, a size under 1. */
-GR_API gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, int64_t height, int64_t width);
+GR_API gr_tensor *gr_avg_pool2d_(gr_pool_options o);
+/** y[i][j] = the mean of x's rows i H / size.h to (i + 1) H / size.h, rounded outwards, and its columns likewise (PyTorch's windows).
+ *  Shapes: x (N,C,H,W), y (N,C,size.h,size.w). Gradient: g / n at every place of its window. Errors: rank, a size under 1. */
+GR_API gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, gr_hw size);
 /** y = the mean of each picture. Shapes: x (N,C,H,W), y (N,C,1,1). Gradient: g / (H W) everywhere. Errors: rank, an empty picture. */
 GR_API gr_tensor *gr_global_avg_pool2d(gr_tensor *x);
 
 /** Options of gr_upsample. */
 typedef struct gr_upsample_options {
+    gr_tensor *x GR__OR(nullptr);
     double scale GR__OR(0);
     GR__NAMED
     gr_hw size_hw GR__OR({}); /* height and width of the result, in place of a scale */
@@ -429,9 +440,10 @@ typedef struct gr_upsample_options {
 /** gr_upsample(x, scale, .size_hw, .bilinear): y[i] = x[i / scale rounded down], or x at (i + 1/2) / scale - 1/2 between four neighbours
  *  (PyTorch's nearest, and bilinear with align_corners off); scale is 0 with .size_hw = {7, 5}. A scale may be a fraction, and under 1.
  *  Shapes: x (N,C,H,W), y (N,C,H scale,W scale) rounded down. Gradient: g given back to those that y is made of. Errors: rank, a size under 1. */
-#define gr_upsample(x, ...) gr_upsample_((x), GR__LITERAL(gr_upsample_options) { .scale = __VA_ARGS__ })
+#define gr_upsample(x_, ...) \
+    gr_upsample_(GR__LITERAL(gr_upsample_options) { .x = (x_), .scale = __VA_ARGS__ })
 /** gr_upsample as a function, for callers without macros. */
-GR_API gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o);
+GR_API gr_tensor *gr_upsample_(gr_upsample_options o);
 
 /* ---- normalisation ------------------------------------------------------------------------------------------------------------ */
 
@@ -480,6 +492,7 @@ GR_API gr_tensor *gr_layer_norm_(gr_layer_norm_options o);
 
 /** Options of gr_group_norm. */
 typedef struct gr_group_norm_options {
+    gr_tensor *x GR__OR(nullptr);
     int64_t groups GR__OR(0);
     GR__NAMED
     gr_tensor *weight GR__OR(nullptr); /* none: 1 */
@@ -491,9 +504,10 @@ typedef struct gr_group_norm_options {
  *  channels in one picture, var dividing by n. Shapes: x and y (N,C,...), weight and bias (C). Gradient: as gr_batch_norm2d's, each group
  *  by itself. Defaults: eps 1e-5. Errors: groups that do not divide C, sizes that do not fit, one number a group.
  *  Source: Wu and He, Group Normalization, ECCV 2018. */
-#define gr_group_norm(x, ...) gr_group_norm_((x), GR__LITERAL(gr_group_norm_options) { .groups = __VA_ARGS__ })
+#define gr_group_norm(x_, ...) \
+    gr_group_norm_(GR__LITERAL(gr_group_norm_options) { .x = (x_), .groups = __VA_ARGS__ })
 /** gr_group_norm as a function, for callers without macros. */
-GR_API gr_tensor *gr_group_norm_(gr_tensor *x, gr_group_norm_options o);
+GR_API gr_tensor *gr_group_norm_(gr_group_norm_options o);
 
 /* ---- probabilities and losses --------------------------------------------------------------------------------------------------------- */
 
@@ -511,6 +525,7 @@ typedef enum gr_reduction {
 
 /** Options of gr_cross_entropy. */
 typedef struct gr_cross_entropy_options {
+    gr_tensor *logits GR__OR(nullptr);
     gr_tensor *labels GR__OR(nullptr);
     GR__NAMED
     double smoothing GR__OR(0);
@@ -526,12 +541,14 @@ typedef struct gr_cross_entropy_options {
  *  (N,C,...) or (C), labels (N), (N,...) or () int32, weight (C), loss () or, with GR_NONE, as labels. Gradient: g (softmax(logits) sum of q - q), over what
  *  the mean divides by; none to weight. Defaults: the mean; no smoothing, weights 1, label -100 ignored. Errors: shapes, a label outside
  *  0 .. C-1, a smoothing outside 0 .. 1. */
-#define gr_cross_entropy(logits, ...) gr_cross_entropy_((logits), GR__LITERAL(gr_cross_entropy_options) { .labels = __VA_ARGS__ })
+#define gr_cross_entropy(logits_, ...) \
+    gr_cross_entropy_(GR__LITERAL(gr_cross_entropy_options) { .logits = (logits_), .labels = __VA_ARGS__ })
 /** gr_cross_entropy as a function, for callers without macros. */
-GR_API gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o);
+GR_API gr_tensor *gr_cross_entropy_(gr_cross_entropy_options o);
 
 /** Options of gr_nll. */
 typedef struct gr_nll_options {
+    gr_tensor *log_probs GR__OR(nullptr);
     gr_tensor *labels GR__OR(nullptr);
     GR__NAMED
     gr_tensor *weight GR__OR(nullptr); /* one number a class; none: 1 */
@@ -544,30 +561,33 @@ typedef struct gr_nll_options {
  *  gr_cross_entropy is after gr_log_softmax. Shapes: as gr_cross_entropy. Gradient: -g weight[label] at the label, else 0; a label whose
  *  weight is 0 gives loss and gradient 0 whatever stands there (PyTorch: NaN, where that is infinite or the mean is of weights 0). Defaults: the
  *  mean; weights 1, label -100 ignored. Errors: as gr_cross_entropy. */
-#define gr_nll(log_probs, ...) gr_nll_((log_probs), GR__LITERAL(gr_nll_options) { .labels = __VA_ARGS__ })
+#define gr_nll(log_probs_, ...) \
+    gr_nll_(GR__LITERAL(gr_nll_options) { .log_probs = (log_probs_), .labels = __VA_ARGS__ })
 /** gr_nll as a function, for callers without macros. */
-GR_API gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o);
+GR_API gr_tensor *gr_nll_(gr_nll_options o);
 
 /** Options of gr_mse and gr_l1. */
-typedef struct gr_pair_options {
+typedef struct gr_loss_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *target GR__OR(nullptr);
     GR__NAMED
     gr_reduction reduction GR__OR(GR_MEAN);
-} gr_pair_options;
+} gr_loss_options;
 
 /** gr_mse(x, target, .reduction): (x - target)^2. Gradient: 2 g (x - target), and its negative. Defaults: the mean over all elements.
  *  Errors: unequal shapes. */
-#define gr_mse(x, ...) gr_mse_((x), GR__LITERAL(gr_pair_options) { .target = __VA_ARGS__ })
+#define gr_mse(x_, ...) gr_mse_(GR__LITERAL(gr_loss_options) { .x = (x_), .target = __VA_ARGS__ })
 /** gr_mse as a function, for callers without macros. */
-GR_API gr_tensor *gr_mse_(gr_tensor *x, gr_pair_options o);
+GR_API gr_tensor *gr_mse_(gr_loss_options o);
 /** gr_l1(x, target, .reduction): |x - target|. Gradient: g sign(x - target), and its negative. Defaults: the mean over all elements.
  *  Errors: unequal shapes. */
-#define gr_l1(x, ...) gr_l1_((x), GR__LITERAL(gr_pair_options) { .target = __VA_ARGS__ })
+#define gr_l1(x_, ...) gr_l1_(GR__LITERAL(gr_loss_options) { .x = (x_), .target = __VA_ARGS__ })
 /** gr_l1 as a function, for callers without macros. */
-GR_API gr_tensor *gr_l1_(gr_tensor *x, gr_pair_options o);
+GR_API gr_tensor *gr_l1_(gr_loss_options o);
 
 /** Options of gr_smooth_l1. */
 typedef struct gr_smooth_l1_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *target GR__OR(nullptr);
     GR__NAMED
     double beta GR__OR(0); /* 1; for 0 there is gr_l1 */
@@ -576,12 +596,14 @@ typedef struct gr_smooth_l1_options {
 
 /** gr_smooth_l1(x, target, .beta, .reduction): d^2 / (2 beta) where d = |x - target| is under beta, else d - beta / 2. Gradient: g (x -
  *  target) / beta, or g sign(x - target), and its negative. Defaults: beta 1, the mean over all elements. Errors: unequal shapes, a negative beta. */
-#define gr_smooth_l1(x, ...) gr_smooth_l1_((x), GR__LITERAL(gr_smooth_l1_options) { .target = __VA_ARGS__ })
+#define gr_smooth_l1(x_, ...) \
+    gr_smooth_l1_(GR__LITERAL(gr_smooth_l1_options) { .x = (x_), .target = __VA_ARGS__ })
 /** gr_smooth_l1 as a function, for callers without macros. */
-GR_API gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o);
+GR_API gr_tensor *gr_smooth_l1_(gr_smooth_l1_options o);
 
 /** Options of gr_bce_with_logits. */
 typedef struct gr_bce_with_logits_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *target GR__OR(nullptr);
     GR__NAMED
     gr_tensor *weight GR__OR(nullptr);     /* of each element; broadcasts to x; none: 1 */
@@ -592,12 +614,14 @@ typedef struct gr_bce_with_logits_options {
 /** gr_bce_with_logits(x, target, .weight, .pos_weight, .reduction): -weight (pos_weight target log s + (1 - target) log(1 - s)) with
  *  s = 1 / (1 + e^-x), without overflow. Gradient: g weight (s - target) where pos_weight is 1; to target, weight and pos_weight, too.
  *  Defaults: the mean over all elements, weights 1. Errors: unequal shapes, weights that do not broadcast to x. */
-#define gr_bce_with_logits(x, ...) gr_bce_with_logits_((x), GR__LITERAL(gr_bce_with_logits_options) { .target = __VA_ARGS__ })
+#define gr_bce_with_logits(x_, ...) \
+    gr_bce_with_logits_(GR__LITERAL(gr_bce_with_logits_options) { .x = (x_), .target = __VA_ARGS__ })
 /** gr_bce_with_logits as a function, for callers without macros. */
-GR_API gr_tensor *gr_bce_with_logits_(gr_tensor *x, gr_bce_with_logits_options o);
+GR_API gr_tensor *gr_bce_with_logits_(gr_bce_with_logits_options o);
 
 /** Options of gr_kl_div. */
 typedef struct gr_kl_div_options {
+    gr_tensor *x GR__OR(nullptr);
     gr_tensor *target GR__OR(nullptr);
     GR__NAMED
     bool log_target GR__OR(false); /* the target is given as its logarithm, too */
@@ -608,9 +632,10 @@ typedef struct gr_kl_div_options {
 /** gr_kl_div(x, target, .log_target, .batch_mean, .reduction): target (log target - x), x being the logarithm of what is measured against
  *  the target; 0 log 0 is 0. Gradient: -g target; to target g (log target + 1 - x), and -g x where it is 0. Defaults: the mean over all
  *  elements (PyTorch's). Errors: unequal shapes, .batch_mean without a batch or with another reduction. */
-#define gr_kl_div(x, ...) gr_kl_div_((x), GR__LITERAL(gr_kl_div_options) { .target = __VA_ARGS__ })
+#define gr_kl_div(x_, ...) \
+    gr_kl_div_(GR__LITERAL(gr_kl_div_options) { .x = (x_), .target = __VA_ARGS__ })
 /** gr_kl_div as a function, for callers without macros. */
-GR_API gr_tensor *gr_kl_div_(gr_tensor *x, gr_kl_div_options o);
+GR_API gr_tensor *gr_kl_div_(gr_kl_div_options o);
 
 #ifdef __cplusplus
 }

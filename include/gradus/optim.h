@@ -82,8 +82,8 @@ typedef struct gr_rmsprop_options {
     double alpha GR__OR(0); /* 0.99 */
     double eps GR__OR(0);   /* 1e-8 */
     double momentum GR__OR(0);
-    double weight_decay GR__OR(0);
     bool centered GR__OR(false);
+    double weight_decay GR__OR(0);
     bool no_alpha GR__OR(false); /* alpha = 0 */
 } gr_rmsprop_options;
 
@@ -257,11 +257,11 @@ typedef struct gr_plateau_lr_options {
     double factor GR__OR(0);    /* 0.1 */
     int64_t patience GR__OR(0); /* 10 */
     double threshold GR__OR(0); /* 1e-4 */
+    bool maximise GR__OR(false);     /* the metric is to rise: an accuracy */
+    bool absolute GR__OR(false);     /* the threshold is no fraction of the best */
     int64_t cooldown GR__OR(0);
     double min_lr GR__OR(0);
     double eps GR__OR(0);            /* 1e-8 */
-    bool maximise GR__OR(false);     /* the metric is to rise: an accuracy */
-    bool absolute GR__OR(false);     /* the threshold is no fraction of the best */
     bool no_patience GR__OR(false);  /* patience = 0 */
     bool no_threshold GR__OR(false); /* threshold = 0 */
     GR__WARMUP_OPTIONS

@@ -1,4 +1,6 @@
-/* types.h: the plain types that every room shares. Nothing here owns memory. */
+/* types.h: the plain types that all modules share. Nothing here owns memory.
+
+   Sizes, and positions along a dimension, are int64_t. What numbers dimensions, tensors in a list, classes, threads is an int. */
 #ifndef GRADUS_TYPES_H
 #define GRADUS_TYPES_H
 
@@ -12,7 +14,8 @@
 
 #define GR_API __attribute__((visibility("default")))
 
-/* Named options are designated initialisers, which C++ has from 2020 on and every compiler that can read this file long before. */
+/* Named options are designated initialisers, which C++ has from 2020 on and every compiler that can read this file long before. In C they
+   may be given in any order; in C++ in the order of the struct's fields, in which the comment of each call lists them. */
 #if defined __clang__ && defined __cplusplus
 #pragma clang diagnostic ignored "-Wc++20-designator"
 #elif defined __cplusplus && __GNUC__ >= 12
@@ -44,7 +47,7 @@ typedef enum gr_dtype {
     GR_INT32 = 1 /* int32_t */
 } gr_dtype;
 
-/** Sizes of the dimensions, outermost first; rank 0 is a scalar, (gr_shape){ 0 }. Written gr_shape(64, 1, 28, 28). */
+/** Sizes of the dimensions, outermost first, or another number for each; rank 0 is a scalar, (gr_shape){ 0 }. Written gr_shape(64, 1, 28, 28). */
 typedef struct gr_shape {
     int     rank;             /* how many dimensions there are */
     int64_t dim[GR_MAX_DIMS]; /* their sizes */
@@ -52,14 +55,14 @@ typedef struct gr_shape {
 
 /** A list of dimensions, negative ones counted from the last. Written GR_DIMS(0, 2, -1). An empty list means "all", where an option allows it. */
 typedef struct gr_dims {
-    int count GR__OR(0);             /* how many */
+    int count GR__OR(0);            /* how many */
     int at[GR_MAX_DIMS] GR__OR({}); /* which */
 } gr_dims;
 
-/** Height and width of an option that may be a rectangle: .padding_hw = {1, 2}. */
+/** Height and width: .padding_hw = {1, 2}. As an argument gr_hw(28, 28). */
 typedef struct gr_hw {
-    int h GR__OR(0); /* height */
-    int w GR__OR(0); /* width */
+    int64_t h GR__OR(0); /* height */
+    int64_t w GR__OR(0); /* width */
 } gr_hw;
 
 /** An activation that rides along with a layer: .act = GR_RELU. */
@@ -80,6 +83,8 @@ typedef enum gr_act {
 
 /** A gr_shape of up to 8 sizes: gr_shape(64, 1, 28, 28). */
 #define gr_shape(...) (GR__LITERAL(gr_shape) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
+/** A gr_hw of height h and width w: gr_hw(28, 28). */
+#define gr_hw(height, width) (GR__LITERAL(gr_hw) { (height), (width) })
 /** A gr_dims of up to 8 dimensions: GR_DIMS(0, 2, -1). */
 #define GR_DIMS(...) (GR__LITERAL(gr_dims) { GR__COUNT(__VA_ARGS__), { __VA_ARGS__ } })
 

@@ -3,6 +3,7 @@
    Invariant: message is the text of the failure that came first; later ones, which are its consequences, leave it alone. */
 #include "core/core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static _Atomic(void (*)(const char *)) handler;
@@ -17,6 +18,13 @@ void gr_clear_error(void)
 }
 
 void gr_on_error(void (*fn)(const char *message)) { atomic_store(&handler, fn); }
+
+void gr_print_and_exit(const char *message)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s\n", message);
+    exit(EXIT_FAILURE);
+}
 
 unsigned gr__failures(void) { return gr__self()->failures; }
 

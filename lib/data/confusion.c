@@ -14,7 +14,7 @@ struct gr_confusion {
 
 enum { MOST_CLASSES = 10000 };
 
-gr_confusion *gr_confusion_open(int classes)
+gr_confusion *gr_confusion_new(int classes)
 {
     if (classes < 1 || classes > MOST_CLASSES) {
         gr__fail(GR_ERR_ARGUMENT, "confusion_open: there cannot be %d classes, only 1 to %d", classes, MOST_CLASSES);

@@ -80,11 +80,11 @@ gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
     l->ahead = (gr__ahead){ .work = prepare_ahead, .arg = l };
     l->ahead_epoch = -1;
     if (gr__recipe_make(&l->recipe, data, &o) && make_tensors(l, &l->set[0]) && (!o.prefetch || make_tensors(l, &l->set[1]))) return l;
-    gr_loader_free(l);
+    gr_loader_close(l);
     return NULL;
 }
 
-void gr_loader_free(gr_loader *l)
+void gr_loader_close(gr_loader *l)
 {
     if (!l) return;
     gr__ahead_end(&l->ahead);
@@ -107,7 +107,7 @@ static gr_batch batch_in(const gr_loader *l, int set, int64_t number)
 static bool prepare(gr_loader *l, int set, int64_t epoch, int64_t number, bool alone)
 {
     gr_batch b = batch_in(l, set, number);
-    return gr__fill(&l->recipe, epoch, number * l->batch, b.count, gr__reals(b.images), gr__ints(b.labels), alone);
+    return gr__fill(&l->recipe, epoch, number * l->batch, b.count, gr__reals(b.inputs), gr__ints(b.targets), alone);
 }
 
 /* Old numbers are about to go: backward through a graph over them is refused from here on. */

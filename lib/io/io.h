@@ -50,8 +50,8 @@ typedef struct gr__picture {
 
 /* As gr_picture_load_options. */
 typedef struct gr__picture_options {
-    int  height, width;
-    bool grey, squash;
+    int64_t height, width;
+    bool    grey, squash;
 } gr__picture_options;
 
 bool gr__picture_check(const gr__picture_options *o, const char *what);

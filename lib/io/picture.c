@@ -143,11 +143,11 @@ static int rounded(double x) { return x < 1 ? 1 : x > MOST_SIDE ? MOST_SIDE : (i
 static part choose_part(const gr__picture *p, const gr__picture_options *o)
 {
     double ratio = (double)p->width / p->height;
-    part   c = { .height = p->height, .width = p->width, .new_height = o->height, .new_width = o->width };
-    if (!o->height) c.new_height = o->width ? rounded(o->width / ratio) : p->height;
-    if (!o->width) c.new_width = o->height ? rounded(o->height * ratio) : p->width;
+    part   c = { .height = p->height, .width = p->width, .new_height = (int)o->height, .new_width = (int)o->width };
+    if (!o->height) c.new_height = o->width ? rounded((double)o->width / ratio) : p->height;
+    if (!o->width) c.new_width = o->height ? rounded((double)o->height * ratio) : p->width;
     if (!o->height || !o->width || o->squash) return c;
-    double wanted = (double)o->width / o->height;
+    double wanted = (double)o->width / (double)o->height;
     if (ratio > wanted)
         c.width = rounded(p->height * wanted);
     else
@@ -215,7 +215,8 @@ static bool tidy_and_decode(const reading *r, const unsigned char *file, size_t 
 bool gr__picture_check(const gr__picture_options *o, const char *what)
 {
     if (o->height >= 0 && o->height <= MOST_SIDE && o->width >= 0 && o->width <= MOST_SIDE) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %d and a width of %d: 0 to %d wanted", what, o->height, o->width, MOST_SIDE);
+    return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %lld and a width of %lld: 0 to %d wanted", what,
+        (long long)o->height, (long long)o->width, MOST_SIDE);
 }
 
 bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_options *o, gr__quote *broken)

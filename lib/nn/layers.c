@@ -93,63 +93,63 @@ static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_i
 
 /* ---- linear and convolutions -------------------------------------------------------------------------------------------------------- */
 
-gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o)
+gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_nn_linear_options o)
 {
-    if (!x) return gr_linear(x, NULL);
-    if (x->shape.rank < 1 || o.units < 1) {
+    if (!o.x) return gr_linear(o.x, NULL);
+    if (o.x->shape.rank < 1 || o.units < 1) {
         gr__fail(GR_ERR_ARGUMENT, "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted", name ? name : "",
-            GR__TEXT(x), (long long)o.units);
+            GR__TEXT(o.x), (long long)o.units);
         return NULL;
     }
-    int64_t    in = x->shape.dim[x->shape.rank - 1];
+    int64_t    in = o.x->shape.dim[o.x->shape.rank - 1];
     beginning  of_w = { .shape = gr_shape(o.units, in), .uniform = bound(in), .shared = o.shared };
     beginning  of_b = { .shape = gr_shape(o.units), .uniform = of_w.uniform, .shared = o.shared };
     gr_tensor *w = part(m, name, "weight", &of_w);
     gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", &of_b) : NULL;
-    return w && (b || o.no_bias) ? gr_linear(x, w, .bias = b, .act = o.act) : NULL;
+    return w && (b || o.no_bias) ? gr_linear(o.x, w, .bias = b, .act = o.act) : NULL;
 }
 
-gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o)
+gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_nn_conv2d_options o)
 {
-    if (!x) return gr_conv2d(x, NULL);
+    if (!o.x) return gr_conv2d(o.x, NULL);
     int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
-    if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0) {
+    if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 || o.x->shape.dim[1] % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
             "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups "
             "that divide C",
-            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+            name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw, (long long)groups);
         return NULL;
     }
-    int64_t    per_group = x->shape.dim[1] / groups;
-    beginning  of_k = { .shape = gr_shape(filters, per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
-    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    int64_t    per_group = o.x->shape.dim[1] / groups;
+    beginning  of_k = { .shape = gr_shape(o.filters, per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
+    beginning  of_bias = { .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared };
     gr_tensor *k = part(m, name, "weight", &of_k);
     gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
-    return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
+    return gr_conv2d(o.x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
         .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
 }
 
 /* PyTorch counts the second dimension of a weight as what comes in, also here, where it is what goes out. */
-gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o)
+gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_nn_conv_transpose2d_options o)
 {
-    if (!x) return gr_conv_transpose2d(x, NULL);
+    if (!o.x) return gr_conv_transpose2d(o.x, NULL);
     if (!gr__want_act(o.act, "conv_transpose2d")) return NULL;
     int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
-    if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0 || filters % groups != 0) {
+    if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 || o.x->shape.dim[1] % groups != 0 || o.filters % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
             "conv_transpose2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more "
             "wanted, groups that divide C and the filters",
-            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+            name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw, (long long)groups);
         return NULL;
     }
-    int64_t    per_group = filters / groups;
-    beginning  of_k = { .shape = gr_shape(x->shape.dim[1], per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
-    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    int64_t    per_group = o.filters / groups;
+    beginning  of_k = { .shape = gr_shape(o.x->shape.dim[1], per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
+    beginning  of_bias = { .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared };
     gr_tensor *k = part(m, name, "weight", &of_k);
     gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
-    gr_tensor *y = gr_conv_transpose2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation,
+    gr_tensor *y = gr_conv_transpose2d(o.x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation,
         .groups = o.groups, .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
         .output_padding = o.output_padding, .output_padding_hw = o.output_padding_hw);
     return gr__act(o.act, y);
@@ -187,25 +187,25 @@ gr_tensor *gr_nn_layer_norm_(gr_model *m, const char *name, gr_nn_layer_norm_opt
     return gr_layer_norm(o.x, .dims = o.dims, .weight = w, .bias = b, .eps = o.eps);
 }
 
-gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_tensor *x, gr_nn_group_norm_options o)
+gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_nn_group_norm_options o)
 {
     gr_tensor *w, *b;
-    if (!x || x->shape.rank < 2) return gr_group_norm(x, o.groups);
-    if (!affine(m, name, gr_shape(x->shape.dim[1]), o.no_affine, o.shared, &w, &b)) return NULL;
-    return gr_group_norm(x, o.groups, .weight = w, .bias = b, .eps = o.eps);
+    if (!o.x || o.x->shape.rank < 2) return gr_group_norm(o.x, o.groups);
+    if (!affine(m, name, gr_shape(o.x->shape.dim[1]), o.no_affine, o.shared, &w, &b)) return NULL;
+    return gr_group_norm(o.x, o.groups, .weight = w, .bias = b, .eps = o.eps);
 }
 
 /* ---- embedding -------------------------------------------------------------------------------------------------------------------- */
 
-gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o)
+gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_nn_embedding_options o)
 {
-    if (rows < 1 || o.features < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted", name ? name : "", (long long)rows,
+    if (o.rows < 1 || o.features < 1) {
+        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted", name ? name : "", (long long)o.rows,
             (long long)o.features);
         return NULL;
     }
-    gr_tensor *w = part(m, name, "weight", &(beginning){ .shape = gr_shape(rows, o.features), .normal = 1, .shared = o.shared });
-    return w ? gr_embedding(w, index) : NULL;
+    gr_tensor *w = part(m, name, "weight", &(beginning){ .shape = gr_shape(o.rows, o.features), .normal = 1, .shared = o.shared });
+    return w ? gr_embedding(w, o.index) : NULL;
 }
 
 /* ---- dropout -------------------------------------------------------------------------------------------------------------------- */

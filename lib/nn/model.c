@@ -9,7 +9,7 @@
 
 /* ---- life --------------------------------------------------------------------------------------------------------------------- */
 
-gr_model *gr_model_open(uint64_t seed)
+gr_model *gr_model_new(uint64_t seed)
 {
     gr_model *m = calloc(1, sizeof *m);
     if (m && (m->by_name = gr__map_new())) {
@@ -41,6 +41,8 @@ void gr_model_free(gr_model *m)
     free(m);
 }
 
+void *gr_model_ctx(const gr_model *m) { return m ? m->ctx : NULL; }
+
 bool gr_model_seal(gr_model *m)
 {
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is NULL");
@@ -55,9 +57,10 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
         gr__fail(GR_ERR_ARGUMENT, "model_build: the forward function is NULL");
         return NULL;
     }
-    gr_model *m = gr_model_open(o.seed);
+    gr_model *m = gr_model_new(o.seed);
     if (!m) return NULL;
     m->forward = forward;
+    m->ctx = o.ctx;
     m->input = o.input;
     bool    recorded = gr_set_recording(false);
     gr_step step = gr_step_begin();

@@ -24,6 +24,7 @@ struct gr_model {
     bool        sealed, eval;
     gr_forward *forward; /* what it was built by, and for which input; NULL if it was opened by hand */
     gr_shape    input;
+    void       *ctx; /* the program's, for forward */
     gr__map    *by_name;
     gr__slot  **slots;             /* stb_ds array, in the order they were made */
     gr__slot  **params, **buffers; /* those that are parameters; those that are buffers or counters */

@@ -91,25 +91,17 @@ static void by_stride(const gr__cover *v, gr__span *spans)
     }
 }
 
-gr_tensor *gr_avg_pool2d_(gr_tensor *x, gr_avg_pool2d_options o)
+gr_tensor *gr_avg_pool2d_(gr_pool_options o)
 {
-    gr_pool_options windows = {
-        .size = o.size,
-        .stride = o.stride,
-        .padding = o.padding,
-        .size_hw = o.size_hw,
-        .stride_hw = o.stride_hw,
-        .padding_hw = o.padding_hw,
-    };
     gr__pool p = { 0 };
-    if (x && !gr__pool_geometry("avg_pool2d", x, &windows, &p)) return NULL;
+    if (o.x && !gr__pool_geometry("avg_pool2d", &o, &p)) return NULL;
     gr__cover2d v = {
         .planes = p.planes,
         .rows = { by_stride, p.H, p.OH, p.KH, p.SH, p.PH, 0 },
         .columns = { by_stride, p.W, p.OW, p.KW, p.SW, p.PW, 0 },
         .divisor = o.exclude_padding ? 0 : (double)p.KH * (double)p.KW,
     };
-    return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
+    return gr__apply(&avg_pool_op, 1, &o.x, &v, sizeof v);
 }
 
 /* Window i is i size / count .. (i + 1) size / count, rounded outwards. */
@@ -118,24 +110,24 @@ static void by_count(const gr__cover *v, gr__span *spans)
     for (int64_t i = 0; i < v->count; i++) spans[i] = (gr__span){ i * v->size / v->count, ((i + 1) * v->size + v->count - 1) / v->count };
 }
 
-static gr_tensor *adaptive(const char *name, gr_tensor *x, int64_t height, int64_t width)
+static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
 {
     if (!gr__given(name, 1, &x) || !gr__want_rank(x, 4, name, "input")) return NULL;
     const int64_t *size = x->shape.dim;
-    if (size[2] < 1 || size[3] < 1 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX ||
+    if (size[2] < 1 || size[3] < 1 || to.h < 1 || to.w < 1 || to.h > INT32_MAX || to.w > INT32_MAX ||
         size[2] > INT32_MAX || size[3] > INT32_MAX) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: from %s to %lldx%lld: there must be something on both sides", name, GR__TEXT(x), (long long)height,
-            (long long)width);
+        gr__fail(GR_ERR_ARGUMENT, "%s: from %s to %lldx%lld: there must be something on both sides", name, GR__TEXT(x), (long long)to.h,
+            (long long)to.w);
         return NULL;
     }
     gr__cover2d v = {
         .planes = size[0] * size[1],
-        .rows = { .rule = by_count, .size = size[2], .count = height },
-        .columns = { .rule = by_count, .size = size[3], .count = width },
+        .rows = { .rule = by_count, .size = size[2], .count = to.h },
+        .columns = { .rule = by_count, .size = size[3], .count = to.w },
     };
     return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
 }
 
-gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, int64_t height, int64_t width) { return adaptive("adaptive_avg_pool2d", x, height, width); }
+gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, gr_hw size) { return adaptive("adaptive_avg_pool2d", x, size); }
 
-gr_tensor *gr_global_avg_pool2d(gr_tensor *x) { return adaptive("global_avg_pool2d", x, 1, 1); }
+gr_tensor *gr_global_avg_pool2d(gr_tensor *x) { return adaptive("global_avg_pool2d", x, gr_hw(1, 1)); }

@@ -18,8 +18,8 @@
 /* ---- geometry --------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct window {
-    int   stride, padding, dilation, groups;
-    gr_hw stride_hw, padding_hw, dilation_hw;
+    int64_t stride, padding, dilation, groups;
+    gr_hw   stride_hw, padding_hw, dilation_hw;
 } window;
 
 #define WINDOW(o) (&(window){ (o).stride, (o).padding, (o).dilation, (o).groups, (o).stride_hw, (o).padding_hw, (o).dilation_hw })
@@ -27,7 +27,7 @@ typedef struct window {
 /* As large as keeps every product of sizes and options far from overflow. */
 static const int64_t most = INT32_MAX / 4;
 
-void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w)
+void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w)
 {
     bool apart = hw.h || hw.w;
     *h = apart ? hw.h : both;
@@ -271,15 +271,15 @@ static bool conv_geometry(gr__conv *c, const gr_tensor *x, const gr_tensor *k, c
     return find_output(c, "conv2d");
 }
 
-gr_tensor *gr_conv2d_(gr_tensor *x, gr_conv2d_options o)
+gr_tensor *gr_conv2d_(gr_conv2d_options o)
 {
     conv_args args = { .act = o.act };
-    if (!gr__given("conv2d", 2, (gr_tensor *[]){ x, o.kernel })) return NULL;
+    if (!gr__given("conv2d", 2, (gr_tensor *[]){ o.x, o.kernel })) return NULL;
     if (!o.bias && gr__failed()) /* no bias, or one that could not be made? */
         return NULL;
-    if (!gr__want_act(o.act, "conv2d") || !read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, x, o.kernel, o.bias))
+    if (!gr__want_act(o.act, "conv2d") || !read_window(WINDOW(o), &args.c, "conv2d") || !conv_geometry(&args.c, o.x, o.kernel, o.bias))
         return NULL;
-    return gr__apply(&conv_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.kernel, o.bias }, &args, sizeof args);
+    return gr__apply(&conv_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.kernel, o.bias }, &args, sizeof args);
 }
 
 /* What a convolution of these sizes gives must be what the gradient is. */
@@ -294,28 +294,28 @@ static bool output_is(gr__conv *c, const gr_tensor *g, const char *name)
                (long long)c->OH, (long long)c->OW);
 }
 
-gr_tensor *gr_conv2d_input_grad_(gr_tensor *g, gr_tensor *k, int64_t height, gr_conv2d_input_grad_options o)
+gr_tensor *gr_conv2d_input_grad_(gr_conv2d_input_grad_options o)
 {
     static const char *const name = "conv2d_input_grad";
-    gr__conv                 c = { .H = height, .W = o.width };
+    gr__conv                 c = { .H = o.input.h, .W = o.input.w };
     int64_t                  per_group;
-    if (!gr__given(name, 2, (gr_tensor *[]){ g, k })) return NULL;
-    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(g, 4, name, "gradient") || !gr__want_rank(k, 4, name, "kernel")) return NULL;
-    take(k, &c.F, &per_group, &c.KH, &c.KW);
-    c.N = g->shape.dim[0];
+    if (!gr__given(name, 2, (gr_tensor *[]){ o.g, o.k })) return NULL;
+    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.g, 4, name, "gradient") || !gr__want_rank(o.k, 4, name, "kernel")) return NULL;
+    take(o.k, &c.F, &per_group, &c.KH, &c.KW);
+    c.N = o.g->shape.dim[0];
     c.C = per_group * c.G;
-    return groups_divide(&c, name) && output_is(&c, g, name) ? A(&c, g, k) : NULL;
+    return groups_divide(&c, name) && output_is(&c, o.g, name) ? A(&c, o.g, o.k) : NULL;
 }
 
-gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr_conv2d_kernel_grad_options o)
+gr_tensor *gr_conv2d_kernel_grad_(gr_conv2d_kernel_grad_options o)
 {
     static const char *const name = "conv2d_kernel_grad";
-    gr__conv                 c = { .KH = height, .KW = o.width };
-    if (!gr__given(name, 2, (gr_tensor *[]){ x, g })) return NULL;
-    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(g, 4, name, "gradient")) return NULL;
-    take(x, &c.N, &c.C, &c.H, &c.W);
-    c.F = g->shape.dim[1];
-    return groups_divide(&c, name) && output_is(&c, g, name) ? B(&c, x, g) : NULL;
+    gr__conv                 c = { .KH = o.kernel.h, .KW = o.kernel.w };
+    if (!gr__given(name, 2, (gr_tensor *[]){ o.x, o.g })) return NULL;
+    if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.x, 4, name, "input") || !gr__want_rank(o.g, 4, name, "gradient")) return NULL;
+    take(o.x, &c.N, &c.C, &c.H, &c.W);
+    c.F = o.g->shape.dim[1];
+    return groups_divide(&c, name) && output_is(&c, o.g, name) ? B(&c, o.x, o.g) : NULL;
 }
 
 /* ---- transposed: A under its other name ------------------------------------------------------------------------------------------------------------ */
@@ -323,10 +323,10 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_tensor *x, gr_tensor *g, int64_t height, gr
 static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias) { return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y; }
 
 /* The geometry whose A takes (C = the layer's output channels) x to y. */
-static bool transpose_geometry(gr__conv *c, gr_tensor **to, const gr_conv_transpose2d_options *o)
+static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
 {
     static const char *const name = "conv_transpose2d";
-    const gr_tensor         *x = *to, *k = o->kernel;
+    const gr_tensor         *x = o->x, *k = o->kernel;
     int64_t                  per_group, filters, extra_h, extra_w;
     if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") || !gr__want_rank(k, 4, name, "kernel")) return false;
     take(x, &c->N, &c->F, &c->OH, &c->OW);
@@ -350,17 +350,17 @@ static bool transpose_geometry(gr__conv *c, gr_tensor **to, const gr_conv_transp
     c->W = (c->OW - 1) * c->SW - 2 * c->PW + c->DW * (c->KW - 1) + extra_w + 1;
     if (!groups_divide(c, name)) return false;
     /* Whole strides of output_padding are what rows and columns of zeros behind the input give. */
-    int more_h = (int)(extra_h / c->SH), more_w = (int)(extra_w / c->SW);
-    if (more_h > 0 || more_w > 0) *to = gr_pad(*to, GR_DIMS(0, 0, 0, 0), .after = GR_DIMS(0, 0, more_h, more_w));
-    return *to && output_is(c, *to, name);
+    gr_shape more = gr_shape(0, 0, extra_h / c->SH, extra_w / c->SW);
+    if (more.dim[2] > 0 || more.dim[3] > 0) o->x = gr_pad(o->x, gr_shape(0, 0, 0, 0), .after = more);
+    return o->x && output_is(c, o->x, name);
 }
 
-gr_tensor *gr_conv_transpose2d_(gr_tensor *x, gr_conv_transpose2d_options o)
+gr_tensor *gr_conv_transpose2d_(gr_conv_transpose2d_options o)
 {
     gr__conv c = { 0 };
-    if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ x, o.kernel })) return NULL;
-    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &x, &o)) return NULL;
-    return add_bias(A(&c, x, o.kernel), o.bias);
+    if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ o.x, o.kernel })) return NULL;
+    if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &o)) return NULL;
+    return add_bias(A(&c, o.x, o.kernel), o.bias);
 }
 
 /* ---- one channel: filt, valid and full ---------------------------------------------------------------------------------------------------------------- */

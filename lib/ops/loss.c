@@ -293,25 +293,26 @@ static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tenso
     return gr__apply(&cross_entropy_grad_op, w ? 4 : 3, (gr_tensor *[]){ x, labels, g, w }, how, sizeof *how);
 }
 
-gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o)
+gr_tensor *gr_cross_entropy_(gr_cross_entropy_options o)
 {
     static const char *const name = "cross_entropy";
-    if (is_single(logits, o.labels)) {
+    if (is_single(o.logits, o.labels)) {
         gr_shape one = o.labels->shape;
         o.labels = gr_reshape(o.labels, gr_shape(1));
-        gr_tensor *loss = gr_cross_entropy_(gr_reshape(logits, gr_shape(1, logits->count)), o);
+        o.logits = gr_reshape(o.logits, gr_shape(1, o.logits->count));
+        gr_tensor *loss = gr_cross_entropy_(o);
         return loss ? gr_reshape(loss, one) : NULL;
     }
     counting                 how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
-    if (!gr__given_reals(name, 1, &logits) || !gr__given(name, 2, (gr_tensor *[]){ logits, o.labels }) ||
+    if (!gr__given_reals(name, 1, &o.logits) || !gr__given(name, 2, (gr_tensor *[]){ o.logits, o.labels }) ||
         !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name))
         return NULL;
     if (!(o.smoothing >= 0 && o.smoothing <= 1)) {
         gr__fail(GR_ERR_ARGUMENT, "%s: smoothing %g: 0 to 1 wanted", name, o.smoothing);
         return NULL;
     }
-    if (!labels_fit(name, logits, o.labels, o.weight, &how)) return NULL;
-    gr_tensor *x = to_rows(logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
+    if (!labels_fit(name, o.logits, o.labels, o.weight, &how)) return NULL;
+    gr_tensor *x = to_rows(o.logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
     gr_tensor *losses = gr__apply(&cross_entropy_op, o.weight ? 3 : 2, (gr_tensor *[]){ x, labels, o.weight }, &how, sizeof how);
     return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }
@@ -333,23 +334,24 @@ static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *h
     return true;
 }
 
-gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o)
+gr_tensor *gr_nll_(gr_nll_options o)
 {
     static const char *const name = "nll";
-    if (is_single(log_probs, o.labels)) {
+    if (is_single(o.log_probs, o.labels)) {
         gr_shape one = o.labels->shape;
         o.labels = gr_reshape(o.labels, gr_shape(1));
-        gr_tensor *loss = gr_nll_(gr_reshape(log_probs, gr_shape(1, log_probs->count)), o);
+        o.log_probs = gr_reshape(o.log_probs, gr_shape(1, o.log_probs->count));
+        gr_tensor *loss = gr_nll_(o);
         return loss ? gr_reshape(loss, one) : NULL;
     }
     counting                 how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
     gr_tensor               *index, *factor;
-    if (!gr__given_reals(name, 1, &log_probs) || !gr__given(name, 2, (gr_tensor *[]){ log_probs, o.labels }) ||
+    if (!gr__given_reals(name, 1, &o.log_probs) || !gr__given(name, 2, (gr_tensor *[]){ o.log_probs, o.labels }) ||
         !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name) ||
-        !labels_fit(name, log_probs, o.labels, o.weight, &how) || !picks(o.labels, o.weight, &how, &index, &factor))
+        !labels_fit(name, o.log_probs, o.labels, o.weight, &how) || !picks(o.labels, o.weight, &how, &index, &factor))
         return NULL;
     /* What is ignored is replaced first: it may be infinite. */
-    gr_tensor *picked = gr_gather(to_rows(log_probs), 1, index), *zero = gr__number(0);
+    gr_tensor *picked = gr_gather(to_rows(o.log_probs), 1, index), *zero = gr__number(0);
     gr_tensor *losses = gr_mul(gr_where(factor, picked, zero), factor);
     return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }

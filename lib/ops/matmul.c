@@ -115,17 +115,17 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
     return apply(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
 }
 
-gr_tensor *gr_matmul_(gr_tensor *a, gr_matmul_options o)
+gr_tensor *gr_matmul_(gr_matmul_options o)
 {
     gr_tensor *b = o.b;
-    if (!gr__given("matmul", 2, (gr_tensor *[]){ a, b })) return NULL;
-    if (a->shape.rank > 1 && b->shape.rank > 1) return product_of_matrices(a, b, o.transpose_a, o.transpose_b);
-    if (a->shape.rank == 0 || b->shape.rank == 0) {
-        gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(a), GR__TEXT(b));
+    if (!gr__given("matmul", 2, (gr_tensor *[]){ o.a, b })) return NULL;
+    if (o.a->shape.rank > 1 && b->shape.rank > 1) return product_of_matrices(o.a, b, o.transpose_a, o.transpose_b);
+    if (o.a->shape.rank == 0 || b->shape.rank == 0) {
+        gr__fail(GR_ERR_ARGUMENT, "matmul: %s and %s: a scalar is no matrix", GR__TEXT(o.a), GR__TEXT(b));
         return NULL;
     }
-    bool       row = a->shape.rank == 1, column = b->shape.rank == 1;
-    gr_tensor *left = row ? gr_reshape(a, gr_shape(1, a->count)) : a, *right = column ? gr_reshape(b, gr_shape(b->count, 1)) : b;
+    bool       row = o.a->shape.rank == 1, column = b->shape.rank == 1;
+    gr_tensor *left = row ? gr_reshape(o.a, gr_shape(1, o.a->count)) : o.a, *right = column ? gr_reshape(b, gr_shape(b->count, 1)) : b;
     if (!left || !right) return NULL;
     gr_tensor *y = product_of_matrices(left, right, !row && o.transpose_a, !column && o.transpose_b);
     if (!y || !(row || column)) return y;
@@ -182,8 +182,8 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__op linear_op = { "linear", "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,
     linear_forward, .vjp = linear_vjp, .torch = "F.linear" };
 
-gr_tensor *gr_linear_(gr_tensor *x, gr_linear_options o)
+gr_tensor *gr_linear_(gr_linear_options o)
 {
     if ((!o.bias && gr__failed()) || !gr__want_act(o.act, "linear")) return NULL;
-    return gr__apply(&linear_op, o.bias ? 3 : 2, (gr_tensor *[]){ x, o.weight, o.bias }, &o.act, sizeof o.act);
+    return gr__apply(&linear_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.weight, o.bias }, &o.act, sizeof o.act);
 }

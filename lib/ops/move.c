@@ -294,22 +294,22 @@ static int64_t hold(int64_t index, int64_t size)
     return index < 0 ? 0 : index > size ? size : index;
 }
 
-gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o)
+gr_tensor *gr_slice_(gr_slice_options o)
 {
-    if (!x) return slice_range(NULL, &(range){ 0 });
+    if (!o.x) return slice_range(NULL, &(range){ 0 });
     range r = { .step = o.step == 0 ? 1 : o.step };
     if (r.step < 1) {
         gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
         return NULL;
     }
-    if (!gr__want_axis(x, &axis, "slice")) return NULL;
-    r.axis = axis;
-    r.size = x->shape.dim[axis];
+    if (!gr__want_axis(o.x, &o.axis, "slice")) return NULL;
+    r.axis = o.axis;
+    r.size = o.x->shape.dim[o.axis];
     if (r.step > r.size) r.step = r.size > 0 ? r.size : 1; /* one index at most: no product of this may leave its type */
-    r.start = hold(start, r.size);
+    r.start = hold(o.start, r.size);
     int64_t stop = hold(o.stop, r.size);
     r.count = stop > r.start ? (stop - r.start - 1) / r.step + 1 : 0;
-    return slice_range(x, &r);
+    return slice_range(o.x, &r);
 }
 
 /* ---- pad: its gradient is a pad by the negative amounts ----------------------------------------------------------------------------------------- */
@@ -382,20 +382,20 @@ static const gr__op pad_op = { "pad", "y = x in a border, read as (1) where that
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b) { return gr__apply(&pad_op, 1, &x, b, sizeof *b); }
 
-gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o)
+gr_tensor *gr_pad_(gr_pad_options o)
 {
-    border  b = { .value = o.value };
-    gr_dims after = o.after.count > 0 ? o.after : o.before;
-    if (x && (o.before.count != x->shape.rank || after.count != x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given", GR__TEXT(x), x->shape.rank, o.before.count,
-            after.count);
+    border   b = { .value = o.value };
+    gr_shape after = o.after.rank > 0 ? o.after : o.before;
+    if (o.x && (o.before.rank != o.x->shape.rank || after.rank != o.x->shape.rank)) {
+        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given", GR__TEXT(o.x), o.x->shape.rank, o.before.rank,
+            after.rank);
         return NULL;
     }
-    for (int i = 0; x && i < x->shape.rank; i++) {
-        b.before[i] = o.before.at[i];
-        b.after[i] = after.at[i];
+    for (int i = 0; o.x && i < o.x->shape.rank; i++) {
+        b.before[i] = o.before.dim[i];
+        b.after[i] = after.dim[i];
     }
-    return pad_border(x, &b);
+    return pad_border(o.x, &b);
 }
 
 /* ---- concat -------------------------------------------------------------------------------------------------------------------------------------- */

@@ -358,24 +358,24 @@ static gr_tensor *by_channel(gr_tensor *t, const gr_tensor *x)
     return t ? gr_reshape(t, s) : NULL;
 }
 
-gr_tensor *gr_group_norm_(gr_tensor *x, gr_group_norm_options o)
+gr_tensor *gr_group_norm_(gr_group_norm_options o)
 {
     static const char *const name = "group_norm";
     norm_args                n = { .eps = o.eps };
-    if (!gr__given_reals(name, 1, &x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, name)) return NULL;
-    if (x->shape.rank < 2 || o.groups < 1 || x->shape.dim[1] % o.groups != 0) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name, GR__TEXT(x),
+    if (!gr__given_reals(name, 1, &o.x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, name)) return NULL;
+    if (o.x->shape.rank < 2 || o.groups < 1 || o.x->shape.dim[1] % o.groups != 0) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name, GR__TEXT(o.x),
             (long long)o.groups);
         return NULL;
     }
-    int64_t N = x->shape.dim[0], C = x->shape.dim[1];
-    if (!vector_of(o.weight, C, name, "weight", x) || !vector_of(o.bias, C, name, "bias", x)) return NULL;
-    if (x->count > 0 && x->count == o.groups) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance", name, GR__TEXT(x));
+    int64_t N = o.x->shape.dim[0], C = o.x->shape.dim[1];
+    if (!vector_of(o.weight, C, name, "weight", o.x) || !vector_of(o.bias, C, name, "bias", o.x)) return NULL;
+    if (o.x->count > 0 && o.x->count == o.groups) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance", name, GR__TEXT(o.x));
         return NULL;
     }
     n.B = N * o.groups;
-    n.S = n.B > 0 ? x->count / n.B : 0;
-    gr_tensor *w = by_channel(o.weight, x), *b = by_channel(o.bias, x);
-    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, x, w, b) : NULL;
+    n.S = n.B > 0 ? o.x->count / n.B : 0;
+    gr_tensor *w = by_channel(o.weight, o.x), *b = by_channel(o.bias, o.x);
+    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, o.x, w, b) : NULL;
 }

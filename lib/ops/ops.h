@@ -36,13 +36,13 @@ bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIM
 /* The rank that an op wants of its input, or the error. */
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
 /* A pair of options, plain and _hw, with its default where both are 0. */
-void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w);
+void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w);
 
 /* conv.c: what a node of conv2d was told. false: it is a node of another op. */
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 
 /* pool.c: the windows of a pooling, or the error. */
-bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p);
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p);
 
 /* avg_pool.c: ops over windows, whose args is a gr__cover2d. */
 typedef struct gr__cover {

@@ -76,34 +76,34 @@ static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, double f)
     return gr__apply(&mse_grad_op, 3, (gr_tensor *[]){ x, t, g }, &f, sizeof f);
 }
 
-gr_tensor *gr_mse_(gr_tensor *x, gr_pair_options o)
+gr_tensor *gr_mse_(gr_loss_options o)
 {
-    if (!are_a_pair("mse", x, o.target, o.reduction)) return NULL;
+    if (!are_a_pair("mse", o.x, o.target, o.reduction)) return NULL;
     if (o.reduction == GR_NONE) {
-        gr_tensor *d = gr_sub(x, o.target);
+        gr_tensor *d = gr_sub(o.x, o.target);
         return gr_mul(d, d);
     }
-    double f = o.reduction == GR_SUM ? 1 : 1 / (double)x->count;
-    return gr__apply(&mse_op, 2, (gr_tensor *[]){ x, o.target }, &f, sizeof f);
+    double f = o.reduction == GR_SUM ? 1 : 1 / (double)o.x->count;
+    return gr__apply(&mse_op, 2, (gr_tensor *[]){ o.x, o.target }, &f, sizeof f);
 }
 
 /* ---- the others ---------------------------------------------------------------------------------------------------------------------- */
 
-gr_tensor *gr_l1_(gr_tensor *x, gr_pair_options o)
+gr_tensor *gr_l1_(gr_loss_options o)
 {
-    return are_a_pair("l1", x, o.target, o.reduction) ? reduced(gr_abs(gr_sub(x, o.target)), o.reduction) : NULL;
+    return are_a_pair("l1", o.x, o.target, o.reduction) ? reduced(gr_abs(gr_sub(o.x, o.target)), o.reduction) : NULL;
 }
 
-gr_tensor *gr_smooth_l1_(gr_tensor *x, gr_smooth_l1_options o)
+gr_tensor *gr_smooth_l1_(gr_smooth_l1_options o)
 {
     double beta = o.beta == 0 ? 1 : o.beta;
-    if (!are_a_pair("smooth_l1", x, o.target, o.reduction)) return NULL;
+    if (!are_a_pair("smooth_l1", o.x, o.target, o.reduction)) return NULL;
     if (!(beta > 0)) {
         gr__fail(GR_ERR_ARGUMENT, "smooth_l1: beta %g: over 0 wanted", beta);
         return NULL;
     }
     /* The square is of x - t itself, which has a derivative where |x - t| has none, and of 0 where it is not chosen. */
-    gr_tensor *d = gr_sub(x, o.target), *size = gr_abs(d), *near = size ? gr_lt(size, gr__number(beta)) : NULL;
+    gr_tensor *d = gr_sub(o.x, o.target), *size = gr_abs(d), *near = size ? gr_lt(size, gr__number(beta)) : NULL;
     gr_tensor *small = gr_where(near, d, gr__number(0)), *far = gr_sub(size, gr__number(0.5 * beta));
     return reduced(gr_where(near, gr_scale(gr_mul(small, small), 0.5 / beta), far), o.reduction);
 }
@@ -116,15 +116,15 @@ static bool spreads_over(const char *what, const gr_tensor *w, const gr_tensor *
 }
 
 /* -t p log s(x) - (1 - t) log(1 - s(x)) = (1 - t) x + (1 + (p - 1) t) log(1 + e^-x). */
-gr_tensor *gr_bce_with_logits_(gr_tensor *x, gr_bce_with_logits_options o)
+gr_tensor *gr_bce_with_logits_(gr_bce_with_logits_options o)
 {
     gr_tensor *t = o.target;
-    if (!are_a_pair("bce_with_logits", x, t, o.reduction) || (!(o.weight && o.pos_weight) && gr__failed()) ||
-        !spreads_over("weight", o.weight, x) || !spreads_over("pos_weight", o.pos_weight, x))
+    if (!are_a_pair("bce_with_logits", o.x, t, o.reduction) || (!(o.weight && o.pos_weight) && gr__failed()) ||
+        !spreads_over("weight", o.weight, o.x) || !spreads_over("pos_weight", o.pos_weight, o.x))
         return NULL;
-    gr_tensor *tail = gr_softplus(gr_neg(x));
+    gr_tensor *tail = gr_softplus(gr_neg(o.x));
     if (o.pos_weight) tail = gr_mul(gr_add(gr__number(1), gr_mul(gr_sub(o.pos_weight, gr__number(1)), t)), tail);
-    gr_tensor *loss = gr_add(gr_mul(gr_sub(gr__number(1), t), x), tail);
+    gr_tensor *loss = gr_add(gr_mul(gr_sub(gr__number(1), t), o.x), tail);
     return reduced(o.weight ? gr_mul(loss, o.weight) : loss, o.reduction);
 }
 
@@ -135,14 +135,14 @@ static gr_tensor *entropy(gr_tensor *t)
     return gr_mul(t, gr_log(gr_where(none, gr__number(1), t)));
 }
 
-gr_tensor *gr_kl_div_(gr_tensor *x, gr_kl_div_options o)
+gr_tensor *gr_kl_div_(gr_kl_div_options o)
 {
     gr_tensor *t = o.target;
-    if (!are_a_pair("kl_div", x, t, o.reduction)) return NULL;
-    if (o.batch_mean && (x->shape.rank < 1 || o.reduction != GR_MEAN)) {
-        gr__fail(GR_ERR_ARGUMENT, "kl_div: .batch_mean of %s: a mean, and a batch (N,...), wanted", GR__TEXT(x));
+    if (!are_a_pair("kl_div", o.x, t, o.reduction)) return NULL;
+    if (o.batch_mean && (o.x->shape.rank < 1 || o.reduction != GR_MEAN)) {
+        gr__fail(GR_ERR_ARGUMENT, "kl_div: .batch_mean of %s: a mean, and a batch (N,...), wanted", GR__TEXT(o.x));
         return NULL;
     }
-    gr_tensor *loss = o.log_target ? gr_mul(gr_exp(t), gr_sub(t, x)) : gr_sub(entropy(t), gr_mul(t, x));
-    return o.batch_mean ? gr_scale(gr_sum(loss), 1 / (double)x->shape.dim[0]) : reduced(loss, o.reduction);
+    gr_tensor *loss = o.log_target ? gr_mul(gr_exp(t), gr_sub(t, o.x)) : gr_sub(entropy(t), gr_mul(t, o.x));
+    return o.batch_mean ? gr_scale(gr_sum(loss), 1 / (double)o.x->shape.dim[0]) : reduced(loss, o.reduction);
 }

@@ -126,8 +126,9 @@ static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
 
 /* ---- entering from outside ------------------------------------------------------------------------------------------------------------ */
 
-bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
 {
+    const gr_tensor *x = o->x;
     if (!gr__want_rank(x, 4, name, "input")) return false;
     p->planes = x->shape.dim[0] * x->shape.dim[1];
     p->H = x->shape.dim[2];
@@ -148,9 +149,13 @@ bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_optio
     return true;
 }
 
-gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o)
+gr_tensor *gr_max_pool2d_(gr_pool_options o)
 {
     gr__pool p = { 0 };
-    if (x && !gr__pool_geometry("max_pool2d", x, &o, &p)) return NULL;
-    return gr__apply(&pool_op, 1, &x, &p, sizeof p);
+    if (o.exclude_padding) {
+        gr__fail(GR_ERR_ARGUMENT, "max_pool2d: .exclude_padding is an option of avg_pool2d");
+        return NULL;
+    }
+    if (o.x && !gr__pool_geometry("max_pool2d", &o, &p)) return NULL;
+    return gr__apply(&pool_op, 1, &o.x, &p, sizeof p);
 }

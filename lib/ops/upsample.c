@@ -140,7 +140,7 @@ static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u)
 /* ---- entering from outside ------------------------------------------------------------------------------------------------------------------ */
 
 /* A scale that leaves the size as it is leaves the elements as they are; PyTorch's rule, also for 1.1 times 7. */
-static along resize(int64_t from, int size, double scale)
+static along resize(int64_t from, int64_t size, double scale)
 {
     double to = size ? (double)size : floor((double)from * scale);
     along  a = { .from = from, .to = to >= 1 && to <= INT32_MAX ? (int64_t)to : 0 };
@@ -153,14 +153,14 @@ static bool geometry(const gr_tensor *x, const gr_upsample_options *o, zoom *z)
     bool sized = o->size_hw.h || o->size_hw.w;
     if (!gr__want_rank(x, 4, "upsample", "input")) return false;
     if (sized ? o->size_hw.h < 1 || o->size_hw.w < 1 || o->scale != 0 : !(o->scale > 0))
-        return gr__fail(GR_ERR_ARGUMENT, "upsample: scale %g, size (%d,%d): a scale over 0, or 0 and a size, wanted", o->scale,
-            o->size_hw.h, o->size_hw.w);
+        return gr__fail(GR_ERR_ARGUMENT, "upsample: scale %g, size (%lld,%lld): a scale over 0, or 0 and a size, wanted", o->scale,
+            (long long)o->size_hw.h, (long long)o->size_hw.w);
     z->planes = x->shape.dim[0] * x->shape.dim[1];
     z->rows = resize(x->shape.dim[2], o->size_hw.h, o->scale);
     z->columns = resize(x->shape.dim[3], o->size_hw.w, o->scale);
     if (x->shape.dim[2] < 1 || x->shape.dim[3] < 1 || z->rows.to < 1 || z->columns.to < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "upsample: %s times %g, or to size (%d,%d): there must be something on both sides", GR__TEXT(x),
-            o->scale, o->size_hw.h, o->size_hw.w);
+        return gr__fail(GR_ERR_ARGUMENT, "upsample: %s times %g, or to size (%lld,%lld): there must be something on both sides", GR__TEXT(x),
+            o->scale, (long long)o->size_hw.h, (long long)o->size_hw.w);
     return true;
 }
 
@@ -168,16 +168,16 @@ static bool geometry(const gr_tensor *x, const gr_upsample_options *o, zoom *z)
    does not keep to either, as its backward does. */
 static double nearest_step(const along *a) { return a->to == 2 * a->from ? 0.5 : a->step; }
 
-gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o)
+gr_tensor *gr_upsample_(gr_upsample_options o)
 {
     zoom z = { 0 };
-    if (x && !geometry(x, &o, &z)) return NULL;
-    if (o.bilinear) return gr__apply(&bilinear_op, 1, &x, &z, sizeof z);
+    if (o.x && !geometry(o.x, &o, &z)) return NULL;
+    if (o.bilinear) return gr__apply(&bilinear_op, 1, &o.x, &z, sizeof z);
     gr__cover2d v = {
         .planes = z.planes,
         .rows = { .rule = by_nearest, .size = z.rows.to, .count = z.rows.from, .scale = nearest_step(&z.rows) },
         .columns = { .rule = by_nearest, .size = z.columns.to, .count = z.columns.from, .scale = nearest_step(&z.columns) },
         .divisor = 1,
     };
-    return gr__apply(&nearest_op, 1, &x, &v, sizeof v);
+    return gr__apply(&nearest_op, 1, &o.x, &v, sizeof v);
 }

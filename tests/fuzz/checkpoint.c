@@ -30,7 +30,7 @@ static void train(run *r)
     gr_batch b;
     for (int i = 0; i < 3 && gr_next_batch(r->loader, &b); i++) {
         GR_STEP;
-        gr_minimize(r->adam, gr_cross_entropy(layers(r->net, b.images), b.labels));
+        gr_minimize(r->adam, gr_cross_entropy(layers(r->net, b.inputs), b.targets));
         gr_schedule_next(r->cosine);
     }
 }
