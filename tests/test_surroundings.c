@@ -224,7 +224,7 @@ START_TEST(a_loader_rounds_as_its_caller_does)
         fesetround(modes[mode]);
         ck_assert(gr_next_batch(l, &b));
         fesetround(FE_TONEAREST);
-        ck_assert_int_eq((int)(gr_data(b.images)[0] * 255 + (gr_real)0.5), mode);
+        ck_assert_int_eq((int)(gr_data(b.inputs)[0] * 255 + (gr_real)0.5), mode);
     }
     gr_loader_close(l);
     gr_dataset_free(d);
