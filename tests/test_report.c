@@ -489,7 +489,7 @@ static gr_tensor *noisy(gr_model *m, gr_tensor *x)
 static double noisy_step(gr_model *m, gr_optim *o, const gr_batch *b)
 {
     GR_STEP;
-    return gr_minimize(o, gr_cross_entropy(noisy(m, b->images), b->labels));
+    return gr_minimize(o, gr_cross_entropy(noisy(m, b->inputs), b->targets));
 }
 
 /* The last loss of three epochs of four steps. seconds: between two writings, 0: no report. calls:
@@ -584,7 +584,8 @@ START_TEST(hostile_names)
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         GR_STEP;
         gr_model *m = gr_model_new(1);
-        gr_nn_param(m, gr_name("%s.weight", odd[i]), gr_shape(2, 2, 3, 3), .value = 1);
+        /* a parameter's name must be UTF-8; other texts need not be */
+        gr_nn_param(m, gr_name("%s.weight", i < 5 ? odd[i] : "x\n\x01"), gr_shape(2, 2, 3, 3), .value = 1);
         gr_model_seal(m);
         gr_optim  *sgd = gr_sgd(m, .lr = 0.1);
         gr_report *r = gr_report_open(PAGE, m, .optim = sgd, .title = odd[i]);
