@@ -1,5 +1,6 @@
-/* test_files.c: what is written to links, over other files, into folders that refuse, with long names, and on a full disk, by every
-   function that writes a file. Run by root, each test becomes an ordinary user first: root is refused nothing. */
+/* test_files.c: what is written to links, over other files, into folders that refuse, with long
+   names, and on a full disk, by every function that writes a file. Run by root, each test becomes
+   an ordinary user first: root is refused nothing. */
 #ifdef __linux__
 #define _GNU_SOURCE /* setgroups, mknod */
 #endif

@@ -1,6 +1,7 @@
-/* test_flags.c: no operation on finite numbers with finite results raises overflow, invalid or division by zero, forward or backward: a
-   program that traps these would die of it. Over lengths that leave a part of a vector, and numbers up to the ends of the type; built in
-   float and in double. The same is asked of every case of test_parity_ops.c. */
+/* test_flags.c: no operation on finite numbers with finite results raises overflow, invalid or
+   division by zero, forward or backward: a program that traps these would die of it. Over lengths
+   that leave a part of a vector, and numbers up to the ends of the type; built in float and in
+   double. The same is asked of every case of test_parity_ops.c. */
 #include "support.h"
 
 #include <fenv.h>
@@ -11,11 +12,11 @@ enum { MOST = 37 };
 
 typedef gr_tensor *function(gr_tensor *x, gr_tensor *t);
 
-#define F(name, expression)                                  \
-    static gr_tensor *name(gr_tensor *x, gr_tensor *t)       \
-    {                                                        \
-        (void)t;                                             \
-        return (expression);                                 \
+#define F(name, expression)                            \
+    static gr_tensor *name(gr_tensor *x, gr_tensor *t) \
+    {                                                  \
+        (void)t;                                       \
+        return (expression);                           \
     }
 
 F(sigmoid, gr_sigmoid(x))
@@ -44,23 +45,25 @@ F(l1, gr_l1(x, t))
 F(smooth_l1, gr_smooth_l1(x, t))
 F(bce, gr_bce_with_logits(x, gr_sigmoid(t)))
 F(kl_div, gr_kl_div(gr_log_softmax(x, 0), gr_softmax(t, 0)))
-F(cross_entropy, gr_cross_entropy(x, gr_from_ints((gr_shape){ 0 }, &(int32_t){ 0 }), .smoothing = 0.1))
+F(cross_entropy,
+    gr_cross_entropy(x, gr_from_ints((gr_shape){ 0 }, &(int32_t){ 0 }), .smoothing = 0.1))
 
-#define OP(f)    \
-    {            \
-        #f, f    \
+#define OP(f) \
+    {         \
+#f, f \
     }
 
 static const struct {
     const char *name;
     function   *f;
-} table[] = { OP(sigmoid), OP(hyperbolic), OP(silu), OP(gelu), OP(elu), OP(softplus), OP(softmax), OP(log_softmax),
-    OP(logsumexp), OP(error_function), OP(exponential), OP(root), OP(power), OP(largest), OP(greater), OP(chosen),
-    OP(clamped), OP(variance), OP(deviation), OP(norm), OP(layer_norm), OP(mse), OP(l1), OP(smooth_l1), OP(bce),
-    OP(kl_div), OP(cross_entropy) };
+} table[] = { OP(sigmoid), OP(hyperbolic), OP(silu), OP(gelu), OP(elu), OP(softplus), OP(softmax),
+    OP(log_softmax), OP(logsumexp), OP(error_function), OP(exponential), OP(root), OP(power),
+    OP(largest), OP(greater), OP(chosen), OP(clamped), OP(variance), OP(deviation), OP(norm),
+    OP(layer_norm), OP(mse), OP(l1), OP(smooth_l1), OP(bce), OP(kl_div), OP(cross_entropy) };
 
-static const double numbers[] = { 0, 1, -1, 1e4, -1e4, 1e-40, -1e-40, 88.7, -88.7, 88.73, -88.73, 89, -89, 44.4, 103.5,
-    -103.9, 200, -200, 1e18, -1e18, 1e30, -1e30, 3e38, -3e38, 0.5, -3, 7, 709.7, -709.8, 1e-20 };
+static const double numbers[] = { 0, 1, -1, 1e4, -1e4, 1e-40, -1e-40, 88.7, -88.7, 88.73, -88.73,
+    89, -89, 44.4, 103.5, -103.9, 200, -200, 1e18, -1e18, 1e30, -1e30, 3e38, -3e38, 0.5, -3, 7,
+    709.7, -709.8, 1e-20 };
 enum { NUMBERS = (int)(sizeof numbers / sizeof *numbers) };
 
 static bool is_finite(const gr_tensor *t)
@@ -73,9 +76,9 @@ static bool is_finite(const gr_tensor *t)
 static void look(const char *name, const char *way, int n, int seed, const gr_tensor *result)
 {
     int raised = fetestexcept(FE_OVERFLOW | FE_INVALID | FE_DIVBYZERO);
-    ck_assert_msg(!raised || !is_finite(result), "%s, %s, %d numbers, seed %d: raises%s%s%s", name, way, n, seed,
-        raised & FE_OVERFLOW ? " overflow" : "", raised & FE_INVALID ? " invalid" : "",
-        raised & FE_DIVBYZERO ? " division by zero" : "");
+    ck_assert_msg(!raised || !is_finite(result), "%s, %s, %d numbers, seed %d: raises%s%s%s", name,
+        way, n, seed, raised & FE_OVERFLOW ? " overflow" : "",
+        raised & FE_INVALID ? " invalid" : "", raised & FE_DIVBYZERO ? " division by zero" : "");
     feclearexcept(FE_ALL_EXCEPT);
 }
 

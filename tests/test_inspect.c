@@ -209,9 +209,11 @@ START_TEST(many_uses)
     gr_tensor *x = gr_named(gr_param(gr_scalar(1)), "x"), *y = x;
     for (int i = 0; i < 5; i++) y = gr_mul(y, x);
     ck_assert_ptr_nonnull(strstr(gr_explain_format(y), "  g = #5 + #4 + #3 + #2 + #1 + #1\n"));
-    ck_assert_ptr_nonnull(strstr(gr_explain_format(gr_mul(y, x)), "  g = #6 + ... + #1, from 7 uses\n"));
+    ck_assert_ptr_nonnull(
+        strstr(gr_explain_format(gr_mul(y, x)), "  g = #6 + ... + #1, from 7 uses\n"));
     for (int i = 0; i < 100000; i++) y = gr_mul(y, x);
-    ck_assert_ptr_nonnull(strstr(gr_explain_format(y), "  g = #100005 + ... + #1, from 100006 uses\n"));
+    ck_assert_ptr_nonnull(
+        strstr(gr_explain_format(y), "  g = #100005 + ... + #1, from 100006 uses\n"));
     nothing_failed();
 }
 END_TEST

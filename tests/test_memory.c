@@ -68,7 +68,8 @@ START_TEST(what_waits_in_one_size_is_had_in_another)
     b = gr_zeros(megabytes(600));
     ck_assert_ptr_nonnull(b);
     gr_free(b);
-    FAILS(gr_zeros(megabytes(900)), GR_ERR_MEMORY, "full: out of memory: 943718400 bytes were not to be had");
+    FAILS(gr_zeros(megabytes(900)), GR_ERR_MEMORY,
+        "full: out of memory: 943718400 bytes were not to be had");
     b = gr_zeros(megabytes(600)); /* and the failure has left it so */
     ck_assert_ptr_nonnull(b);
     gr_free(b);
@@ -134,7 +135,8 @@ START_TEST(the_rest_of_the_library_gets_it_too)
     ck_assert_ptr_nonnull(p);
     free(p);
     gr_free(gr_zeros(megabytes(500)));
-    char **array = NULL, *item = NULL; /* grows by doubling to 128 MiB, old and new beside each other */
+    /* grows by doubling to 128 MiB, old and new beside each other */
+    char **array = NULL, *item = NULL;
     for (size_t i = 0; i < 16 * MB; i++) ck_assert(gr__push(&array, &item, sizeof item));
     gr__drop(&array);
     nothing_failed();
@@ -160,7 +162,8 @@ START_TEST(sizes_that_vary_do_not_add_up)
     gr_tensor *k = gr_param(gr_normal(gr_shape(16, 16, 3, 3), &rng, 0, 0.1));
     for (int i = 0; i < 80; i++) {
         double peak = varying_step(k, 32 + (int)gr_rng_below(&rng, 96));
-        ck_assert_double_le((double)gr_memory().system, 2 * fmax(peak, 2 * (double)MB) + 4 * (double)MB);
+        ck_assert_double_le(
+            (double)gr_memory().system, 2 * fmax(peak, 2 * (double)MB) + 4 * (double)MB);
     }
     ck_assert_uint_lt(gr_memory().live, MB);
     gr_free(k);

@@ -585,7 +585,8 @@ START_TEST(hostile_names)
         GR_STEP;
         gr_model *m = gr_model_new(1);
         /* a parameter's name must be UTF-8; other texts need not be */
-        gr_nn_param(m, gr_name("%s.weight", i < 5 ? odd[i] : "x\n\x01"), gr_shape(2, 2, 3, 3), .value = 1);
+        gr_nn_param(
+            m, gr_name("%s.weight", i < 5 ? odd[i] : "x\n\x01"), gr_shape(2, 2, 3, 3), .value = 1);
         gr_model_seal(m);
         gr_optim  *sgd = gr_sgd(m, .lr = 0.1);
         gr_report *r = gr_report_open(PAGE, m, .optim = sgd, .title = odd[i]);

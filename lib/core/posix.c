@@ -12,7 +12,10 @@
 
 /* ---- locks ---- */
 
-#define FREE { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
+#define FREE                                                                    \
+    {                                                                           \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER \
+    }
 gr__mutex         gr__locks[GR__LOCKS] = { FREE, FREE, FREE, FREE, FREE };
 static gr__mutex  listed = FREE; /* protects the list of the others, and comes before all */
 static gr__mutex *others;

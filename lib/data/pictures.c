@@ -1,7 +1,8 @@
 /* pictures.c: a folder of pictures, a sub-folder a class.
 
-   Invariant: classes and pictures are in the order of their names, byte by byte, so that neither the file system nor the number of threads
-   changes the set; of several pictures that fail, the first in this order is told. */
+   Invariant: classes and pictures are in the order of their names, byte by byte, so that neither
+   the file system nor the number of threads changes the set; of several pictures that fail, the
+   first in this order is told. */
 #include "data/data.h"
 
 #include <dirent.h>
@@ -73,7 +74,10 @@ static const char *judge_picture(const char *name, const struct stat *about)
                : "is not called .png, .jpg or .jpeg";
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static char *complaint(const char *path, const char *why)
 {
@@ -86,8 +90,8 @@ static char *complaint(const char *path, const char *why)
 /* A folder's contents. */
 typedef struct contents {
     char         **classes;
-    char         **paths;  /* of the pictures */
-    unsigned char *labels; /* stb_ds array, as long */
+    char         **paths;   /* of the pictures */
+    unsigned char *labels;  /* stb_ds array, as long */
     char         **ignored; /* what was left out, and why */
 } contents;
 
@@ -141,7 +145,8 @@ static bool list_class(contents *c, const char *folder, char *name)
         (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
         good = push(&c->paths, path_of(path, names[i]));
-        if (good && !gr__push(&c->labels, &label, sizeof label)) good = gr__fail_memory("pictures", n);
+        if (good && !gr__push(&c->labels, &label, sizeof label))
+            good = gr__fail_memory("pictures", n);
     }
     drop(&names);
     free(path);
@@ -198,7 +203,8 @@ static void read_one(job *j, int64_t i)
         free(p.bytes);
         return;
     }
-    if (j->broken[i].s[0] && !j->skip_broken) gr__fail(GR_ERR_FORMAT, "'%s' %s", path, j->broken[i].s);
+    if (j->broken[i].s[0] && !j->skip_broken)
+        gr__fail(GR_ERR_FORMAT, "'%s' %s", path, j->broken[i].s);
     gr__failure f = gr__take_failure();
     if (f.code != GR_OK) fail_with(j, i, &f);
 }
@@ -221,11 +227,13 @@ static bool close_gaps(const job *j)
             if (!push(&d->skipped, complaint(j->c->paths[i], j->broken[i].s))) return false;
             continue;
         }
-        if (kept < i) memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
+        if (kept < i)
+            memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
         d->labels[kept++] = j->c->labels[i];
     }
     d->count = kept;
-    return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s", gr__length(d->skipped), d->skipped[0]);
+    return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s",
+                           gr__length(d->skipped), d->skipped[0]);
 }
 
 static bool read_pictures(job *j)
@@ -244,9 +252,11 @@ static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted
     job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
     gr__mutex_begin(&j.lock);
     j.broken = calloc((size_t)n, sizeof *j.broken);
-    j.set = j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
+    j.set =
+        j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
     if (!j.broken) gr__fail_memory("pictures", (size_t)n * sizeof *j.broken);
-    bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") && read_pictures(&j);
+    bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") &&
+                read_pictures(&j);
     gr__mutex_end(&j.lock);
     free(j.broken);
     if (good) return j.set;
@@ -256,8 +266,10 @@ static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted
 
 gr_dataset *gr_pictures_(gr_pictures_options o)
 {
-    gr__picture_options wanted = { .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash };
-    contents            c = { .classes = NULL };
+    gr__picture_options wanted = {
+        .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash
+    };
+    contents c = { .classes = NULL };
     if (!gr__picture_check(&wanted, "pictures")) return NULL;
     if (!wanted.height) wanted.height = wanted.width ? wanted.width : USUAL_SIDE;
     if (!wanted.width) wanted.width = wanted.height;

@@ -1,8 +1,10 @@
-/* file.c: whole files, read with their sizes checked and written so that they are never seen half done.
+/* file.c: whole files, read with their sizes checked and written so that they are never seen half
+   done.
 
-   Invariant: what is being written has no name yet, or (where the system has no nameless files) a temporary one beside the target's; only
-   a complete and synced file is renamed to it, and after a failure nothing is left. The target is the file that open(2) would write to:
-   links are followed, also to what is not there yet, and what open(2) refuses is refused. */
+   Invariant: what is being written has no name yet, or (where the system has no nameless files) a
+   temporary one beside the target's; only a complete and synced file is renamed to it, and after a
+   failure nothing is left. The target is the file that open(2) would write to: links are followed,
+   also to what is not there yet, and what open(2) refuses is refused. */
 #ifdef __linux__
 #define _GNU_SOURCE /* O_TMPFILE, O_PATH */
 #endif
@@ -30,7 +32,8 @@ bool gr__file_open(gr__file *f, const char *path)
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "the path of the file to read is NULL");
     struct stat about;
     *f = (gr__file){ .path = path };
-    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe that nobody writes to must not hang us */
+    /* a pipe that nobody writes to must not hang us */
+    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (f->fd < 0) return cannot("open", path, errno);
     int why = fstat(f->fd, &about) ? errno : S_ISDIR(about.st_mode) ? EISDIR : 0;
     if (why)
@@ -50,7 +53,8 @@ bool gr__file_get(gr__file *f, void *to, size_t size)
     unsigned char *p = to;
     while (size > 0) {
         ssize_t n = read(f->fd, p, size < MOST_AT_ONCE ? size : MOST_AT_ONCE);
-        if (n == 0) return gr__fail(GR_ERR_FILE, "cannot read '%s': it became shorter meanwhile", f->path);
+        if (n == 0)
+            return gr__fail(GR_ERR_FILE, "cannot read '%s': it became shorter meanwhile", f->path);
         if (n < 0 && errno != EINTR) return cannot("read", f->path, errno);
         if (n > 0) {
             p += n;
@@ -82,7 +86,8 @@ bool gr__folder_check(const char *folder, const char *what)
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #endif
 
-/* Goes on along a path: w->folder becomes the folder that it is in, w->name its last part. 0, or why not. */
+/* Goes on along a path: w->folder becomes the folder that it is in, w->name its last part. 0, or
+   why not. */
 static int enter_folder(gr__writer *w, char *path)
 {
     char       *slash = strrchr(path, '/');
@@ -99,7 +104,8 @@ static int enter_folder(gr__writer *w, char *path)
     return *name ? 0 : EISDIR;
 }
 
-/* Follows links to the place of the file itself, which need not be there yet: the file is replaced, not the link. 0, or why not. */
+/* Follows links to the place of the file itself, which need not be there yet: the file is replaced,
+   not the link. 0, or why not. */
 static int find_target(gr__writer *w)
 {
     char path[PATH_MAX];
@@ -180,8 +186,9 @@ static bool take_any_name(gr__writer *w, mode_t mode)
     return w->named || cannot("write", w->path, errno);
 }
 
-/* The new file gets the owner, the group and the permissions of the one that it replaces, before anything is in it. Where the group cannot
-   be kept, the group that it has instead may do no more than all others. */
+/* The new file gets the owner, the group and the permissions of the one that it replaces, before
+   anything is in it. Where the group cannot be kept, the group that it has instead may do no more
+   than all others. */
 static void take_over(const gr__writer *w, const struct stat *old)
 {
     struct stat is;
@@ -207,7 +214,8 @@ bool gr__writer_open(gr__writer *w, const char *path)
         mode_t mode =
             old.st_nlink
                 ? 0600
-                : 0666; /* without the umask's; and what was private is private from the beginning */
+                /* without the umask's; and what was private is private from the beginning */
+                : 0666;
         if ((w->fd = open_nameless(w, mode)) >= 0 || take_any_name(w, mode)) {
             if (old.st_nlink) take_over(w, &old);
             return true;
@@ -231,7 +239,8 @@ bool gr__writer_put(gr__writer *w, const void *from, size_t size)
     return w->good;
 }
 
-/* Makes the renaming last. A folder that cannot be opened or synced (some file systems) takes nothing from the file. */
+/* Makes the renaming last. A folder that cannot be opened or synced (some file systems) takes
+   nothing from the file. */
 static void sync_folder(const gr__writer *w)
 {
     int fd = openat(w->folder, ".", O_RDONLY | O_CLOEXEC);

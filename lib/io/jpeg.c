@@ -1,12 +1,12 @@
-/* jpeg.c: JPEG files as cameras leave them, made as the standard wants them, before they are decoded.
+/* jpeg.c: JPEG files as cameras leave them, made as the standard wants them, before they are
+   decoded.
 
    Every viewer shows files with padding between segments, with stray markers or bytes after the
    data, or without EOI; decoders differ in how much of it they bear. What is left of a file here is
-   SOI, segments, scans and EOI, one right behind the other.
-   Invariant: nothing is read outside the file, and no more is written than was read, but for
-   GR__JPEG_MORE bytes. A file without EOI is whole only if the codes of all its blocks are there:
-   they are walked through, without being decoded.
-   Source: ITU-T T.81, annexes B (markers), C (codes), F and G (their order). */
+   SOI, segments, scans and EOI, one right behind the other. Invariant: nothing is read outside the
+   file, and no more is written than was read, but for GR__JPEG_MORE bytes. A file without EOI is
+   whole only if the codes of all its blocks are there: they are walked through, without being
+   decoded. Source: ITU-T T.81, annexes B (markers), C (codes), F and G (their order). */
 #include "io/jpeg.h"
 
 #include <stdint.h>
@@ -218,7 +218,8 @@ static bool walk_codes(const jpeg *j, scan *s)
 
 /* ---- segments; p: behind the marker, size: the length there ---- */
 
-/* A segment of Huffman tables: for each a number, the count of codes of each length, the symbols. */
+/* A segment of Huffman tables: for each a number, the count of codes of each length, the
+   symbols. */
 static bool read_tables(jpeg *j, const unsigned char *p, size_t size)
 {
     const unsigned char *end = p + size;

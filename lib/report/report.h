@@ -130,7 +130,7 @@ typedef struct gr__report_curve {
 typedef struct gr__report_album {
     char      *title;
     int        count;
-    int64_t columns;
+    int64_t    columns;
     int64_t    step; /* when they were given */
     gr__thumb *picture;
 } gr__report_album;
