@@ -373,27 +373,26 @@ class Build:
                     ran.setdefault(int(line, 16), []).append(test)
         table = subprocess.run(["objdump", "--dwarf=decodedline", "-WL", library], stdout=subprocess.PIPE, text=True, check=True).stdout
         rows, path = [], None
+        units = {}  # a unit is named without its folder; units of the same name come in the order in which they were linked
+        for p in library_sources():
+            if p.split("/")[1] in ROOMS:
+                units.setdefault(os.path.basename(p), []).append(p)
         for line in table.splitlines():
-            m = re.match(r"(?:CU: )?(\S*\.[ch]):$", line)
+            m = re.match(r"(?:CU: )?(\S*\.[ch]):(?:\[\+\+\])?$", line)
             if m:
-                path = m.group(1)
+                path = m.group(1)[2:] if m.group(1).startswith("./") else m.group(1)
+                if path in units:
+                    path = units[path].pop(0) if len(units[path]) > 1 else units[path][0]
                 continue
             m = re.match(r"\S+\s+(\d+|-)\s+(0x[0-9a-f]+|0)\b", line)
             if m and path:
                 rows.append((int(m.group(2), 16), path, 0 if m.group(1) == "-" else int(m.group(1))))
         rows.sort(key=lambda r: r[0])
-        lines, names = {}, {os.path.basename(p): [q for q in library_sources() if os.path.basename(q) == os.path.basename(p)]
-                            for p in library_sources()}
+        lines = {}
         for i, (at, path, number) in enumerate(rows):
-            if not number:
+            if not number or path not in library_sources():
                 continue
             after = rows[i + 1][0] if i + 1 < len(rows) else at + 1
-            path = path[2:] if path.startswith("./") else path
-            if path not in library_sources():
-                same = names.get(os.path.basename(path), [])
-                if len(same) != 1:
-                    continue
-                path = same[0]
             tests = lines.setdefault(path, {}).setdefault(number, set())
             first = max(0, bisect.bisect_right(blocks, at + 5) - 1)
             for b in blocks[first:bisect.bisect_left(blocks, after + 5, first)] or blocks[first:first + 1]:
