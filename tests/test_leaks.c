@@ -1,7 +1,9 @@
-/* test_leaks.c: what is opened, built or read and then released leaves nothing behind in the system's memory, and what is refused neither.
+/* test_leaks.c: what is opened, built or read and then released leaves nothing behind in the system's memory, and what is refused neither;
+   and nothing is written past the end of a tensor.
 
    malloc and its like are interposed and count the blocks that live. Each scene is played three times: the third may leave no more
-   than the second did (the first fills what a process keeps). GRADUS_MEMORY=system, so that the library's own blocks count. */
+   than the second did (the first fills what a process keeps). GRADUS_MEMORY=system, so that the library's own blocks count. These are
+   aligned; behind each stands a line of guards, which must be there when it is released. */
 #include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -46,7 +48,49 @@ static void *counted(void *p)
 
 void *malloc(size_t size) { return counted(__libc_malloc(size)); }
 void *calloc(size_t n, size_t size) { return counted(__libc_calloc(n, size)); }
-void *aligned_alloc(size_t alignment, size_t size) { return counted(__libc_memalign(alignment, size)); }
+
+enum { GUARDED = 20000, GUARDS = 64, GUARD = 0xa5 };
+static struct {
+    unsigned char *p;
+    size_t         size;
+} guarded[GUARDED];
+static atomic_flag changing = ATOMIC_FLAG_INIT;
+static atomic_int  written_past;
+
+static void guard(unsigned char *p, size_t size)
+{
+    while (atomic_flag_test_and_set(&changing))
+        ;
+    for (int i = 0; p && i < GUARDED; i++)
+        if (!guarded[i].p) {
+            guarded[i].p = p;
+            guarded[i].size = size;
+            memset(p + size, GUARD, GUARDS);
+            break;
+        }
+    atomic_flag_clear(&changing);
+}
+
+static void check_guard(unsigned char *p)
+{
+    while (atomic_flag_test_and_set(&changing))
+        ;
+    for (int i = 0; p && i < GUARDED; i++)
+        if (guarded[i].p == p) {
+            for (int k = 0; k < GUARDS; k++)
+                if (p[guarded[i].size + (size_t)k] != GUARD) atomic_store(&written_past, 1);
+            guarded[i].p = NULL;
+            break;
+        }
+    atomic_flag_clear(&changing);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    void *p = __libc_memalign(alignment, size + GUARDS);
+    guard(p, size);
+    return counted(p);
+}
 
 void *realloc(void *p, size_t size)
 {
@@ -58,6 +102,7 @@ void *realloc(void *p, size_t size)
 void free(void *p)
 {
     if (p) atomic_fetch_sub(&live, 1);
+    if (((uintptr_t)p & 63) == 0) check_guard(p);
     __libc_free(p);
 }
 
@@ -186,7 +231,38 @@ static void graphs(void)
     nothing_failed();
 }
 
-static void (*const scenes[])(void) = { a_run, sets_of_pictures, cifar, arrays, text, graphs };
+/* Tensors that fill whole lines of 64 bytes, so that nothing lies between their last element and the guards. */
+static gr_tensor *of_sixteen(gr_model *m, gr_tensor *x)
+{
+    gr_tensor *a = gr_nn_buffer(m, "buffer", gr_shape(16), .value = 3);
+    gr_tensor *b = gr_nn_param(m, "param", gr_shape(16), .value = 1, .uniform = 1);
+    x = gr_add(gr_mul(x, a), b);
+    x = gr_nn_batch_norm2d(m, "norm", gr_reshape(x, gr_shape(1, 16, 4, 4)), .act = GR_RELU);
+    return gr_nn_linear(m, "fc", gr_reshape(x, gr_shape(16, 16)), 16, .act = GR_TANH);
+}
+
+static void whole_lines(void)
+{
+    gr_shape   s = gr_shape(16, 16);
+    gr_model  *m = gr_model_build(of_sixteen, s);
+    gr_optim  *o = gr_adamw(m);
+    gr_rng     rng = gr_rng_of(1, "lines");
+    gr_tensor *x = gr_uniform(s, &rng, -1, 1), *k = gr_uniform(gr_shape(1, 1, 3, 3), &rng, -1, 1);
+    for (int i = 0; i < 2; i++) {
+        GR_STEP;
+        gr_minimize(o, gr_sum(gr_softmax(of_sixteen(m, x), -1)));
+        gr_tensor *p = gr_reshape(x, gr_shape(1, 1, 16, 16));
+        gr_conv2d(p, k, .padding = 1), gr_max_pool2d(p, 2), gr_avg_pool2d(p, 2), gr_upsample(p, 2), gr_upsample(p, 2, .bilinear = true);
+        gr_transpose(x, 0, 1), gr_matmul(x, x), gr_pad(x, GR_DIMS(8, 8)), gr_concat((gr_tensor *[]){ x, x }, 2, 1);
+        gr_slice(x, 0, 4, 8), gr_sum(x, .axes = GR_DIMS(0)), gr_where(gr_gt(x, gr_scalar(0)), x, gr_exp(x));
+    }
+    gr_optim_free(o);
+    gr_model_free(m);
+    gr_free(x), gr_free(k);
+    nothing_failed();
+}
+
+static void (*const scenes[])(void) = { whole_lines, a_run, sets_of_pictures, cifar, arrays, text, graphs };
 
 START_TEST(nothing_is_left)
 {
@@ -197,6 +273,7 @@ START_TEST(nothing_is_left)
         left[i] = atomic_load(&live);
     }
     ck_assert_int_eq(left[2], left[1]);
+    ck_assert_int_eq(atomic_load(&written_past), 0);
 }
 END_TEST
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +79,8 @@ START_TEST(what_is_refused)
     ck_assert_ptr_null(gr_reshape(x, gr_shape(-1, -1)));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
+    FAILS(gr_permute(x, GR_DIMS(0, INT32_MAX / 2)), GR_ERR_ARGUMENT, "permute: (4,3) wants each of its 2 dimensions named once");
+    FAILS(gr_permute(x, GR_DIMS(INT32_MIN, 0)), GR_ERR_ARGUMENT, "permute: (4,3) wants each of its 2 dimensions named once");
     ck_assert_ptr_null(gr_layer_norm(ints, .weight = w, .bias = w));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
@@ -87,6 +90,32 @@ START_TEST(what_is_refused)
     ck_assert_ptr_null(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(1, 1, 0, 3)), 1, 1));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
+}
+END_TEST
+
+/* As PyTorch has it: nothing of x is left, and no gradient goes there. */
+START_TEST(a_pad_may_take_all_away)
+{
+    gr_tensor *x = gr_param(T(gr_shape(3), 1, 2, 3));
+    gr_tensor *y = gr_pad(x, GR_DIMS(2), .after = GR_DIMS(-3), .value = 7), *z = gr_pad(x, GR_DIMS(-3), .after = GR_DIMS(2), .value = 8);
+    HOLDS(y, gr_shape(2), 7, 7);
+    HOLDS(z, gr_shape(2), 8, 8);
+    HOLDS(gr_grad(gr_add(gr_sum(y), gr_sum(gr_mul(x, x))), x), gr_shape(3), 2, 4, 6);
+    FAILS(gr_pad(x, GR_DIMS(3), .after = GR_DIMS(-4)), GR_ERR_ARGUMENT, "pad: dimension 0 of (3) cannot lose -3 and 4");
+    gr_free(x);
+}
+END_TEST
+
+/* A weight that could not be made is not the same as none: NULL in gives NULL out. */
+START_TEST(a_weight_that_failed)
+{
+    gr_tensor *x = gr_ones(gr_shape(2, 3)), *w = gr_add(x, gr_ones(gr_shape(7)));
+    ck_assert_ptr_null(w);
+    ck_assert_ptr_null(gr_layer_norm(x, .weight = w));
+    ck_assert_ptr_null(gr_layer_norm(x));
+    ck_assert_ptr_null(gr_group_norm(gr_ones(gr_shape(1, 2, 3)), 2, .weight = w));
+    gr_clear_error();
+    ck_assert_ptr_nonnull(gr_layer_norm(x));
 }
 END_TEST
 
@@ -107,6 +136,18 @@ START_TEST(a_long_name_is_cut_between_characters)
 }
 END_TEST
 
+/* What decides how numbers are written is the largest and the smallest of them, wherever they stand. */
+START_TEST(the_order_of_numbers_does_not_change_their_style)
+{
+    static const gr_real all[][3] = { { (gr_real)1e9, 1, 2 }, { 1, (gr_real)1e9, 2 }, { 1, 2, (gr_real)1e9 } };
+    static const gr_real low[][3] = { { (gr_real)1e-9, 1, 2 }, { 1, (gr_real)1e-9, 2 }, { 1, 2, (gr_real)1e-9 } };
+    for (int i = 0; i < 3; i++) {
+        ck_assert_ptr_nonnull(strstr(gr_format(gr_from(gr_shape(3), all[i])), "e+09"));
+        ck_assert_ptr_nonnull(strstr(gr_format(gr_from(gr_shape(3), low[i])), "e-09"));
+    }
+}
+END_TEST
+
 /* A convolution of no images takes pictures of any size that there may be, and no larger ones. */
 START_TEST(the_largest_picture)
 {
@@ -119,6 +160,24 @@ START_TEST(the_largest_picture)
     ck_assert_ptr_null(gr_conv2d(gr_zeros(gr_shape(0, 1, most + 1, 1)), k));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
+}
+END_TEST
+
+/* Threads that have nothing to do sleep, after a moment: they take no processor from others. */
+START_TEST(idle_threads_sleep)
+{
+    gr_tensor    *x = gr_ones(gr_shape(256, 256));
+    struct rusage before, after;
+    ck_assert(gr_set_threads(4));
+    ck_assert_ptr_nonnull(gr_matmul(x, x));
+    usleep(100000);
+    getrusage(RUSAGE_SELF, &before);
+    usleep(400000);
+    getrusage(RUSAGE_SELF, &after);
+    double used = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) + 1e-6 * (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec);
+    ck_assert_double_lt(used, 0.05);
+    gr_set_threads(0);
+    gr_free(x);
 }
 END_TEST
 
@@ -136,6 +195,9 @@ START_TEST(a_uniform_parameter)
     gr_rng    rng = gr_rng_of(5, "w");
     HOLDS(gr_model_get(m, "w"), gr_shape(1), (gr_real)(0.5 + 2 * (2 * gr_rng_uniform(&rng) - 1)));
     gr_model_free(m);
+    ck_assert(!gr_optim_step(NULL));
+    ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
+    gr_clear_error();
     ck_assert_int_eq(gr_model_count(NULL), -1);
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
@@ -174,7 +236,7 @@ START_TEST(milestones_that_fall_later)
 {
     gr_model *m = small(1);
     gr_optim *o = gr_sgd(m, .lr = 1);
-    FAILS(gr_multistep_lr(o, GR_MILESTONES(1, 3, 2)), GR_ERR_ARGUMENT,
+    FAILS(gr_multistep_lr(o, GR_MILESTONES(1, 50, 20)), GR_ERR_ARGUMENT,
         "multistep_lr: 3 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma over 0 wanted");
     gr_optim_free(o);
     gr_model_free(m);
@@ -206,18 +268,29 @@ START_TEST(a_checkpoint_knows_its_data)
         gr_clear_error();
         gr_loader_free(wrong[i]);
     }
-    /* the same byte 0 (-2), another byte 255; and the other way round */
-    wrong[0] = gr_loader_open(d, 2, .mean = 1, .std = 0.5);
-    wrong[1] = gr_loader_open(d, 2, .mean = 0, .std = 0.5);
-    for (int i = 0; i < 2; i++) {
-        ck_assert(!gr_checkpoint_load("a", m, .loader = wrong[i]));
-        gr_clear_error();
-        gr_loader_free(wrong[i]);
-    }
+    gr_loader *flipped = gr_loader_open(d, 2, .mean = 0.5, .std = 0.25, .augment = { .flip = true });
+    ck_assert(!gr_checkpoint_load("a", m, .loader = flipped));
+    ck_assert_ptr_nonnull(strstr(gr_error(), "lacks loader.augment.")); /* nothing is changed there, and nothing said of it */
+    gr_clear_error();
+    gr_loader_free(flipped);
     gr_loader_free(l);
     gr_dataset_free(d);
     for (int i = 0; i < 2; i++) gr_dataset_free(other[i]);
     gr_model_free(m);
+}
+END_TEST
+
+START_TEST(sets_and_changes_that_cannot_be)
+{
+    gr_dataset *d = four(0, 3);
+    FAILS(gr_dataset_subset(d, (const int64_t[]){ 4, 0 }, 2), GR_ERR_ARGUMENT, "dataset_subset: there is no image 4 among 4");
+    ck_assert_ptr_null(gr_loader_open(d, 2, .augment = { .erase = 0.5, .erase_ratio = { 0, 2 } }));
+    ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
+    gr_clear_error();
+    gr_loader *l = gr_loader_open(d, 2, .augment = { .erase = 0.5, .erase_ratio = { 1, 2 } });
+    ck_assert_ptr_nonnull(l);
+    gr_loader_free(l);
+    gr_dataset_free(d);
 }
 END_TEST
 
@@ -337,8 +410,9 @@ END_TEST
 START_TEST(a_dtype_without_an_order)
 {
     static const char *const header[] = { "{'descr': '|f4', 'fortran_order': False, 'shape': (1,), }",
-        "{'descr': '>i1', 'fortran_order': False, 'shape': (4,), }", "{'descr': '|i1', 'fortran_order': False, 'shape': (4,), }" };
-    for (int i = 0; i < 3; i++) {
+        "{'descr': '>i1', 'fortran_order': False, 'shape': (4,), }", "{'descr': '|i1', 'fortran_order': False, 'shape': (4,), }",
+        "{'descr': '|i1', 'fortran_order': False, 'shape': (4, -1), }" };
+    for (int i = 0; i < 4; i++) {
         char text[128];
         memset(text, ' ', sizeof text);
         memcpy(text, "\x93NUMPY\x01\x00\x76\x00", 10);
@@ -352,6 +426,7 @@ START_TEST(a_dtype_without_an_order)
         else {
             ck_assert_ptr_null(t);
             ck_assert_int_eq(gr_error_code(), GR_ERR_FORMAT);
+            if (i == 3) ck_assert_ptr_nonnull(strstr(gr_error(), "no list of sizes"));
             gr_clear_error();
         }
     }
@@ -403,8 +478,12 @@ int main(void)
     tcase_add_test(t, batch_norms_gradient_as_a_function);
     tcase_add_test(t, the_second_derivative_through_upsampling);
     tcase_add_test(t, what_is_refused);
+    tcase_add_test(t, a_pad_may_take_all_away);
+    tcase_add_test(t, a_weight_that_failed);
     tcase_add_test(t, a_long_name_is_cut_between_characters);
+    tcase_add_test(t, the_order_of_numbers_does_not_change_their_style);
     tcase_add_test(t, the_largest_picture);
+    tcase_add_test(t, idle_threads_sleep);
     t = cases(s, "models");
     tcase_add_test(t, a_uniform_parameter);
     tcase_add_test(t, a_normal_parameter);
@@ -413,6 +492,7 @@ int main(void)
     t = cases(s, "files");
     tcase_add_checked_fixture(t, enter, leave);
     tcase_add_test(t, a_checkpoint_knows_its_data);
+    tcase_add_test(t, sets_and_changes_that_cannot_be);
     tcase_add_test(t, a_change_is_called_by_one_thread_at_a_time);
     tcase_add_test(t, no_file_stays_open);
     tcase_add_test(t, the_rights_of_a_new_file);

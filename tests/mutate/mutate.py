@@ -2,7 +2,7 @@
 """Mutation testing: small changes to lib/, one at a time, each of which some test must notice. `make mutate` runs this.
 
     make mutate MUTANTS=500 SEED=1      go on to 500 mutants of this seed: rows are added to mutants.tsv in the build's folder
-    make mutate AGAIN=survived          run the survivors among the rows again, after tests were added
+    make mutate AGAIN=survived          run the survivors that are not explained again, after tests were added
     make mutate AGAIN=all               run all rows again
     make mutate MUTANTS=100 SEED=2 FILES='lib/io/*.c'
 
@@ -614,6 +614,11 @@ def same(row):
     return row["file"], row["operator"], row["before"], row["after"]
 
 
+def explained():
+    rows = read_table(os.path.join(HERE, "explained.tsv"), ["file", "operator", "before", "after", "reason"])
+    return {same(r): r["reason"] for r in rows}
+
+
 class Run:
     def __init__(self, top, options):
         self.top, self.options, self.lock = top, options, threading.Lock()
@@ -659,7 +664,8 @@ class Run:
     def again(self):
         """Rows of the table once more, in their places."""
         sites = {same(s): s for s in all_sites(self.options.seed, ["*"])}
-        todo = [r for r in self.rows if self.options.again == "all" or r["outcome"] == "survived"]
+        reasons = explained()
+        todo = [r for r in self.rows if self.options.again == "all" or (r["outcome"] == "survived" and same(r) not in reasons)]
         with open(self.options.table, encoding="utf-8") as f:
             seed = f.readline().split()[2]
 
@@ -692,8 +698,7 @@ class Run:
 
     def report(self):
         """The score, and the survivors that nothing explains. True if there are none, and few are explained."""
-        reasons = {same(r): r["reason"] for r in read_table(os.path.join(HERE, "explained.tsv"),
-                   ["file", "operator", "before", "after", "reason"])}
+        reasons = explained()
         mutants = [r for r in self.rows if r["outcome"] in ("killed", "survived", "timeout")]
         left = [r for r in mutants if r["outcome"] == "survived"]
         explained = [r for r in left if same(r) in reasons]
