@@ -614,7 +614,7 @@ def same(row):
     return row["file"], row["operator"], row["before"], row["after"]
 
 
-def explained():
+def read_reasons():
     rows = read_table(os.path.join(HERE, "explained.tsv"), ["file", "operator", "before", "after", "reason"])
     return {same(r): r["reason"] for r in rows}
 
@@ -664,7 +664,7 @@ class Run:
     def again(self):
         """Rows of the table once more, in their places."""
         sites = {same(s): s for s in all_sites(self.options.seed, ["*"])}
-        reasons = explained()
+        reasons = read_reasons()
         todo = [r for r in self.rows if self.options.again == "all" or (r["outcome"] == "survived" and same(r) not in reasons)]
         with open(self.options.table, encoding="utf-8") as f:
             seed = f.readline().split()[2]
@@ -698,7 +698,7 @@ class Run:
 
     def report(self):
         """The score, and the survivors that nothing explains. True if there are none, and few are explained."""
-        reasons = explained()
+        reasons = read_reasons()
         mutants = [r for r in self.rows if r["outcome"] in ("killed", "survived", "timeout")]
         left = [r for r in mutants if r["outcome"] == "survived"]
         explained = [r for r in left if same(r) in reasons]
