@@ -396,6 +396,24 @@ START_TEST(no_file_stays_open)
 }
 END_TEST
 
+/* Memory that earlier calls have left on the stack, which something that was never set would be read from. */
+static __attribute__((noinline)) void leave_rubbish(void)
+{
+    volatile unsigned char rubbish[16384];
+    for (size_t i = 0; i < sizeof rubbish; i++) rubbish[i] = 0x55;
+}
+
+START_TEST(a_file_that_is_not_there)
+{
+    leave_rubbish();
+    FAILS(gr_idx_read("nowhere"), GR_ERR_FILE, "cannot open 'nowhere': No such file or directory");
+    leave_rubbish();
+    FAILS(gr_npy_load("nowhere"), GR_ERR_FILE, "cannot open 'nowhere': No such file or directory");
+    leave_rubbish();
+    FAILS(gr_picture_load("nowhere"), GR_ERR_FILE, "cannot open 'nowhere': No such file or directory");
+}
+END_TEST
+
 /* A new file has the rights of any new file: 0666 without what the process's mask takes away. */
 START_TEST(the_rights_of_a_new_file)
 {
@@ -502,6 +520,7 @@ int main(void)
     tcase_add_test(t, sets_and_changes_that_cannot_be);
     tcase_add_test(t, a_change_is_called_by_one_thread_at_a_time);
     tcase_add_test(t, no_file_stays_open);
+    tcase_add_test(t, a_file_that_is_not_there);
     tcase_add_test(t, the_rights_of_a_new_file);
     tcase_add_test(t, a_dtype_without_an_order);
     tcase_add_test(t, a_checkpoint_knows_its_schedule);
