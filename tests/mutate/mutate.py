@@ -420,9 +420,9 @@ class Top:
     def fresh_copy(self):
         for part in ["include", "lib", "tests", "examples"]:
             shutil.rmtree(os.path.join(self.copy, part), ignore_errors=True)
-            shutil.copytree(os.path.join(SOURCE, part), os.path.join(self.copy, part), copy_function=shutil.copy,
+            shutil.copytree(os.path.join(SOURCE, part), os.path.join(self.copy, part), copy_function=shutil.copyfile,
                             ignore=shutil.ignore_patterns("*.o", "*.lo", "*.la", ".libs", "html", "corpus"))
-        shutil.copy(self.options.assets, os.path.join(self.copy, "lib/trace/assets.c"))
+        shutil.copyfile(self.options.assets, os.path.join(self.copy, "lib/trace/assets.c"))
 
     def digest(self, wanted):
         """Of the files of the copy that are wanted."""
