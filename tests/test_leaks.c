@@ -1,9 +1,10 @@
-/* test_leaks.c: what is opened, built or read and then released leaves nothing behind in the system's memory, and what is refused neither;
-   and nothing is written past the end of a tensor.
+/* test_leaks.c: what is opened, built or read and then released leaves nothing behind in the
+   system's memory, and what is refused neither; nothing is written past the end of a tensor.
 
-   malloc and its like are interposed and count the blocks that live. Each scene is played three times: the third may leave no more
-   than the second did (the first fills what a process keeps). GRADUS_MEMORY=system, so that the library's own blocks count. These are
-   aligned; behind each stands a line of guards, which must be there when it is released. */
+   malloc and its like are interposed and count the blocks that live. Each scene is played three
+   times: the third may leave no more than the second did (the first fills what a process keeps).
+   GRADUS_MEMORY=system, so that the library's own blocks count. These are aligned; behind each
+   stands a line of guards, which must be there when it is released. */
 #include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@
 #define SANITIZED 1
 #endif
 #endif
-#if !defined __GLIBC__ || defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || defined SANITIZED
+#if !defined __GLIBC__ || defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || \
+    defined                                                       SANITIZED
 
 int main(void)
 {
@@ -129,8 +131,9 @@ static void a_run(void)
     gr_schedule *s = gr_step_lr(adam, 2);
     gr_dataset  *d = gr_digits(8, 1);
     for (int ahead = 0; ahead < 2; ahead++) {
-        gr_loader *l = gr_loader_open(d, 3, .augment = { .flip = true, .rotation = 5 }, .prefetch = ahead);
-        gr_batch   b;
+        gr_loader *l =
+            gr_loader_open(d, 3, .augment = { .flip = true, .rotation = 5 }, .prefetch = ahead);
+        gr_batch b;
         while (gr_next_batch(l, &b)) {
             GR_STEP;
             gr_minimize(adam, gr_cross_entropy(normed(net, b.images), b.labels));
@@ -138,8 +141,8 @@ static void a_run(void)
         }
         ck_assert(gr_checkpoint_save("c", net, .optim = adam, .schedule = s, .loader = l));
         ck_assert(gr_checkpoint_load("c", net, .optim = adam, .schedule = s, .loader = l));
-        double    number = 1;
-        gr_value  twice[] = { { "x", .real = &number }, { "x", .real = &number }, { 0 } };
+        double   number = 1;
+        gr_value twice[] = { { "x", .real = &number }, { "x", .real = &number }, { 0 } };
         refused(!gr_checkpoint_save("c", net, .values = twice));
         refused(!gr_checkpoint_load("c", net));
         gr_loader_free(l);
@@ -222,7 +225,8 @@ static void text(void)
 
 static void graphs(void)
 {
-    gr_tensor *x = gr_param(gr_full(gr_shape(3), 2)), *v = gr_ones(gr_shape(3)), *w = gr_ones(gr_shape(2)), *hv;
+    gr_tensor *x = gr_param(gr_full(gr_shape(3), 2)), *v = gr_ones(gr_shape(3)),
+              *w = gr_ones(gr_shape(2)), *hv;
     gr_tensor *y = gr_sum(gr_mul(x, gr_mul(x, x)));
     ck_assert(gr_hvp(y, &x, 1, &v, &hv) && gr_backward(y));
     refused(!gr_add(x, w));
@@ -231,7 +235,8 @@ static void graphs(void)
     nothing_failed();
 }
 
-/* Tensors that fill whole lines of 64 bytes, so that nothing lies between their last element and the guards. */
+/* Tensors that fill whole lines of 64 bytes, so that nothing lies between their last element and
+   the guards. */
 static gr_tensor *of_sixteen(gr_model *m, gr_tensor *x)
 {
     gr_tensor *a = gr_nn_buffer(m, "buffer", gr_shape(16), .value = 3);
@@ -252,9 +257,12 @@ static void whole_lines(void)
         GR_STEP;
         gr_minimize(o, gr_sum(gr_softmax(of_sixteen(m, x), -1)));
         gr_tensor *p = gr_reshape(x, gr_shape(1, 1, 16, 16));
-        gr_conv2d(p, k, .padding = 1), gr_max_pool2d(p, 2), gr_avg_pool2d(p, 2), gr_upsample(p, 2), gr_upsample(p, 2, .bilinear = true);
-        gr_transpose(x, 0, 1), gr_matmul(x, x), gr_pad(x, GR_DIMS(8, 8)), gr_concat((gr_tensor *[]){ x, x }, 2, 1);
-        gr_slice(x, 0, 4, 8), gr_sum(x, .axes = GR_DIMS(0)), gr_where(gr_gt(x, gr_scalar(0)), x, gr_exp(x));
+        gr_conv2d(p, k, .padding = 1), gr_max_pool2d(p, 2), gr_avg_pool2d(p, 2), gr_upsample(p, 2),
+            gr_upsample(p, 2, .bilinear = true);
+        gr_transpose(x, 0, 1), gr_matmul(x, x), gr_pad(x, GR_DIMS(8, 8)),
+            gr_concat((gr_tensor *[]){ x, x }, 2, 1);
+        gr_slice(x, 0, 4, 8), gr_sum(x, .axes = GR_DIMS(0)),
+            gr_where(gr_gt(x, gr_scalar(0)), x, gr_exp(x));
     }
     gr_optim_free(o);
     gr_model_free(m);
@@ -262,7 +270,8 @@ static void whole_lines(void)
     nothing_failed();
 }
 
-static void (*const scenes[])(void) = { whole_lines, a_run, sets_of_pictures, cifar, arrays, text, graphs };
+static void (*const scenes[])(
+    void) = { whole_lines, a_run, sets_of_pictures, cifar, arrays, text, graphs };
 
 START_TEST(nothing_is_left)
 {

@@ -1,10 +1,13 @@
 /* check.c: runs the tests that are named, each in a process of its own, until one fails.
 
-       program try NAME=SECONDS...      runs these, which usually take so long; prints how one ended and its name
-       program list MOST [NAME...]      runs all, or these, in at most so many seconds each; prints name, seconds and `ok`, `bad` or `slow`
-   Seconds are of processor time: a test may take ten times its usual one, and a second; and much longer by the clock, since other
-   programs run beside it. With MUTATE_COVERAGE=FOLDER, a test that is listed also leaves FOLDER/PROGRAM.NAME: which blocks of the
-   library it ran (coverage.c). */
+       program try NAME=SECONDS...   runs these, which usually take so long; prints how one ended
+       program list MOST [NAME...]   runs all, or these, in at most so many seconds each; prints
+                                     name, seconds and `ok`, `bad` or `slow`
+
+   Seconds are of processor time: a test may take ten times its usual one, and a second; and much
+   longer by the clock, since other programs run beside it. With MUTATE_COVERAGE=FOLDER, a test
+   that is listed also leaves FOLDER/PROGRAM.NAME: which blocks of the library it ran
+   (coverage.c). */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -46,7 +49,10 @@ void tcase_add_loop_test(TCase *t, const TTest *f, int begin, int end)
     }
 }
 
-void tcase_add_checked_fixture(TCase *t, void (*before)(void), void (*after)(void)) { t->before = before, t->after = after; }
+void tcase_add_checked_fixture(TCase *t, void (*before)(void), void (*after)(void))
+{
+    t->before = before, t->after = after;
+}
 
 void check_failed(const char *file, int line, const char *format, ...)
 {
@@ -67,7 +73,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Waits for the child, at most until then. 'k': it passed, 'f': it failed, 't': it took too long. */
+/* Waits for the child, at most until then. 'k': it passed, 'f': it failed, 't': it took too long.
+   */
 static char outcome(pid_t child, double then)
 {
     sigset_t ended;
@@ -113,14 +120,18 @@ static double processor(void)
 {
     struct rusage u;
     getrusage(RUSAGE_CHILDREN, &u);
-    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static void list(int k, double most, const char *program)
 {
     double start = processor();
     char   path[4096], how = run_one(k, most);
-    printf("%s\t%.3f\t%s\n", all[k].name, processor() - start, how == 'k' ? "ok" : how == 't' ? "slow" : "bad");
+    printf("%s\t%.3f\t%s\n", all[k].name, processor() - start,
+        how == 'k'   ? "ok"
+        : how == 't' ? "slow"
+                     : "bad");
     if (!mutate_save || !getenv("MUTATE_COVERAGE")) return;
     snprintf(path, sizeof path, "%s/%s.%s", getenv("MUTATE_COVERAGE"), program, all[k].name);
     mutate_save(path);
@@ -138,11 +149,12 @@ void srunner_run_all(SRunner *r, int unused)
 {
     static char text[1 << 16];
     FILE       *in = fopen("/proc/self/cmdline", "r");
-    char       *end = text + (in ? fread(text, 1, sizeof text - 1, in) : 0), *at = text + strlen(text) + 1;
-    char       *program = strrchr(text, '/') ? strrchr(text, '/') + 1 : text;
-    bool        listing = strcmp(at, "list") == 0;
-    double      most = 0;
-    sigset_t    ended;
+    char       *end = text + (in ? fread(text, 1, sizeof text - 1, in) : 0),
+         *at = text + strlen(text) + 1;
+    char    *program = strrchr(text, '/') ? strrchr(text, '/') + 1 : text;
+    bool     listing = strcmp(at, "list") == 0;
+    double   most = 0;
+    sigset_t ended;
     (void)r, (void)unused;
     if (in) fclose(in);
     sigemptyset(&ended);

@@ -1,5 +1,6 @@
-/* check.h: in place of Check's header, where tests are run against many changed copies of the library (tests/mutate.py). It has what our
-   tests use of Check, and a program takes the names of the tests to run, stops at the first that fails, and says how long each took. */
+/* check.h: in place of Check's header, where tests are run against many changed copies of the
+   library (tests/mutate/mutate.py). It has what our tests use of Check, and a program takes the
+   names of the tests to run, stops at the first that fails, and says how long each took. */
 #ifndef GR_TESTS_MUTATE_CHECK_H
 #define GR_TESTS_MUTATE_CHECK_H
 
@@ -18,11 +19,11 @@ typedef struct TTest {
 } TTest;
 enum { CK_NORMAL, CK_NOFORK };
 
-#define START_TEST(f)                            \
-    static void f##_body(int _i);                \
-    static const TTest f##_test = { #f, f##_body }; \
-    static const TTest *const f = &f##_test;      \
-    static void f##_body(int _i __attribute__((unused)))
+#define START_TEST(f)                                      \
+    static void               f##_body(int _i);            \
+    static const TTest        f##_test = { #f, f##_body }; \
+    static const TTest *const f = &f##_test;               \
+    static void               f##_body(int _i __attribute__((unused)))
 #define END_TEST
 
 Suite   *suite_create(const char *name);
@@ -38,16 +39,17 @@ int      srunner_ntests_failed(SRunner *r);
 #define srunner_set_fork_status(r, s) ((void)(r))
 #define srunner_free(r) ((void)(r))
 
-void check_failed(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
+void check_failed(const char *file, int line, const char *format, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
 #define ck_abort_msg(...) check_failed(__FILE__, __LINE__, __VA_ARGS__)
 #define ck_assert_msg(x, ...) ((x) ? (void)0 : ck_abort_msg(__VA_ARGS__))
 #define ck_assert(x) ((x) ? (void)0 : ck_abort_msg("%s", #x))
 
-#define CK_COMPARE(type, a, op, b)                                   \
-    do {                                                             \
-        type ck_a = (a);                                             \
-        type ck_b = (b);                                             \
-        if (!(ck_a op ck_b)) ck_abort_msg("%s %s %s", #a, #op, #b);  \
+#define CK_COMPARE(type, a, op, b)                                  \
+    do {                                                            \
+        type ck_a = (a);                                            \
+        type ck_b = (b);                                            \
+        if (!(ck_a op ck_b)) ck_abort_msg("%s %s %s", #a, #op, #b); \
     } while (0)
 #define ck_assert_int_eq(a, b) CK_COMPARE(intmax_t, a, ==, b)
 #define ck_assert_int_ne(a, b) CK_COMPARE(intmax_t, a, !=, b)
@@ -68,7 +70,8 @@ void check_failed(const char *file, int line, const char *format, ...) __attribu
 #define ck_assert_double_le(a, b) CK_COMPARE(double, a, <=, b)
 #define ck_assert_double_gt(a, b) CK_COMPARE(double, a, >, b)
 #define ck_assert_double_ge(a, b) CK_COMPARE(double, a, >=, b)
-#define ck_assert_double_eq_tol(a, b, tol) ck_assert_double_lt(fabs((double)(a) - (double)(b)), (double)(tol))
+#define ck_assert_double_eq_tol(a, b, tol) \
+    ck_assert_double_lt(fabs((double)(a) - (double)(b)), (double)(tol))
 #define ck_assert_float_eq_tol(a, b, tol) ck_assert_double_eq_tol(a, b, tol)
 #define ck_assert_double_nan(a) ck_assert_msg(isnan(a), "%s is a number", #a)
 #define ck_assert_float_nan(a) ck_assert_double_nan(a)
@@ -80,9 +83,9 @@ void check_failed(const char *file, int line, const char *format, ...) __attribu
 #define ck_assert_ptr_nonnull(a) CK_COMPARE(const void *, a, !=, NULL)
 #define ck_assert_mem_eq(a, b, n) ck_assert_msg(memcmp(a, b, n) == 0, "%s is not %s", #a, #b)
 #define ck_assert_mem_ne(a, b, n) ck_assert_msg(memcmp(a, b, n) != 0, "%s is %s", #a, #b)
-#define ck_assert_str_eq(a, b)                                                                  \
-    do {                                                                                        \
-        const char *ck_s = (a), *ck_t = (b);                                                    \
+#define ck_assert_str_eq(a, b)                                                                    \
+    do {                                                                                          \
+        const char *ck_s = (a), *ck_t = (b);                                                      \
         if (!ck_s || !ck_t || strcmp(ck_s, ck_t)) ck_abort_msg("\"%s\", not \"%s\"", ck_s, ck_t); \
     } while (0)
 #define ck_assert_str_ne(a, b) ck_assert_msg(strcmp(a, b) != 0, "%s is %s", #a, #b)

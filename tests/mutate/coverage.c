@@ -1,4 +1,5 @@
-/* coverage.c: which blocks of a library that was compiled with -fsanitize-coverage=trace-pc have run, in all processes of a test. */
+/* coverage.c: which blocks of a library that was compiled with -fsanitize-coverage=trace-pc have
+   run, in all processes of a test. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
