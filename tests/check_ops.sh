@@ -1,6 +1,8 @@
 #!/bin/sh
-# check_ops.sh: docs/ops.md is what the descriptors in lib/ops say, and how often tests/test_gradcheck has differentiated each. An op with a
-# rule that no row of the gradcheck table comes by is an error. `srcdir=. tests/check_ops.sh update`, from the build directory, writes the table anew.
+# check_ops.sh: docs/ops.md is what the descriptors in lib/ops say, and how often
+# tests/test_gradcheck has differentiated each. An op with a rule that no row of the gradcheck table
+# comes by is an error. `srcdir=. tests/check_ops.sh update`, from the build directory, writes the
+# table anew.
 set -eu
 src=${srcdir:-.}
 table=$src/docs/ops.md
@@ -31,22 +33,25 @@ function code(s) {
     gsub(/\|/, "\\|", s)
     return s == "" ? "" : "`" s "`"
 }
-function row(name, equation, rule, torch,    half, at) {
+function row(name, equation, rule, torch,    half, at, why) {
     at = index(equation, "; ")
     half = at ? substr(equation, at + 2) : ""
     if (at) equation = substr(equation, 1, at - 1)
     if (rule && !(name in order)) {
-        print FILENAME ": no row of the gradcheck table in tests/test_gradcheck.c comes by " name >"/dev/stderr"
+        why = ": no row of the gradcheck table in tests/test_gradcheck.c comes by "
+        print FILENAME why name >"/dev/stderr"
         failed = 1
     }
     if (file != FILENAME) {
         file = FILENAME
         family = file
         sub(/.*\//, "", family); sub(/\.c$/, "", family)
-        printf "\n## %s\n\n| op | y | gradient | orders | PyTorch |\n| --- | --- | --- | --- | --- |\n", family
+        printf "\n## %s\n\n| op | y | gradient | orders | PyTorch |\n", family
+        print "| --- | --- | --- | --- | --- |"
     }
     times = !rule ? "none" : (order[name] >= 3 ? "any" : order[name])
-    printf "| %s | %s | %s | %s | %s |\n", code(name), code(equation), code(half), times, code(torch)
+    printf "| %s | %s | %s | %s | %s |\n", code(name), code(equation), code(half), times, \
+        code(torch)
 }
 BEGIN {
     while ((getline line < orders) > 0) {
@@ -55,12 +60,15 @@ BEGIN {
     }
     print "# The ops"
     print ""
-    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and this table is made of the descriptors by `tests/check_ops.sh update`: do"
-    print "not edit it. What is not here is said in these, as `gr_var` or `gr_gelu` are."
+    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and this"
+    print "table is made of the descriptors by `tests/check_ops.sh update`: do not edit it. What"
+    print "is not here is said in these, as `gr_var` or `gr_gelu` are."
     print ""
-    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what stands in it holds, else 0. (33) is an equation of [convolution.md](convolution.md);"
-    print "F is torch.nn.functional. Orders: how often the op can be differentiated; \"any\" where the test of gradients, which takes three, got through. Ops"
-    print "without a name in PyTorch are for the gradients of others."
+    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what"
+    print "stands in it holds, else 0. (33) is an equation of [convolution.md](convolution.md); F"
+    print "is torch.nn.functional. Orders: how often the op can be differentiated; \"any\" where"
+    print "the test of gradients, which takes three, got through. Ops without a name in PyTorch"
+    print "are for the gradients of others."
 }
 # A descriptor may go over several lines; so is it joined until its end.
 /^static const gr__op [a-z0-9_]* = \{|^UNARY_OP\(/ { text = ""; inside = 1 }
