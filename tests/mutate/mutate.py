@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
-"""Mutation testing: small changes to lib/, one at a time, each of which some test must notice. `make mutate` runs this.
+"""Mutation testing: small changes to lib/, one at a time, each of which some test must notice.
+`make mutate` runs this.
 
-    make mutate MUTANTS=500 SEED=1      go on to 500 mutants of this seed: rows are added to mutants.tsv in the build's folder
-    make mutate AGAIN=survived          run the survivors that are not explained again, after tests were added
+    make mutate MUTANTS=500 SEED=1      go on to 500 mutants of this seed: rows are added to
+                                        mutants.tsv in the build's folder
+    make mutate AGAIN=survived          run the survivors that are not explained again, after tests
+                                        were added
     make mutate AGAIN=all               run all rows again
     make mutate MUTANTS=100 SEED=2 FILES='lib/io/*.c'
 
 Variables: JOBS (2), FAST (1: tests that take more seconds are left out), TABLE (mutants.tsv).
 
-The sources are copied to the folder mutate-build and changed there. Each test is run once to see which lines it covers and how long it
-takes; a mutant is then tried by the tests that cover its line, the quickest first, until one fails. A changed file that compiles to the
-same code is no mutant. Which mutants are taken, and in which order, follows from the seed and from the text of the lines, so a change
-elsewhere in the library does not change the choice. Survivors that no test can kill are explained, with a reason each, in explained.tsv.
+The sources are copied to the folder mutate-build and changed there. Each test is run once to see
+which lines it covers and how long it takes; a mutant is then tried by the tests that cover its
+line, the quickest first, until one fails. A changed file that compiles to the same code is no
+mutant. Which mutants are taken, and in which order, follows from the seed and from the text of the
+lines, so a change elsewhere in the library does not change the choice. Survivors that no test can
+kill are explained, with a reason each, in explained.tsv.
 """
 import argparse
 import bisect
@@ -35,26 +40,33 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
 
 
-# ---- sites ---------------------------------------------------------------------------------------------------------------------------
+# ---- sites ---------------------------------------------------------------------------------------
 
-TOKEN = re.compile(r"[A-Za-z_]\w*|(?:0[xX][0-9a-fA-F]+|(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)[uUlLfF]*|"
+TOKEN = re.compile(
+    r"[A-Za-z_]\w*|(?:0[xX][0-9a-fA-F]+|(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)[uUlLfF]*|"
                    r"<<=|>>=|\.\.\.|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\S")
 BLANKED = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
-ASIDE = {"assert", "_Static_assert", "sizeof", "gr__fail", "gr__fail_memory", "_Alignof", "offsetof"}
+ASIDE = {"assert", "_Static_assert", "sizeof", "gr__fail", "gr__fail_memory", "_Alignof",
+    "offsetof"}
 NO_MATTER = {"assert", "va_end", "madvise"}
-KEYWORDS = {"return", "if", "for", "while", "else", "do", "case", "goto", "switch", "const", "static", "struct", "default", "break",
-            "continue", "typedef", "extern", "enum", "union"}
-COMPARED = {"<": [("border", "<="), ("turn", ">=")], "<=": [("border", "<"), ("turn", ">")], ">": [("border", ">="), ("turn", "<=")],
-            ">=": [("border", ">"), ("turn", "<")], "==": [("turn", "!=")], "!=": [("turn", "==")]}
-BEFORE_UNARY = set("( [ { , = ? : ; < > <= >= == != && || + - * / % & | ^ return += -= *= /= ! ~".split())
+KEYWORDS = {"return", "if", "for", "while", "else", "do", "case", "goto", "switch", "const",
+            "static", "struct", "default", "break", "continue", "typedef", "extern", "enum",
+            "union"}
+COMPARED = {"<": [("border", "<="), ("turn", ">=")], "<=": [("border", "<"), ("turn", ">")],
+            ">": [("border", ">="), ("turn", "<=")], ">=": [("border", ">"), ("turn", "<")],
+            "==": [("turn", "!=")], "!=": [("turn", "==")]}
+BEFORE_UNARY = set(
+    "( [ { , = ? : ; < > <= >= == != && || + - * / % & | ^ return += -= *= /= ! ~".split())
 
 
 def blank(text):
-    """The text with comments, strings, assertions and preprocessor lines as spaces; every offset stays."""
+    """The text with comments, strings, assertions and preprocessor lines as spaces; every offset
+    stays."""
     def spaces(m):
         s = m.group(0)
         inner = "".join(c if c == "\n" else " " for c in s[1:-1])
-        return s[0] + inner + s[-1] if s[0] in "\"'" else "".join(c if c == "\n" else " " for c in s)
+        return s[0] + inner + s[-1] if s[0] in "\"'" else "".join(c if c == "\n" else " "
+            for c in s)
     text = BLANKED.sub(spaces, text)
     lines, on = text.split("\n"), False
     for i, line in enumerate(lines):
@@ -79,17 +91,21 @@ def matching(text, at):
 
 def functions(text):
     """(begin, end, type) of the bodies of functions."""
-    for m in re.finditer(r"^(?:(\w[^\n;={}]*\([^\n;{}]*(?:\n[^\n{};]+)*\))\n\{(.*?)^\}|(\w[^\n;={}]*\([^\n;{}]*\)) \{(.*?)\}$)",
-                         text, re.M | re.S):
+    for m in re.finditer(
+            r"^(?:(\w[^\n;={}]*\([^\n;{}]*(?:\n[^\n{};]+)*\))\n\{(.*?)^\}|"
+            r"(\w[^\n;={}]*\([^\n;{}]*\)) \{(.*?)\}$)", text, re.M | re.S):
         signature = m.group(1) or m.group(3)
-        kind = re.sub(r"\b(static|inline|extern|const|_Thread_local|GR\w+|__attribute__\(\(.*?\)\))\s*", "", signature)
+        kind = re.sub(
+            r"\b(static|inline|extern|const|_Thread_local|GR\w+|__attribute__\(\(.*?\)\))\s*", "",
+            signature)
         kind = re.match(r"\w*\s*(?:\w+\s+)*?\**(?=\w+\s*\()", kind)
         body = 2 if m.group(2) is not None else 4
         yield m.start(body), m.end(body), kind.group(0).strip() if kind else ""
 
 
 def aside(text, begin, end):
-    """Spans that hold no site: what assertions, messages and sizeof enclose, and how finely work is cut into pieces."""
+    """Spans that hold no site: what assertions, messages and sizeof enclose, and how finely work is
+    cut into pieces."""
     spans = []
     for m in re.finditer(r"\b(\w+)\s*\(", text[begin:end]):
         at = begin + m.end() - 1
@@ -97,10 +113,13 @@ def aside(text, begin, end):
             spans.append((begin + m.start() - (m.group(1) in NO_MATTER), matching(text, at)))
     for m in re.finditer(r"[^,;(){}]*\bGR__GRAIN\b[^,;{}]*", text[begin:end]):
         spans.append((begin + m.start(), begin + m.end()))
-    for m in re.finditer(r"^ *(?:static |const |unsigned )*[a-z]\w+ +\**\w+\b[^()\n]*;", text[begin:end], re.M):  # sizes of arrays
+    # Sizes of arrays.
+    for m in re.finditer(r"^ *(?:static |const |unsigned )*[a-z]\w+ +\**\w+\b[^()\n]*;",
+            text[begin:end], re.M):
         if not re.match(r" *return\b", m.group(0)):
             spans += [(begin + m.start() + n.start(), begin + m.start() + n.end())
-                      for n in re.finditer(r"\w\[[^]]*\](?=[,;])", m.group(0)) if "=" not in m.group(0)[:n.start()].split(",")[-1]]
+                      for n in re.finditer(r"\w\[[^]]*\](?=[,;])", m.group(0))
+                      if "=" not in m.group(0)[:n.start()].split(",")[-1]]
     return spans
 
 
@@ -128,11 +147,13 @@ def from_token(text, tokens, k):
     elif word in ("&&", "||"):
         yield "logic", at, end, "||" if word == "&&" else "&&"
     elif word in ("+", "-", "*", "/") and spaced and last not in BEFORE_UNARY:
-        yield ("sign" if word in "+-" else "factor"), at, end, {"+": "-", "-": "+", "*": "/", "/": "*"}[word]
+        yield ("sign" if word in "+-" else "factor"), at, end, {"+": "-", "-": "+", "*": "/",
+            "/": "*"}[word]
     elif word == "-" and last in BEFORE_UNARY:
         yield "sign", at, end, ""
     elif word in ("+=", "-=", "*=", "/="):
-        yield ("sign" if word[0] in "+-" else "factor"), at, end, {"+=": "-=", "-=": "+=", "*=": "/=", "/=": "*="}[word]
+        yield ("sign" if word[0] in "+-" else "factor"), at, end, {"+=": "-=", "-=": "+=",
+            "*=": "/=", "/=": "*="}[word]
     elif word == "!":
         yield "negation", at, end, ""
     elif word in ("true", "false"):
@@ -165,9 +186,11 @@ def from_return(text, at, end, kind):
         yield "return", begin, close, "!(" + value + ")"
     elif "*" in kind and value != "NULL":
         yield "return", begin, close, "((void)(" + value + "), NULL)"
-    elif kind in ("int", "int64_t", "double", "gr_real", "float", "ptrdiff_t", "long") and not re.fullmatch(r"[\d.]+", value):
+    elif kind in ("int", "int64_t", "double", "gr_real", "float", "ptrdiff_t",
+            "long") and not re.fullmatch(r"[\d.]+", value):
         yield "return", begin, close, "-(" + value + ")"
-    elif kind in ("size_t", "uint64_t", "uint32_t", "unsigned") and not re.fullmatch(r"[\d.]+", value):
+    elif kind in ("size_t", "uint64_t", "uint32_t", "unsigned") and not re.fullmatch(r"[\d.]+",
+            value):
         yield "return", begin, close, "(" + value + ") + 1"
 
 
@@ -181,7 +204,9 @@ def deletable(s):
         return False
     if re.match(r"[a-z_]\w*\(", s) or re.fullmatch(r"\*?[\w.>\[\]-]+(\+\+|--);", s):
         return True
-    return bool(re.match(r"\**[a-z_](?:\w|\.|->|\[[^\]]*\])*(?:\(\w+\))?(?:\[[^\]]*\])? [-+*/|&^%]?=(?!=)", s))
+    return bool(
+        re.match(r"\**[a-z_](?:\w|\.|->|\[[^\]]*\])*(?:\(\w+\))?(?:\[[^\]]*\])? [-+*/|&^%]?=(?!=)",
+            s))
 
 
 def deletions(text, begin, end):
@@ -225,8 +250,8 @@ def sites_of(path, text):
         if key in seen:
             return
         seen.add(key)
-        sites.append({"file": path, "line": line + 1, "operator": op, "before": before.strip(), "after": after.strip(),
-                      "left": left, "right": right, "new": new})
+        sites.append({"file": path, "line": line + 1, "operator": op, "before": before.strip(),
+                      "after": after.strip(), "left": left, "right": right, "new": new})
 
     for begin, end, kind in functions(code):
         spans = aside(code, begin, end)
@@ -238,7 +263,8 @@ def sites_of(path, text):
                 found += from_return(code, at, end, kind)
         found += deletions(code, begin, end)
         for op, a, b, new in found:
-            if not any(s <= a <= e for s, e in spans) or (op in ("return", "deletion") and not any(s < a <= e for s, e in spans)):
+            if not any(s <= a <= e for s, e in spans) or (op in ("return", "deletion")
+                    and not any(s < a <= e for s, e in spans)):
                 add(op, a, b, new)
     return sites
 
@@ -255,7 +281,7 @@ def all_sites(seed, patterns):
     return sorted(sites, key=lambda s: s["order"])
 
 
-# ---- the build ----------------------------------------------------------------------------------------------------------------------
+# ---- the build -----------------------------------------------------------------------------------
 
 @functools.lru_cache
 def library_sources():
@@ -275,7 +301,8 @@ def test_programs():
     programs = {}
     for name in re.findall(r"tests/(\w+)", wanted):
         source = re.search(r"^tests_%s_SOURCES = (\S+)" % name, text, re.M).group(1)
-        programs[name] = (source, bool(re.search(r"^tests_%s_CPPFLAGS = .*GRADUS_DOUBLE" % name, text, re.M)))
+        programs[name] = (source,
+            bool(re.search(r"^tests_%s_CPPFLAGS = .*GRADUS_DOUBLE" % name, text, re.M)))
     return programs
 
 
@@ -286,26 +313,32 @@ class Build:
         self.top, self.name, self.flags = top, name, flags
         self.folder = os.path.join(top.folder, name)
         os.makedirs(self.folder, exist_ok=True)
-        self.programs = [p for p, (_, double) in test_programs().items() if double == ("DOUBLE" in flags)]
+        self.programs = [p for p, (_, double) in test_programs().items() if double
+            == ("DOUBLE" in flags)]
 
     def object(self, path, how):
         return os.path.join(self.folder, how, path.replace("/", "-")[:-2] + ".o")
 
     def compile(self, path, out, how, cwd, cc):
         env = self.top.env
-        flags = {"mutant": "-O1", "kernel": "-O2 " + env["KERNEL_CFLAGS"], "covered": "-O0 -g -fsanitize-coverage=trace-pc",
-                 "test": "-O1 -I" + os.path.join(self.top.copy, "tests/mutate")}[how]
+        flags = {"mutant": "-O1", "kernel": "-O2 " + env["KERNEL_CFLAGS"],
+                 "covered": "-O0 -g -fsanitize-coverage=trace-pc", "test": "-O1 -I"
+                 + os.path.join(self.top.copy, "tests/mutate")}[how]
         if path == "lib/io/stb.c":
             flags += " -fwrapv"
         if path.startswith("lib/kernels/"):
             flags += " -DGR__ISA=baseline"
-        command = cc.split() + ("-std=gnu11 -w -fPIC -pthread -Iinclude -Ilib -I. " + env["CPPFLAGS"] + " " + self.flags + " " +
+        command = cc.split() + ("-std=gnu11 -w -fPIC -pthread -Iinclude -Ilib -I. "
+            + env["CPPFLAGS"] + " " + self.flags + " " +
                                 flags).split() + ["-c", path, "-o", out]
-        return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False)
 
     def link(self, out, objects, cwd, *more):
-        command = self.top.cc.split()[-1:] + ["-o", out, "-pthread", *objects, *more] + self.top.env["LIBS"].split()
-        r = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        command = self.top.cc.split()[-1:] + ["-o", out, "-pthread", *objects,
+            *more] + self.top.env["LIBS"].split()
+        r = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False)
         if r.returncode:
             sys.exit("mutate: " + r.stdout)
 
@@ -318,25 +351,32 @@ class Build:
                 yield path, self.object(path, "covered"), "covered"
             else:
                 yield path, self.object(path, "kernel"), "kernel"
-        for path in ["tests/support.c", "tests/mutate/check.c", "tests/mutate/coverage.c"] if all_of_it else []:
+        for path in ["tests/support.c", "tests/mutate/check.c",
+                "tests/mutate/coverage.c"] if all_of_it else []:
             yield path, self.object(path, "test"), "test"
         for name in self.new:
             yield test_programs()[name][0], self.object(name + ".c", "test"), "test"
 
     def libraries(self):
         def of(how):
-            return [self.object(p, how if p.split("/")[1] in ROOMS else "kernel") for p in library_sources()]
+            return [self.object(p, how if p.split("/")[1] in ROOMS else "kernel")
+                for p in library_sources()]
         for how in ["mutant", "covered"]:
             os.makedirs(os.path.join(self.folder, how + "-lib"), exist_ok=True)
             more = [self.object("tests/mutate/coverage.c", "test")] if how == "covered" else []
-            self.link(os.path.join(self.folder, how + "-lib", "libmutant.so"), of(how) + more, self.folder, "-shared")
-        self.rest = [self.object(p, "kernel") for p in library_sources() if p.split("/")[1] not in ROOMS]
+            self.link(os.path.join(self.folder, how + "-lib", "libmutant.so"), of(how) + more,
+                self.folder, "-shared")
+        self.rest = [self.object(p, "kernel") for p in library_sources()
+            if p.split("/")[1] not in ROOMS]
         for name in self.programs:
-            self.link(os.path.join(self.folder, name), [self.object(name + ".c", "test"), self.object("tests/support.c", "test"),
-                      self.object("tests/mutate/check.c", "test")], self.folder, "-L" + os.path.join(self.folder, "mutant-lib"), "-lmutant")
+            self.link(os.path.join(self.folder, name),
+                [self.object(name + ".c", "test"), self.object("tests/support.c", "test"),
+                    self.object("tests/mutate/check.c", "test")], self.folder,
+                "-L" + os.path.join(self.folder, "mutant-lib"), "-lmutant")
 
     def measure(self):
-        """Runs every new test for its time, and those that are fast once more for what they cover."""
+        """Runs every new test for its time, and those that are fast once more for what they
+        cover."""
         each(self.new, self.top.options.jobs, self.measure_one)
 
     def measure_one(self, program):
@@ -345,25 +385,32 @@ class Build:
         os.makedirs(scratch, exist_ok=True)
 
         def rows(how, most, names, save):
-            out = top.run(self, program, ["list", str(most)] + names, os.path.join(self.folder, how + "-lib"), scratch, 1200, save)[1]
+            out = top.run(self, program, ["list", str(most)] + names,
+                os.path.join(self.folder, how + "-lib"), scratch, 1200, save)[1]
             return [r.split("\t") for r in out.splitlines() if r.count("\t") == 2]
         found = rows("mutant", top.options.fast, [], None)
         for name, seconds, how in found:
             if how != "ok":
-                print("mutate: %s: %s is %s without a change, and left out" % (program, name, how), flush=True)
-        fast = {name: float(s) for name, s, how in found if how == "ok" and float(s) <= top.options.fast}
-        seen = [name for name, _, how in rows("covered", 100, list(fast), covered) if how == "ok"] if fast else []
+                print("mutate: %s: %s is %s without a change, and left out" % (program, name, how),
+                    flush=True)
+        fast = {name: float(s) for name, s, how in found if how == "ok"
+            and float(s) <= top.options.fast}
+        seen = [name for name, _, how in rows("covered", 100, list(fast), covered) if how
+            == "ok"] if fast else []
         for name in set(fast) - set(seen):
-            print("mutate: %s: %s fails where its lines are counted, and is left out" % (program, name), flush=True)
+            print("mutate: %s: %s fails where its lines are counted, and is left out"
+                % (program, name), flush=True)
         self.tests.update({program + "." + name: fast[name] for name in seen})
         print("mutate: %s: %d tests of %d are fast" % (program, len(seen), len(found)), flush=True)
 
     def covered_lines(self):
         """file -> line -> the tests that run it."""
         library = os.path.join(self.folder, "covered-lib", "libmutant.so")
-        dump = subprocess.run(["objdump", "-d", "--no-show-raw-insn", library], stdout=subprocess.PIPE, text=True, check=True).stdout
+        dump = subprocess.run(["objdump", "-d", "--no-show-raw-insn", library],
+            stdout=subprocess.PIPE, text=True, check=True).stdout
         blocks = []
-        for m in re.finditer(r"call\s+\w+ <__sanitizer_cov_trace_pc.*>\n(?:\n.*:\n)?\s*(\w+):", dump):
+        for m in re.finditer(r"call\s+\w+ <__sanitizer_cov_trace_pc.*>\n(?:\n.*:\n)?\s*(\w+):",
+                dump):
             blocks.append(int(m.group(1), 16))
         blocks.sort()
         ran = {}
@@ -371,9 +418,12 @@ class Build:
             with open(os.path.join(self.folder, "coverage", test), encoding="utf-8") as f:
                 for line in f:
                     ran.setdefault(int(line, 16), []).append(test)
-        table = subprocess.run(["objdump", "--dwarf=decodedline", "-WL", library], stdout=subprocess.PIPE, text=True, check=True).stdout
+        table = subprocess.run(["objdump", "--dwarf=decodedline", "-WL", library],
+            stdout=subprocess.PIPE, text=True, check=True).stdout
         rows, path = [], None
-        units = {}  # a unit is named without its folder; units of the same name come in the order in which they were linked
+        # A unit is named without its folder; units of the same name come in the order in which they
+        # were linked.
+        units = {}
         for p in library_sources():
             if p.split("/")[1] in ROOMS:
                 units.setdefault(os.path.basename(p), []).append(p)
@@ -386,7 +436,8 @@ class Build:
                 continue
             m = re.match(r"\S+\s+(\d+|-)\s+(0x[0-9a-f]+|0)\b", line)
             if m and path:
-                rows.append((int(m.group(2), 16), path, 0 if m.group(1) == "-" else int(m.group(1))))
+                rows.append((int(m.group(2), 16), path, 0 if m.group(1) == "-"
+                    else int(m.group(1))))
         rows.sort(key=lambda r: r[0])
         lines = {}
         for i, (at, path, number) in enumerate(rows):
@@ -395,7 +446,8 @@ class Build:
             after = rows[i + 1][0] if i + 1 < len(rows) else at + 1
             tests = lines.setdefault(path, {}).setdefault(number, set())
             first = max(0, bisect.bisect_right(blocks, at + 5) - 1)
-            for b in blocks[first:bisect.bisect_left(blocks, after + 5, first)] or blocks[first:first + 1]:
+            for b in blocks[first:bisect.bisect_left(blocks, after + 5, first)] or blocks[
+                    first:first + 1]:
                 tests.update(ran.get(b, []))
         return {p: {n: sorted(t) for n, t in ls.items()} for p, ls in lines.items()}
 
@@ -420,8 +472,10 @@ class Top:
     def fresh_copy(self):
         for part in ["include", "lib", "tests", "examples"]:
             shutil.rmtree(os.path.join(self.copy, part), ignore_errors=True)
-            shutil.copytree(os.path.join(SOURCE, part), os.path.join(self.copy, part), copy_function=shutil.copyfile,
-                            ignore=shutil.ignore_patterns("*.o", "*.lo", "*.la", ".libs", "html", "corpus"))
+            shutil.copytree(os.path.join(SOURCE, part), os.path.join(self.copy, part),
+                            copy_function=shutil.copyfile,
+                            ignore=shutil.ignore_patterns("*.o", "*.lo", "*.la", ".libs", "html",
+                                "corpus"))
         shutil.copyfile(self.options.assets, os.path.join(self.copy, "lib/trace/assets.c"))
 
     def digest(self, wanted):
@@ -440,11 +494,13 @@ class Top:
     def prepare(self):
         """Compiles and measures what has changed since the last time."""
         self.fresh_copy()
-        self.builds = [Build(self, "float", "-DGR_MUTATE"), Build(self, "double", "-DGRADUS_DOUBLE")]
+        self.builds = [Build(self, "float", "-DGR_MUTATE"),
+            Build(self, "double", "-DGRADUS_DOUBLE")]
         record = os.path.join(self.folder, "measured.json")
         sources = {s for s, _ in test_programs().values()}
         whole = self.digest(lambda path: path not in sources)
-        digests = {p: self.digest(lambda path, s=s: path == s) for p, (s, _) in test_programs().items()}
+        digests = {p: self.digest(lambda path, s=s: path == s)
+            for p, (s, _) in test_programs().items()}
         kept = {}
         if os.path.exists(record):
             with open(record, encoding="utf-8") as f:
@@ -462,10 +518,12 @@ class Top:
         each(jobs, self.options.jobs, self.compile_one)
         for b in self.builds:
             b.libraries()
-            b.tests = {t: s for p in b.programs if p not in b.new for t, s in kept["programs"][p][1].items()}
+            b.tests = {t: s for p in b.programs if p not in b.new
+                for t, s in kept["programs"][p][1].items()}
             b.measure()
             for p in b.new:
-                kept["programs"][p] = [digests[p], {t: s for t, s in b.tests.items() if t.startswith(p + ".")}]
+                kept["programs"][p] = [digests[p],
+                    {t: s for t, s in b.tests.items() if t.startswith(p + ".")}]
             with open(record + ".new", "w", encoding="utf-8") as f:
                 json.dump(kept, f)
             os.replace(record + ".new", record)
@@ -480,14 +538,16 @@ class Top:
 
     def run(self, build, program, args, library, scratch, limit, coverage=None):
         """(status, output) of a test program, with all its children gone."""
-        env = dict(os.environ, LD_LIBRARY_PATH=library, srcdir=self.copy, TMPDIR=scratch, MALLOC_PERTURB_="165")
+        env = dict(os.environ, LD_LIBRARY_PATH=library, srcdir=self.copy, TMPDIR=scratch,
+            MALLOC_PERTURB_="165")
         for name in ["GRADUS_MNIST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"]:
             env.pop(name, None)
         if coverage:
             env["MUTATE_COVERAGE"] = coverage
         with open(os.path.join(scratch, "output"), "w+", encoding="utf-8", errors="replace") as out:
-            p = subprocess.Popen([os.path.join(build.folder, program)] + args, cwd=scratch, env=env, stdin=subprocess.DEVNULL, stdout=out,
-                                 stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=None if coverage else limits)
+            p = subprocess.Popen([os.path.join(build.folder, program)] + args, cwd=scratch, env=env,
+                                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
+                                 start_new_session=True, preexec_fn=None if coverage else limits)
             try:
                 status = p.wait(limit)
             except subprocess.TimeoutExpired:
@@ -524,7 +584,7 @@ def each(items, jobs, fn):
         t.join()
 
 
-# ---- mutants ------------------------------------------------------------------------------------------------------------------------
+# ---- mutants -------------------------------------------------------------------------------------
 
 class Worker:
     """A copy of lib/ in which one file at a time is changed."""
@@ -548,10 +608,12 @@ class Worker:
                 return "same code", ""
         if not tests:
             return "survived", "not covered"
-        objects = [out if p == path else build.object(p, "mutant") for p in library_sources() if p.split("/")[1] in ROOMS]
+        objects = [out if p == path else build.object(p, "mutant") for p in library_sources()
+            if p.split("/")[1] in ROOMS]
         library = os.path.join(self.folder, build.name)
         os.makedirs(library, exist_ok=True)
-        build.link(os.path.join(library, "libmutant.so"), objects + build.rest, self.folder, "-shared")
+        build.link(os.path.join(library, "libmutant.so"), objects + build.rest, self.folder,
+            "-shared")
         return self.try_tests(build, library, sorted(tests, key=lambda t: (build.tests[t], t)))
 
     def try_tests(self, build, library, tests):
@@ -589,7 +651,8 @@ class Worker:
         outcome, test = found[-1]
         if outcome in ("survived", "same code"):
             outcome = "same code" if all(o == "same code" for o, _ in found) else "survived"
-            test = "not covered" if outcome == "survived" and all(t == "not covered" or o == "same code" for o, t in found) else ""
+            test = "not covered" if outcome == "survived" and all(t == "not covered" or o
+                == "same code" for o, t in found) else ""
         row = {k: str(site[k]) for k in ["file", "line", "operator", "before", "after"]}
         return {**row, "outcome": outcome, "test": test, "seconds": "%.1f" % (time.time() - start)}
 
@@ -598,7 +661,8 @@ def read_table(path, columns):
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8") as f:
-        rows = [line.rstrip("\n").split("\t") for line in f if line.strip() and not line.startswith("#")]
+        rows = [line.rstrip("\n").split("\t") for line in f if line.strip()
+            and not line.startswith("#")]
     return [dict(zip(columns, r)) for r in rows if r[0] != columns[0]]
 
 
@@ -615,7 +679,8 @@ def same(row):
 
 
 def read_reasons():
-    rows = read_table(os.path.join(HERE, "explained.tsv"), ["file", "operator", "before", "after", "reason"])
+    rows = read_table(os.path.join(HERE, "explained.tsv"),
+        ["file", "operator", "before", "after", "reason"])
     return {same(r): r["reason"] for r in rows}
 
 
@@ -632,7 +697,8 @@ class Run:
     def go_on(self):
         """New rows until there are enough mutants. They are written in the order of the seed."""
         done = {same(r) for r in self.rows}
-        sites = iter([s for s in all_sites(self.options.seed, self.options.files) if same(s) not in done])
+        sites = iter([s for s in all_sites(self.options.seed, self.options.files)
+            if same(s) not in done])
         waiting, order = {}, {"taken": 0, "written": 0}
         count = sum(r["outcome"] in ("killed", "survived", "timeout") for r in self.rows)
         state = {"count": count, "flying": 0}
@@ -665,7 +731,8 @@ class Run:
         """Rows of the table once more, in their places."""
         sites = {same(s): s for s in all_sites(self.options.seed, ["*"])}
         reasons = read_reasons()
-        todo = [r for r in self.rows if self.options.again == "all" or (r["outcome"] == "survived" and same(r) not in reasons)]
+        todo = [r for r in self.rows if self.options.again == "all"
+            or (r["outcome"] == "survived" and same(r) not in reasons)]
         with open(self.options.table, encoding="utf-8") as f:
             seed = f.readline().split()[2]
 
@@ -686,18 +753,21 @@ class Run:
         self.workers(work)
 
     def tell(self, row):
-        print("%4s %-12s %s:%s %s: %s  ->  %s  %s" % (row["number"], row["outcome"], row["file"], row["line"], row["operator"],
+        print("%4s %-12s %s:%s %s: %s  ->  %s  %s"
+            % (row["number"], row["outcome"], row["file"], row["line"], row["operator"],
               row["before"], row["after"], row["test"]), flush=True)
 
     def workers(self, work):
-        threads = [threading.Thread(target=work, args=(Worker(self.top, i),)) for i in range(self.options.jobs)]
+        threads = [threading.Thread(target=work, args=(Worker(self.top, i),))
+            for i in range(self.options.jobs)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
 
     def report(self):
-        """The score, and the survivors that nothing explains. True if there are none, and few are explained."""
+        """The score, and the survivors that nothing explains. True if there are none, and few are
+        explained."""
         reasons = read_reasons()
         mutants = [r for r in self.rows if r["outcome"] in ("killed", "survived", "timeout")]
         left = [r for r in mutants if r["outcome"] == "survived"]
@@ -709,13 +779,15 @@ class Run:
             of = [r for r in mutants if name in ("all", r["file"].split("/")[1])]
             dead = [r for r in of if r["outcome"] != "survived"]
             if of:
-                print("mutate: %-8s %4d mutants, %4d killed (%.1f %%), %d of the others explained" % (name, len(of), len(dead),
+                print("mutate: %-8s %4d mutants, %4d killed (%.1f %%), %d of the others explained"
+                    % (name, len(of), len(dead),
                       100 * len(dead) / len(of), len([r for r in of if r in explained])))
         return len(left) == len(explained) and 20 * len(explained) <= len(mutants)
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--mutants", type=int, default=500)
     p.add_argument("--seed", default="1")
     p.add_argument("--jobs", type=int, default=2)
@@ -729,7 +801,8 @@ def main():
     options = p.parse_args()
     if options.sites:
         for s in all_sites(options.seed, options.files):
-            print("%s:%d\t%s\t%s\t%s" % (s["file"], s["line"], s["operator"], s["before"], s["after"]))
+            print("%s:%d\t%s\t%s\t%s" % (s["file"], s["line"], s["operator"], s["before"],
+                s["after"]))
         return
     top = Top(options)
     run = Run(top, options)
