@@ -367,7 +367,8 @@ static bool do_report(scene *s)
     return good;
 }
 
-/* Backward to two leaves that get the same gradient, and to many results whose gradients are kept. */
+/* Backward to two leaves that get the same gradient, and to many results whose gradients are
+   kept. */
 static bool do_retain(scene *s)
 {
     gr_tensor *a = gr_param(gr_zeros(gr_shape(3))), *b = a ? gr_param(gr_zeros(gr_shape(3))) : NULL;
@@ -378,7 +379,8 @@ static bool do_retain(scene *s)
         gr_tensor *first = gr_retain_grad(gr_add(a, b)), *y = first;
         for (int i = 0; i < 12; i++) y = gr_retain_grad(gr_neg(y));
         good = gr_backward(gr_sum(y));
-        need(!good || (gr_grad_of(a) && gr_grad_of(b) && gr_grad_of(first)), "it worked, without a gradient");
+        need(!good || (gr_grad_of(a) && gr_grad_of(b) && gr_grad_of(first)),
+            "it worked, without a gradient");
         need(good || (!gr_grad_of(a) && !gr_grad_of(b)), "a gradient is left");
     }
     gr_free(a);
