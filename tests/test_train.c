@@ -821,9 +821,9 @@ START_TEST(a_model_is_told_as_a_table)
                                  "scale      mul, add          (1,4)                 8        8\n"
                                  "-------------------------------------------------------------\n"
                                  "total                                          2,851  103,544\n"
-                                 "2,851 parameters, %s KiB; 728 of them frozen\n"
-                                 "FLOPs: 2 for a multiply-add (bias and activation not counted); "
-                                 "other ops 1 for each number read or made\n";
+                                 "2,851 parameters, %s KiB; 728 frozen\n"
+                                 "FLOPs: 2 per multiply-add, without bias and activation; "
+                                 "other ops: 1 per number read or written\n";
     GR_STEP;
     gr_model *m = gr_model_build(varied, gr_shape(1, 4, 16, 16));
     gr_model_freeze(m, "stem");
