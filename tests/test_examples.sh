@@ -149,7 +149,7 @@ works()
     cmp good.safetensors two.safetensors || fail "with a checkpoint and without differ"
     lenet --data data --epochs 3 --checkpoint run.ckpt >three ||
         fail "lenet --checkpoint that is there: status $?"
-    grep -qx 'lenet goes on from run.ckpt: epoch 2/3, 100 %' three &&
+    grep -qx 'lenet resumes from run.ckpt: epoch 2/3, 100 %' three &&
         grep -q '^epoch 3/3  loss' three || fail "going on: $(cat three)"
     # A report changes nothing, and says what the run printed; of a run that goes on, it begins
     # there.
@@ -246,7 +246,7 @@ draws()
         --out half.png --report run.html >half.2 || fail "wgan_gp, resumed: status $?"
     cmp whole.safetensors half.safetensors || fail "wgan_gp resumed ends with other weights"
     cmp whole.png half.png || fail "wgan_gp resumed draws another picture"
-    grep -q '"pictures":\[{"name":"digits that nobody has written"' run.html ||
+    grep -q '"pictures":\[{"name":"generated digits"' run.html ||
         fail "wgan_gp's report lacks the digits"
     rm -f whole* half* run.html
 }
@@ -299,7 +299,7 @@ own_pictures()
     refused "pictures, one broken" pictures pets $run --load own --eval
     pictures pets $run --load own --eval --skip-broken >again ||
         fail "pictures --skip-broken: status $?"
-    grep -q "^left out: 'pets/cat/broken.png'" again ||
+    grep -q "^skipped: 'pets/cat/broken.png'" again ||
         fail "pictures --skip-broken names none: $(cat again)"
     rm -rf pets own
 }

@@ -77,7 +77,7 @@ while ((kill_count < kills)); do
 done
 train env || fail "after the last kill: status $?: $(cat err)"
 same "killed"
-resumed=$(grep -c 'goes on from' out || :)
+resumed=$(grep -c 'resumes from' out || :)
 echo "$kills kills; gone on $resumed times; $((finished + 1)) runs came to their end;" \
     "the whole takes $whole ms"
 ((resumed > 0)) || fail "no run went on from a checkpoint"

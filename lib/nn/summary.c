@@ -378,7 +378,7 @@ const char *gr_model_format_(gr_model_format_options o)
     gr_shape    input = o.forward || o.input.rank ? o.input : m->input;
     if (!forward) {
         gr__fail(GR_ERR_ARGUMENT,
-            "model_format: the model was opened by hand: .forward and .input wanted");
+            "model_format: the model is of gr_model_new: .forward and .input wanted");
         return NULL;
     }
     summary     s = { .m = m };
