@@ -99,10 +99,10 @@ START_TEST(what_is_refused)
     ck_assert_ptr_null(gr_layer_norm(ints, .weight = w, .bias = w));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
-    ck_assert_ptr_null(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(1, 1, 3, 0)), 1, 1));
+    ck_assert_ptr_null(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(1, 1, 3, 0)), gr_hw(1, 1)));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
-    ck_assert_ptr_null(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(1, 1, 0, 3)), 1, 1));
+    ck_assert_ptr_null(gr_adaptive_avg_pool2d(gr_zeros(gr_shape(1, 1, 0, 3)), gr_hw(1, 1)));
     ck_assert_int_eq(gr_error_code(), GR_ERR_ARGUMENT);
     gr_clear_error();
 }
