@@ -4,7 +4,7 @@
    anything better would take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
 #include "matmul.h"
 
-#include "conv.h"
+#include "conv/conv.h"
 #include "table.h"
 
 enum { OUTER, PACKED, DOTS, ROW, SMALL };        /* variants */

@@ -1,10 +1,10 @@
-/* winograd_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd.h. Here channels stand side by side in a vector, LANES
+/* winograd2d_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd2d.h. Here channels stand side by side in a vector, LANES
    of them, so that at each point the sum over tiles is a product of matrices: points[f,c] = sum over t of dy[t,f] x[t,c].
    There are two ways. Parts of the images sum apart, unit of tiles by unit, each into all points, which stay in the nearer caches, and are brought
    back to weights; then the parts are added in order. Where there are so many channels that the sums would not stay there, the points of all tiles are made first, and
    each point's product at once. Invariant: a sum is made by one task, in the order of the tiles; which way depends on the shape alone. */
 #include "conv.h"
-#include "winograd.h"
+#include "winograd2d.h"
 
 enum { UNIT_BYTES = 1 << 20, LEAST_TILES = 64, MOST_PARTS = 8, LARGE = 1 << 16, FILTERS_AT_ONCE = 4 };
 enum {
@@ -24,7 +24,7 @@ typedef struct shape {
     int64_t points;           /* how many there are */
     int64_t C, F, X;          /* in whole vectors; X: C, in all phases */
     int64_t tile_x, tile_y;   /* elements from one tile to the next: */
-    int64_t point_x, point_y; /* from one point to the next; see sizes in winograd.c */
+    int64_t point_x, point_y; /* from one point to the next; see sizes in winograd2d.c */
     int64_t input;            /* elements of one interleaved picture */
     int64_t point, size;      /* of a part's sums: [point][filter][phase][channel] */
     int64_t taps;             /* of a part's weights: [filter][LANES channels][tap][channel] */

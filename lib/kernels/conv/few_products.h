@@ -1,4 +1,4 @@
-/* conv_few.h: where Winograd's algorithm would be too coarse. Its transforms mix the numbers of a whole tile, so that its error is a part of what the
+/* few_products.h: where Winograd's algorithm would be too coarse. Its transforms mix the numbers of a whole tile, so that its error is a part of what the
    tile sums, and an output of few products, or of small ones only because most are 0, would be lost in it; one without any would not be 0. Such
    outputs are found by counting numbers that are not 0, and computed by direct sums. Invariant: shapes and data decide, for each image by itself in
    (33) and (34), for each channel in (35); never threads. */

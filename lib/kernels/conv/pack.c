@@ -1,4 +1,4 @@
-/* gather.c: the two ways in which a convolution's input is laid out for the register blocks: as a panel, whose columns are those of
+/* pack.c: the two ways in which a convolution's input is laid out for the register blocks: as a panel, whose columns are those of
    the outputs (P), or with the images of a batch side by side (N). Invariant: nothing is read outside x; both
    write in order of address, a little past what they mean to, and mend that with what comes next. */
 #include "geometry.h"

@@ -1,4 +1,4 @@
-/* winograd_rows.h: convolution by Winograd's algorithm along rows alone: F(m, r), m outputs by r taps of a row, takes m + r - 1 multiplications,
+/* winograd1d.h: convolution by Winograd's algorithm along rows alone: F(m, r), m outputs by r taps of a row, takes m + r - 1 multiplications,
    where the sums as they stand take m r. Down the columns, the sum goes tap by tap. For a row d of m + r - 1 inputs, a row k of r taps and a row y of
    m outputs,
        y = A^T [(G k) * (B^T d)],   dd = B [(G k) * (A dy)],   dk = G^T [(A dy) * (B^T d)],      * element by element,
@@ -8,7 +8,7 @@
    and is two to three times that of direct sums. Backward there are nine, 0, +-3/8, +-7/8, +-11/8 and +-2: 5 gradients by 5 taps, rounding
    twice as coarsely. Both sets were found by trying; all coefficients of B are exact in float.
    Source: S. Winograd, Arithmetic Complexity of Computations, SIAM 1980; A. Lavin and S. Gray, CVPR 2016, for convolutional layers.
-   Invariant: for float alone, as in winograd.h. */
+   Invariant: for float alone, as in winograd2d.h. */
 #ifndef GR_KERNELS_WINOGRAD_ROWS_H
 #define GR_KERNELS_WINOGRAD_ROWS_H
 

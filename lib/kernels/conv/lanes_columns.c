@@ -1,9 +1,9 @@
-/* conv_panels.c: a correlation of one image at a time, its outputs along the vector. The input is gathered into panels, one for each channel
+/* lanes_columns.c: a correlation of one image at a time, its outputs along the vector. The input is gathered into panels, one for each channel
    and, along w, for each remainder by the stride or for each tap: row i of it holds what row i of the outputs reads, and some rows more, so
    that each tap is a constant displacement. Where the outputs fill their vectors badly, a panel's rows are as long as the outputs', and run
    on as one. Invariant: each output is written once all its terms are summed; vectors that overlap hold the same numbers. */
 #include "conv.h"
-#include "table.h"
+#include "kernels/table.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* conv_rolls.h: 3x3 taps of one channel, rolled down the input where it stands: each line of it goes to three rows of outputs, or meets three rows
+/* depthwise_roll.h: 3x3 taps of one channel, rolled down the input where it stands: each line of it goes to three rows of outputs, or meets three rows
    of the gradient. */
 #ifndef GR_KERNELS_CONV_ROLLS_H
 #define GR_KERNELS_CONV_ROLLS_H

@@ -1,7 +1,7 @@
-/* winograd_rows_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd_rows.h. One image a lane: at each point, the sum over
+/* winograd1d_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd1d.h. One image a lane: at each point, the sum over
    tiles and images is a dot product of windows of the input's points with planes of the gradient's. A task sums some channels over a part of the
    images; then the parts are added in order, and brought back. Invariant: parts and order depend on the shape alone. */
-#include "winograd_rows.h"
+#include "winograd1d.h"
 
 enum { INPUT_BYTES = 512 << 10, GRAD_BYTES = 384 << 10 }; /* of the second cache, for the points of each */
 enum { TILES = 70, TILES_ACROSS = 10 }; /* of a sum, and of one row of it: the operands of a block stay in the nearest cache */
@@ -46,7 +46,7 @@ bool GR__NAME(winograd_rows_kernel_grad_pays)(const gr__conv *c)
 
 static size_t table_bytes(const shape *s) { return padded_bytes(2 * s->blocks * s->rows * s->cols * (int64_t)sizeof(int64_t)); }
 
-/* Vectors from point to point: one more than it must be, as in winograd.c. */
+/* Vectors from point to point: one more than it must be, as in winograd2d.c. */
 static int64_t point_x(const shape *s) { return s->blocks * s->x + 1; }
 
 static int64_t point_g(const shape *s) { return s->blocks * s->g + 1; }

@@ -1,4 +1,4 @@
-/* conv_images.c: a correlation of LANES images at once, one a lane. The input is interleaved and given its border of zeros;
+/* lanes_images.c: a correlation of LANES images at once, one a lane. The input is interleaved and given its border of zeros;
    stride, padding and dilation are then constant displacements, and no term is copied twice. Where there are phases (34), all of them are
    made from the same input, and what is written is whole rows.
    Invariant: a lane sees its own image alone; lanes without an image hold zeros and are not written. */

@@ -1,6 +1,6 @@
-/* conv_rolls.c: two vectors of columns go down the lines of the input; what is past the ends of a row is masked, and lines above and below the plane
+/* depthwise_roll.c: two vectors of columns go down the lines of the input; what is past the ends of a row is masked, and lines above and below the plane
    are zeros. Invariant: an output, or the sum of a lane, depends on the columns of its vector alone; nothing is read outside what the view allows. */
-#include "conv_rolls.h"
+#include "depthwise_roll.h"
 
 enum { WIDE = 2 };
 

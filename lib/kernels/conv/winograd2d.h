@@ -1,4 +1,4 @@
-/* winograd.h: convolution with a 3x3 kernel by F(4x4, 3x3): at stride 1, 36 multiplications for 16 outputs, where the sums as they stand
+/* winograd2d.h: convolution with a 3x3 kernel by F(4x4, 3x3): at stride 1, 36 multiplications for 16 outputs, where the sums as they stand
    take 144; at stride 2, 81. For a tile d of 6x6 inputs, a kernel k, and outputs y of 4x4,
        y = A^T [(G k G^T) * (B^T d B)] A,      * element by element,
    and backwards, summed over tiles, dk = G^T [(A dy A^T) * (B^T d B)] G. The * becomes a product of matrices, over channels or over tiles,

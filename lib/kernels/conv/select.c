@@ -1,15 +1,15 @@
-/* conv.c: the convolution (33) and its gradient by the input (34), both as correlations. Two algorithms share the register
+/* select.c: the convolution (33) and its gradient by the input (34), both as correlations. Two algorithms share the register
    block: panels (P) lays the outputs of one image along the vector and serves everything; images (N) lays LANES images along it,
    copies less, and serves batches that fill the lanes. Few planes
    of output have a kernel of their own, and a kernel of one tap is a product of matrices. Invariant: a task owns its outputs, and sums in the order channel, tap. */
 #include "conv.h"
-#include "conv_few.h"
-#include "conv_planes.h"
-#include "conv_taps.h"
-#include "matmul.h"
-#include "table.h"
-#include "winograd.h"
-#include "winograd_rows.h"
+#include "few_products.h"
+#include "depthwise.h"
+#include "by_taps.h"
+#include "kernels/matmul.h"
+#include "kernels/table.h"
+#include "winograd2d.h"
+#include "winograd1d.h"
 
 enum { PANELS, IMAGES, PLANES, WINOGRAD, WINOGRAD_ROWS, TAPS }; /* variants */
 enum { BORDER_BYTES = 3 << 18 };                          /* of the nearer caches, for the input of a task */

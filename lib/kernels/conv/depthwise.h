@@ -1,4 +1,4 @@
-/* conv_planes.h: correlations that write few planes for each group, the depthwise one first of all. */
+/* depthwise.h: correlations that write few planes for each group, the depthwise one first of all. */
 #ifndef GR_KERNELS_CONV_PLANES_H
 #define GR_KERNELS_CONV_PLANES_H
 

@@ -1,9 +1,9 @@
-/* winograd_rows.c: the convolution (33) and its gradient by the input (34) by the transforms of winograd_rows.h. A task takes some rows, and some
+/* winograd1d.c: the convolution (33) and its gradient by the input (34) by the transforms of winograd1d.h. A task takes some rows, and some
    tiles of each, of LANES images, one image a lane: all planes that it reads are brought to the points, and ROWS planes of outputs are made
    at a time, from products that stay in the nearest cache. Invariant: what a lane's image gives does not depend on the others, nor on threads. */
-#include "winograd_rows.h"
+#include "winograd1d.h"
 #include "conv.h"
-#include "table.h"
+#include "kernels/table.h"
 
 #include <math.h>
 

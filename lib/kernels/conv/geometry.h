@@ -6,7 +6,7 @@
 #ifndef GR_KERNELS_GEOMETRY_H
 #define GR_KERNELS_GEOMETRY_H
 
-#include "micro.h"
+#include "kernels/micro.h"
 
 typedef struct gr__axis {
     int64_t in, step;            /* size of what is read; output t begins at t step + offset */

@@ -1,4 +1,4 @@
-/* conv_taps.h: the three convolutions tap by tap, for geometries that are mostly padding or gaps. */
+/* by_taps.h: the three convolutions tap by tap, for geometries that are mostly padding or gaps. */
 #ifndef GR_KERNELS_CONV_TAPS_H
 #define GR_KERNELS_CONV_TAPS_H
 

@@ -1,14 +1,14 @@
-/* conv_kernel_grad.c: the gradient by the kernel (35), dL/dK_fc = sum over n of X_nc *filt dL/dY_nf, as dot products of windows
+/* kernel_grad.c: the gradient by the kernel (35), dL/dK_fc = sum over n of X_nc *filt dL/dY_nf, as dot products of windows
    of x with planes of g. In panels (P) the dots run along the outputs of one image, in images (N) along LANES images and their
    outputs. Invariant: images are summed in fixed parts, each by one task in order; then the parts are added in order. */
 #include "conv.h"
-#include "conv_few.h"
-#include "conv_planes.h"
-#include "conv_taps.h"
-#include "matmul.h"
-#include "table.h"
-#include "winograd.h"
-#include "winograd_rows.h"
+#include "few_products.h"
+#include "depthwise.h"
+#include "by_taps.h"
+#include "kernels/matmul.h"
+#include "kernels/table.h"
+#include "winograd2d.h"
+#include "winograd1d.h"
 
 enum { PANELS, IMAGES, PLANES, PRODUCT, WINOGRAD, WINOGRAD_ROWS, TAPS };
 enum { OUTPUTS = 4096, PANEL_TERMS = 160 };   /* panels: outputs in a band, terms at once, about */

@@ -1,6 +1,6 @@
-/* conv_few.c: counts products that are not 0. For (33) and (34), by the numbers in each window: if the kernel has no zeros, these are the products.
+/* few_products.c: counts products that are not 0. For (33) and (34), by the numbers in each window: if the kernel has no zeros, these are the products.
    Channels are counted until every window has enough, which is soon. */
-#include "conv_few.h"
+#include "few_products.h"
 
 typedef gr__lane ivec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 

@@ -1,8 +1,8 @@
-/* winograd.c: the transforms of the input and of the kernel, and the convolution (33) and its gradient by the input (34) by them.
+/* winograd2d.c: the transforms of the input and of the kernel, and the convolution (33) and its gradient by the input (34) by them.
    A task takes a chunk of the tiles of LANES images, one image a lane: all channels are brought to the 36 points, multiplied there, and the
    filters are brought back some at a time. Invariant: what a lane's image gives does not depend on the others, nor the chunk on threads. */
 #include "conv.h"
-#include "winograd.h"
+#include "winograd2d.h"
 
 /* Of the nearer caches, for the points of a chunk's inputs, of its outputs. A whole row of tiles may take more, since it is read and written in
    one; and so may two blocks of tiles, if the kernel's points would fall out of the caches from one to the next. */

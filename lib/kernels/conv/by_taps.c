@@ -1,4 +1,4 @@
-/* conv_taps.c: the three convolutions tap by tap. Along an axis the outputs that a tap joins to an
+/* by_taps.c: the three convolutions tap by tap. Along an axis the outputs that a tap joins to an
    input are an interval, known in closed form, and so a tap of the kernel joins a rectangle of
    outputs to one of inputs: a product of matrices, whose result is added to what is there. Taps
    that join nothing are not visited, and padding is not laid out, so that time is proportional to
@@ -6,10 +6,10 @@
    few products for a tap are summed where they stand.
    Invariant: a task owns its outputs, and adds to them in the order channels (as many as go
    together), tap, channel. */
-#include "conv_taps.h"
+#include "by_taps.h"
 
 #include "conv.h"
-#include "table.h"
+#include "kernels/table.h"
 
 #include <math.h>
 

@@ -1,14 +1,14 @@
-/* conv_planes.c: a correlation that writes few planes: the depthwise one first of all. The outputs of a row lie along the vector, and a
+/* depthwise.c: a correlation that writes few planes: the depthwise one first of all. The outputs of a row lie along the vector, and a
    sweep makes SWEEP rows of them at once, so that an input that is loaded serves up to TAPS_AT_ONCE rows of the kernel. What a sweep reads
    is copied first, band by band, with its border of zeros, and the columns of one remainder by the stride together: every tap is then
-   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. Where rolls (conv_rolls.h) can
+   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. Where rolls (depthwise_roll.h) can
    do it, they read the input where it stands.
    Invariant: a task owns its outputs; which rows and images go together depends on shapes alone, and no sum depends on that. */
-#include "conv_planes.h"
+#include "depthwise.h"
 
 #include "conv.h"
-#include "conv_rolls.h"
-#include "table.h"
+#include "depthwise_roll.h"
+#include "kernels/table.h"
 
 enum { SWEEP = 8, TAPS_AT_ONCE = 3 };
 enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
