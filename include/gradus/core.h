@@ -212,7 +212,10 @@ GR_API bool gr_set_threads(int threads);
 GR_API int gr_threads(void);
 
 /** The kernels in use: "reference", "baseline", "avx2" or "avx512". Chosen at the first operation by what the processor has, by
- *  GRADUS_ISA (one of the last three) or by GRADUS_KERNELS=reference (the plain loops). Errors: what they ask for is not there. */
+ *  GRADUS_ISA (one of the last three) or by GRADUS_KERNELS=reference (the plain loops). GRADUS_CONV chooses
+ *  how convolutions are computed: "direct" by sums of products, without transforms; the name of an
+ *  algorithm by that one, where it can; "list" writes the names to standard output and changes nothing.
+ *  Errors: what they ask for is not there. */
 GR_API const char *gr_kernels(void);
 
 /** The library's version, "0.1.0". */

@@ -394,6 +394,7 @@ void         gr__pool_forget(void);  /* they are not there, in a child process *
 
 extern const gr__kernels *_Atomic gr__k_chosen;
 const gr__kernels                *gr__k_first(void);
+const char                       *gr__k_conv(void); /* what GRADUS_CONV asks of conv_plan; after gr__k */
 
 /* NULL with the error set. */
 static inline const gr__kernels *gr__k(void)
@@ -404,8 +405,8 @@ static inline const gr__kernels *gr__k(void)
 
 /* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
 void         gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
-/* Every phase and task of a plan that costs so many multiply-adds. false: no memory for its work space. */
-typedef void gr__planned(const void *arg, int phase, int64_t task, void *shared, void *scratch);
+/* Every stage and task of a plan that costs so many multiply-adds. false: no memory for its work space. */
+typedef void gr__planned(const void *arg, int stage, int64_t task, void *shared, void *scratch);
 bool         gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
 
 #endif

@@ -127,4 +127,9 @@ GR__INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 GR__INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* Even parts: part i of n in parts begins here. */
+GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
+
+GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
+
 #endif

@@ -3,7 +3,7 @@
 
    Two shapes of kernel:
    - a range kernel computes elements (rows, planes) begin..end-1 of its output; any partition gives the same bits;
-   - a planned kernel (convolution, matmul) first says how its work divides: phases that run one after another, each of
+   - a planned kernel (convolution, matmul) first says how its work divides: stages that run one after another, each of
      independent tasks, with memory shared by all and memory of each thread's own. Plan and tasks depend on shapes alone,
      never on the number of threads, so that the bits do not either.
 
@@ -29,15 +29,25 @@ typedef struct gr__matmul {
     bool    transpose_a, transpose_b;
 } gr__matmul;
 
-enum { GR__MAX_PHASES = 5 };
+/* y from x and k; the gradient by x, from that of y and k; the gradient by k, from x and that of y:
+   the first operand stands for x in the first and the last, and the second for k in the first two. */
+typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD, GR__KERNEL_GRAD } gr__direction;
 
+enum { GR__MAX_STAGES = 5 };
+
+typedef struct gr__conv_algorithm gr__conv_algorithm;
+
+/* Everything in it depends on shapes alone. */
 typedef struct gr__plan {
-    int     phases;
-    int64_t tasks[GR__MAX_PHASES];
+    int     stages;
+    int64_t tasks[GR__MAX_STAGES];
     size_t  shared;  /* bytes that all tasks see, 64-byte aligned, not cleared */
     size_t  scratch; /* bytes a thread, 64-byte aligned, not cleared, not kept between tasks */
-    int     variant; /* which algorithm, chosen by shapes alone */
+    int     variant; /* of a product of matrices: which algorithm */
     int64_t chunk;   /* how much of its output a task makes; the algorithm knows of what */
+
+    gr__direction             direction; /* of a convolution */
+    const gr__conv_algorithm *algorithm; /* of a convolution; NULL: there is nothing to compute */
 } gr__plan;
 
 /* The operands of one planned call. */
@@ -47,6 +57,25 @@ typedef struct gr__operands {
     gr_real       *y;
     gr_act         act;
 } gr__operands;
+
+typedef void gr__conv_runner(const gr__conv *c, const gr__plan *plan, const gr__operands *o,
+    int stage, int64_t task, void *shared, void *scratch);
+
+/* What an algorithm says of a convolution, by its shapes alone: it does not compute such; it does;
+   it does, and no algorithm after it in the table should. */
+typedef enum gr__suits { GR__CANNOT, GR__CAN, GR__PAYS } gr__suits;
+
+/* One way of computing convolutions, in some of the directions. Two of one name are one algorithm
+   for different directions. */
+struct gr__conv_algorithm {
+    const char *name;
+    gr__suits (*suits)(const gr__conv *c, gr__direction d);
+    void (*plan)(const gr__conv *c, gr__direction d, gr__plan *plan); /* algorithm, direction set */
+    gr__conv_runner *run;
+    bool             exact; /* direct sums of products, not by way of transforms */
+
+    const struct gr__kernel_sums *sums; /* kernel_grad_parts.h; or NULL */
+};
 
 /* Pooling windows over planes of H x W, padded by P with minus infinity. */
 typedef struct gr__pool {
@@ -119,14 +148,12 @@ typedef struct gr__kernels {
     const char *isa; /* "reference", "baseline", "avx2", "avx512" */
 
     /* planned */
-    void (*conv_plan)(const gr__conv *c, gr__plan *plan);
-    void (*conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
-    void (*conv_input_grad_plan)(const gr__conv *c, gr__plan *plan);
-    void (*conv_input_grad_run)(
-        const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
-    void (*conv_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
-    void (*conv_kernel_grad_run)(
-        const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    /* only: "direct", for the algorithms that are exact, or the name of the one to take where it
+       can; NULL for any. */
+    void (*conv_plan)(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan);
+    gr__conv_runner                 *conv_run;
+    const gr__conv_algorithm *const *conv_algorithms; /* in the order of choice, then NULL */
+
     void (*matmul_plan)(const gr__matmul *m, gr__plan *plan);
     void (*matmul_run)(
         const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
@@ -177,8 +204,8 @@ typedef struct gr__kernels {
     void (*rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const gr__rmsprop *r, int64_t n);
 } gr__kernels;
 
-/* The table to use: kernels "reference" or NULL; isa "baseline", "avx2", "avx512" or NULL for the best that the processor has; conv "direct"
-   or NULL for Winograd's algorithm where it pays. NULL with a reason in *why when what is asked for is not there. */
-const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char *conv, const char **why);
+/* The table to use: kernels "reference" or NULL; isa "baseline", "avx2", "avx512" or NULL for the best
+   that the processor has. NULL with a reason in *why when what is asked for is not there. */
+const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char **why);
 
 #endif

@@ -3,8 +3,8 @@
    run along the summed index, dots, with nothing copied, or a row, if it is one; and for a handful of numbers, plain loops, since looking for
    anything better would take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
 #include "matmul.h"
+#include "micro.h"
 
-#include "conv/conv.h"
 #include "table.h"
 
 enum { OUTER, PACKED, DOTS, ROW, SMALL };        /* variants */
@@ -117,7 +117,7 @@ static workspace lay_out(int64_t rows, int variant, void *scratch)
 
 void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
 {
-    *plan = (gr__plan){ .phases = 1 };
+    *plan = (gr__plan){ .stages = 1 };
     if (!given->M || !given->N || !given->batch) return;
     if (is_small(given)) {
         plan->variant = SMALL;
@@ -135,7 +135,7 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
     }
     plan->scratch = scratch_bytes(ceil_div(m.M, g.down), plan->variant);
     if (plan->variant == OUTER) return;
-    plan->phases = 2;
+    plan->stages = 2;
     plan->tasks[1] = plan->tasks[0];
     plan->tasks[0] = m.batch * ceil_div(m.K, PACKED_TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
     plan->shared = padded_bytes(m.batch * packed_size(&m) * (int64_t)sizeof(gr_real));
@@ -481,14 +481,14 @@ static void packed_task(const gr__matmul *m, const block *t, const gr_real *pack
 }
 
 static void run(
-    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, bool by_row, int phase, int64_t task, void *shared, void *scratch)
+    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, bool by_row, int stage, int64_t task, void *shared, void *scratch)
 {
     if (plan->variant == SMALL) {
         small(given, o);
         return;
     }
     gr__matmul m = plainest(given);
-    if (phase + 1 < plan->phases) {
+    if (stage + 1 < plan->stages) {
         pack_task(&m, o->b, task, shared);
         return;
     }
@@ -504,7 +504,7 @@ static void run(
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
     t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
     t.far_b = m.batch * m.K * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
-    if (t.far_b && task + 1 < plan->tasks[phase]) {
+    if (t.far_b && task + 1 < plan->tasks[stage]) {
         int64_t n = (task + 1) / g.across / g.down;
         t.next = o->b + n * m.b_step + place_of(&m, 0, (task + 1) % g.across * g.width);
     }
@@ -521,13 +521,13 @@ static void run(
 }
 
 void GR__NAME(matmul_run)(
-    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
-    run(m, plan, o, false, phase, task, shared, scratch);
+    run(m, plan, o, false, stage, task, shared, scratch);
 }
 
 void GR__NAME(matmul_by_rows_run)(
-    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
-    run(m, plan, o, true, phase, task, shared, scratch);
+    run(m, plan, o, true, stage, task, shared, scratch);
 }

@@ -1,6 +1,9 @@
 /* micro.c: the two register blocks, one instance for each size of block, so that ragged edges waste no multiply.
    Invariant: the size of a block is a constant where it is compiled; its accumulators never leave the registers. */
 #include "micro.h"
+#include "table.h"
+
+#include <math.h>
 
 GR__INLINE int64_t place_of(const gr__outer *s, const int j) { return s->to ? s->to[j] : j * LANES; }
 
@@ -217,4 +220,14 @@ ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7) ROW(8)
 {
     static void (*const block[8])(const gr__row *) = { row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 };
     block[cols - 1](s);
+}
+
+gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
+
+void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
+{
+    if (act == GR_SIGMOID)
+        GR__NAME(sigmoid)(y, y, n);
+    else if (act == GR_TANH)
+        GR__NAME(tanh)(y, y, n);
 }

@@ -15,6 +15,7 @@ GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
 GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
 #endif
 
+enum { GR__PANEL = COLS * LANES }; /* columns of a product that are made side by side */
 enum { GR__MOST_RUNS = 256 };
 
 /* Where step k of a sum finds its operands. */
@@ -72,6 +73,10 @@ typedef struct gr__row {
 
 enum { ROW_COLS = LANES < 8 ? LANES : 8 };
 void GR__NAME(row)(const gr__row *s, int cols); /* cols 1..ROW_COLS */
+
+/* The activation of n numbers that a block did not already bound, and the bound. */
+void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
+gr_real GR__NAME(least_of)(gr_act act);
 
 /* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of both. */
 #ifdef GRADUS_DOUBLE

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-static void plan_one_phase(gr__plan *plan, int64_t tasks) { *plan = (gr__plan){ .phases = 1, .tasks = { tasks } }; }
+static void plan_one_stage(gr__plan *plan, int64_t tasks) { *plan = (gr__plan){ .stages = 1, .tasks = { tasks } }; }
 
 static double activate(gr_act act, double x)
 {
@@ -47,8 +47,6 @@ static terms inside(int64_t at, int64_t step, int64_t size, int64_t n)
 
 /* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
 
-static void conv_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->F); }
-
 static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
     double      y = 0;
@@ -63,9 +61,8 @@ static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int
     return y;
 }
 
-static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void forward_plane(const gr__conv *s, const gr__operands *o, int64_t task)
 {
-    (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t n = task / s->F, f = task % s->F, channels = s->C / s->G, group = f / (s->F / s->G);
 
     const gr_real *x = o->a + (n * s->C + group * channels) * s->H * s->W;
@@ -79,8 +76,6 @@ static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands
 
 /* Equation (34): dL/dX_nc = sum over f of K_fc *full dL/dY_nf. With stride S, padding P and dilation D, tap p carries x[h]
    to the output i for which S i + D p - P = h, if there is one. */
-
-static void conv_input_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->N * c->C); }
 
 /* The output that tap p joins to the input h, or -1. */
 static int64_t output_of(int64_t h, int64_t p, int64_t stride, int64_t padding, int64_t dilation)
@@ -118,10 +113,8 @@ static double input_grad_at(const gr__conv *s, const gr_real *g, const gr_real *
     return gx;
 }
 
-static void conv_input_grad_run(
-    const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void input_grad_plane(const gr__conv *s, const gr__operands *o, int64_t task)
 {
-    (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t n = task / s->C, c = task % s->C, channels = s->C / s->G, filters = s->F / s->G, group = c / channels;
 
     const gr_real *g = o->a + (n * s->F + group * filters) * s->OH * s->OW;
@@ -134,8 +127,6 @@ static void conv_input_grad_run(
 }
 
 /* Equation (35): dL/dK_fc = sum over n of X_nc *filt dL/dY_nf. */
-
-static void conv_kernel_grad_plan(const gr__conv *c, gr__plan *plan) { plan_one_phase(plan, c->F * (c->C / c->G)); }
 
 static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
 {
@@ -150,10 +141,8 @@ static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real 
     return gk;
 }
 
-static void conv_kernel_grad_run(
-    const gr__conv *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+static void kernel_grad_plane(const gr__conv *s, const gr__operands *o, int64_t task)
 {
-    (void)plan, (void)phase, (void)shared, (void)scratch;
     int64_t channels = s->C / s->G, f = task / channels, c = task % channels, group = f / (s->F / s->G);
 
     const gr_real *x = o->a + (group * channels + c) * s->H * s->W;
@@ -164,14 +153,34 @@ static void conv_kernel_grad_run(
         for (int64_t q = 0; q < s->KW; q++) gk[p * s->KW + q] = (gr_real)kernel_grad_at(s, x, g, p, q);
 }
 
+/* A task makes one plane of the result. */
+
+static void conv_plan(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan)
+{
+    (void)only;
+    plan_one_stage(plan, d == GR__FORWARD ? c->N * c->F : d == GR__INPUT_GRAD ? c->N * c->C : c->F * (c->C / c->G));
+    plan->direction = d;
+}
+
+static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
+{
+    (void)stage, (void)shared, (void)scratch;
+    if (plan->direction == GR__FORWARD)
+        forward_plane(s, o, task);
+    else if (plan->direction == GR__INPUT_GRAD)
+        input_grad_plane(s, o, task);
+    else
+        kernel_grad_plane(s, o, task);
+}
+
 /* y[m,n] = sum over k of a[m,k] b[k,n]. */
 
-static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_phase(plan, m->batch * m->M); }
+static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_stage(plan, m->batch * m->M); }
 
 static void matmul_run(
-    const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+    const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
-    (void)plan, (void)phase, (void)shared, (void)scratch;
+    (void)plan, (void)stage, (void)shared, (void)scratch;
     int64_t        product = task / s->M, m = task % s->M;
     const gr_real *a = o->a + product * s->a_step, *b = o->b + product * s->b_step;
     gr_real       *y = o->y + task * s->N;
@@ -351,10 +360,7 @@ const gr__kernels gr__kernels_reference = {
     .isa = "reference",
     .conv_plan = conv_plan,
     .conv_run = conv_run,
-    .conv_input_grad_plan = conv_input_grad_plan,
-    .conv_input_grad_run = conv_input_grad_run,
-    .conv_kernel_grad_plan = conv_kernel_grad_plan,
-    .conv_kernel_grad_run = conv_kernel_grad_run,
+    .conv_algorithms = GR__NAME(conv_algorithms), /* not used, but known by name */
     .matmul_plan = matmul_plan,
     .matmul_run = matmul_run,
     .max_pool = max_pool,

@@ -4,13 +4,10 @@
 
 #include "isa.h"
 
-typedef void gr__conv_planner(const gr__conv *, gr__plan *);
-typedef void gr__conv_runner(
-    const gr__conv *, const gr__plan *, const gr__operands *, int phase, int64_t task, void *shared, void *scratch);
+void GR__NAME(conv_plan)(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan);
+gr__conv_runner GR__NAME(conv_run);
 
-gr__conv_planner GR__NAME(conv_plan), GR__NAME(conv_input_grad_plan), GR__NAME(conv_kernel_grad_plan);
-gr__conv_planner GR__NAME(conv_direct_plan), GR__NAME(conv_input_grad_direct_plan), GR__NAME(conv_kernel_grad_direct_plan);
-gr__conv_runner  GR__NAME(conv_run), GR__NAME(conv_input_grad_run), GR__NAME(conv_kernel_grad_run);
+extern const gr__conv_algorithm *const GR__NAME(conv_algorithms)[];
 
 void GR__NAME(matmul_plan)(const gr__matmul *m, gr__plan *plan);
 void GR__NAME(matmul_run)(

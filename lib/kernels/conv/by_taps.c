@@ -6,8 +6,6 @@
    few products for a tap are summed where they stand.
    Invariant: a task owns its outputs, and adds to them in the order channels (as many as go
    together), tap, channel. */
-#include "by_taps.h"
-
 #include "conv.h"
 #include "kernels/table.h"
 
@@ -87,7 +85,9 @@ static effort effort_of(const gr__conv *c, gr__direction d, bool height)
     return e;
 }
 
-bool GR__NAME(taps_pay)(const gr__conv *c, gr__direction d)
+/* Whether the other algorithms would multiply with zeros, lay out zeros, or look for outputs, far
+   more than there is to do; of the kernel gradient as of the output. */
+static bool is_sparse(const gr__conv *c, gr__direction d)
 {
     if (c->SH > MOST_STRIDE || c->SW > MOST_STRIDE)
         if (d == GR__INPUT_GRAD || c->C / c->G * (c->F / c->G) <= FEW_PLANES) return true;
@@ -206,7 +206,7 @@ static size_t steps_bytes(const cut *k)
     return padded_bytes(k->channels * (int64_t)sizeof(gr__step));
 }
 
-void GR__NAME(taps_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
+static void plan_sums(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     cut k = cut_of(c, d);
     plan->tasks[0] = ceil_div(c->N, k.images) * c->G * k.blocks;
@@ -333,7 +333,7 @@ static void end_planes(const work *w)
 }
 
 /* Tasks run through the blocks of a group, the groups of some images, the batch. */
-void GR__NAME(taps_run)(
+static void run_sums(
     const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, void *scratch)
 {
     cut     k = cut_of(c, d);
@@ -382,10 +382,9 @@ static grad_cut grad_cut_of(const gr__conv *c)
     return k;
 }
 
-void GR__NAME(taps_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+static void plan_kernel_grad(const gr__conv *c, gr__plan *plan)
 {
     grad_cut k = grad_cut_of(c);
-    plan->phases = 1;
     plan->tasks[0] = c->G * k.blocks * c->KH;
     if (!k.few)
         plan->scratch = padded_bytes(k.width / LANES * (int64_t)sizeof(int64_t)) +
@@ -472,7 +471,7 @@ static void sum_rect(const grad_work *w, const rect *a)
 }
 
 /* Tasks run through the rows of taps, the blocks of filters, the groups. */
-void GR__NAME(taps_kernel_grad_run)(
+static void run_kernel_grad(
     const gr__conv *c, const gr__operands *o, int64_t task, void *scratch)
 {
     grad_work w = { .c = c, .cut = grad_cut_of(c), .channels = c->C / c->G };
@@ -500,3 +499,38 @@ void GR__NAME(taps_kernel_grad_run)(
         if (jw.count) sum_rect(&w, &a);
     }
 }
+
+/* ---- the algorithm -------------------------------------------------------------------------- */
+
+static gr__suits by_taps_suits(const gr__conv *c, gr__direction d)
+{
+    if (!c->N || !c->OH || !c->OW) return GR__CANNOT;
+    return pays_if(is_sparse(c, d == GR__KERNEL_GRAD ? GR__FORWARD : d));
+}
+
+static void by_taps_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    plan->stages = 1;
+    if (d == GR__KERNEL_GRAD)
+        plan_kernel_grad(c, plan);
+    else
+        plan_sums(c, d, plan);
+}
+
+static void by_taps_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    (void)stage, (void)shared;
+    if (plan->direction == GR__KERNEL_GRAD)
+        run_kernel_grad(c, o, task, scratch);
+    else
+        run_sums(c, plan->direction, o, task, scratch);
+}
+
+const gr__conv_algorithm GR__NAME(by_taps) = {
+    .name = "by_taps",
+    .suits = by_taps_suits,
+    .plan = by_taps_plan,
+    .run = by_taps_run,
+    .exact = true,
+};

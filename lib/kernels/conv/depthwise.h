@@ -1,20 +1,39 @@
-/* depthwise.h: correlations that write few planes for each group, the depthwise one first of all. */
-#ifndef GR_KERNELS_CONV_PLANES_H
-#define GR_KERNELS_CONV_PLANES_H
+/* depthwise.h: correlations that write few planes for each group, the depthwise one first of all: what the output, the input gradient and the
+   kernel gradient share. What a band of output rows reads is copied, with its border of zeros, and the columns of one remainder by the
+   stride together; where rows of images do not fill vectors, several stand side by side. */
+#ifndef GR_KERNELS_DEPTHWISE_H
+#define GR_KERNELS_DEPTHWISE_H
 
-#include "geometry.h"
+#include "depthwise_roll.h"
 
-/* Whether it is worth its while: the register block of products has no use for so few rows. */
-bool GR__NAME(planes_pay)(const gr__conv *c, gr__direction d);
+enum { SWEEP = 8, TAPS_AT_ONCE = 3 };
 
-void GR__NAME(planes_plan)(const gr__conv *c, gr__direction d, gr__plan *plan);
-void GR__NAME(planes_run)(const gr__conv *c, gr__direction d, const gr__plan *plan, const gr__operands *o, int64_t task, void *scratch);
+/* The input of the outputs begin..end-1 of the rows: [channel][row][remainder][column], columns of all images in turn. */
+typedef struct gr__band {
+    gr__border border;
+    int64_t    images, pitch; /* columns from one image to the next */
+    int64_t    vectors;       /* of a row of outputs */
+    int64_t    width, row, plane, begin, end;
+} gr__band;
 
-/* The gradient by the kernel (35): images begin..end-1 of some groups, summed into y, which begins with the first of them. */
-bool    GR__NAME(planes_kernel_grad_pays)(const gr__conv *c);
-int64_t GR__NAME(planes_kernel_grad_groups)(const gr__conv *c); /* that a task takes */
-size_t  GR__NAME(planes_kernel_grad_scratch)(const gr__conv *c);
-void    GR__NAME(planes_kernel_grad)(
-    const gr__conv *c, const gr__operands *o, int64_t group, int64_t groups, int64_t begin, int64_t end, gr_real *y, void *scratch);
+gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int64_t begin, int64_t end);
+
+/* How a direction is cut: images into chunks, rows into bands. */
+typedef struct gr__depthwise_cut {
+    int64_t images, chunks, bands, rows;
+    int64_t input, tile, zeros; /* numbers: zeros, of a row of them */
+} gr__depthwise_cut;
+
+gr__depthwise_cut GR__NAME(depthwise_cut)(const gr__conv *c, gr__direction d);
+
+/* x: the first image's first channel; what is going to be laid out after this is `next` further on. */
+void GR__NAME(depthwise_lay_out)(const gr__band *b, const gr__correlation *s, gr_real *to, const gr_real *x, const gr_real *x_end,
+    int64_t image_step, int64_t next);
+
+/* x is in the array x_begin..x_end: the vectors at the edges of a plane read a little more of it, or else a copy of the plane. */
+gr__view GR__NAME(depthwise_view)(const gr__band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin,
+    const gr_real *x_end, const gr_real *zeros, gr_real *copy);
+
+GR__INLINE size_t bytes_of_reals(int64_t n) { return padded_bytes(n * (int64_t)sizeof(gr_real)); }
 
 #endif

@@ -24,8 +24,6 @@ typedef struct gr__correlation {
     int64_t  K; /* terms of a sum */
 } gr__correlation;
 
-typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD } gr__direction;
-
 /* The arrays of one image and one group. */
 typedef struct gr__group {
     const gr_real *x, *x_begin, *x_end, *k, *bias; /* x_begin, x_end: of the whole array; reading all of it is safe */
@@ -90,10 +88,5 @@ static inline __attribute__((unused)) void clear(gr_real *to, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) *(volatile vec_anywhere *)(to + i) = (vec){ 0 };
 }
-
-/* Even parts: part i of n in parts begins here. */
-GR__INLINE int64_t part_of(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
-
-GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
 
 #endif

@@ -2,8 +2,9 @@
    and, along w, for each remainder by the stride or for each tap: row i of it holds what row i of the outputs reads, and some rows more, so
    that each tap is a constant displacement. Where the outputs fill their vectors badly, a panel's rows are as long as the outputs', and run
    on as one. Invariant: each output is written once all its terms are summed; vectors that overlap hold the same numbers. */
+#include "lanes_columns.h"
+
 #include "conv.h"
-#include "kernels/table.h"
 
 #include <math.h>
 
@@ -189,16 +190,6 @@ static void multiply(const work *w, const gr__correlation *s, const gr__group *o
     }
 }
 
-gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
-
-void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
-{
-    if (act == GR_SIGMOID)
-        GR__NAME(sigmoid)(y, y, n);
-    else if (act == GR_TANH)
-        GR__NAME(tanh)(y, y, n);
-}
-
 static void write_tile(const work *w, const gr__correlation *s, const gr_real *tile, gr_real *y)
 {
     int64_t row = w->p->runs_on ? s->w.outs : w->vectors * LANES;
@@ -227,11 +218,11 @@ static void one_image(const work *w, const gr__correlation *s, const gr__group *
     }
 }
 
-void GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__panels *p, int64_t phase, int64_t n,
-    int64_t g, int64_t band, void *scratch)
+void GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__panels *p, int64_t piece, int64_t n,
+    int64_t g, void *scratch)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, phase);
-    int64_t         begin = band * p->rows, rows = at_most(p->rows, s.h.outs - begin);
+    gr__correlation s = GR__NAME(correlation)(c, d, piece / p->bands);
+    int64_t         begin = piece % p->bands * p->rows, rows = at_most(p->rows, s.h.outs - begin);
     if (rows <= 0 || !s.w.outs) return;
     work w = lay_out(p, &s, begin, rows, scratch);
     for (int64_t end = at_most(n + p->images, c->N); n < end; n++) {
@@ -239,3 +230,39 @@ void GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands
         one_image(&w, &s, &group);
     }
 }
+
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+static gr__suits lanes_columns_suits(const gr__conv *c, gr__direction d)
+{
+    (void)c;
+    return d == GR__KERNEL_GRAD ? GR__CANNOT : GR__PAYS;
+}
+
+static void lanes_columns_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__panels p = GR__NAME(panels_of)(c, d);
+    plan->stages = 1;
+    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * GR__NAME(phases)(c, d) * p.bands;
+    plan->scratch = GR__NAME(panels_scratch)(c, d, &p);
+}
+
+/* Tasks run through the pieces of a group, the groups of some images, the batch. */
+static void lanes_columns_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    (void)stage, (void)shared;
+    gr__direction d = plan->direction;
+    gr__panels    p = GR__NAME(panels_of)(c, d);
+    int64_t       pieces = p.bands * GR__NAME(phases)(c, d), unit = task / pieces;
+    GR__NAME(panels_run)
+    (c, d, o, &p, task % pieces, unit / c->G * p.images, unit % c->G, scratch);
+}
+
+const gr__conv_algorithm GR__NAME(lanes_columns) = {
+    .name = "lanes_columns",
+    .suits = lanes_columns_suits,
+    .plan = lanes_columns_plan,
+    .run = lanes_columns_run,
+    .exact = true,
+};

@@ -3,6 +3,11 @@
    made from the same input, and what is written is whole rows.
    Invariant: a lane sees its own image alone; lanes without an image hold zeros and are not written. */
 #include "conv.h"
+#include "lanes_columns.h"
+
+enum { BORDER_BYTES = 3 << 18 };     /* of the nearer caches, for the input of a task */
+enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
+enum { MOST_PHASES = 64 };
 
 /* Outputs made before the lanes are dealt back to their images: whole squares, and whole register blocks. */
 enum { GROUP = LANES * (LANES % COLS ? COLS : 1) };
@@ -68,7 +73,7 @@ static size_t input_bytes(const gr__border *b, int64_t channels)
     return padded_bytes((channels * b->rows * b->cols + LANES) * LANES * (int64_t)sizeof(gr_real));
 }
 
-size_t GR__NAME(images_scratch)(const gr__conv *c, gr__direction d, int64_t rows)
+static size_t images_scratch(const gr__conv *c, gr__direction d, int64_t rows)
 {
     int64_t    channels = GR__NAME(correlation)(c, d, 0).channels;
     gr__border b = border_of(c, d, 0, rows);
@@ -207,7 +212,7 @@ static void one_group(const workspace *w, const gr__group *o, int images, int64_
 {
     const gr__correlation *s = &w->phase[0].s;
     outputs                out;
-    block                  all[GROUP], *last[GR__MOST_PHASES + 1] = { all };
+    block                  all[GROUP], *last[MOST_PHASES + 1] = { all };
     int64_t                blocks = ceil_div(s->rows, ROWS), m = 0;
     for (int64_t p = 0; p < w->phases; p++) {
         int64_t i = m;
@@ -227,7 +232,8 @@ static void one_group(const workspace *w, const gr__group *o, int images, int64_
     }
 }
 
-void GR__NAME(images_run)(const gr__conv *c, gr__direction d, const gr__group *o, int images, int64_t begin, int64_t end, void *scratch)
+/* Rows begin..end-1 of the grids of all phases, of `images` images, o being the first. */
+static void make_rows(const gr__conv *c, gr__direction d, const gr__group *o, int images, int64_t begin, int64_t end, void *scratch)
 {
     workspace              w = lay_out(c, d, o, images, begin, end, scratch);
     const gr__correlation *s = &w.phase[0].s;
@@ -235,3 +241,63 @@ void GR__NAME(images_run)(const gr__conv *c, gr__direction d, const gr__group *o
     for (int64_t j = begin * s->h.out_step * s->y_width; j < last; j += GROUP)
         one_group(&w, o, images, image_step, begin, j, at_most(GROUP, last - j));
 }
+
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+/* The most that any phase asks for. */
+typedef struct extent {
+    int64_t rows, row_size; /* row_size: elements of the input for one row of outputs */
+} extent;
+
+static extent extent_of(const gr__conv *c, gr__direction d)
+{
+    extent e = { 0 };
+    for (int64_t p = 0; p < GR__NAME(phases)(c, d); p++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, p);
+        e.rows = at_least(e.rows, s.h.outs);
+        if (s.K) e.row_size = at_least(e.row_size, s.channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
+    }
+    return e;
+}
+
+/* A kernel of one tap reads each input once, so that there is no copying to save. */
+static gr__suits lanes_images_suits(const gr__conv *c, gr__direction d)
+{
+    if (d == GR__KERNEL_GRAD) return GR__CANNOT;
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    int64_t         phases = GR__NAME(phases)(c, d);
+    if (phases > MOST_PHASES || !s.channels || !s.x_plane) return GR__CANNOT;
+    return pays_if(c->KH * c->KW > 1 && fills_lanes(c) && !(phases == 1 && GR__NAME(panels_pay)(&s)));
+}
+
+static void lanes_images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    extent  e = extent_of(c, d);
+    int64_t units = ceil_div(c->N, LANES) * c->G;
+    int64_t fit = BORDER_BYTES / (int64_t)sizeof(gr_real) / LANES / at_least(1, e.row_size) - c->KH;
+    int64_t split = at_least(LEAST_ROWS, e.rows / ceil_div(TASKS, units));
+    plan->stages = 1;
+    plan->chunk = at_least(1, at_most(at_most(fit, split), e.rows));
+    plan->tasks[0] = units * ceil_div(e.rows, plan->chunk);
+    plan->scratch = images_scratch(c, d, plan->chunk);
+}
+
+/* Tasks run through the chunks of a group, the groups of LANES images, the batch. */
+static void lanes_images_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    (void)stage, (void)shared;
+    gr__direction d = plan->direction;
+    int64_t   rows = GR__NAME(correlation)(c, d, 0).h.outs, chunks = ceil_div(rows, plan->chunk), unit = task / chunks;
+    int64_t   begin = task % chunks * plan->chunk, n = unit / c->G * LANES;
+    gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
+    make_rows(c, d, &group, (int)at_most(LANES, c->N - n), begin, at_most(begin + plan->chunk, rows), scratch);
+}
+
+const gr__conv_algorithm GR__NAME(lanes_images) = {
+    .name = "lanes_images",
+    .suits = lanes_images_suits,
+    .plan = lanes_images_plan,
+    .run = lanes_images_run,
+    .exact = true,
+};

@@ -2,8 +2,11 @@
    tiles of each, of LANES images, one image a lane: all planes that it reads are brought to the points, and ROWS planes of outputs are made
    at a time, from products that stay in the nearest cache. Invariant: what a lane's image gives does not depend on the others, nor on threads. */
 #include "winograd1d.h"
+
 #include "conv.h"
+#include "few_products.h"
 #include "kernels/table.h"
+#include "winograd_fallback.h"
 
 #include <math.h>
 
@@ -117,17 +120,6 @@ static cut cut_of(const gr__conv *c, gr__direction d, const gr__correlation *s, 
     return u;
 }
 
-bool GR__NAME(winograd_rows_pay)(const gr__conv *c, gr__direction d)
-{
-    bool strided = c->SH > 1 || c->SW > 1; /* (34) then has phases, or one that has not all taps */
-    if (!winograd_rows_fit(c) || (d == GR__INPUT_GRAD && strided)) return false;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
-    cut             u = cut_of(c, d, &s, &r);
-    int64_t         read = u.bands * GR__NAME(border)(&s, 0, u.rows).rows * u.spans * u.cols;
-    return d == GR__FORWARD ? winograd_rows_pays(c, &r, read, c->OH * r.across) : winograd_rows_pays(c, &r, c->H * r.across, read);
-}
-
 /* Vectors of a task's arrays. */
 typedef struct sizes {
     int64_t input, point, output;
@@ -142,20 +134,6 @@ static sizes sizes_of(const gr__conv *c, gr__direction d, const gr__correlation 
 }
 
 static size_t steps_bytes(const gr__conv *c, const cut *u) { return padded_bytes(c->KH * u->reads * (int64_t)sizeof(gr__step)); }
-
-void GR__NAME(winograd_rows_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
-{
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
-    cut             u = cut_of(c, d, &s, &r);
-    sizes           n = sizes_of(c, d, &s, &r, &u);
-    plan->phases = 2;
-    plan->tasks[0] = ceil_div(c->F, ROWS);
-    plan->tasks[1] = ceil_div(c->N, LANES) * c->G * u.bands * u.spans;
-    plan->shared = padded_bytes(r.points * r.point * (int64_t)sizeof(gr_real));
-    plan->scratch = steps_bytes(c, &u) +
-                    padded_bytes(((n.input + r.points * n.point + ROWS * n.output) * LANES + r.points * BLOCK) * (int64_t)sizeof(gr_real));
-}
 
 typedef struct work {
     const gr__conv *c;
@@ -354,15 +332,54 @@ static void one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o,
     }
 }
 
-void GR__NAME(winograd_rows_run)(
-    const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch)
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+static gr__suits winograd1d_suits(const gr__conv *c, gr__direction d)
 {
-    if (phase == 1) {
-        one_chunk(c, d, o, task, weights, scratch);
+    bool strided = c->SH > 1 || c->SW > 1; /* the input gradient then has phases, or one that has not all taps */
+    if (d == GR__KERNEL_GRAD || !winograd1d_fits(c) || (d == GR__INPUT_GRAD && strided)) return GR__CANNOT;
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
+    cut             u = cut_of(c, d, &s, &r);
+    int64_t         read = u.bands * GR__NAME(border)(&s, 0, u.rows).rows * u.spans * u.cols;
+    bool            cheaper = d == GR__FORWARD ? winograd1d_is_cheaper(c, &r, read, c->OH * r.across)
+                                               : winograd1d_is_cheaper(c, &r, c->H * r.across, read);
+    return pays_if(fills_lanes(c) && cheaper && !GR__NAME(few_by_shape)(c, d));
+}
+
+static void winograd1d_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__rows        r = GR__NAME(winograd_rows)(c, row_points_of(d));
+    cut             u = cut_of(c, d, &s, &r);
+    sizes           n = sizes_of(c, d, &s, &r, &u);
+    plan->stages = 2;
+    plan->tasks[0] = ceil_div(c->F, ROWS);
+    plan->tasks[1] = ceil_div(c->N, LANES) * c->G * u.bands * u.spans;
+    plan->shared = padded_bytes(r.points * r.point * (int64_t)sizeof(gr_real));
+    plan->scratch = steps_bytes(c, &u) +
+                    padded_bytes(((n.input + r.points * n.point + ROWS * n.output) * LANES + r.points * BLOCK) * (int64_t)sizeof(gr_real));
+    GR__NAME(fallback_plan)(c, d, plan);
+}
+
+static void winograd1d_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    if (GR__NAME(fallback_run)(c, plan, o, stage, task, shared, scratch)) return;
+    gr_real *weights = shared;
+    if (stage == 1) {
+        one_chunk(c, plan->direction, o, task, weights, scratch);
         return;
     }
-    gr__rows r = GR__NAME(winograd_rows)(c, row_points_of(d));
+    gr__rows r = GR__NAME(winograd_rows)(c, row_points_of(plan->direction));
     int64_t  each = c->KH * r.lines;
     for (int64_t f = task * ROWS; f < at_most(c->F, (task + 1) * ROWS); f++)
         filter_to_points(c, &r, o->b + f * r.lines / r.pieces * c->KH * c->KW, weights + f * each);
 }
+
+const gr__conv_algorithm GR__NAME(winograd1d) = {
+    .name = "winograd1d",
+    .suits = winograd1d_suits,
+    .plan = winograd1d_plan,
+    .run = winograd1d_run,
+};

@@ -193,7 +193,7 @@ void GR__NAME(winograd_row_inputs)(gr_real *to, int64_t point, const gr_real *fr
 void GR__NAME(winograd_row_grads)(gr_real *to, int64_t point, const gr_real *from, const gr__rows *r, int64_t count);
 
 /* What it is made for; outputs that see no input at all, only padding, would not be exactly 0. */
-GR__INLINE bool winograd_rows_fit(const gr__conv *c)
+GR__INLINE bool winograd1d_fits(const gr__conv *c)
 {
     int64_t taps = ceil_div(c->KW, c->SW);
     bool    empty = !c->G || !c->C || !c->F || !c->H || !c->W || !c->OH || !c->OW;
@@ -202,21 +202,11 @@ GR__INLINE bool winograd_rows_fit(const gr__conv *c)
 
 /* Vector operations by the sums as they stand, and by the points: products, and for each tile that is brought to them or back, `inputs` of each line and
    `grads` of each filter, its transform and its share of laying out or dealing. */
-GR__INLINE bool winograd_rows_pays(const gr__conv *c, const gr__rows *r, int64_t inputs, int64_t grads)
+GR__INLINE bool winograd1d_is_cheaper(const gr__conv *c, const gr__rows *r, int64_t inputs, int64_t grads)
 {
     int64_t direct = c->OH * c->OW * c->KH * c->KW * (c->C / c->G) * r->filters;
     int64_t products = c->OH * r->across * r->points * c->KH * r->lines * r->filters;
     return (products + (45 + 6 * r->outs) * (inputs * r->lines + grads * r->filters)) * 9 < direct * 8;
 }
-
-/* Whether it is worth its while, and how it is done: the convolution (33) and the gradient by the input (34), and (35). */
-bool GR__NAME(winograd_rows_pay)(const gr__conv *c, gr__direction d);
-void GR__NAME(winograd_rows_plan)(const gr__conv *c, gr__direction d, gr__plan *plan);
-void GR__NAME(winograd_rows_run)(
-    const gr__conv *c, gr__direction d, const gr__operands *o, int phase, int64_t task, gr_real *weights, void *scratch);
-bool GR__NAME(winograd_rows_kernel_grad_pays)(const gr__conv *c);
-void GR__NAME(winograd_rows_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
-void GR__NAME(winograd_rows_kernel_grad_run)(
-    const gr__conv *c, const gr__operands *o, int phase, int64_t task, gr_real *parts, void *scratch);
 
 #endif

@@ -3,6 +3,10 @@
    images; then the parts are added in order, and brought back. Invariant: parts and order depend on the shape alone. */
 #include "winograd1d.h"
 
+#include "conv.h"
+#include "few_products.h"
+#include "winograd_fallback.h"
+
 enum { INPUT_BYTES = 512 << 10, GRAD_BYTES = 384 << 10 }; /* of the second cache, for the points of each */
 enum { TILES = 70, TILES_ACROSS = 10 }; /* of a sum, and of one row of it: the operands of a block stay in the nearest cache */
 enum { MOST_PARTS = 8, PART_SIZE = 1 << 20, FILTERS_AT_ONCE = 4 };
@@ -35,15 +39,6 @@ static shape shape_of(const gr__conv *c, const gr__rows *r)
     return s;
 }
 
-bool GR__NAME(winograd_rows_kernel_grad_pays)(const gr__conv *c)
-{
-    if (!winograd_rows_fit(c)) return false;
-    gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
-    shape    s = shape_of(c, &r);
-    int64_t  inputs = ceil_div(c->OH, s.rows) * rows_read(c, s.rows) * s.spans * s.cols;
-    return winograd_rows_pays(c, &r, inputs, c->OH * r.across * ceil_div(c->C / c->G, s.channels));
-}
-
 static size_t table_bytes(const shape *s) { return padded_bytes(2 * s->blocks * s->rows * s->cols * (int64_t)sizeof(int64_t)); }
 
 /* Vectors from point to point: one more than it must be, as in winograd2d.c. */
@@ -51,11 +46,11 @@ static int64_t point_x(const shape *s) { return s->blocks * s->x + 1; }
 
 static int64_t point_g(const shape *s) { return s->blocks * s->g + 1; }
 
-void GR__NAME(winograd_rows_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+static void transform_plan(const gr__conv *c, gr__plan *plan)
 {
     gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
     shape    s = shape_of(c, &r);
-    plan->phases = 2;
+    plan->stages = 2;
     plan->tasks[0] = s.parts * c->G * ceil_div(c->C / c->G, s.channels);
     plan->tasks[1] = ceil_div(c->F, FILTERS_AT_ONCE);
     plan->shared = padded_bytes(s.parts * r.points * r.point * (int64_t)sizeof(gr_real));
@@ -219,10 +214,31 @@ static void filter_back(const gr__conv *c, const gr__rows *r, int64_t parts, con
         }
 }
 
-void GR__NAME(winograd_rows_kernel_grad_run)(
-    const gr__conv *c, const gr__operands *o, int phase, int64_t task, gr_real *parts, void *scratch)
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+static gr__suits winograd1d_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
-    if (phase == 0) {
+    if (d != GR__KERNEL_GRAD || !c->N || !winograd1d_fits(c)) return GR__CANNOT;
+    gr__rows r = GR__NAME(winograd_rows)(c, &row_nine);
+    shape    s = shape_of(c, &r);
+    int64_t  inputs = ceil_div(c->OH, s.rows) * rows_read(c, s.rows) * s.spans * s.cols;
+    bool     cheaper = winograd1d_is_cheaper(c, &r, inputs, c->OH * r.across * ceil_div(c->C / c->G, s.channels));
+    return pays_if(fills_lanes(c) && cheaper && !GR__NAME(few_weights_by_shape)(c));
+}
+
+static void winograd1d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    (void)d;
+    GR__NAME(fallback_kernel_grad_plan)(c, transform_plan, plan);
+}
+
+static void winograd1d_kernel_grad_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    (void)plan;
+    if (GR__NAME(fallback_kernel_grad_run)(c, transform_plan, o, stage, task, shared, scratch)) return;
+    gr_real *parts = shared;
+    if (stage == 1) {
         sum_part(c, o, task, parts, scratch);
         return;
     }
@@ -231,3 +247,10 @@ void GR__NAME(winograd_rows_kernel_grad_run)(
     for (int64_t f = task * FILTERS_AT_ONCE; f < at_most(c->F, (task + 1) * FILTERS_AT_ONCE); f++)
         filter_back(c, &r, s.parts, parts + f * r.lines * c->KH, o->y + f * r.lines / r.pieces * c->KH * c->KW);
 }
+
+const gr__conv_algorithm GR__NAME(winograd1d_kernel_grad) = {
+    .name = "winograd1d",
+    .suits = winograd1d_kernel_grad_suits,
+    .plan = winograd1d_kernel_grad_plan,
+    .run = winograd1d_kernel_grad_run,
+};

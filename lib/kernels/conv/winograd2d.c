@@ -1,8 +1,11 @@
 /* winograd2d.c: the transforms of the input and of the kernel, and the convolution (33) and its gradient by the input (34) by them.
    A task takes a chunk of the tiles of LANES images, one image a lane: all channels are brought to the 36 points, multiplied there, and the
    filters are brought back some at a time. Invariant: what a lane's image gives does not depend on the others, nor the chunk on threads. */
-#include "conv.h"
 #include "winograd2d.h"
+
+#include "conv.h"
+#include "few_products.h"
+#include "winograd_fallback.h"
 
 /* Of the nearer caches, for the points of a chunk's inputs, of its outputs. A whole row of tiles may take more, since it is read and written in
    one; and so may two blocks of tiles, if the kernel's points would fall out of the caches from one to the next. */
@@ -113,7 +116,7 @@ static void phase_to_points(const gr__tiles *t, int64_t phase, gr_real (*taps)[L
     weights[variant(t->stride, phase)](to, point, tap, n);
 }
 
-void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block)
+static void kernel_to_points(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block)
 {
     const int64_t blocks = winograd_blocks(s), r = part_of(s->rows, blocks, block), rows = part_of(s->rows, blocks, block + 1) - r;
     const int64_t size = s->channels * ROWS, point = winograd_weights_point(s, t);
@@ -154,23 +157,29 @@ static gr__tiled tiled_of(gr__direction d, int64_t H, int64_t OH, int64_t S, int
     return a;
 }
 
-/* At stride 2 less is won. Where direct sums take 10, the products take 7 and the transforms 10 / C + 10 / F, so that the tiles must cover
-   the outputs well: 6x6 and 10x10 would lose. A place of the input that no output reads has no gradient, and an output that sees padding alone
-   no terms, and 0 is not what their tiles would give. */
-bool GR__NAME(winograd_pays)(const gr__conv *c, gr__direction d)
+/* A place of the input that no output reads has no gradient, and an output that sees padding alone no terms, and 0 is not what their tiles
+   would give. */
+bool GR__NAME(winograd2d_fits)(const gr__conv *c, gr__direction d)
 {
     if (c->KH != 3 || c->KW != 3 || c->SH != c->SW || c->G != 1 || sizeof(gr_real) != 4) return false;
-    if (c->C < 16 || c->F < 16 || !c->N || !c->H || !c->W || !c->OH || !c->OW) return false;
+    if (!c->C || !c->F || !c->N || !c->H || !c->W || !c->OH || !c->OW) return false;
     if (c->PH > 2 * c->DH || c->PW > 2 * c->DW) return false;
+    bool read = 2 * c->OH + 1 >= c->H + c->PH && 2 * c->OW + 1 >= c->W + c->PW;
+    return c->SH == 1 || (c->SH == 2 && c->DH == 1 && c->DW == 1 && (d == GR__FORWARD || read));
+}
+
+/* At stride 2 less is won. Where direct sums take 10, the products take 7 and the transforms 10 / C + 10 / F, so that the tiles must cover
+   the outputs well: 6x6 and 10x10 would lose. */
+bool GR__NAME(winograd2d_is_cheaper)(const gr__conv *c, gr__direction d)
+{
+    if (c->C < 16 || c->F < 16) return false;
     gr__tiled h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH), w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
     int64_t   made = h.tiles * w.tiles * WINOGRAD_TILE * WINOGRAD_TILE, outs = h.outs * w.outs / (h.step_out * w.step_out);
     if (c->SH == 1) return made * 5 <= outs * 9;
-    bool read = 2 * c->OH + 1 >= c->H + c->PH && 2 * c->OW + 1 >= c->W + c->PW;
-    if (c->SH != 2 || c->DH != 1 || c->DW != 1 || (d == GR__INPUT_GRAD && !read)) return false;
     return made * (7 * c->C * c->F + 10 * (c->C + c->F)) <= outs * 10 * c->C * c->F;
 }
 
-gr__tiles GR__NAME(winograd_tiles)(const gr__conv *c, gr__direction d)
+static gr__tiles tiles_of(const gr__conv *c, gr__direction d)
 {
     const gr__span  all = { 0, winograd_phases(c->SH) }, one = { c->SH - 1, c->SH };
     const int64_t   vector = LANES * (int64_t)sizeof(gr_real);
@@ -211,7 +220,7 @@ static size_t steps_bytes(const gr__correlation *s, const gr__tiles *t)
     return padded_bytes(count(t->in) * s->channels * (int64_t)sizeof(gr__step));
 }
 
-size_t GR__NAME(winograd_scratch)(const gr__correlation *s, const gr__tiles *t)
+static size_t scratch_of(const gr__correlation *s, const gr__tiles *t)
 {
     sizes n = sizes_of(s, t);
     return steps_bytes(s, t) +
@@ -379,7 +388,8 @@ static void bring_out(const gr__correlation *s, const gr__group *o, const work *
         GR__NAME(deal)(y + a * s->y_width, image_step, images, w->output + ((a + skip_h) * cols + skip_w) * LANES, run);
 }
 
-void GR__NAME(winograd_run)(
+/* A chunk of the images that o begins with. */
+static void one_chunk(
     const gr__correlation *s, const gr__group *o, const gr__tiles *t, const gr_real *weights, int images, int64_t chunk, void *scratch)
 {
     work w = lay_out(s, t, chunk, scratch);
@@ -392,3 +402,47 @@ void GR__NAME(winograd_run)(
         for (int64_t i = 0; i < n; i++) bring_out(s, o, &w, images, first + i, i, n);
     }
 }
+
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+static gr__suits winograd2d_suits(const gr__conv *c, gr__direction d)
+{
+    if (d == GR__KERNEL_GRAD || !GR__NAME(winograd2d_fits)(c, d)) return GR__CANNOT;
+    return pays_if(fills_lanes(c) && GR__NAME(winograd2d_is_cheaper)(c, d) && !GR__NAME(few_by_shape)(c, d));
+}
+
+/* Stage 0 brings the kernel to its points, stage 1 runs through the chunks of LANES images, image after image. */
+static void winograd2d_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__tiles       t = tiles_of(c, d);
+    plan->stages = 2;
+    plan->tasks[0] = winograd_blocks(&s);
+    plan->tasks[1] = ceil_div(c->N, LANES) * t.bands * t.spans;
+    plan->shared = padded_bytes(t.points * winograd_weights_point(&s, &t) * (int64_t)sizeof(gr_real));
+    plan->scratch = scratch_of(&s, &t);
+    GR__NAME(fallback_plan)(c, d, plan);
+}
+
+static void winograd2d_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    if (GR__NAME(fallback_run)(c, plan, o, stage, task, shared, scratch)) return;
+    gr__direction   d = plan->direction;
+    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__tiles       t = tiles_of(c, d);
+    int64_t         chunks = t.bands * t.spans, n = task / chunks * LANES;
+    if (stage == 0) {
+        kernel_to_points(&s, &t, o->b, shared, task);
+        return;
+    }
+    gr__group group = GR__NAME(group)(c, d, o, n, 0);
+    one_chunk(&s, &group, &t, shared, (int)at_most(LANES, c->N - n), task % chunks, scratch);
+}
+
+const gr__conv_algorithm GR__NAME(winograd2d) = {
+    .name = "winograd2d",
+    .suits = winograd2d_suits,
+    .plan = winograd2d_plan,
+    .run = winograd2d_run,
+};

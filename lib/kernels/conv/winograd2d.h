@@ -145,11 +145,9 @@ typedef struct gr__tiles {
     int64_t       blocks;       /* of ROWS filters, transformed back at once */
 } gr__tiles;
 
-/* Whether it is worth its while. */
-bool GR__NAME(winograd_pays)(const gr__conv *c, gr__direction d);
-
-gr__tiles GR__NAME(winograd_tiles)(const gr__conv *c, gr__direction d);
-size_t    GR__NAME(winograd_scratch)(const gr__correlation *s, const gr__tiles *t);
+/* Can it, for any of the directions, and is it cheaper than direct sums? */
+bool GR__NAME(winograd2d_fits)(const gr__conv *c, gr__direction d);
+bool GR__NAME(winograd2d_is_cheaper)(const gr__conv *c, gr__direction d);
 
 /* Filters in blocks of ROWS, or, so that all are about as large, less. */
 GR__INLINE int64_t winograd_blocks(const gr__correlation *s) { return ceil_div(s->rows, ROWS); }
@@ -160,16 +158,5 @@ GR__INLINE int64_t winograd_weights_point(const gr__correlation *s, const gr__ti
 {
     return winograd_phases(t->stride) * winograd_blocks(s) * ROWS * s->channels + LANES;
 }
-
-void GR__NAME(winograd_weights)(const gr__correlation *s, const gr__tiles *t, const gr_real *k, gr_real *to, int64_t block);
-
-/* The images that o begins with. */
-void GR__NAME(winograd_run)(
-    const gr__correlation *s, const gr__group *o, const gr__tiles *t, const gr_real *weights, int images, int64_t chunk, void *scratch);
-
-/* The gradient by the kernel: parts of the images sum into points of their own and bring them back; the last phase adds the parts. */
-bool GR__NAME(winograd_kernel_grad_pays)(const gr__conv *c);
-void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan);
-void GR__NAME(winograd_kernel_grad_run)(const gr__conv *c, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
 
 #endif

@@ -4,7 +4,9 @@
    back to weights; then the parts are added in order. Where there are so many channels that the sums would not stay there, the points of all tiles are made first, and
    each point's product at once. Invariant: a sum is made by one task, in the order of the tiles; which way depends on the shape alone. */
 #include "conv.h"
+#include "few_products.h"
 #include "winograd2d.h"
+#include "winograd_fallback.h"
 
 enum { UNIT_BYTES = 1 << 20, LEAST_TILES = 64, MOST_PARTS = 8, LARGE = 1 << 16, FILTERS_AT_ONCE = 4 };
 enum {
@@ -66,23 +68,14 @@ static size_t steps_bytes(void) { return padded_bytes(TILES_AT_ONCE * (int64_t)s
 
 static size_t bytes_of(int64_t reals) { return padded_bytes(reals * (int64_t)sizeof(gr_real)); }
 
-/* At stride 2 there are four times as many sums, and so less is won: not where they, or channels that only fill up a vector, take as long as
-   the products. */
-bool GR__NAME(winograd_kernel_grad_pays)(const gr__conv *c)
-{
-    if (!GR__NAME(winograd_pays)(c, GR__FORWARD)) return false;
-    shape s = shape_of(c);
-    return c->SH == 1 || (s.C * 4 <= c->C * 5 && s.size * (int64_t)sizeof(gr_real) <= c->N * s.down * s.across * SUMS_PER_TILE);
-}
-
-void GR__NAME(winograd_kernel_grad_plan)(const gr__conv *c, gr__plan *plan)
+static void transform_plan(const gr__conv *c, gr__plan *plan)
 {
     shape   s = shape_of(c);
     int64_t points = s.points * (s.point_x + s.point_y);
-    plan->phases = s.all ? 3 : 2;
+    plan->stages = s.all ? 3 : 2;
     plan->tasks[0] = s.all ? s.units : s.parts;
     if (s.all) plan->tasks[1] = s.points;
-    plan->tasks[plan->phases - 1] = ceil_div(c->F, FILTERS_AT_ONCE);
+    plan->tasks[plan->stages - 1] = ceil_div(c->F, FILTERS_AT_ONCE);
     plan->shared = s.all ? bytes_of(s.size) + bytes_of(points) : bytes_of(s.parts * s.taps);
     plan->scratch = steps_bytes() + bytes_of(s.input + (s.all ? 0 : s.size + points));
 }
@@ -288,17 +281,45 @@ static void sum_part(const gr__conv *c, const shape *s, const gr__operands *o, i
         for (int64_t v = 0; v < s->C; v += LANES) taps_of(c, s, f, v, sums, to + (f * s->C + v) * 9);
 }
 
-void GR__NAME(winograd_kernel_grad_run)(const gr__conv *c, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+/* ---- the algorithm ----------------------------------------------------------------------------- */
+
+/* At stride 2 there are four times as many sums, and so less is won: not where they, or channels that only fill up a vector, take as long as
+   the products. */
+static gr__suits winograd2d_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
+    if (d != GR__KERNEL_GRAD || !GR__NAME(winograd2d_fits)(c, GR__FORWARD)) return GR__CANNOT;
+    shape s = shape_of(c);
+    bool  few = c->SH == 1 || (s.C * 4 <= c->C * 5 && s.size * (int64_t)sizeof(gr_real) <= c->N * s.down * s.across * SUMS_PER_TILE);
+    return pays_if(few && GR__NAME(winograd2d_is_cheaper)(c, GR__FORWARD) && !GR__NAME(few_weights_by_shape)(c));
+}
+
+static void winograd2d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    (void)d;
+    GR__NAME(fallback_kernel_grad_plan)(c, transform_plan, plan);
+}
+
+static void winograd2d_kernel_grad_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    (void)plan;
+    if (GR__NAME(fallback_kernel_grad_run)(c, transform_plan, o, stage, task, shared, scratch)) return;
     shape    s = shape_of(c);
     gr_real *sums = shared, *rest = (gr_real *)(void *)((char *)scratch + steps_bytes());
     points   all = points_at(&s, (char *)shared + bytes_of(s.size));
-    if (phase == (s.all ? 2 : 1))
+    if (stage == (s.all ? 3 : 2))
         filters_back(c, &s, shared, o->y, task * FILTERS_AT_ONCE, at_most(c->F, (task + 1) * FILTERS_AT_ONCE));
     else if (!s.all)
         sum_part(c, &s, o, task, sums + task * s.taps, scratch, rest);
-    else if (phase == 0)
+    else if (stage == 1)
         unit_to_points(c, &s, o, task, all, rest);
     else
         multiply(c, &s, task, all, c->N * s.down * s.across, false, sums, scratch);
 }
+
+const gr__conv_algorithm GR__NAME(winograd2d_kernel_grad) = {
+    .name = "winograd2d",
+    .suits = winograd2d_kernel_grad_suits,
+    .plan = winograd2d_kernel_grad_plan,
+    .run = winograd2d_kernel_grad_run,
+};
