@@ -68,12 +68,11 @@ static void infer(void)
 
 static gr_tensor *conv(direction d)
 {
-    int stride = (int)shape.S, padding = (int)shape.P, dilation = (int)shape.D, groups = (int)shape.G;
-    if (d == FORWARD) return gr_conv2d(in, other, .stride = stride, .padding = padding, .dilation = dilation, .groups = groups);
+    if (d == FORWARD) return gr_conv2d(in, other, .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
     if (d == INPUT_GRAD)
         return gr_conv2d_input_grad(
-            in, other, shape.H, shape.H, .stride = stride, .padding = padding, .dilation = dilation, .groups = groups);
-    return gr_conv2d_kernel_grad(in, other, shape.K, shape.K, .stride = stride, .padding = padding, .dilation = dilation, .groups = groups);
+            in, other, gr_hw(shape.H, shape.H), .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
+    return gr_conv2d_kernel_grad(in, other, gr_hw(shape.K, shape.K), .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
 }
 
 static void conv_forward(void)

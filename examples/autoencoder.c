@@ -1,5 +1,5 @@
-/* autoencoder.c: squeezes each digit into 32 numbers and draws it again from these alone. Writes a picture of digits above what
-   became of them. */
+/* autoencoder.c: squeezes each digit into 32 numbers and draws it again from these alone. Writes a
+   picture of digits above what became of them. */
 #include "common.h"
 #include "digits.h"
 
@@ -15,8 +15,10 @@ enum { CODE = 32 };
 
 static gr_tensor *encoder(gr_model *m, gr_tensor *x) /* (N,1,28,28) -> (N,CODE) */
 {
-    x = gr_nn_conv2d(m, "conv1", x, 16, 4, .stride = 2, .padding = 1, .act = GR_RELU); /* (N,16,14,14) */
-    x = gr_nn_conv2d(m, "conv2", x, 32, 4, .stride = 2, .padding = 1, .act = GR_RELU); /* (N,32,7,7) */
+    /* (N,16,14,14) */
+    x = gr_nn_conv2d(m, "conv1", x, 16, 4, .stride = 2, .padding = 1, .act = GR_RELU);
+    /* (N,32,7,7) */
+    x = gr_nn_conv2d(m, "conv2", x, 32, 4, .stride = 2, .padding = 1, .act = GR_RELU);
     return gr_nn_linear(m, "fc1", gr_flatten(x), CODE);
 }
 
@@ -25,8 +27,10 @@ static gr_tensor *decoder(gr_model *m, gr_tensor *x) /* (N,CODE) -> (N,1,28,28),
 {
     x = gr_nn_linear(m, "fc2", x, 32 * 7 * 7, .act = GR_RELU);
     x = gr_reshape(x, gr_shape(-1, 32, 7, 7));
-    x = gr_nn_conv_transpose2d(m, "conv3", x, 16, 4, .stride = 2, .padding = 1, .act = GR_RELU); /* (N,16,14,14) */
-    return gr_nn_conv_transpose2d(m, "conv4", x, 1, 4, .stride = 2, .padding = 1, .act = GR_SIGMOID);
+    /* (N,16,14,14) */
+    x = gr_nn_conv_transpose2d(m, "conv3", x, 16, 4, .stride = 2, .padding = 1, .act = GR_RELU);
+    return gr_nn_conv_transpose2d(
+        m, "conv4", x, 1, 4, .stride = 2, .padding = 1, .act = GR_SIGMOID);
 }
 
 static gr_tensor *autoencoder(gr_model *m, gr_tensor *x) { return decoder(m, encoder(m, x)); }
@@ -40,9 +44,10 @@ static double error_of(gr_model *net, gr_dataset *digits)
     gr_batch   batch;
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        error += (double)batch.count * gr_item(gr_mse(autoencoder(net, batch.images), batch.images));
+        error +=
+            (double)batch.count * gr_item(gr_mse(autoencoder(net, batch.inputs), batch.inputs));
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     return error / (double)gr_dataset_count(digits);
 }
 
@@ -55,10 +60,10 @@ static gr_tensor *redrawn(gr_model *net, gr_dataset *digits)
     int        n = 0;
     gr_batch   batch;
     while (n < 8 && gr_next_batch(loader, &batch)) {
-        rows[n++] = gr_copy(batch.images);
-        rows[n++] = autoencoder(net, batch.images);
+        rows[n++] = gr_copy(batch.inputs);
+        rows[n++] = autoencoder(net, batch.inputs);
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     return gr_concat(rows, n, 0);
 }
 
@@ -66,40 +71,49 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
 {
     gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed);
     gr_optim  *adam = gr_adam(net, .lr = lr);
-    run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = adam, .loader = loader });
+    run        r = run_begin(epochs, gr_dataset_count(digits),
+               (gr_checkpoint_options){ net, .optim = adam, .loader = loader });
     gr_batch   batch;
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
             if (r.epoch == epochs) /* the last epoch comes to rest */
                 gr_optim_set_lr(adam, lr * (1 - (double)r.done / (double)r.images));
-            gr_tensor *loss = gr_mse(autoencoder(net, batch.images), batch.images); /* the digits are their own labels */
+            /* the digits are their own labels */
+            gr_tensor *loss = gr_mse(autoencoder(net, batch.inputs), batch.inputs);
             run_step(&r, batch.count, gr_minimize(adam, loss));
         }
         if (!r.report) continue;
         GR_STEP;
         gr_report_value(r.report, "test error", error_of(net, testing));
-        gr_report_pictures(r.report, "test digits above what became of them", redrawn(net, testing));
+        gr_report_pictures(
+            r.report, "test digits above what became of them", redrawn(net, testing));
     }
     gr_optim_free(adam);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 static void test(gr_model *net, gr_dataset *digits)
 {
     GR_STEP;
-    printf("test error %.4f, the mean square of what a pixel is off, ink being 1\n", error_of(net, digits));
+    printf("test error %.4f, the mean square of what a pixel is off, ink being 1\n",
+        error_of(net, digits));
     gr_picture_save(out, redrawn(net, digits), .columns = 12);
     printf("%s shows test digits, each row above what became of it\n", out);
 }
 
 static const option options[] = {
-    { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
-    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
+    { "data", .text = &data,
+        .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
+    { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
+        .help = "how often to go through the training digits" },
     { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
-    { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 in the course of the last epoch" },
-    { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
-    { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
+    { "lr", .real = &lr, .low = 1e-9, .high = 1000,
+        .help = "learning rate; it falls to 0 in the course of the last epoch" },
+    { "seed", .integer = &seed, .low = 0, .high = 1e15,
+        .help = "of the first weights and the order of the digits" },
+    { "threads", .integer = &threads, .low = 0, .high = 1024,
+        .help = "0 is all processors; the result is the same" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     { "eval", .flag = &eval, .help = "do not train; wants --load" },
@@ -111,8 +125,10 @@ static const option options[] = {
 
 int main(int argc, char **argv)
 {
-    read_options(
-        argc, argv, "Learns to draw digits again from 32 numbers each; writes a picture of digits above what became of them.", options);
+    read_options(argc, argv,
+        "Learns to draw digits again from 32 numbers each; writes a picture of digits above what "
+        "became of them.",
+        options);
     if (eval && !load) quit("--eval wants weights to test: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);

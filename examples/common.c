@@ -1,7 +1,8 @@
-/* common.c: the command line, the progress line, the checkpoint, the report and the one line of failure that all examples share.
+/* common.c: the command line, the progress line, the checkpoint, the report and the one line of
+   failure that all examples share.
 
-   Invariant: nothing but quit and an interruption end a program early, and while a progress line stands unfinished on the terminal, it
-   is ended first. */
+   Invariant: nothing but quit and an interruption end a program early, and while a progress line
+   stands unfinished on the terminal, it is ended first. */
 #define _XOPEN_SOURCE 700 /* realpath too */
 
 #include "common.h"
@@ -27,7 +28,8 @@ static gr_report  *report;    /* the one that is open */
 /* ---- stopping ---- */
 
 /* Ends the program with this status, and one line on stderr. */
-__attribute__((format(printf, 2, 0), noreturn)) static void stop(int status, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0), noreturn)) static void stop(
+    int status, const char *format, va_list ap)
 {
     if (line_open) putchar('\n');
     fflush(stdout);
@@ -44,7 +46,8 @@ void quit(const char *format, ...)
     stop(EXIT_FAILURE, format, ap);
 }
 
-__attribute__((format(printf, 2, 3), noreturn)) static void stop_with(int status, const char *format, ...)
+__attribute__((format(printf, 2, 3), noreturn)) static void stop_with(
+    int status, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -65,7 +68,9 @@ static void on_error(const char *message)
 static void refuse(const option *o, const char *value)
 {
     const char *dashes = o->argument ? "" : "--";
-    if (o->integer) quit("%s%s %s: a whole number from %.0f to %.0f wanted", dashes, o->name, value, o->low, o->high);
+    if (o->integer)
+        quit("%s%s %s: a whole number from %.0f to %.0f wanted", dashes, o->name, value, o->low,
+            o->high);
     quit("%s%s %s: a number from %g to %g wanted", dashes, o->name, value, o->low, o->high);
 }
 
@@ -74,7 +79,9 @@ static void read_integer(const option *o, const char *value)
     char *end;
     errno = 0;
     long long n = strtoll(value, &end, 10);
-    if (end == value || *end || isspace((unsigned char)*value) || errno || (double)n < o->low || (double)n > o->high) refuse(o, value);
+    if (end == value || *end || isspace((unsigned char)*value) || errno || (double)n < o->low ||
+        (double)n > o->high)
+        refuse(o, value);
     *o->integer = n;
 }
 
@@ -82,7 +89,8 @@ static void read_real(const option *o, const char *value)
 {
     char  *end;
     double x = strtod(value, &end);
-    if (end == value || *end || isspace((unsigned char)*value) || !(x >= o->low && x <= o->high)) refuse(o, value);
+    if (end == value || *end || isspace((unsigned char)*value) || !(x >= o->low && x <= o->high))
+        refuse(o, value);
     *o->real = x;
 }
 
@@ -99,7 +107,8 @@ static void read_value(const option *o, const char *value)
 
 /* ---- help ---- */
 
-/* "FILE: where to" names the value; returns what follows, with the length of the name. Without a name: the kind of number. */
+/* "FILE: where to" names the value; returns what follows, with the length of the name. Without a
+   name: the kind of number. */
 static const char *split_help(const option *o, const char **value, int *length)
 {
     const char *colon = isupper((unsigned char)o->help[0]) ? strstr(o->help, ": ") : NULL;
@@ -143,7 +152,8 @@ static void print_help(const char *purpose, const option *table)
 static const option *find(const option *table, const char *name, size_t length)
 {
     for (const option *o = table; o->name; o++)
-        if (!o->argument && strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
+        if (!o->argument && strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            return o;
     return NULL;
 }
 
@@ -190,7 +200,8 @@ void read_options(int argc, char **argv, const char *purpose, const option *tabl
             quit("%s: nothing is wanted there; --help lists what there is", argv[i]);
         }
     }
-    if (place->name && !optional(place)) quit("%s is missing; --help tells what it is", place->name);
+    if (place->name && !optional(place))
+        quit("%s is missing; --help tells what it is", place->name);
 }
 
 void check_writable(const char *path)
@@ -212,7 +223,10 @@ void check_writable(const char *path)
 
 void trains_nothing(const char *why, const char *save)
 {
-    const char *lost = save ? "--save" : checkpoint_file ? "--checkpoint" : report_file ? "--report" : NULL;
+    const char *lost = save              ? "--save"
+                       : checkpoint_file ? "--checkpoint"
+                       : report_file     ? "--report"
+                                         : NULL;
     if (lost) quit("%s trains nothing, so there is nothing to %s", why, lost);
 }
 
@@ -229,12 +243,14 @@ static int columns(void)
 {
 #ifdef TIOCGWINSZ
     struct winsize size;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col < 80 ? size.ws_col : 80;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col < 80 ? size.ws_col : 80;
 #endif
     return 80;
 }
 
-/* Puts text behind what stands in the line, if both leave the last column free: a full line would break. */
+/* Puts text behind what stands in the line, if both leave the last column free: a full line would
+   break. */
 static void append(char *line, size_t room, const char *text)
 {
     size_t length = strlen(line);
@@ -312,7 +328,8 @@ static void catch_signals(bool on)
     sigaction(SIGTERM, &act, NULL);
 }
 
-/* Calls gr_checkpoint_save or gr_checkpoint_load with the parts, and the place in the run among their values. */
+/* Calls gr_checkpoint_save or gr_checkpoint_load with the parts, and the place in the run among
+   their values. */
 static void checkpoint(run *r, bool (*save_or_load)(const char *, gr_checkpoint_options))
 {
     gr_value values[MOST_VALUES + 5] = {
@@ -340,7 +357,8 @@ static void interrupted(run *r)
 {
     checkpoint(r, gr_checkpoint_save_);
     end_report(r);
-    stop_with(128 + interruption, "interrupted: saved to %s; run the same command to go on", checkpoint_file);
+    stop_with(128 + interruption, "interrupted: saved to %s; run the same command to go on",
+        checkpoint_file);
 }
 
 static void begin_checkpoint(run *r)
@@ -349,7 +367,8 @@ static void begin_checkpoint(run *r)
     if (access(checkpoint_file, F_OK) == 0) {
         checkpoint(r, gr_checkpoint_load_);
         if (r->epoch < 0 || r->epoch > r->epochs || r->done < 0 || r->done > r->images)
-            quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r->epoch, (long long)r->epochs);
+            quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r->epoch,
+                (long long)r->epochs);
         printf("%s goes on from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(r),
             r->done ? 100.0 * (double)r->done / (double)r->images : 100.0);
     }
@@ -361,8 +380,8 @@ run run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts)
     run r = { .epochs = epochs, .images = images, .parts = parts };
     if (checkpoint_file) begin_checkpoint(&r);
     if (report_file)
-        report = r.report =
-            gr_report_open(report_file, parts.model, .optim = parts.optim, .loader = parts.loader, .title = program, .sample_every = 1, .step = r.steps);
+        report = r.report = gr_report_open(report_file, parts.model, .optim = parts.optim,
+            .loader = parts.loader, .title = program, .sample_every = 1, .step = r.steps);
     return r;
 }
 
@@ -376,7 +395,8 @@ bool run_epoch(run *r)
         if (checkpoint_file) checkpoint(r, gr_checkpoint_save_);
     }
     if (interruption) interrupted(r);
-    r->inside = r->done > 0 || r->epoch < r->epochs; /* done > 0: in the middle of one that the checkpoint began */
+    /* done > 0: in the middle of one that the checkpoint began */
+    r->inside = r->done > 0 || r->epoch < r->epochs;
     if (r->inside && r->done == 0) r->epoch++;
     r->before = r->done;
     r->began = now();
@@ -394,12 +414,14 @@ void run_step(run *r, int64_t images, double loss)
     double at = now();
     if (at - r->shown >= 0.1 && isatty(STDOUT_FILENO)) redraw(r, at);
     if (interruption) interrupted(r);
-    if (checkpoint_file && checkpoint_steps > 0 && r->steps % checkpoint_steps == 0) checkpoint(r, gr_checkpoint_save_);
+    if (checkpoint_file && checkpoint_steps > 0 && r->steps % checkpoint_steps == 0)
+        checkpoint(r, gr_checkpoint_save_);
 }
 
 /* ---- accuracy ---- */
 
-/* Counts those that the model puts into the right class; r: and tells the report of each, unless it is NULL. */
+/* Counts those that the model puts into the right class; r: and tells the report of each, unless it
+   is NULL. */
 static int64_t count_correct(gr_report *r, gr_model *m, gr_forward *forward, gr_loader *loader)
 {
     GR_NO_GRAD;
@@ -408,16 +430,19 @@ static int64_t count_correct(gr_report *r, gr_model *m, gr_forward *forward, gr_
     gr_model_eval(m);
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_tensor     *scores = forward(m, batch.images);
-        const int32_t *guess = gr_ints(gr_argmax(scores, 1)), *label = gr_ints(batch.labels);
+        gr_tensor     *scores = forward(m, batch.inputs);
+        const int32_t *guess = gr_ints(gr_argmax(scores, 1)), *label = gr_ints(batch.targets);
         for (int64_t i = 0; i < batch.count; i++) correct += guess[i] == label[i];
-        if (r) gr_report_scores(r, batch.images, scores, batch.labels);
+        if (r) gr_report_scores(r, batch.inputs, scores, batch.targets);
     }
     gr_model_train(m);
     return correct;
 }
 
-int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader) { return count_correct(NULL, m, forward, loader); }
+int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader)
+{
+    return count_correct(NULL, m, forward, loader);
+}
 
 void run_test(run *r, gr_forward *forward, gr_loader *loader)
 {
@@ -433,8 +458,8 @@ void run_trace(gr_model *m, gr_forward *forward, gr_loader *loader)
     gr_batch batch;
     if (trace_file && gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_tensor *scores = gr_named(forward(m, gr_named(batch.images, "images")), "scores");
-        gr_trace_html(gr_named(gr_cross_entropy(scores, batch.labels), "loss"), trace_file);
+        gr_tensor *scores = gr_named(forward(m, gr_named(batch.inputs, "images")), "scores");
+        gr_trace_html(gr_named(gr_cross_entropy(scores, batch.targets), "loss"), trace_file);
     }
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }

@@ -1,5 +1,5 @@
-/* common.h: what the example programs share: reading the command line, showing how training goes, keeping it in a file, telling of it in another, and stopping
-   with one clear line. */
+/* common.h: what the example programs share: reading the command line, showing how training goes,
+   keeping it in a file, telling of it in another, and stopping with one clear line. */
 #ifndef EXAMPLES_COMMON_H
 #define EXAMPLES_COMMON_H
 
@@ -7,8 +7,9 @@
 
 /* ---- the command line ---- */
 
-/* One thing that may stand on the command line. Where its value goes says what it is: exactly one of text, integer, real and flag
-   is set. What stands there before is the default. A table of options ends with an empty one. */
+/* One thing that may stand on the command line. Where its value goes says what it is: exactly one
+   of text, integer, real and flag is set. What stands there before is the default. A table of
+   options ends with an empty one. */
 typedef struct option {
     const char  *name; /* "batch": written --batch 64 or --batch=64 */
     const char **text;
@@ -16,52 +17,62 @@ typedef struct option {
     double      *real;
     bool        *flag;      /* needs no value */
     double       low, high; /* bounds of a number, both allowed */
-    bool         argument;  /* known by its place, not its name; may be left out if it has a default */
-    const char  *help;      /* what it is for; "FILE: what it is for" names its value */
+    /* known by its place, not its name; may be left out if it has a default */
+    bool         argument;
+    const char  *help; /* what it is for; "FILE: what it is for" names its value */
 } option;
 
-/* Reads the command line into the table's values, and has failures of the library stop the program from here on.
-   --help prints what the program does and its options, and ends it with status 0; what cannot be right ends it as quit does. */
+/* Reads the command line into the table's values, and has failures of the library stop the program
+   from here on. --help prints what the program does and its options, and ends it with status 0;
+   what cannot be right ends it as quit does. */
 void read_options(int argc, char **argv, const char *purpose, const option *table);
 
 /* Ends the program with status 1 and one line on stderr: "lenet: MESSAGE". */
 void quit(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Quits unless a file could be written at path, if it is not NULL; nothing stays behind. For finding out before the work, not after it. */
+/* Quits unless a file could be written at path, if it is not NULL; nothing stays behind. For
+   finding out before the work, not after it. */
 void check_writable(const char *path);
 
-/* For what only uses weights, such as --eval: quits if anything is asked for (save, --checkpoint, --report) that a training would write. */
+/* For what only uses weights, such as --eval: quits if anything is asked for (save, --checkpoint,
+   --report) that a training would write. */
 void trains_nothing(const char *why, const char *save);
 
 /* ---- training ---- */
 
 /* The option of a run that tells of itself, among the others of the table. */
 extern const char *report_file;
-#define REPORT_OPTION                                                                                                    \
-    {                                                                                                                    \
-        "report", .text = &report_file, .help = "FILE: a page about the run, for a browser, written again as it goes on" \
+#define REPORT_OPTION                                                                              \
+    {                                                                                              \
+        "report", .text = &report_file,                                                            \
+                  .help = "FILE: a page about the run, for a browser, written again as it goes on" \
     }
 
 /* The option of a program that tells of one pass, as a page. */
 extern const char *trace_file;
-#define TRACE_OPTION                                                                                                         \
-    {                                                                                                                        \
-        "trace", .text = &trace_file, .help = "FILE: in the end, a whole pass forward and backward, as a page for a browser" \
+#define TRACE_OPTION                                                                               \
+    {                                                                                              \
+        "trace",                                                                                   \
+            .text = &trace_file,                                                                   \
+            .help = "FILE: in the end, a whole pass forward and backward, as a page for a browser" \
     }
 
 /* The options of a run that can be stopped. */
 extern const char *checkpoint_file;
 extern int64_t     checkpoint_steps;
-#define CHECKPOINT_OPTIONS                                                                                                  \
-    { "checkpoint", .text = &checkpoint_file,                                                                               \
-        .help = "FILE: keeps the run there, after each epoch and on Ctrl-C; goes on from it if it is there" },              \
-    {                                                                                                                       \
-        "checkpoint-steps", .integer = &checkpoint_steps, .low = 0, .high = 1e9, .help = "keep it after so many steps, too" \
+#define CHECKPOINT_OPTIONS                                                                       \
+    { "checkpoint", .text = &checkpoint_file,                                                    \
+        .help = "FILE: keeps the run there, after each epoch and on Ctrl-C; goes on from it if " \
+                "it is there" },                                                                 \
+    {                                                                                            \
+        "checkpoint-steps", .integer = &checkpoint_steps, .low = 0, .high = 1e9,                 \
+                            .help = "keep it after so many steps, too"                           \
     }
 
 /* A run of training: how far it has come, on the terminal and in the checkpoint.
 
-       run r = run_begin(epochs, images, (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
+       run r = run_begin(
+           epochs, images, (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
        while (run_epoch(&r))
            while (gr_next_batch(loader, &batch)) {
                ...
@@ -83,23 +94,26 @@ typedef struct run {
     bool                  inside;       /* an epoch has begun and not ended */
 } run;
 
-/* Begins a run of so many epochs of so many images, or goes on with the one in --checkpoint. All that changes while it lasts must be in parts.
-   From here on the first Ctrl-C has run_step save it and end the program; the second ends it at once. */
+/* Begins a run of so many epochs of so many images, or goes on with the one in --checkpoint. All
+   that changes while it lasts must be in parts. From here on the first Ctrl-C has run_step save it
+   and end the program; the second ends it at once. */
 run  run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts);
-/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3  loss 0.2345  12.3 s". Then begins the next; false: that was the last, and
-   the report is closed. */
+/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3 loss 0.2345 12.3 s". Then
+   begins the next; false: that was the last, and the report is closed. */
 bool run_epoch(run *r);
 /* Counts a step: a batch of images with this mean loss. */
 void run_step(run *r, int64_t images, double loss);
 
-/* Before an epoch ends, shows the report how the model does on an epoch of the loader's images; without a report, does nothing. The training
-   does not notice. */
+/* Before an epoch ends, shows the report how the model does on an epoch of the loader's images;
+   without a report, does nothing. The training does not notice. */
 void run_test(run *r, gr_forward *forward, gr_loader *loader);
 
-/* How many images of an epoch of the loader the model puts into the right class. The model is in eval mode meanwhile, then in train mode. */
+/* How many images of an epoch of the loader the model puts into the right class. The model is in
+   eval mode meanwhile, then in train mode. */
 int64_t evaluate(gr_model *m, gr_forward *forward, gr_loader *loader);
 
-/* With --trace writes the page: of a pass over the loader's next batch, which is freed with it. Nothing is trained. */
+/* With --trace writes the page: of a pass over the loader's next batch, which is freed with it.
+   Nothing is trained. */
 void run_trace(gr_model *m, gr_forward *forward, gr_loader *loader);
 
 #endif

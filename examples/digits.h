@@ -4,7 +4,8 @@
 
 #include <gradus.h>
 
-/* The training or test digits of MNIST in that folder, or as many drawn ones; these are always the same. */
+/* The training or test digits of MNIST in that folder, or as many drawn ones; these are always the
+   same. */
 static inline gr_dataset *digits_of(const char *folder, bool training)
 {
     if (folder) return gr_mnist(folder, training);

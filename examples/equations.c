@@ -1,12 +1,14 @@
-/* equations.c: the equations of the derivation of convolution's gradients, each evaluated three ways and printed side by side:
-   by its formula (plain loops over indices from 1, as the equations are written), by autograd, and by central differences.
+/* equations.c: the equations of the derivation of convolution's gradients, each evaluated three
+   ways and printed side by side: by its formula (plain loops over indices from 1, as the equations
+   are written), by autograd, and by central differences.
 
-   (2)  d(a *filt b)_ij / da = b, shifted to i, j         (26) df/db = a *filt df/d(a *filt b)
-   (10) d(a *filt b)_ij / db = the window of a at i, j    (34) dL/dX_nc = sum over f of K_fc *full dL/dY_nf
-   (18) df/da = b *full df/d(a *filt b)                   (35) dL/dK_fc = sum over n of X_nc *filt dL/dY_nf
+   (2) d(a *filt b)_ij / da = b, shifted to i, j (26) df/db = a *filt df/d(a *filt b) (10) d(a *filt
+   b)_ij / db = the window of a at i, j (34) dL/dX_nc = sum over f of K_fc *full dL/dY_nf (18) df/da
+   = b *full df/d(a *filt b) (35) dL/dK_fc = sum over n of X_nc *filt dL/dY_nf
 
-   f and L are half the sum of squares of what they take, so that df/dy = y. All numbers are small integers, and no function here has a
-   third derivative along any one of its inputs: central differences are exact, and every difference should be 0. */
+   f and L are half the sum of squares of what they take, so that df/dy = y. All numbers are small
+   integers, and no function here has a third derivative along any one of its inputs: central
+   differences are exact, and every difference should be 0. */
 #include <gradus.h>
 
 #include <math.h>
@@ -14,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HA = 4, WA = 4, HB = 2, WB = 3, HY = HA - HB + 1, WY = WA - WB + 1 }; /* a, b, and a *filt b */
-enum { N = 2, C = 2, F = 3 };                                                /* images, channels, filters of the layer (33) */
+/* a, b, and a *filt b */
+enum { HA = 4, WA = 4, HB = 2, WB = 3, HY = HA - HB + 1, WY = WA - WB + 1 };
+/* images, channels, filters of the layer (33) */
+enum { N = 2, C = 2, F = 3 };
 enum { MOST = N * C * F * HA * WA };
 
 static const double tolerance = 1e-5;
@@ -84,7 +88,8 @@ static void fill(void)
         }
 }
 
-/* ---- the six formulas: element k,l of one of the gradient's matrices, which i,j (2, 10), n,c (34) or f,c (35) choose ---- */
+/* ---- the six formulas ------------------------------------------------------------------------
+   Element k,l of one of the gradient's matrices, which i,j (2, 10), n,c (34) or f,c (35) choose. */
 
 typedef double formula(int i, int j, int k, int l);
 
@@ -132,11 +137,13 @@ static gr_tensor *L_of_conv2d(gr_tensor *left, gr_tensor *right, int i, int j)
 
 typedef struct equation {
     const char *title;
-    const char *chosen;        /* how the two numbers that choose a matrix are called; NULL: there is one matrix */
+    /* how the two numbers that choose a matrix are called; NULL: there is one matrix */
+    const char *chosen;
     int         rows, columns; /* of the gradient's matrices, */
     int         first, second; /* and how many there are of them */
-    bool        one_function;  /* they are parts of one gradient, not gradients of several functions */
-    bool        by_left;       /* differentiated by the left operand */
+    /* they are parts of one gradient, not gradients of several functions */
+    bool        one_function;
+    bool        by_left; /* differentiated by the left operand */
     formula    *formula;
     function   *function;
 } equation;
@@ -152,7 +159,8 @@ static gr_tensor *tensor(gr_shape shape, const double *values)
     return gr_param(t);
 }
 
-static void differentiate(const equation *q, int i, int j, double *by_autograd, double *by_differences)
+static void differentiate(
+    const equation *q, int i, int j, double *by_autograd, double *by_differences)
 {
     GR_STEP;
     bool         layer = q->function == L_of_conv2d;
@@ -179,12 +187,15 @@ static double evaluate(const equation *q, ways *all)
     int size = q->rows * q->columns, at = 0;
     for (int i = 1; i <= q->first; i++)
         for (int j = 1; j <= q->second; j++, at += size) {
-            if (!q->one_function || at == 0) differentiate(q, i, j, all->autograd + at, all->central + at);
-            for (int e = 0; e < size; e++) all->formula[at + e] = q->formula(i, j, e / q->columns + 1, e % q->columns + 1);
+            if (!q->one_function || at == 0)
+                differentiate(q, i, j, all->autograd + at, all->central + at);
+            for (int e = 0; e < size; e++)
+                all->formula[at + e] = q->formula(i, j, e / q->columns + 1, e % q->columns + 1);
         }
     double largest = 0;
     for (int e = 0; e < at; e++)
-        largest = fmax(largest, fmax(fabs(all->formula[e] - all->autograd[e]), fabs(all->formula[e] - all->central[e])));
+        largest = fmax(largest, fmax(fabs(all->formula[e] - all->autograd[e]),
+                                    fabs(all->formula[e] - all->central[e])));
     return largest;
 }
 
@@ -228,13 +239,15 @@ static void print_matrices(const equation *q, const ways *all, int i, int j)
     }
 }
 
-/* Prints an equation with the first and the last of its matrices; returns the largest difference in all of them. */
+/* Prints an equation with the first and the last of its matrices; returns the largest difference in
+   all of them. */
 static double show(const equation *q)
 {
     static ways all;
     double      largest = evaluate(q, &all);
     int         count = q->first * q->second;
-    printf("\n%s\n\n            formula               autograd              central differences\n", q->title);
+    printf("\n%s\n\n            formula               autograd              central differences\n",
+        q->title);
     print_matrices(q, &all, 1, 1);
     if (count > 1) {
         putchar('\n');
@@ -247,12 +260,16 @@ static double show(const equation *q)
 }
 
 static const equation equations[] = {
-    { "(2)  d(a *filt b)_ij / da = b, shifted to i,j", "i,j", HA, WA, HY, WY, false, true, eq2, filt_ij },
-    { "(10) d(a *filt b)_ij / db = the window of a at i,j", "i,j", HB, WB, HY, WY, false, false, eq10, filt_ij },
+    { "(2)  d(a *filt b)_ij / da = b, shifted to i,j", "i,j", HA, WA, HY, WY, false, true, eq2,
+        filt_ij },
+    { "(10) d(a *filt b)_ij / db = the window of a at i,j", "i,j", HB, WB, HY, WY, false, false,
+        eq10, filt_ij },
     { "(18) df/da = b *full df/d(a *filt b)", NULL, HA, WA, 1, 1, true, true, eq18, f_of_filt },
     { "(26) df/db = a *filt df/d(a *filt b)", NULL, HB, WB, 1, 1, true, false, eq26, f_of_filt },
-    { "(34) dL/dX_nc = sum over f of K_fc *full dL/dY_nf", "n,c", HA, WA, N, C, true, true, eq34, L_of_conv2d },
-    { "(35) dL/dK_fc = sum over n of X_nc *filt dL/dY_nf", "f,c", HB, WB, F, C, true, false, eq35, L_of_conv2d },
+    { "(34) dL/dX_nc = sum over f of K_fc *full dL/dY_nf", "n,c", HA, WA, N, C, true, true, eq34,
+        L_of_conv2d },
+    { "(35) dL/dK_fc = sum over n of X_nc *filt dL/dY_nf", "f,c", HB, WB, F, C, true, false, eq35,
+        L_of_conv2d },
 };
 
 int main(void)
@@ -260,7 +277,8 @@ int main(void)
     double largest = 0;
     fill();
     print_operands();
-    for (size_t i = 0; i < sizeof equations / sizeof *equations; i++) largest = fmax(largest, show(&equations[i]));
+    for (size_t i = 0; i < sizeof equations / sizeof *equations; i++)
+        largest = fmax(largest, show(&equations[i]));
     printf("\nlargest difference of all six: %g\n", largest);
     if (gr_error()) fprintf(stderr, "equations: %s\n", gr_error());
     return gr_error() || !(largest <= tolerance) ? EXIT_FAILURE : EXIT_SUCCESS;

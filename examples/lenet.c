@@ -1,4 +1,5 @@
-/* lenet.c: trains LeNet-5 on handwritten digits, then says how many of the test digits it knows. The model is in lenet.h. */
+/* lenet.c: trains LeNet-5 on handwritten digits, then says how many of the test digits it knows.
+   The model is in lenet.h. */
 #include "common.h"
 #include "digits.h"
 #include "lenet.h"
@@ -19,41 +20,50 @@ static gr_loader *test_loader(gr_dataset *digits, int64_t batch)
 static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
 {
     gr_loader *test = test_loader(testing, 500);
-    gr_loader *loader = gr_loader_open(digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
-    gr_optim  *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
-    run        r = run_begin(epochs, gr_dataset_count(digits), (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
-    gr_batch   batch;
+    gr_loader *loader = gr_loader_open(
+        digits, batch_size, .seed = (uint64_t)seed, .mean = LENET_MEAN, .std = LENET_STD);
+    gr_optim *sgd = gr_sgd(net, .lr = lr, .momentum = momentum);
+    run       r = run_begin(epochs, gr_dataset_count(digits),
+              (gr_checkpoint_options){ net, .optim = sgd, .loader = loader });
+    gr_batch  batch;
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;               /* what this block makes is released where it ends */
             if (r.epoch == epochs) /* the last epoch comes to rest */
                 gr_optim_set_lr(sgd, lr * (1 - (double)r.done / (double)r.images));
-            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
+            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.inputs), batch.targets);
             run_step(&r, batch.count, gr_minimize(sgd, loss)); /* backward, update, clear */
         }
         run_test(&r, lenet, test);
     }
     gr_optim_free(sgd);
-    gr_loader_free(loader);
-    gr_loader_free(test);
+    gr_loader_close(loader);
+    gr_loader_close(test);
 }
 
 static void test(gr_model *net, gr_dataset *digits)
 {
     gr_loader *loader = test_loader(digits, 500);
     int64_t    correct = evaluate(net, lenet, loader), count = gr_dataset_count(digits);
-    printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count, (long long)correct, (long long)count);
-    gr_loader_free(loader);
+    printf("test accuracy %.2f%% (%lld/%lld)\n", 100.0 * (double)correct / (double)count,
+        (long long)correct, (long long)count);
+    gr_loader_close(loader);
 }
 
 static const option options[] = {
-    { "data", .text = &data, .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
-    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the training digits" },
+    { "data", .text = &data,
+        .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
+    { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
+        .help = "how often to go through the training digits" },
     { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
-    { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 in the course of the last epoch" },
-    { "momentum", .real = &momentum, .low = 0, .high = 1, .help = "how much of a step the next one goes on with" },
-    { "seed", .integer = &seed, .low = 0, .high = 1e15, .help = "of the first weights and the order of the digits" },
-    { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
+    { "lr", .real = &lr, .low = 1e-9, .high = 1000,
+        .help = "learning rate; it falls to 0 in the course of the last epoch" },
+    { "momentum", .real = &momentum, .low = 0, .high = 1,
+        .help = "how much of a step the next one goes on with" },
+    { "seed", .integer = &seed, .low = 0, .high = 1e15,
+        .help = "of the first weights and the order of the digits" },
+    { "threads", .integer = &threads, .low = 0, .high = 1024,
+        .help = "0 is all processors; the result is the same" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
@@ -65,7 +75,9 @@ static const option options[] = {
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.", options);
+    read_options(argc, argv,
+        "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.",
+        options);
     if (eval && !load) quit("--eval wants weights to test: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);

@@ -1,5 +1,5 @@
-/* pictures.c: trains a small network on a folder of your own pictures, a sub-folder a class, says which classes it confuses with which,
-   and what a new picture shows. */
+/* pictures.c: trains a small network on a folder of your own pictures, a sub-folder a class, says
+   which classes it confuses with which, and what a new picture shows. */
 #include "common.h"
 
 #include <stdio.h>
@@ -33,17 +33,19 @@ static gr_loader *test_loader(gr_dataset *pictures)
 static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
 {
     gr_loader   *test = test_loader(testing);
-    gr_loader   *loader = gr_loader_open(pictures, batch_size, .seed = (uint64_t)seed, .mean = MEAN, .std = STD, .prefetch = true,
-          .augment = { .rotation = 10, .crop_padding = size / 8, .flip = !no_flip, .reflect = true });
+    gr_loader   *loader = gr_loader_open(pictures, batch_size, .seed = (uint64_t)seed, .mean = MEAN,
+          .std = STD, .prefetch = true,
+        .augment = { .rotation = 10, .crop_padding = size / 8, .flip = !no_flip, .reflect = true });
     gr_optim    *adam = gr_adamw(net, .lr = lr);
     gr_schedule *schedule = gr_cosine_lr(adam, epochs * gr_loader_batches(loader));
-    run          r = run_begin(
-                 epochs, gr_dataset_count(pictures), (gr_checkpoint_options){ net, .optim = adam, .schedule = schedule, .loader = loader });
-    gr_batch batch;
+    run          r = run_begin(epochs, gr_dataset_count(pictures),
+        (gr_checkpoint_options){ net, .optim = adam, .schedule = schedule, .loader = loader });
+    gr_batch     batch;
     while (run_epoch(&r)) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            double loss = gr_minimize(adam, gr_cross_entropy(cnn(net, batch.images), batch.labels));
+            double loss =
+                gr_minimize(adam, gr_cross_entropy(cnn(net, batch.inputs), batch.targets));
             gr_schedule_next(schedule);
             run_step(&r, batch.count, loss);
         }
@@ -51,28 +53,30 @@ static void train(gr_model *net, gr_dataset *pictures, gr_dataset *testing)
     }
     gr_schedule_free(schedule);
     gr_optim_free(adam);
-    gr_loader_free(loader);
-    gr_loader_free(test);
+    gr_loader_close(loader);
+    gr_loader_close(test);
 }
 
-/* Prints which classes it takes for which: a row what a picture shows, a column what the network says. */
+/* Prints which classes it takes for which: a row what a picture shows, a column what the network
+   says. */
 static void test(gr_model *net, gr_dataset *pictures)
 {
     GR_NO_GRAD;
     gr_loader    *loader = test_loader(pictures);
-    gr_confusion *table = gr_confusion_open(classes);
+    gr_confusion *table = gr_confusion_new(classes);
     const char   *names[256];
     gr_batch      batch;
     gr_model_eval(net);
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_confusion_add(table, cnn(net, batch.images), batch.labels);
+        gr_confusion_add(table, cnn(net, batch.inputs), batch.targets);
     }
     for (int i = 0; i < classes; i++) names[i] = gr_dataset_class_name(pictures, i);
     gr_confusion_print(table, names);
-    printf("test accuracy %.2f%% of %lld pictures\n", 100 * gr_confusion_accuracy(table), (long long)gr_dataset_count(pictures));
+    printf("test accuracy %.2f%% of %lld pictures\n", 100 * gr_confusion_accuracy(table),
+        (long long)gr_dataset_count(pictures));
     gr_confusion_free(table);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
 }
 
 /* Prints what the picture shows, the likeliest class first. */
@@ -85,7 +89,8 @@ static void tell(gr_model *net, gr_tensor *picture, gr_dataset *pictures)
     gr_tensor *p = gr_softmax(cnn(net, x), 1);
     for (int i = 0; i < classes; i++) {
         int class = gr_ints(gr_argmax(p, 1))[0];
-        printf("%s: %.3f %s\n", predict, (double)gr_data(p)[class], gr_dataset_class_name(pictures, class));
+        printf("%s: %.3f %s\n", predict, (double)gr_data(p)[class],
+            gr_dataset_class_name(pictures, class));
         gr_data_mut(p)[class] = -1;
     }
 }
@@ -94,22 +99,29 @@ static void tell(gr_model *net, gr_tensor *picture, gr_dataset *pictures)
 static void tell_ignored(gr_dataset *pictures)
 {
     int64_t n = gr_dataset_ignored(pictures), most = 10;
-    for (int64_t i = 0; i < n && i < most; i++) printf("ignored: %s\n", gr_dataset_ignored_why(pictures, i));
+    for (int64_t i = 0; i < n && i < most; i++)
+        printf("ignored: %s\n", gr_dataset_ignored_why(pictures, i));
     if (n > most) printf("ignored: %lld more\n", (long long)(n - most));
 }
 
 static const option options[] = {
-    { "FOLDER", .text = &folder, .argument = true, .help = "a folder with a sub-folder of PNG and JPEG pictures for each class" },
-    { "size", .integer = &size, .low = 16, .high = 1024, .help = "pixels a side that pictures are brought to" },
-    { "validation", .real = &validation, .low = 0.01, .high = 0.99, .help = "the part of the pictures that is kept for the test" },
+    { "FOLDER", .text = &folder, .argument = true,
+        .help = "a folder with a sub-folder of PNG and JPEG pictures for each class" },
+    { "size", .integer = &size, .low = 16, .high = 1024,
+        .help = "pixels a side that pictures are brought to" },
+    { "validation", .real = &validation, .low = 0.01, .high = 0.99,
+        .help = "the part of the pictures that is kept for the test" },
     { "skip-broken", .flag = &skip_broken, .help = "leave broken pictures out, and name them" },
     { "no-flip", .flag = &no_flip, .help = "left and right make a difference" },
-    { "epochs", .integer = &epochs, .low = 1, .high = 1000000, .help = "how often to go through the pictures" },
+    { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
+        .help = "how often to go through the pictures" },
     { "batch", .integer = &batch_size, .low = 2, .high = 100000, .help = "pictures a step" },
-    { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate; it falls to 0 along a cosine" },
+    { "lr", .real = &lr, .low = 1e-9, .high = 1000,
+        .help = "learning rate; it falls to 0 along a cosine" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
         .help = "of what is kept for the test, the first weights, and the changes to pictures" },
-    { "threads", .integer = &threads, .low = 0, .high = 1024, .help = "0 is all processors; the result is the same" },
+    { "threads", .integer = &threads, .low = 0, .high = 1024,
+        .help = "0 is all processors; the result is the same" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     { "load", .text = &load, .help = "FILE: weights to begin with" },
     CHECKPOINT_OPTIONS,
@@ -121,16 +133,21 @@ static const option options[] = {
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv, "Learns to tell apart the pictures of a folder by the names of its sub-folders.", options);
+    read_options(argc, argv,
+        "Learns to tell apart the pictures of a folder by the names of its sub-folders.", options);
     if (eval && !load) quit("--eval wants weights to test: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
     gr_set_threads((int)threads);
 
-    gr_tensor  *picture = predict ? gr_picture_load(predict, .height = (int)size, .width = (int)size) : NULL; /* from 0 to 1 */
-    gr_dataset *pictures = gr_pictures(folder, .height = (int)size, .skip_broken = skip_broken), *training, *testing;
+    /* from 0 to 1 */
+    gr_tensor *picture =
+        predict ? gr_picture_load(predict, .height = (int)size, .width = (int)size) : NULL;
+    gr_dataset *pictures = gr_pictures(folder, .height = (int)size, .skip_broken = skip_broken),
+               *training, *testing;
     tell_ignored(pictures);
-    for (int64_t i = 0; i < gr_dataset_skipped(pictures); i++) printf("left out: %s\n", gr_dataset_skipped_why(pictures, i));
+    for (int64_t i = 0; i < gr_dataset_skipped(pictures); i++)
+        printf("left out: %s\n", gr_dataset_skipped_why(pictures, i));
     gr_dataset_split(pictures, validation, (uint64_t)seed, &training, &testing);
     classes = gr_dataset_classes(pictures);
     gr_model *net = gr_model_build(cnn, gr_shape(1, 3, size, size), .seed = (uint64_t)seed);

@@ -37,7 +37,7 @@ at_most()
     lines=$(cat "$@" | wc -l)
     [ "$lines" -le "$most" ] || bad "$* together have $lines lines, more than $most"
 }
-at_most 6449 $(find lib/core lib/ops lib/autograd -name '*.[ch]' -type f | sort)
+at_most 7100 $(find lib/core lib/ops lib/autograd -name '*.[ch]' -type f | sort)
 at_most 399 lib/core/tape.c lib/autograd/scan.c
 
 exit $failed

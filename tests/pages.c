@@ -74,13 +74,13 @@ static void page_of_lenet(void)
     {
         GR_STEP;
         gr_tensor *loss =
-            gr_cross_entropy(lenet(m, gr_named(batch.images, "images")), batch.labels);
+            gr_cross_entropy(lenet(m, gr_named(batch.inputs, "images")), batch.targets);
         write_page(loss, "lenet");
         facts_of("lenet", 3, loss, pooled, gr_model_get(m, "conv2.weight"), second,
             (const int[3][4]){ { 8, 6, 14, 14 }, { 16, 6, 5, 5 }, { 8, 16, 10, 10 } });
     }
     gr_model_free(m);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_dataset_free(digits);
 }
 
@@ -93,11 +93,11 @@ static void page_of_resnet20(void)
     check(gr_next_batch(loader, &batch));
     {
         GR_STEP;
-        write_page(gr_cross_entropy(resnet20(m, gr_named(batch.images, "images")), batch.labels),
+        write_page(gr_cross_entropy(resnet20(m, gr_named(batch.inputs, "images")), batch.targets),
             "resnet20");
     }
     gr_model_free(m);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_dataset_free(shapes);
 }
 

@@ -28,7 +28,8 @@ static void has_shape(const gr_tensor *t, gr_shape shape)
     gr_shape s = gr_shape_of(t);
     ck_assert_int_eq(s.rank, shape.rank);
     for (int i = 0; i < s.rank; i++)
-        ck_assert_msg(s.dim[i] == shape.dim[i], "dimension %d is %lld, not %lld", i, (long long)s.dim[i], (long long)shape.dim[i]);
+        ck_assert_msg(s.dim[i] == shape.dim[i], "dimension %d is %lld, not %lld", i,
+            (long long)s.dim[i], (long long)shape.dim[i]);
 }
 
 void holds(const gr_tensor *t, gr_shape shape, const gr_real *values)
@@ -36,8 +37,10 @@ void holds(const gr_tensor *t, gr_shape shape, const gr_real *values)
     has_shape(t, shape);
     const gr_real *v = gr_data(t);
     for (int64_t i = 0; i < gr_count(t); i++)
-        if (v[i] != values[i] && !(isnan(v[i]) && isnan(values[i]))) /* an assertion writes to a file: not one an element */
-            ck_abort_msg("element %lld is %.17g, not %.17g", (long long)i, (double)v[i], (double)values[i]);
+        /* an assertion writes to a file: not one an element */
+        if (v[i] != values[i] && !(isnan(v[i]) && isnan(values[i])))
+            ck_abort_msg(
+                "element %lld is %.17g, not %.17g", (long long)i, (double)v[i], (double)values[i]);
 }
 
 void holds_ints(const gr_tensor *t, gr_shape shape, const int32_t *values)
@@ -46,7 +49,8 @@ void holds_ints(const gr_tensor *t, gr_shape shape, const int32_t *values)
     const int32_t *v = gr_ints(t);
     ck_assert_ptr_nonnull(v);
     for (int64_t i = 0; i < gr_count(t); i++)
-        if (v[i] != values[i]) ck_abort_msg("element %lld is %d, not %d", (long long)i, v[i], values[i]);
+        if (v[i] != values[i])
+            ck_abort_msg("element %lld is %d, not %d", (long long)i, v[i], values[i]);
 }
 
 void near(const gr_tensor *t, gr_shape shape, const double *values, double tolerance)

@@ -31,7 +31,8 @@ void holds_ints(const gr_tensor *t, gr_shape shape, const int32_t *values);
 
 /* The same up to a tolerance, relative where the numbers are over 1. */
 void near(const gr_tensor *t, gr_shape shape, const double *values, double tolerance);
-#define NEAR(t, shape, tolerance, ...) near((t), (shape), (const double[]){ __VA_ARGS__ }, (tolerance))
+#define NEAR(t, shape, tolerance, ...) \
+    near((t), (shape), (const double[]){ __VA_ARGS__ }, (tolerance))
 
 /* As exact as a sum of a few hundred products can be. */
 #define ROUGHLY (sizeof(gr_real) == 4 ? 2e-5 : 1e-12)

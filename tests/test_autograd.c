@@ -6,7 +6,7 @@
 
 #include "core/core.h"
 
-/* ---- the plain case ------------------------------------------------------------------------------------------------------------- */
+/* ---- the plain case -------------------------------------------------------------------------- */
 
 START_TEST(square)
 {
@@ -23,7 +23,8 @@ END_TEST
 START_TEST(reused_operands)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 3, -2)), *y = gr_mul(x, x), *z = gr_add(gr_mul(y, x), gr_sub(y, x));
+    gr_tensor *x = gr_param(T(gr_shape(2), 3, -2)), *y = gr_mul(x, x),
+              *z = gr_add(gr_mul(y, x), gr_sub(y, x));
     ck_assert(gr_backward(gr_sum(gr_add(z, z)))); /* 2 (x^3 + x^2 - x) */
     HOLDS(gr_grad_of(x), gr_shape(2), 2 * (27 + 6 - 1), 2 * (12 - 4 - 1));
     gr_clear_grad(x);
@@ -40,15 +41,16 @@ END_TEST
 START_TEST(views)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2, 2), 1, 2, 3, 4)), *flat = gr_reshape(x, gr_shape(4)), *row = gr_slice(x, 0, 1, 2),
-              *same = gr_flatten(x);
-    gr_tensor *loss = gr_add(
-        gr_sum(gr_mul(flat, gr_reshape(same, gr_shape(4)))), gr_sum(gr_mul(row, gr_slice(gr_reshape(flat, gr_shape(2, 2)), 0, 0, 1))));
+    gr_tensor *x = gr_param(T(gr_shape(2, 2), 1, 2, 3, 4)), *flat = gr_reshape(x, gr_shape(4)),
+              *row = gr_slice(x, 0, 1, 2), *same = gr_flatten(x);
+    gr_tensor *loss = gr_add(gr_sum(gr_mul(flat, gr_reshape(same, gr_shape(4)))),
+        gr_sum(gr_mul(row, gr_slice(gr_reshape(flat, gr_shape(2, 2)), 0, 0, 1))));
     ck_assert(gr_backward(loss)); /* sum x^2 + x3 x1 + x4 x2 */
     HOLDS(gr_grad_of(x), gr_shape(2, 2), 5, 8, 7, 10);
     gr_clear_grad(x);
     gr_tensor *a = gr_reshape(x, gr_shape(4)),
-              *parts = gr_concat(GR_TENSORS(gr_slice(a, 0, 0, 2), gr_slice(a, 0, 0, 2), gr_slice(a, 0, 1, 3)), 0);
+              *parts = gr_concat(
+                  GR_TENSORS(gr_slice(a, 0, 0, 2), gr_slice(a, 0, 0, 2), gr_slice(a, 0, 1, 3)), 0);
     ck_assert(gr_backward(gr_sum(gr_mul(parts, gr_add(gr_arange(6), gr_scalar(1))))));
     HOLDS(gr_grad_of(x), gr_shape(2, 2), 1 + 3, 2 + 4 + 5, 6, 0);
     nothing_failed();
@@ -88,7 +90,8 @@ END_TEST
 START_TEST(retained_gradients)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *h = gr_retain_grad(gr_mul(x, x)), *unseen = gr_mul(x, x);
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *h = gr_retain_grad(gr_mul(x, x)),
+              *unseen = gr_mul(x, x);
     gr_tensor *loss = gr_retain_grad(gr_sum(gr_mul(h, gr_add(h, unseen))));
     ck_assert(gr_backward(loss, .retain_graph = true));
     HOLDS(gr_grad_of(loss), SCALAR, 1);
@@ -99,11 +102,13 @@ START_TEST(retained_gradients)
     HOLDS(gr_grad_of(h), gr_shape(2), 6, 24);
     HOLDS(gr_grad_of(x), gr_shape(2), 16, 128);
     FAILS(gr_retain_grad(NULL), GR_ERR_GRAPH, "retain_grad: the tensor is NULL");
-    FAILS(gr_retain_grad(gr_scalar(1)), GR_ERR_GRAPH, "retain_grad: the tensor has no gradient to retain");
+    FAILS(gr_retain_grad(gr_scalar(1)), GR_ERR_GRAPH,
+        "retain_grad: the tensor has no gradient to retain");
 }
 END_TEST
 
-/* A ReLU under max pooling is gone through on the pooled numbers, unless somebody sees the gradient between the two: same bits. */
+/* A ReLU under max pooling is gone through on the pooled numbers, unless somebody sees the gradient
+   between the two: same bits. */
 typedef enum witness { UNWATCHED, RETAINED, HOOKED, ASKED, CREATED, USED_TWICE, WAYS } witness;
 
 static gr_tensor *hands_on(gr_tensor *g, void *ctx)
@@ -112,16 +117,20 @@ static gr_tensor *hands_on(gr_tensor *g, void *ctx)
     return NULL;
 }
 
-/* The gradient of the kernel, or of x where there is none; *between: the sum of the absolute gradients of what the ReLU made, if seen. */
-static gr_tensor *through_pool(gr_tensor *x, gr_tensor *k, bool overlapping, witness way, double *between)
+/* The gradient of the kernel, or of x where there is none; *between: the sum of the absolute
+   gradients of what the ReLU made, if seen. */
+static gr_tensor *through_pool(
+    gr_tensor *x, gr_tensor *k, bool overlapping, witness way, double *between)
 {
     gr_tensor *y = k ? gr_conv2d(x, k, .act = GR_RELU) : gr_relu(x), *leaf = k ? k : x;
     gr_tensor *pooled = gr_max_pool2d(y, 2, .stride = overlapping ? 1 : 2);
-    gr_tensor *loss = gr_sum(gr_mul(pooled, gr_reshape(gr_arange(gr_count(pooled)), gr_shape_of(pooled))));
+    gr_tensor *loss =
+        gr_sum(gr_mul(pooled, gr_reshape(gr_arange(gr_count(pooled)), gr_shape_of(pooled))));
     if (way == USED_TWICE) loss = gr_add(loss, gr_sum(y));
     if (way == ASKED || way == CREATED) {
         gr_tensor *both[2] = { leaf, y }, *g[2];
-        ck_assert(gr_grads(loss, both, way == ASKED ? 2 : 1, g, (gr_grad_options){ .create_graph = way == CREATED }));
+        ck_assert(gr_grads(loss, both, way == ASKED ? 2 : 1, g,
+            (gr_grad_options){ .create_graph = way == CREATED }));
         if (way == ASKED) *between = gr_item(gr_sum(gr_abs(g[1])));
         return g[0];
     }
@@ -140,7 +149,8 @@ START_TEST(rectified_then_pooled)
     for (int i = 0; i < 4; i++) {
         GR_STEP;
         bool       overlapping = i % 2;
-        gr_tensor *shifted = gr_sub(noise(gr_shape(2, 3, 9, 9), &rng), gr_scalar(0.6)); /* often a whole window of zeros */
+        /* often a whole window of zeros */
+        gr_tensor *shifted = gr_sub(noise(gr_shape(2, 3, 9, 9), &rng), gr_scalar(0.6));
         gr_tensor *x = gr_param(gr_detach(shifted));
         gr_tensor *k = i < 2 ? gr_param(noise(gr_shape(4, 3, 3, 3), &rng)) : NULL, *plain = NULL;
         double     seen[WAYS] = { 0 };
@@ -155,19 +165,23 @@ START_TEST(rectified_then_pooled)
         gr_tensor *y = k ? gr_conv2d(x, k, .act = GR_RELU) : gr_relu(x);
         gr_tensor *rest = gr_grad(gr_sum(y), k ? k : x), *sum = gr_add(plain, rest);
         for (int64_t e = 0; e < gr_count(sum); e++)
-            ck_assert_double_eq_tol((double)gr_data(twice)[e], (double)gr_data(sum)[e], ROUGHLY * (1 + fabs((double)gr_data(sum)[e])));
+            ck_assert_double_eq_tol((double)gr_data(twice)[e], (double)gr_data(sum)[e],
+                ROUGHLY * (1 + fabs((double)gr_data(sum)[e])));
     }
     nothing_failed();
 }
 END_TEST
 
-/* add hands one gradient on to both operands; what else one of them gets, from further down, must not reach the other. */
+/* add hands one gradient on to both operands; what else one of them gets, from further down, must
+   not reach the other. */
 START_TEST(shared_gradients_are_not_added_to)
 {
     GR_STEP;
-    gr_tensor *a = gr_param(T(gr_shape(2), 1, 2)), *b = gr_param(T(gr_shape(2), 3, 4)), *alone = gr_sum(gr_scale(a, 5));
+    gr_tensor *a = gr_param(T(gr_shape(2), 1, 2)), *b = gr_param(T(gr_shape(2), 3, 4)),
+              *alone = gr_sum(gr_scale(a, 5));
     gr_tensor *u = gr_scale(a, 1), *v = gr_scale(b, 1), *below = gr_sum(gr_scale(u, 7));
-    ck_assert(gr_backward(gr_add(gr_add(alone, below), gr_add(gr_sum(gr_add(a, b)), gr_sum(gr_add(u, v))))));
+    ck_assert(gr_backward(
+        gr_add(gr_add(alone, below), gr_add(gr_sum(gr_add(a, b)), gr_sum(gr_add(u, v))))));
     HOLDS(gr_grad_of(a), gr_shape(2), 14, 14);
     HOLDS(gr_grad_of(b), gr_shape(2), 2, 2);
     nothing_failed();
@@ -178,7 +192,8 @@ END_TEST
 START_TEST(gradients_do_not_alias)
 {
     GR_STEP;
-    gr_tensor *a = gr_param(T(gr_shape(2), 1, 2)), *b = gr_param(T(gr_shape(2), 3, 4)), *c = gr_retain_grad(gr_add(a, b));
+    gr_tensor *a = gr_param(T(gr_shape(2), 1, 2)), *b = gr_param(T(gr_shape(2), 3, 4)),
+              *c = gr_retain_grad(gr_add(a, b));
     ck_assert(gr_backward(gr_sum(gr_reshape(c, gr_shape(2, 1)))));
     gr_data_mut(gr_grad_of(a))[0] = 100;
     HOLDS(gr_grad_of(b), gr_shape(2), 1, 1);
@@ -186,7 +201,8 @@ START_TEST(gradients_do_not_alias)
     gr_tensor *out = T(gr_shape(2), 5, 6), *g[4];
     for (int create = 0; create < 2; create++) {
         gr_tensor *y = gr_add(a, b);
-        ck_assert(gr_grads(y, (gr_tensor *[]){ a, b, a, y }, 4, g, (gr_grad_options){ .grad_output = out, .create_graph = create }));
+        ck_assert(gr_grads(y, (gr_tensor *[]){ a, b, a, y }, 4, g,
+            (gr_grad_options){ .grad_output = out, .create_graph = create }));
         for (int i = 0; i < 4; i++) {
             HOLDS(g[i], gr_shape(2), 5, 6);
             ck_assert_ptr_ne(g[i], out);
@@ -200,7 +216,8 @@ START_TEST(gradients_do_not_alias)
 }
 END_TEST
 
-/* What the tape needs of a tensor outlives its gr_free; a kept result outlives its step, without its history. */
+/* What the tape needs of a tensor outlives its gr_free; a kept result outlives its step, without
+   its history. */
 START_TEST(freed_and_kept)
 {
     gr_tensor *x = gr_param(gr_scalar(3)), *c = gr_scalar(4), *kept;
@@ -214,7 +231,8 @@ START_TEST(freed_and_kept)
         gr_clear_grad(x);
         kept = gr_keep(gr_mul(x, x));
         ck_assert(!gr_requires_grad(kept));
-        FAILS(gr_backward(kept), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
+        FAILS(gr_backward(kept), GR_ERR_GRAPH,
+            "backward: the loss () depends on no parameter, or was made without recording");
         ck_assert(gr_backward(gr_mul(kept, x)));
         ck_assert_double_eq(gr_item(gr_grad_of(x)), 9);
     }
@@ -224,7 +242,7 @@ START_TEST(freed_and_kept)
 }
 END_TEST
 
-/* ---- not recording ------------------------------------------------------------------------------------------------------------------- */
+/* ---- not recording --------------------------------------------------------------------------- */
 
 START_TEST(no_grad_and_detach)
 {
@@ -239,7 +257,8 @@ START_TEST(no_grad_and_detach)
         ck_assert(!gr_requires_grad(gr_mul(x, x)));
         ck_assert(!gr_set_recording(true));
         ck_assert(gr_requires_grad(gr_mul(x, x)));
-        FAILS(gr_backward(gr_detach(x)), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
+        FAILS(gr_backward(gr_detach(x)), GR_ERR_GRAPH,
+            "backward: the loss () depends on no parameter, or was made without recording");
     }
     ck_assert(gr_set_recording(true));
     gr_tensor *y = gr_mul(x, x), *d = gr_detach(y), *copy = gr_copy(y);
@@ -252,7 +271,8 @@ START_TEST(no_grad_and_detach)
 }
 END_TEST
 
-/* By default backward records nothing, and does not stop what comes after it from being recorded. */
+/* By default backward records nothing, and does not stop what comes after it from being
+   recorded. */
 START_TEST(backward_records_nothing)
 {
     GR_STEP;
@@ -272,18 +292,22 @@ START_TEST(backward_records_nothing)
 }
 END_TEST
 
-/* ---- what backward refuses -------------------------------------------------------------------------------------------------------------- */
+/* ---- what backward refuses ------------------------------------------------------------------- */
 
 START_TEST(no_loss)
 {
     GR_STEP;
     gr_tensor *x = gr_param(T(gr_shape(2, 3), 1, 2, 3, 4, 5, 6)), *c = gr_scalar(1);
-    FAILS(gr_backward(gr_mul(x, x)), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
-    FAILS(gr_backward(x), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
-    FAILS(gr_grad(gr_mul(x, x), x), GR_ERR_GRAPH, "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
+    FAILS(gr_backward(gr_mul(x, x)), GR_ERR_GRAPH,
+        "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
+    FAILS(gr_backward(x), GR_ERR_GRAPH,
+        "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
+    FAILS(gr_grad(gr_mul(x, x), x), GR_ERR_GRAPH,
+        "backward: (2,3) is not one number; a loss is, or give its gradient as .grad_output");
     FAILS(gr_backward(gr_sum(gr_zeros(gr_shape(2)))), GR_ERR_GRAPH,
         "backward: the loss () depends on no parameter, or was made without recording");
-    FAILS(gr_backward(c), GR_ERR_GRAPH, "backward: the loss () depends on no parameter, or was made without recording");
+    FAILS(gr_backward(c), GR_ERR_GRAPH,
+        "backward: the loss () depends on no parameter, or was made without recording");
     FAILS(gr_backward(gr_argmax(gr_reshape(x, gr_shape(6)), 0)), GR_ERR_GRAPH,
         "backward: the loss () depends on no parameter, or was made without recording");
     FAILS(gr_backward(NULL), GR_ERR_ARGUMENT, "backward: the loss is NULL");
@@ -298,8 +322,10 @@ START_TEST(used_up)
 {
     GR_STEP;
     gr_tensor        *x = gr_param(gr_scalar(3)), *y = gr_mul(x, x), *loss = gr_exp(y);
-    const char *const exp_used = "backward: the history of exp () was used up by an earlier backward; keep it with .retain_graph";
-    const char *const mul_used = "backward: the history of mul () was used up by an earlier backward; keep it with .retain_graph";
+    const char *const exp_used = "backward: the history of exp () was used up by an earlier "
+                                 "backward; keep it with .retain_graph";
+    const char *const mul_used = "backward: the history of mul () was used up by an earlier "
+                                 "backward; keep it with .retain_graph";
     ck_assert(gr_backward(loss));
     double once = gr_item(gr_grad_of(x));
     FAILS(gr_backward(loss), GR_ERR_GRAPH, exp_used);
@@ -308,12 +334,13 @@ START_TEST(used_up)
     FAILS(gr_backward(gr_add(y, x)), GR_ERR_GRAPH, mul_used);
     FAILS(gr_grad(gr_add(gr_neg(y), x), x), GR_ERR_GRAPH, mul_used);
     ck_assert_double_eq(gr_item(gr_grad_of(x)), once);
-    ck_assert_double_eq(gr_item(y), 9);                         /* values stay readable */
-    ck_assert_double_eq(gr_item(gr_grad(gr_mul(y, y), y)), 18); /* what lies below y is not needed */
+    ck_assert_double_eq(gr_item(y), 9); /* values stay readable */
+    /* what lies below y is not needed */
+    ck_assert_double_eq(gr_item(gr_grad(gr_mul(y, y), y)), 18);
     nothing_failed();
     gr_tensor *again = gr_mul(x, x);
-    ck_assert(
-        gr_grad(again, x, .retain_graph = true) && gr_grad(again, x, .create_graph = true) && gr_backward(again, .retain_graph = true));
+    ck_assert(gr_grad(again, x, .retain_graph = true) && gr_grad(again, x, .create_graph = true) &&
+              gr_backward(again, .retain_graph = true));
     ck_assert(gr_grad(again, x));
     FAILS(gr_backward(again), GR_ERR_GRAPH, mul_used);
 }
@@ -322,18 +349,23 @@ END_TEST
 START_TEST(changed_values)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *w = gr_param(T(gr_shape(2), 3, 4)), *y = gr_exp(x), *loss = gr_sum(gr_mul(y, w));
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *w = gr_param(T(gr_shape(2), 3, 4)),
+              *y = gr_exp(x), *loss = gr_sum(gr_mul(y, w));
     gr_data_mut(w)[0] = 5;
-    FAILS(gr_backward(loss), GR_ERR_GRAPH, "backward: an input (2) of mul was changed after it was recorded");
+    FAILS(gr_backward(loss), GR_ERR_GRAPH,
+        "backward: an input (2) of mul was changed after it was recorded");
     ck_assert(!gr_grad_of(x) && !gr_grad_of(w));
     loss = gr_sum(gr_mul(y, w));
     gr_data_mut(gr_reshape(y, gr_shape(2, 1)))[1] = 0; /* through a view */
-    FAILS(gr_backward(loss), GR_ERR_GRAPH, "backward: an input (2) of mul was changed after it was recorded");
-    FAILS(gr_backward(gr_sum(y)), GR_ERR_GRAPH, "backward: the result (2) of exp was changed after it was recorded");
+    FAILS(gr_backward(loss), GR_ERR_GRAPH,
+        "backward: an input (2) of mul was changed after it was recorded");
+    FAILS(gr_backward(gr_sum(y)), GR_ERR_GRAPH,
+        "backward: the result (2) of exp was changed after it was recorded");
     gr_tensor *labels = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 });
     loss = gr_cross_entropy(gr_reshape(x, gr_shape(1, 2)), labels);
     gr_ints_mut(labels)[0] = 0;
-    FAILS(gr_backward(loss), GR_ERR_GRAPH, "backward: an input (1) of cross_entropy was changed after it was recorded");
+    FAILS(gr_backward(loss), GR_ERR_GRAPH,
+        "backward: an input (1) of cross_entropy was changed after it was recorded");
     ck_assert(!gr_grad_of(x) && !gr_grad_of(w));
     ck_assert(gr_backward(gr_sum(gr_mul(gr_exp(x), w))));
 }
@@ -357,27 +389,31 @@ START_TEST(failure_changes_nothing)
 }
 END_TEST
 
-/* ---- gr_grad ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- gr_grad --------------------------------------------------------------------------------- */
 
 START_TEST(grads_of_intermediates)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *h = gr_mul(x, x), *y = gr_sum(gr_mul(h, gr_add(h, x))), *c = gr_scalar(2), *g[3];
-    ck_assert(gr_grads(y, (gr_tensor *[]){ h, x, h }, 3, g, (gr_grad_options){ .retain_graph = true }));
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *h = gr_mul(x, x),
+              *y = gr_sum(gr_mul(h, gr_add(h, x))), *c = gr_scalar(2), *g[3];
+    ck_assert(
+        gr_grads(y, (gr_tensor *[]){ h, x, h }, 3, g, (gr_grad_options){ .retain_graph = true }));
     HOLDS(g[0], gr_shape(2), 3, 10);          /* 2 h + x */
     HOLDS(g[1], gr_shape(2), 4 + 3, 32 + 12); /* d x^4 + x^3 */
     HOLDS(g[2], gr_shape(2), 3, 10);
     ck_assert(!gr_grad_of(x) && !gr_grad_of(h));
     HOLDS(gr_grad(y, h, .retain_graph = true), gr_shape(2), 3, 10);
     HOLDS(gr_grad(y, y, .retain_graph = true), SCALAR, 1);
-    HOLDS(gr_grad(gr_mul(gr_sum(x), c), c), SCALAR, 3); /* a constant, too, if it was part of what was recorded */
+    /* a constant, too, if it was part of what was recorded */
+    HOLDS(gr_grad(gr_mul(gr_sum(x), c), c), SCALAR, 3);
     nothing_failed();
     gr_tensor *mine[2] = { x, x };
-    FAILS(gr_grads(y, (gr_tensor *[]){ x, c }, 2, mine, (gr_grad_options){ .retain_graph = true }), GR_ERR_GRAPH,
-        "grad: the result does not depend on tensor 2 (); .allow_unused gives zeros");
+    FAILS(gr_grads(y, (gr_tensor *[]){ x, c }, 2, mine, (gr_grad_options){ .retain_graph = true }),
+        GR_ERR_GRAPH, "grad: the result does not depend on tensor 2 (); .allow_unused gives zeros");
     ck_assert(!mine[0] && !mine[1]);
     gr_tensor *away = gr_param(gr_ones(gr_shape(3)));
-    ck_assert(gr_grads(y, (gr_tensor *[]){ away, x }, 2, g, (gr_grad_options){ .allow_unused = true }));
+    ck_assert(
+        gr_grads(y, (gr_tensor *[]){ away, x }, 2, g, (gr_grad_options){ .allow_unused = true }));
     HOLDS(g[0], gr_shape(3), 0, 0, 0);
     HOLDS(g[1], gr_shape(2), 7, 44);
 }
@@ -389,14 +425,20 @@ START_TEST(grads_misused)
     gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *y = gr_mul(x, x), *g[2];
     FAILS(gr_grad(NULL, x), GR_ERR_ARGUMENT, "grad: the result is NULL");
     FAILS(gr_grad(y, NULL), GR_ERR_ARGUMENT, "grad: tensor 1 is NULL");
-    FAILS(gr_grads(y, NULL, 1, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: no tensor to differentiate by");
-    FAILS(gr_grads(y, &x, 0, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: no tensor to differentiate by");
-    FAILS(gr_grads(y, &x, 1, NULL, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: no tensor to differentiate by");
-    FAILS(gr_grads(y, (gr_tensor *[]){ x, NULL }, 2, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT, "grad: tensor 2 is NULL");
-    FAILS(gr_grad(y, x, .grad_output = gr_ones(gr_shape(3))), GR_ERR_GRAPH, "backward: the result is (2), .grad_output (3)");
-    FAILS(gr_grad(y, x, .grad_output = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 1 })), GR_ERR_GRAPH,
-        "backward: the result is (2), .grad_output (2)");
-    FAILS(gr_grad(gr_ones(gr_shape(2)), x), GR_ERR_GRAPH, "grad: the result (2) depends on no parameter, or was made without recording");
+    FAILS(gr_grads(y, NULL, 1, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT,
+        "grad: no tensor to differentiate by");
+    FAILS(gr_grads(y, &x, 0, g, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT,
+        "grad: no tensor to differentiate by");
+    FAILS(gr_grads(y, &x, 1, NULL, (gr_grad_options){ .x = NULL }), GR_ERR_ARGUMENT,
+        "grad: no tensor to differentiate by");
+    FAILS(gr_grads(y, (gr_tensor *[]){ x, NULL }, 2, g, (gr_grad_options){ .x = NULL }),
+        GR_ERR_ARGUMENT, "grad: tensor 2 is NULL");
+    FAILS(gr_grad(y, x, .grad_output = gr_ones(gr_shape(3))), GR_ERR_GRAPH,
+        "backward: the result is (2), .grad_output (3)");
+    FAILS(gr_grad(y, x, .grad_output = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 1 })),
+        GR_ERR_GRAPH, "backward: the result is (2), .grad_output (2)");
+    FAILS(gr_grad(gr_ones(gr_shape(2)), x), GR_ERR_GRAPH,
+        "grad: the result (2) depends on no parameter, or was made without recording");
     HOLDS(gr_grad(y, x, .grad_output = T(gr_shape(2), 10, 100)), gr_shape(2), 20, 400);
 }
 END_TEST
@@ -405,7 +447,7 @@ END_TEST
 START_TEST(higher_orders)
 {
     GR_STEP;
-    gr_tensor          *x = gr_param(gr_scalar(2)), *y = gr_mul(gr_mul(gr_mul(x, x), gr_mul(x, x)), x);
+    gr_tensor *x = gr_param(gr_scalar(2)), *y = gr_mul(gr_mul(gr_mul(x, x), gr_mul(x, x)), x);
     static const double orders[] = { 80, 160, 240, 240, 120 };
     for (int i = 0; i < 5; i++) {
         y = gr_grad(y, x, .create_graph = true);
@@ -424,23 +466,28 @@ END_TEST
 START_TEST(recorded_seed)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(gr_scalar(3)), *c = gr_param(gr_scalar(5)), *g = gr_grad(gr_add(x, c), x, .create_graph = true);
-    HOLDS(gr_grad(gr_mul(x, x), gr_scale(x, 1), .create_graph = true, .allow_unused = true), SCALAR, 0);
-    for (int i = 0; i < 50; i++) gr_full(gr_shape(1), 9); /* whatever was let go of by mistake is taken by these */
+    gr_tensor *x = gr_param(gr_scalar(3)), *c = gr_param(gr_scalar(5)),
+              *g = gr_grad(gr_add(x, c), x, .create_graph = true);
+    HOLDS(gr_grad(gr_mul(x, x), gr_scale(x, 1), .create_graph = true, .allow_unused = true), SCALAR,
+        0);
+    /* whatever was let go of by mistake is taken by these */
+    for (int i = 0; i < 50; i++) gr_full(gr_shape(1), 9);
     HOLDS(g, SCALAR, 1);
     HOLDS(gr_grad(x, x, .create_graph = true), SCALAR, 1);
-    gr_tensor *u = gr_param(gr_scalar(7)), *gx = gr_grad(gr_mul(x, x), x, .grad_output = u, .create_graph = true);
+    gr_tensor *u = gr_param(gr_scalar(7)),
+              *gx = gr_grad(gr_mul(x, x), x, .grad_output = u, .create_graph = true);
     HOLDS(gx, SCALAR, 42);
     HOLDS(gr_grad(gx, u, .retain_graph = true), SCALAR, 6);
     HOLDS(gr_grad(gx, x), SCALAR, 14);
-    ck_assert(gr_backward(gr_mul(gr_grad(gr_mul(x, gr_mul(x, c)), x, .create_graph = true), c))); /* 2 x c^2 */
+    /* 2 x c^2 */
+    ck_assert(gr_backward(gr_mul(gr_grad(gr_mul(x, gr_mul(x, c)), x, .create_graph = true), c)));
     HOLDS(gr_grad_of(x), SCALAR, 50);
     HOLDS(gr_grad_of(c), SCALAR, 60);
     nothing_failed();
 }
 END_TEST
 
-/* ---- a pass inside a pass: a rule that itself takes gradients ------------------------------------------------------------------------------- */
+/* ---- a pass inside a pass: a rule that itself takes gradients -------------------------------- */
 
 static gr_tensor *watched;
 
@@ -452,7 +499,8 @@ static bool inner_shape(gr__node *nd, gr_shape *y)
 
 static bool inner_forward(gr__node *nd, gr_tensor *y)
 {
-    for (int64_t i = 0; i < y->count; i++) gr__reals(y)[i] = gr__reals(nd->in[0])[i] * gr__reals(nd->in[0])[i];
+    for (int64_t i = 0; i < y->count; i++)
+        gr__reals(y)[i] = gr__reals(nd->in[0])[i] * gr__reals(nd->in[0])[i];
     return true;
 }
 
@@ -472,7 +520,8 @@ static const gr__op inner_op = { "inner", "y = x^2", inner_shape, inner_forward,
 START_TEST(nested_passes)
 {
     GR_STEP;
-    gr_tensor *x = watched = gr_param(gr_scalar(3)), *y = gr__apply(&inner_op, 1, &x, NULL, 0), *z = gr__apply(&inner_op, 1, &y, NULL, 0);
+    gr_tensor *x = watched = gr_param(gr_scalar(3)), *y = gr__apply(&inner_op, 1, &x, NULL, 0),
+              *z = gr__apply(&inner_op, 1, &y, NULL, 0);
     ck_assert(gr_backward(gr_add(gr_mul(z, x), x))); /* x^5 + x, and twice x^2 on the way */
     ck_assert_double_eq(gr_item(gr_grad_of(x)), 5 * 81 + 1 + 2 * 6);
     ck_assert_double_eq(gr_item(gr_grad(gr__apply(&inner_op, 1, &x, NULL, 0), x)), 6);
@@ -498,13 +547,15 @@ START_TEST(bad_rules)
                         odd = { "odd", "y = x^2", inner_shape, inner_forward, .vjp = odd_vjp };
     GR_STEP;
     gr_tensor *x = gr_param(gr_scalar(3));
-    FAILS(gr_backward(gr__apply(&none, 1, &x, NULL, 0)), GR_ERR_GRAPH, "backward: none gave no gradient for input 1");
-    FAILS(gr_backward(gr__apply(&odd, 1, &x, NULL, 0)), GR_ERR_GRAPH, "backward: odd gave a gradient (1,1) for input 1 ()");
+    FAILS(gr_backward(gr__apply(&none, 1, &x, NULL, 0)), GR_ERR_GRAPH,
+        "backward: none gave no gradient for input 1");
+    FAILS(gr_backward(gr__apply(&odd, 1, &x, NULL, 0)), GR_ERR_GRAPH,
+        "backward: odd gave a gradient (1,1) for input 1 ()");
     ck_assert_ptr_null(gr_grad_of(x));
 }
 END_TEST
 
-/* ---- anomalies ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- anomalies ------------------------------------------------------------------------------- */
 
 START_TEST(anomalies)
 {
@@ -514,9 +565,11 @@ START_TEST(anomalies)
     gr_detect_anomaly(true);
     FAILS(gr_log(x), GR_ERR_NUMBER, "log: forward gave -inf at element 1 of (2,2)");
     gr_tensor *y = gr_sum(gr_sqrt(x));
-    FAILS(gr_backward(y), GR_ERR_NUMBER, "sqrt: backward gave inf at element 1 of the gradient of input 1 (2,2)");
+    FAILS(gr_backward(y), GR_ERR_NUMBER,
+        "sqrt: backward gave inf at element 1 of the gradient of input 1 (2,2)");
     ck_assert_ptr_null(gr_grad_of(x));
-    gr_tensor *nan = gr_from(gr_shape(1), (const gr_real[]){ (gr_real)NAN }); /* made from values: not an operation */
+    /* made from values: not an operation */
+    gr_tensor *nan = gr_from(gr_shape(1), (const gr_real[]){ (gr_real)NAN });
     ck_assert_ptr_nonnull(nan);
     ck_assert_ptr_null(gr_mul(nan, x));
     ck_assert_int_eq(gr_error_code(), GR_ERR_NUMBER);
@@ -529,7 +582,7 @@ START_TEST(anomalies)
 }
 END_TEST
 
-/* ---- memory -------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 typedef struct net {
     gr_tensor *k, *w, *b;
@@ -538,8 +591,8 @@ typedef struct net {
 static net make_net(void)
 {
     gr_rng rng = gr_rng_of(1, "net");
-    return (net){ gr_param(gr_normal(gr_shape(2, 1, 3, 3), &rng, 0, 0.3)), gr_param(gr_normal(gr_shape(3, 8), &rng, 0, 0.3)),
-        gr_param(gr_zeros(gr_shape(3))) };
+    return (net){ gr_param(gr_normal(gr_shape(2, 1, 3, 3), &rng, 0, 0.3)),
+        gr_param(gr_normal(gr_shape(3, 8), &rng, 0, 0.3)), gr_param(gr_zeros(gr_shape(3))) };
 }
 
 static void free_net(net *m)
@@ -560,7 +613,8 @@ static void descend(gr_tensor *p)
 static double train(const net *m, gr_rng *rng)
 {
     GR_STEP;
-    gr_tensor *x = gr_uniform(gr_shape(4, 1, 6, 6), rng, -1, 1), *labels = gr_from_ints(gr_shape(4), (const int32_t[]){ 0, 1, 2, 0 });
+    gr_tensor *x = gr_uniform(gr_shape(4, 1, 6, 6), rng, -1, 1),
+              *labels = gr_from_ints(gr_shape(4), (const int32_t[]){ 0, 1, 2, 0 });
     gr_tensor *h = gr_max_pool2d(gr_conv2d(x, m->k, .act = GR_RELU), 2);
     gr_tensor *loss = gr_cross_entropy(gr_linear(gr_flatten(h), m->w, .bias = m->b), labels);
     ck_assert(gr_backward(loss));
@@ -596,12 +650,14 @@ START_TEST(no_leak_either_way)
     size_t     live = gr_memory().live;
     for (int i = 0; i < 200; i++) {
         GR_STEP;
-        gr_tensor *y = gr_sum(gr_exp(gr_matmul(x, gr_tanh(x)))), *g = gr_grad(y, x, .create_graph = true);
+        gr_tensor *y = gr_sum(gr_exp(gr_matmul(x, gr_tanh(x)))),
+                  *g = gr_grad(y, x, .create_graph = true);
         ck_assert(gr_backward(gr_sum(gr_mul(g, g)), .retain_graph = i % 2));
         gr_clear_grad(x);
         gr_tensor *z = gr_softmax(gr_mul(x, x), 0);
         gr_data_mut(x)[0] += 1e-3f;
-        ck_assert(!gr_backward(gr_sum(gr_mul(z, z))) && !gr_add(x, gr_ones(gr_shape(2))) && !gr_grad(z, x));
+        ck_assert(!gr_backward(gr_sum(gr_mul(z, z))) && !gr_add(x, gr_ones(gr_shape(2))) &&
+                  !gr_grad(z, x));
         gr_clear_error();
     }
     ck_assert_uint_eq(gr_memory().live, live);
@@ -615,7 +671,8 @@ START_TEST(no_leak_either_way)
 }
 END_TEST
 
-/* What backward is through with is let go of before the step ends: intermediates' gradients, pooling's places. */
+/* What backward is through with is let go of before the step ends: intermediates' gradients,
+   pooling's places. */
 START_TEST(backward_lets_go)
 {
     GR_STEP;
@@ -625,7 +682,8 @@ START_TEST(backward_lets_go)
     gr_memory_info before = gr_memory();
     ck_assert(gr_backward(loss));
     size_t one = 256 * 256 * sizeof(gr_real);
-    ck_assert_uint_le(gr_memory().peak, before.live + 4 * one); /* the leaf's gradient and two or three on the way */
+    /* the leaf's gradient and two or three on the way */
+    ck_assert_uint_le(gr_memory().peak, before.live + 4 * one);
     ck_assert_uint_le(gr_memory().live, before.live + 2 * one);
 }
 END_TEST
@@ -640,7 +698,8 @@ START_TEST(a_million_nodes)
         for (int i = 0; i < 1000000; i++) y = i % 2 ? gr_neg(y) : gr_add(y, x);
         ck_assert(gr_backward(y));
     }
-    HOLDS(gr_grad_of(x), SCALAR, 1); /* y becomes -(y + x), 500,000 times: every second time undoes the first */
+    /* y becomes -(y + x), 500,000 times: every second time undoes the first */
+    HOLDS(gr_grad_of(x), SCALAR, 1);
     gr_clear_grad(x);
     ck_assert_uint_eq(gr_memory().live, live);
     nothing_failed();

@@ -1,5 +1,5 @@
-/* test_core.c: errors, steps and memory, tensors made and read, random numbers, containers, threads. Short, so that it also runs under
-   valgrind. */
+/* test_core.c: errors, steps and memory, tensors made and read, random numbers, containers,
+   threads. Short, so that it also runs under valgrind. */
 #include "support.h"
 
 #include <float.h>
@@ -16,7 +16,7 @@
 
 #include "core/core.h"
 
-/* ---- errors ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static int  calls;
 static char heard[200];
@@ -36,7 +36,8 @@ START_TEST(first_failure_stays)
     ck_assert_ptr_null(gr_from(gr_shape(1), NULL));
     ck_assert(!gr__fail(GR_ERR_SYSTEM, "later"));
     ck_assert(gr__failed());
-    failed_with(GR_ERR_ARGUMENT, "full: shape (-1): sizes must not be negative, nor their product too large");
+    failed_with(GR_ERR_ARGUMENT,
+        "full: shape (-1): sizes must not be negative, nor their product too large");
     nothing_failed();
     ck_assert(!gr__fail(GR_ERR_FILE, "%s: %d", "a file", 3));
     failed_with(GR_ERR_FILE, "a file: 3");
@@ -96,7 +97,7 @@ START_TEST(errors_belong_to_threads)
 }
 END_TEST
 
-/* ---- steps ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static size_t live(void) { return gr_memory().live; }
 
@@ -172,7 +173,8 @@ START_TEST(keep_through_levels)
             gr_keep(kept);
         }
         HOLDS(kept, gr_shape(2), 9, 9);
-        ck_assert_ptr_eq(gr_keep(gr_keep(kept)), kept); /* from the outermost step to the caller, who has it for good */
+        /* from the outermost step to the caller, who has it for good */
+        ck_assert_ptr_eq(gr_keep(gr_keep(kept)), kept);
     }
     HOLDS(kept, gr_shape(2), 9, 9);
     gr_free(kept);
@@ -218,7 +220,7 @@ START_TEST(shared_storage)
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void small_step(gr_tensor *w)
 {
@@ -249,13 +251,15 @@ END_TEST
 static void *work(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 100; i++) gr_ones(gr_shape(10)); /* the caller's, were it not for the step */
+    /* the caller's, were it not for the step */
+    for (int i = 0; i < 100; i++) gr_ones(gr_shape(10));
     {
         GR_STEP;
         gr_tensor *x = gr_param(gr_ones(gr_shape(100, 50)));
         gr_backward(gr_sum(gr_mul(x, x)));
     }
-    for (int i = 0; i < 50; i++) gr_scale(gr_scalar(1), 2); /* the base step's, which ends with the thread */
+    /* the base step's, which ends with the thread */
+    for (int i = 0; i < 50; i++) gr_scale(gr_scalar(1), 2);
     return NULL;
 }
 
@@ -286,7 +290,8 @@ static void *release(void *arg)
     return NULL;
 }
 
-/* 16 KB: small enough to wait in the thread, large enough to come from the system each time if it is lost there. */
+/* 16 KB: small enough to wait in the thread, large enough to come from the system each time if it
+   is lost there. */
 START_TEST(recycled_from_a_thread_that_only_releases)
 {
     setenv("GRADUS_MEMORY", "recycle", 1); /* also under a sanitizer */
@@ -312,7 +317,8 @@ static void *make_and_wait(void *arg)
     return arg;
 }
 
-/* A thread that has not yet told what it took, while another has given it back: what is live is never less than nothing. */
+/* A thread that has not yet told what it took, while another has given it back: what is live is
+   never less than nothing. */
 START_TEST(live_over_threads)
 {
     pthread_t thread;
@@ -334,7 +340,9 @@ static void *allocate(void *arg)
 {
     while (!atomic_load(&enough)) {
         gr_free(gr_zeros(gr_shape(10000)));
-        sched_yield(); /* a lock taken again at once starves the others where threads take turns, as under valgrind */
+        /* a lock taken again at once starves the others where threads take turns, as under
+           valgrind */
+        sched_yield();
     }
     return arg;
 }
@@ -342,7 +350,8 @@ static void *allocate(void *arg)
 /* A child that is forked while another thread asks for memory gets some, too. */
 START_TEST(a_forked_child_is_not_locked_out)
 {
-    setenv("GRADUS_MEMORY", "recycle", 1); /* a sanitizer's own allocator does lock a child out, so it is not asked after this: */
+    /* a sanitizer's own allocator does lock a child out, so it is not asked after this: */
+    setenv("GRADUS_MEMORY", "recycle", 1);
     gr_tensor *one = gr_zeros(gr_shape(10000)), *other = gr_zeros(gr_shape(10000));
     pthread_t  t;
     gr_free(one), gr_free(other);
@@ -355,10 +364,12 @@ START_TEST(a_forked_child_is_not_locked_out)
             signal(SIGALRM, SIG_DFL); /* not the handler that Check has put there */
             alarm(100);
             if (gr_zeros(gr_shape(10000)))
-                raise(SIGKILL); /* not an exit, where valgrind would miss what the other thread held at the fork */
+                /* not an exit, where valgrind would miss what the other thread held at the fork */
+                raise(SIGKILL);
             _exit(1);
         }
-        locked_out = waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+        locked_out = waitpid(child, &status, 0) != child || !WIFSIGNALED(status) ||
+                     WTERMSIG(status) != SIGKILL;
     }
     atomic_store(&enough, true);
     pthread_join(t, NULL);
@@ -409,7 +420,7 @@ START_TEST(blocks)
 }
 END_TEST
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 START_TEST(made)
 {
@@ -421,7 +432,8 @@ START_TEST(made)
     HOLDS(gr_arange(3), gr_shape(3), 0, 1, 2);
     HOLDS(gr_arange(0), gr_shape(0), 0);
     HOLDS(T(gr_shape(2, 2), 1, 2, 3, 4), gr_shape(2, 2), 1, 2, 3, 4);
-    HOLDS_INTS(gr_from_ints(gr_shape(2), (const int32_t[]){ INT32_MIN, INT32_MAX }), gr_shape(2), INT32_MIN, INT32_MAX);
+    HOLDS_INTS(gr_from_ints(gr_shape(2), (const int32_t[]){ INT32_MIN, INT32_MAX }), gr_shape(2),
+        INT32_MIN, INT32_MAX);
     HOLDS_INTS(gr_copy(gr_from_ints(gr_shape(1), (const int32_t[]){ 7 })), gr_shape(1), 7);
     ck_assert_int_eq(gr_count(gr_zeros(gr_shape(3, 0, 2))), 0);
     ck_assert_int_eq(gr_count(gr_zeros(gr_shape(1, 2, 1, 2, 1, 2, 1, 2))), 16);
@@ -438,26 +450,34 @@ START_TEST(not_made)
     GR_STEP;
     const int64_t huge = INT64_C(1) << 40;
     const gr_real one = 1;
-    FAILS(gr_full(gr_shape(2, -3), 0), GR_ERR_ARGUMENT, "full: shape (2,-3): sizes must not be negative, nor their product too large");
+    FAILS(gr_full(gr_shape(2, -3), 0), GR_ERR_ARGUMENT,
+        "full: shape (2,-3): sizes must not be negative, nor their product too large");
     FAILS(gr_zeros(gr_shape(huge, huge)), GR_ERR_ARGUMENT,
-        "full: shape (1099511627776,1099511627776): sizes must not be negative, nor their product too large");
+        "full: shape (1099511627776,1099511627776): sizes must not be negative, nor their product "
+        "too large");
     FAILS(gr_ones(gr_shape(INT64_MAX)), GR_ERR_ARGUMENT,
-        "full: shape (9223372036854775807): sizes must not be negative, nor their product too large");
+        "full: shape (9223372036854775807): sizes must not be negative, nor their product too "
+        "large");
     FAILS(gr_zeros((gr_shape){ .rank = 9 }), GR_ERR_ARGUMENT,
         "full: shape (0,0,0,0,0,0,0,0): sizes must not be negative, nor their product too large");
-    FAILS(gr_zeros((gr_shape){ .rank = -1 }), GR_ERR_ARGUMENT, "full: shape (): sizes must not be negative, nor their product too large");
+    FAILS(gr_zeros((gr_shape){ .rank = -1 }), GR_ERR_ARGUMENT,
+        "full: shape (): sizes must not be negative, nor their product too large");
     ck_assert_ptr_null(gr_zeros(gr_shape(huge, 1024)));
     ck_assert_int_eq(gr_error_code(), GR_ERR_MEMORY);
     gr_clear_error();
-    FAILS(gr_arange(-1), GR_ERR_ARGUMENT, "arange: shape (-1): sizes must not be negative, nor their product too large");
+    FAILS(gr_arange(-1), GR_ERR_ARGUMENT,
+        "arange: shape (-1): sizes must not be negative, nor their product too large");
     FAILS(gr_from(gr_shape(2), NULL), GR_ERR_ARGUMENT, "from: values is NULL");
-    FAILS(gr_from(gr_shape(-2), &one), GR_ERR_ARGUMENT, "from: shape (-2): sizes must not be negative, nor their product too large");
+    FAILS(gr_from(gr_shape(-2), &one), GR_ERR_ARGUMENT,
+        "from: shape (-2): sizes must not be negative, nor their product too large");
     FAILS(gr_from_ints(gr_shape(2), NULL), GR_ERR_ARGUMENT, "from_ints: values is NULL");
     FAILS(gr_copy(NULL), GR_ERR_ARGUMENT, "copy: the tensor is NULL");
     FAILS(gr_param(NULL), GR_ERR_ARGUMENT, "param: the tensor is NULL");
     gr_tensor *p = gr_param(gr_scalar(1));
-    FAILS(gr_param(gr_reshape(p, gr_shape(1, 1))), GR_ERR_ARGUMENT, "param: (1,1) is the result of an operation, a leaf of reals wanted");
-    FAILS(gr_param(gr_from_ints(gr_shape(1), (const int32_t[]){ 1 })), GR_ERR_ARGUMENT, "param: (1) is int32, a leaf of reals wanted");
+    FAILS(gr_param(gr_reshape(p, gr_shape(1, 1))), GR_ERR_ARGUMENT,
+        "param: (1,1) is the result of an operation, a leaf of reals wanted");
+    FAILS(gr_param(gr_from_ints(gr_shape(1), (const int32_t[]){ 1 })), GR_ERR_ARGUMENT,
+        "param: (1) is int32, a leaf of reals wanted");
     ck_assert_ptr_eq(gr_param(p), p);
 }
 END_TEST
@@ -465,8 +485,10 @@ END_TEST
 START_TEST(reading)
 {
     GR_STEP;
-    gr_tensor *x = T(gr_shape(2, 3), 1, 2, 3, 4, 5, 6), *ints = gr_from_ints(gr_shape(1), (const int32_t[]){ -7 });
-    ck_assert(gr_size(x, 0) == 2 && gr_size(x, 1) == 3 && gr_size(x, -1) == 3 && gr_size(x, -2) == 2);
+    gr_tensor *x = T(gr_shape(2, 3), 1, 2, 3, 4, 5, 6),
+              *ints = gr_from_ints(gr_shape(1), (const int32_t[]){ -7 });
+    ck_assert(
+        gr_size(x, 0) == 2 && gr_size(x, 1) == 3 && gr_size(x, -1) == 3 && gr_size(x, -2) == 2);
     ck_assert(gr_dtype_of(x) == GR_REAL && gr_dtype_of(ints) == GR_INT32);
     ck_assert_double_eq(gr_item(ints), -7);
     ck_assert_double_eq(gr_item(T(gr_shape(1, 1), 4)), 4);
@@ -484,7 +506,8 @@ START_TEST(reading)
     FAILS(gr_ints_mut(x), GR_ERR_ARGUMENT, "ints_mut: the tensor (2,3) holds reals, see gr_data");
     FAILS(gr_ints_mut(NULL), GR_ERR_ARGUMENT, "ints_mut: the tensor is NULL");
     FAILS(!isnan(gr_item(x)), GR_ERR_ARGUMENT, "item: (2,3) has 6 elements, one wanted");
-    FAILS(!isnan(gr_item(gr_zeros(gr_shape(0)))), GR_ERR_ARGUMENT, "item: (0) has 0 elements, one wanted");
+    FAILS(!isnan(gr_item(gr_zeros(gr_shape(0)))), GR_ERR_ARGUMENT,
+        "item: (0) has 0 elements, one wanted");
     FAILS(!isnan(gr_item(NULL)), GR_ERR_ARGUMENT, "item: the tensor is NULL");
     ck_assert(!gr_requires_grad(x) && gr_requires_grad(gr_param(x)));
 }
@@ -496,8 +519,10 @@ START_TEST(shapes)
     ck_assert(gr__broadcast(&gr_shape(3, 1), &gr_shape(4), &y) && same_shape(y, gr_shape(3, 4)));
     ck_assert(gr__broadcast(&SCALAR, &gr_shape(0, 1), &y) && same_shape(y, gr_shape(0, 1)));
     ck_assert(gr__broadcast(&gr_shape(1), &gr_shape(0), &y) && same_shape(y, gr_shape(0)));
-    ck_assert(!gr__broadcast(&gr_shape(2), &gr_shape(3), &y) && !gr__broadcast(&gr_shape(2), &gr_shape(0), &y));
-    ck_assert_int_eq(gr__count(&gr_shape(0, INT64_MAX, INT64_MAX)), -1); /* too large, were it not empty: sizes of parts are computed */
+    ck_assert(!gr__broadcast(&gr_shape(2), &gr_shape(3), &y) &&
+              !gr__broadcast(&gr_shape(2), &gr_shape(0), &y));
+    /* too large, were it not empty: sizes of parts are computed */
+    ck_assert_int_eq(gr__count(&gr_shape(0, INT64_MAX, INT64_MAX)), -1);
     ck_assert_int_eq(gr__count(&gr_shape(INT64_MAX / 32)), INT64_MAX / 32);
     ck_assert_int_eq(gr__count(&gr_shape(INT64_MAX / 32, 2)), -1);
     ck_assert_str_eq(gr__shape_text(&SCALAR).s, "()");
@@ -523,16 +548,18 @@ START_TEST(names)
 }
 END_TEST
 
-/* ---- random numbers ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
-/* Philox4x32-10 again, from the paper, held to its published vectors; then the streams are held to it. */
+/* Philox4x32-10 again, from the paper, held to its published vectors; then the streams are held to
+   it. */
 static void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
 {
     uint32_t k0 = key[0], k1 = key[1];
     memcpy(out, counter, 4 * sizeof *out);
     for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
         uint64_t even = (uint64_t)out[0] * 0xD2511F53u, odd = (uint64_t)out[2] * 0xCD9E8D57u;
-        uint32_t next[4] = { (uint32_t)(odd >> 32) ^ out[1] ^ k0, (uint32_t)odd, (uint32_t)(even >> 32) ^ out[3] ^ k1, (uint32_t)even };
+        uint32_t next[4] = { (uint32_t)(odd >> 32) ^ out[1] ^ k0, (uint32_t)odd,
+            (uint32_t)(even >> 32) ^ out[3] ^ k1, (uint32_t)even };
         memcpy(out, next, sizeof next);
     }
 }
@@ -543,7 +570,8 @@ START_TEST(known_vectors)
         uint32_t key[2], counter[4], out[4];
     } known[] = {
         { { 0, 0 }, { 0, 0, 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-        { { ~0u, ~0u }, { ~0u, ~0u, ~0u, ~0u }, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
+        { { ~0u, ~0u }, { ~0u, ~0u, ~0u, ~0u },
+            { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
         { { 0xa4093822, 0x299f31d0 }, { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 },
             { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
     };
@@ -557,16 +585,18 @@ START_TEST(known_vectors)
     rng = (gr_rng){ .key = 0x299f31d0a4093822, .counter = 0x85a308d3243f6a88 };
     for (int i = 0; i < 100; i++) {
         uint64_t c = rng.counter;
-        philox((uint32_t[]){ 0xa4093822, 0x299f31d0 }, (uint32_t[]){ (uint32_t)c, (uint32_t)(c >> 32), 0, 0 }, out);
-        ck_assert_double_eq(gr_rng_uniform(&rng), (double)(((uint64_t)out[0] << 32 | out[1]) >> 11) * 0x1p-53);
+        philox((uint32_t[]){ 0xa4093822, 0x299f31d0 },
+            (uint32_t[]){ (uint32_t)c, (uint32_t)(c >> 32), 0, 0 }, out);
+        ck_assert_double_eq(
+            gr_rng_uniform(&rng), (double)(((uint64_t)out[0] << 32 | out[1]) >> 11) * 0x1p-53);
     }
 }
 END_TEST
 
 START_TEST(streams)
 {
-    gr_rng a = gr_rng_of(1, "conv1.weight"), again = gr_rng_of(1, "conv1.weight"), b = gr_rng_of(1, "conv2.weight"),
-           c = gr_rng_of(2, "conv1.weight");
+    gr_rng a = gr_rng_of(1, "conv1.weight"), again = gr_rng_of(1, "conv1.weight"),
+           b = gr_rng_of(1, "conv2.weight"), c = gr_rng_of(2, "conv1.weight");
     int    same_b = 0, same_c = 0;
     double together = 0;
     for (int i = 0; i < 10000; i++) {
@@ -612,11 +642,13 @@ START_TEST(below)
     int    count[7] = { 0 }, high = 0;
     for (int i = 0; i < 70000; i++) count[gr_rng_below(&rng, 7)]++;
     for (int i = 0; i < 7; i++) ck_assert_int_lt(abs(count[i] - 10000), 400);
-    /* Without rejection, the lower half of 3/4 of all numbers would come twice as often as the upper: 2/3 of them. */
+    /* Without rejection, the lower half of 3/4 of all numbers would come twice as often as the
+       upper: 2/3 of them. */
     const int64_t n = INT64_C(3) << 61;
     for (int i = 0; i < 10000; i++) high += gr_rng_below(&rng, n) >= n / 2;
     ck_assert_int_lt(abs(high - 5000), 200);
-    ck_assert(gr_rng_below(&rng, 1) == 0 && gr_rng_below(&rng, 0) == 0 && gr_rng_below(&rng, -5) == 0);
+    ck_assert(
+        gr_rng_below(&rng, 1) == 0 && gr_rng_below(&rng, 0) == 0 && gr_rng_below(&rng, -5) == 0);
     for (int i = 0; i < 100; i++) {
         int64_t x = gr_rng_below(&rng, INT64_MAX);
         ck_assert(x >= 0 && x < INT64_MAX);
@@ -628,15 +660,16 @@ START_TEST(random_tensors)
 {
     GR_STEP;
     gr_rng     a = gr_rng_of(1, "a"), b = a;
-    gr_tensor *u = gr_uniform(gr_shape(100, 100), &a, -2, 4), *z = gr_normal(gr_shape(100, 100), &a, 5, 0.5);
+    gr_tensor *u = gr_uniform(gr_shape(100, 100), &a, -2, 4),
+              *z = gr_normal(gr_shape(100, 100), &a, 5, 0.5);
     ck_assert_double_eq_tol(gr_item(gr_mean(u)), 1, 0.08);
     ck_assert(gr_item(gr_max(u)) <= 4 && gr_item(gr_max(gr_neg(u))) <= 2);
     ck_assert_double_eq_tol(gr_item(gr_mean(z)), 5, 0.03);
     holds(gr_uniform(gr_shape(100, 100), &b, -2, 4), gr_shape(100, 100), gr_data(u));
     FAILS(gr_uniform(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT,
         "uniform: shape (-1): sizes must not be negative, nor their product too large");
-    FAILS(
-        gr_normal(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT, "normal: shape (-1): sizes must not be negative, nor their product too large");
+    FAILS(gr_normal(gr_shape(-1), &a, 0, 1), GR_ERR_ARGUMENT,
+        "normal: shape (-1): sizes must not be negative, nor their product too large");
     FAILS(gr_uniform(gr_shape(1), NULL, 0, 1), GR_ERR_ARGUMENT, "uniform: the stream is NULL");
     FAILS(gr_normal(gr_shape(1), NULL, 0, 1), GR_ERR_ARGUMENT, "normal: the stream is NULL");
 }
@@ -648,13 +681,15 @@ START_TEST(uniform_stays_below)
     GR_STEP;
     gr_rng rng = gr_rng_of(1, "below one");
     for (int i = 0; i < 20; i++) {
-        gr_tensor *u = gr_uniform(gr_shape(100000), &rng, 1, 1 + 2 * (double)(sizeof(gr_real) == 4 ? FLT_EPSILON : DBL_EPSILON));
-        ck_assert(gr_item(gr_max(u)) < 1 + 2 * (double)(sizeof(gr_real) == 4 ? FLT_EPSILON : DBL_EPSILON));
+        gr_tensor *u = gr_uniform(gr_shape(100000), &rng, 1,
+            1 + 2 * (double)(sizeof(gr_real) == 4 ? FLT_EPSILON : DBL_EPSILON));
+        ck_assert(gr_item(gr_max(u)) <
+                  1 + 2 * (double)(sizeof(gr_real) == 4 ? FLT_EPSILON : DBL_EPSILON));
     }
 }
 END_TEST
 
-/* ---- containers ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- containers ------------------------------------------------------------------------------ */
 
 START_TEST(arrays)
 {
@@ -685,7 +720,8 @@ START_TEST(maps)
     for (int i = 0; i < 1000; i++) {
         snprintf(key, sizeof key, "layer%d.weight", i);
         ck_assert(gr__map_put(m, key, &value[i]));
-        ck_assert(gr__map_put(m, i % 2 ? "" : "empty's neighbour", &value[i])); /* puts again replace */
+        /* puts again replace */
+        ck_assert(gr__map_put(m, i % 2 ? "" : "empty's neighbour", &value[i]));
     }
     memset(key, 'x', sizeof key); /* keys are copied */
     for (int i = 0; i < 1000; i++) {
@@ -701,7 +737,7 @@ START_TEST(maps)
 }
 END_TEST
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void mark(const void *arg, int64_t begin, int64_t end)
 {
@@ -722,7 +758,8 @@ START_TEST(thread_count)
         memset(seen, 0, sizeof seen);
         gr__parallel(1000, grain, mark, &p);
         for (int i = 0; i < 1000; i++)
-            if (seen[i] != 1) ck_abort_msg("grain %lld: index %d was met %d times", (long long)grain, i, seen[i]);
+            if (seen[i] != 1)
+                ck_abort_msg("grain %lld: index %d was met %d times", (long long)grain, i, seen[i]);
     }
     gr__parallel(0, 1, mark, &p);
     ck_assert(gr_set_threads(0));
@@ -733,7 +770,8 @@ END_TEST
 START_TEST(what_runs)
 {
     const char *k = gr_kernels();
-    ck_assert(k && (!strcmp(k, "reference") || !strcmp(k, "baseline") || !strcmp(k, "avx2") || !strcmp(k, "avx512")));
+    ck_assert(k && (!strcmp(k, "reference") || !strcmp(k, "baseline") || !strcmp(k, "avx2") ||
+                       !strcmp(k, "avx512")));
     ck_assert_str_eq(gr_version(), "0.1.0");
 }
 END_TEST
@@ -742,8 +780,10 @@ START_TEST(wrong_kernels)
 {
     GR_STEP;
     setenv("GRADUS_KERNELS", "fastest", 1);
-    FAILS(gr_kernels(), GR_ERR_SYSTEM, "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
-    FAILS(gr_exp(gr_scalar(1)), GR_ERR_SYSTEM, "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
+    FAILS(gr_kernels(), GR_ERR_SYSTEM,
+        "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
+    FAILS(gr_exp(gr_scalar(1)), GR_ERR_SYSTEM,
+        "kernels: GRADUS_KERNELS: the only kernels to ask for by name are reference");
 }
 END_TEST
 
@@ -751,8 +791,8 @@ START_TEST(wrong_convolutions)
 {
     setenv("GRADUS_CONV", "fft", 1);
     FAILS(gr_kernels(), GR_ERR_SYSTEM,
-        "kernels: GRADUS_CONV: there is no fft; there are list, direct, by_taps, winograd2d, winograd1d, "
-        "pointwise, depthwise, lanes_images, lanes_columns");
+        "kernels: GRADUS_CONV: there is no fft; there are list, direct, by_taps, winograd2d, "
+        "winograd1d, pointwise, depthwise, lanes_images, lanes_columns");
 }
 END_TEST
 

@@ -1,6 +1,7 @@
-/* test_corpus.c: the fuzz targets without a fuzzer: over the files kept in tests/fuzz/corpus, as they are and with a few bytes changed.
-   A file's name says what must become of it: good-..., bad-... . `test_corpus FILE` writes a checkpoint that is good: when checkpoints hold something new, the
-   corpus wants tests/fuzz/corpus/checkpoint/good-run anew. */
+/* test_corpus.c: the fuzz targets without a fuzzer: over the files kept in tests/fuzz/corpus, as
+   they are and with a few bytes changed. A file's name says what must become of it: good-...,
+   bad-... . `test_corpus FILE` writes a checkpoint that is good: when checkpoints hold something
+   new, the corpus wants tests/fuzz/corpus/checkpoint/good-run anew. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ static size_t read_file(const char *path, uint8_t *bytes)
 }
 
 /* Copies have bytes changed, and now and then an end cut off, each copy the same in every run. */
-static void change(bool (*fuzz)(const uint8_t *, size_t), const char *name, const uint8_t *bytes, size_t n)
+static void change(
+    bool (*fuzz)(const uint8_t *, size_t), const char *name, const uint8_t *bytes, size_t n)
 {
     gr_rng rng = gr_rng_of(1, name);
     for (int copy = 0; copy < CHANGED && n > 0; copy++) {

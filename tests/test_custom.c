@@ -6,12 +6,13 @@
 
 #include "gradus/inspect.h"
 
-/* ---- an operation made of operations: y = tanh x ------------------------------------------------------------------------------------ */
+/* ---- an operation made of operations: y = tanh x --------------------------------------------- */
 
 static gr_tensor *tanh_of(gr_tensor *x) /* as values alone */
 {
     gr_tensor *y = gr_copy(x);
-    for (int64_t e = 0; e < gr_count(y); e++) gr_data_mut(y)[e] = (gr_real)tanh((double)gr_data(x)[e]);
+    for (int64_t e = 0; e < gr_count(y); e++)
+        gr_data_mut(y)[e] = (gr_real)tanh((double)gr_data(x)[e]);
     return y;
 }
 
@@ -23,10 +24,12 @@ static gr_tensor *tanh_rule(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor 
 
 static gr_tensor *my_tanh(gr_tensor *x)
 {
-    return gr_custom("my_tanh", tanh_rule, tanh_of(x), GR_TENSORS(x), .equation = "y = tanh x; gx = g (1 - y^2)");
+    return gr_custom("my_tanh", tanh_rule, tanh_of(x), GR_TENSORS(x),
+        .equation = "y = tanh x; gx = g (1 - y^2)");
 }
 
-/* ---- one that is filled in: y = m x, m (R,C) and x (C), plus the picked of the labels, which have no gradient ------------------------- */
+/* ---- one that is filled in -------------------------------------------------------------------
+   y = m x, m (R,C) and x (C), plus the picked of the labels, which have no gradient. */
 
 static int calls[3];
 
@@ -39,8 +42,10 @@ static gr_tensor *product_rule(int i, gr_tensor *g, gr_tensor *const *x, gr_tens
     calls[i]++;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++) {
-            if (i == 0) to[r * columns + c] = gr_data(g)[r] * gr_data(x[1])[c] * *(const gr_real *)ctx;
-            if (i == 1) to[c] += gr_data(g)[r] * gr_data(x[0])[r * columns + c] * *(const gr_real *)ctx;
+            if (i == 0)
+                to[r * columns + c] = gr_data(g)[r] * gr_data(x[1])[c] * *(const gr_real *)ctx;
+            if (i == 1)
+                to[c] += gr_data(g)[r] * gr_data(x[0])[r * columns + c] * *(const gr_real *)ctx;
         }
     return gx;
 }
@@ -48,13 +53,14 @@ static gr_tensor *product_rule(int i, gr_tensor *g, gr_tensor *const *x, gr_tens
 static gr_tensor *my_product(gr_tensor *m, gr_tensor *x, gr_tensor *labels, gr_real *factor)
 {
     gr_tensor *y = gr_scale(gr_matmul(m, gr_reshape(x, gr_shape(gr_count(x), 1))), (double)*factor);
-    return gr_custom("my_product", product_rule, gr_reshape(y, gr_shape(gr_size(m, 0))), GR_TENSORS(m, x, labels), .ctx = factor);
+    return gr_custom("my_product", product_rule, gr_reshape(y, gr_shape(gr_size(m, 0))),
+        GR_TENSORS(m, x, labels), .ctx = factor);
 }
 
 static gr_tensor *check_product(gr_tensor *const *x, void *ctx)
 {
-    return gr_mul(
-        my_product(x[0], x[1], gr_from_ints(gr_shape(1), (const int32_t[]){ 1 }), ctx), gr_from(gr_shape(2), (const gr_real[]){ 1, -2 }));
+    return gr_mul(my_product(x[0], x[1], gr_from_ints(gr_shape(1), (const int32_t[]){ 1 }), ctx),
+        gr_from(gr_shape(2), (const gr_real[]){ 1, -2 }));
 }
 
 static gr_tensor *check_tanh(gr_tensor *const *x, void *ctx)
@@ -63,13 +69,14 @@ static gr_tensor *check_tanh(gr_tensor *const *x, void *ctx)
     return gr_mul(my_tanh(my_tanh(x[0])), x[0]);
 }
 
-/* ---- what it computes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- what it computes ------------------------------------------------------------------------ */
 
 START_TEST(first_derivatives)
 {
     GR_STEP;
     gr_real    two = 2;
-    gr_tensor *m = gr_param(T(gr_shape(2, 3), 1, 2, 3, 4, 5, 6)), *x = gr_param(T(gr_shape(3), 1, 0, -1)),
+    gr_tensor *m = gr_param(T(gr_shape(2, 3), 1, 2, 3, 4, 5, 6)),
+              *x = gr_param(T(gr_shape(3), 1, 0, -1)),
               *labels = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 });
     gr_tensor *y = my_product(m, x, labels, &two);
     HOLDS(y, gr_shape(2), -4, -4);
@@ -97,7 +104,8 @@ START_TEST(agrees_with_differences)
     gr_real    factor = (gr_real)0.5;
     gr_tensor *x = noise(gr_shape(2, 3), &rng);
     ck_assert(gr_gradcheck(check_tanh, GR_TENSORS(x), .second_order = true));
-    ck_assert(gr_gradcheck(check_product, GR_TENSORS(noise(gr_shape(2, 3), &rng), noise(gr_shape(3), &rng)), .ctx = &factor));
+    ck_assert(gr_gradcheck(check_product,
+        GR_TENSORS(noise(gr_shape(2, 3), &rng), noise(gr_shape(3), &rng)), .ctx = &factor));
     nothing_failed();
 }
 END_TEST
@@ -106,7 +114,8 @@ END_TEST
 START_TEST(higher_derivatives)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(3), (gr_real)0.5, -1, 2)), *mine = my_tanh(x), *given = gr_tanh(x);
+    gr_tensor *x = gr_param(T(gr_shape(3), (gr_real)0.5, -1, 2)), *mine = my_tanh(x),
+              *given = gr_tanh(x);
     for (int order = 1; order <= 4; order++) {
         mine = gr_grad(gr_sum(mine), x, .create_graph = true);
         given = gr_grad(gr_sum(given), x, .create_graph = true);
@@ -123,19 +132,23 @@ static gr_tensor *reversed(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *
     return gr_neg(g);
 }
 
-static gr_tensor *straight_through(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *y, void *ctx)
+static gr_tensor *straight_through(
+    int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *y, void *ctx)
 {
     (void)i, (void)x, (void)y, (void)ctx;
     return g;
 }
 
-/* Rules that do not look at x, recorded: second derivatives of zero. The result's own history does not count. */
+/* Rules that do not look at x, recorded: second derivatives of zero. The result's own history does
+   not count. */
 START_TEST(linear_rules)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 3, -4)), *y = gr_custom("reversed", reversed, x, GR_TENSORS(x));
+    gr_tensor *x = gr_param(T(gr_shape(2), 3, -4)),
+              *y = gr_custom("reversed", reversed, x, GR_TENSORS(x));
     HOLDS(y, gr_shape(2), 3, -4);
-    gr_data_mut(gr_custom("copied", reversed, x, GR_TENSORS(x)))[0] = 100; /* a result of its own, not x's numbers */
+    /* a result of its own, not x's numbers */
+    gr_data_mut(gr_custom("copied", reversed, x, GR_TENSORS(x)))[0] = 100;
     HOLDS(x, gr_shape(2), 3, -4);
     gr_tensor *g = gr_grad(gr_sum(y), x, .create_graph = true);
     HOLDS(g, gr_shape(2), -1, -1);
@@ -143,7 +156,9 @@ START_TEST(linear_rules)
     gr_tensor *rounded = gr_custom("rounded", straight_through, gr_sign(x), GR_TENSORS(x));
     HOLDS(rounded, gr_shape(2), 1, -1);
     HOLDS(gr_grad(gr_sum(gr_mul(rounded, x)), x, .create_graph = true), gr_shape(2), 4, -5);
-    HOLDS(gr_grad(gr_sum(gr_custom("halved", straight_through, gr_scale(x, 0.5), GR_TENSORS(x))), x), gr_shape(2), 1, 1);
+    HOLDS(
+        gr_grad(gr_sum(gr_custom("halved", straight_through, gr_scale(x, 0.5), GR_TENSORS(x))), x),
+        gr_shape(2), 1, 1);
     nothing_failed();
 }
 END_TEST
@@ -170,41 +185,55 @@ START_TEST(told)
     gr_tensor *y = gr_custom(name, reversed, gr_neg(x), GR_TENSORS(x), .equation = equation);
     memset(name, 'X', sizeof name - 1);
     memset(equation, 'X', sizeof equation - 1);
-    const char *text = gr_explain(gr_sum(y));
+    const char *text = gr_explain_format(gr_sum(y));
     ck_assert_ptr_nonnull(strstr(text, "  short_lived"));
     ck_assert_ptr_nonnull(strstr(text, "y = -x\n"));
     ck_assert_ptr_nonnull(strstr(text, "gx = a rule? of mine\n"));
-    ck_assert_ptr_nonnull(gr_explain(gr_sum(gr_custom("plain", reversed, gr_neg(x), GR_TENSORS(x)))));
+    ck_assert_ptr_nonnull(
+        gr_explain_format(gr_sum(gr_custom("plain", reversed, gr_neg(x), GR_TENSORS(x)))));
     for (int i = 0; i < 40; i++) many[i] = x;
     ck_assert(gr_backward(gr_sum(gr_custom("many", straight_through, x, many, 40))));
     HOLDS(gr_grad_of(x), gr_shape(2), 40, 40);
     gr_tensor *none = gr_param(gr_zeros(gr_shape(0, 3)));
-    HOLDS(gr_grad(gr_sum(gr_custom("none", reversed, none, GR_TENSORS(none))), none), gr_shape(0, 3), 0);
+    HOLDS(gr_grad(gr_sum(gr_custom("none", reversed, none, GR_TENSORS(none))), none),
+        gr_shape(0, 3), 0);
     gr_tensor *s = gr_param(gr_scalar(2));
     ck_assert(gr_backward(my_tanh(s)));
     nothing_failed();
 }
 END_TEST
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 START_TEST(refused_calls)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *labels = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 2 });
-    FAILS(gr_custom(NULL, reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT, "custom: the name 'NULL' is not 1 to 40 letters, digits and _");
-    FAILS(gr_custom("", reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT, "custom: the name '' is not 1 to 40 letters, digits and _");
-    FAILS(gr_custom("<b>", reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT, "custom: the name '<b>' is not 1 to 40 letters, digits and _");
-    FAILS(gr_custom("a234567890123456789012345678901234567890x", reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
-        "custom: the name 'a234567890123456789012345678901234567890x' is not 1 to 40 letters, digits and _");
-    ck_assert_ptr_nonnull(gr_custom("a234567890123456789012345678901234567890", reversed, x, GR_TENSORS(x)));
-    FAILS(gr_custom("mine", NULL, x, GR_TENSORS(x)), GR_ERR_ARGUMENT, "mine: the backward rule is NULL");
-    FAILS(gr_custom("mine", reversed, NULL, GR_TENSORS(x)), GR_ERR_ARGUMENT, "mine: the result is NULL");
-    FAILS(gr_custom("mine", reversed, labels, GR_TENSORS(x)), GR_ERR_ARGUMENT, "mine: the result (2) is int32, real wanted");
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)),
+              *labels = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 2 });
+    FAILS(gr_custom(NULL, reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "custom: the name 'NULL' is not 1 to 40 letters, digits and _");
+    FAILS(gr_custom("", reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "custom: the name '' is not 1 to 40 letters, digits and _");
+    FAILS(gr_custom("<b>", reversed, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "custom: the name '<b>' is not 1 to 40 letters, digits and _");
+    FAILS(gr_custom("a234567890123456789012345678901234567890x", reversed, x, GR_TENSORS(x)),
+        GR_ERR_ARGUMENT,
+        "custom: the name 'a234567890123456789012345678901234567890x' is not 1 to 40 letters, "
+        "digits and _");
+    ck_assert_ptr_nonnull(
+        gr_custom("a234567890123456789012345678901234567890", reversed, x, GR_TENSORS(x)));
+    FAILS(gr_custom("mine", NULL, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "mine: the backward rule is NULL");
+    FAILS(gr_custom("mine", reversed, NULL, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "mine: the result is NULL");
+    FAILS(gr_custom("mine", reversed, labels, GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "mine: the result (2) is int32, real wanted");
     FAILS(gr_custom("mine", reversed, x, NULL, 1), GR_ERR_ARGUMENT, "mine: there is no input");
     FAILS(gr_custom("mine", reversed, x, &x, 0), GR_ERR_ARGUMENT, "mine: there is no input");
-    FAILS(gr_custom("mine", reversed, x, GR_TENSORS(x, NULL)), GR_ERR_ARGUMENT, "mine: input 2 is NULL");
-    FAILS(gr_custom("mine", reversed, gr_neg(NULL), GR_TENSORS(x)), GR_ERR_ARGUMENT, "neg: input 1 is NULL");
+    FAILS(gr_custom("mine", reversed, x, GR_TENSORS(x, NULL)), GR_ERR_ARGUMENT,
+        "mine: input 2 is NULL");
+    FAILS(gr_custom("mine", reversed, gr_neg(NULL), GR_TENSORS(x)), GR_ERR_ARGUMENT,
+        "neg: input 1 is NULL");
 }
 END_TEST
 
@@ -235,7 +264,8 @@ static gr_tensor *bad_rule(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *
 static bool backward_of(int kind)
 {
     gr_tensor *x = gr_param(gr_ones(gr_shape(2, 3)));
-    bool       good = gr_backward(gr_sum(gr_mul(gr_custom("mine", bad_rule, gr_neg(x), GR_TENSORS(x), .ctx = &kind), x)));
+    bool       good = gr_backward(
+        gr_sum(gr_mul(gr_custom("mine", bad_rule, gr_neg(x), GR_TENSORS(x), .ctx = &kind), x)));
     ck_assert(good || !gr_grad_of(x));
     return good;
 }
@@ -244,10 +274,14 @@ START_TEST(refused_gradients)
 {
     GR_STEP;
     FAILS(backward_of(NOTHING), GR_ERR_GRAPH, "backward: mine gave no gradient for input 1");
-    FAILS(backward_of(TRANSPOSED), GR_ERR_GRAPH, "backward: mine gave a gradient (3,2) for input 1 (2,3)");
-    FAILS(backward_of(INTEGERS), GR_ERR_GRAPH, "backward: mine gave an int32 gradient (2,3) for input 1");
-    FAILS(backward_of(CHANGED), GR_ERR_GRAPH, "backward: mine changed the gradient (2,3) that it was given");
-    FAILS(backward_of(FAILED), GR_ERR_ARGUMENT, "matmul: (2,3) and (2,3): inner sizes must be equal and leading ones broadcast");
+    FAILS(backward_of(TRANSPOSED), GR_ERR_GRAPH,
+        "backward: mine gave a gradient (3,2) for input 1 (2,3)");
+    FAILS(backward_of(INTEGERS), GR_ERR_GRAPH,
+        "backward: mine gave an int32 gradient (2,3) for input 1");
+    FAILS(backward_of(CHANGED), GR_ERR_GRAPH,
+        "backward: mine changed the gradient (2,3) that it was given");
+    FAILS(backward_of(FAILED), GR_ERR_ARGUMENT,
+        "matmul: (2,3) and (2,3): inner sizes must be equal and leading ones broadcast");
     ck_assert(backward_of(STOPPED));
     nothing_failed();
 }
@@ -263,33 +297,41 @@ START_TEST(refused_second_derivatives)
               *labels = gr_from_ints(gr_shape(1), (const int32_t[]){ 1 });
     gr_tensor *y = gr_sum(my_product(m, x, labels, &two));
     FAILS(gr_grad(y, m, .create_graph = true), GR_ERR_GRAPH,
-        "backward: my_product's gradient for input 1 is not made of g by operations, so it cannot be differentiated again");
+        "backward: my_product's gradient for input 1 is not made of g by operations, so it cannot "
+        "be differentiated again");
     ck_assert_ptr_nonnull(gr_grad(y, m)); /* it has not been used up */
     y = gr_sum(gr_custom("mine", bad_rule, gr_neg(m), GR_TENSORS(m), .ctx = &stopped));
     FAILS(gr_grad(y, m, .create_graph = true), GR_ERR_GRAPH,
-        "backward: mine's gradient for input 1 is not made of g by operations, so it cannot be differentiated again");
+        "backward: mine's gradient for input 1 is not made of g by operations, so it cannot be "
+        "differentiated again");
     ck_assert(gr_set_recording(true));
-    FAILS(gr_gradcheck(check_product, GR_TENSORS(gr_ones(gr_shape(2, 3)), x), .ctx = &two, .second_order = true), GR_ERR_GRAPH,
-        "backward: my_product's gradient for input 1 is not made of g by operations, so it cannot be differentiated again");
+    FAILS(gr_gradcheck(check_product, GR_TENSORS(gr_ones(gr_shape(2, 3)), x), .ctx = &two,
+              .second_order = true),
+        GR_ERR_GRAPH,
+        "backward: my_product's gradient for input 1 is not made of g by operations, so it cannot "
+        "be differentiated again");
 }
 END_TEST
 
 START_TEST(values_changed)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *y = tanh_of(x), *z = gr_custom("my_tanh", tanh_rule, y, GR_TENSORS(x));
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *y = tanh_of(x),
+              *z = gr_custom("my_tanh", tanh_rule, y, GR_TENSORS(x));
     gr_data_mut(y)[0] = 100; /* z has a copy */
     ck_assert_ptr_nonnull(gr_grad(gr_sum(z), x, .retain_graph = true));
     gr_data_mut(x)[0] = 100;
-    FAILS(gr_backward(gr_sum(z)), GR_ERR_GRAPH, "backward: an input (2) of my_tanh was changed after it was recorded");
+    FAILS(gr_backward(gr_sum(z)), GR_ERR_GRAPH,
+        "backward: an input (2) of my_tanh was changed after it was recorded");
     gr_detect_anomaly(true);
     gr_data_mut(y)[1] = (gr_real)INFINITY;
-    FAILS(gr_custom("my_tanh", tanh_rule, y, GR_TENSORS(x)), GR_ERR_NUMBER, "my_tanh: forward gave inf at element 1 of (2)");
+    FAILS(gr_custom("my_tanh", tanh_rule, y, GR_TENSORS(x)), GR_ERR_NUMBER,
+        "my_tanh: forward gave inf at element 1 of (2)");
     gr_detect_anomaly(false);
 }
 END_TEST
 
-/* ---- memory: what a rule makes goes away, also outside any step --------------------------------------------------------------------------- */
+/* ---- memory: what a rule makes goes away, also outside any step ------------------------------ */
 
 START_TEST(no_leak)
 {

@@ -1,4 +1,5 @@
-/* test_derivatives.c: hooks on gradients, Hessians times vectors, and the check of gradients that users have. In float, and again in double. */
+/* test_derivatives.c: hooks on gradients, Hessians times vectors, and the check of gradients that
+   users have. In float, and again in double. */
 #include "support.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 
 #define V(...) gr_from(gr_shape(GR__COUNT(__VA_ARGS__)), (const gr_real[]){ __VA_ARGS__ })
 
-/* ---- hooks ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- hooks ----------------------------------------------------------------------------------- */
 
 /* What hooks have seen, in order: a letter and the first element. */
 static char   letters[32];
@@ -53,7 +54,8 @@ START_TEST(hooks_in_order)
     HOLDS(gr_grad(y, x, .retain_graph = true), gr_shape(2), 40, 80);
     SAW("yabxX", 1, 1, 2, 4, 40);
     ck_assert_ptr_null(gr_grad_of(z));
-    HOLDS(gr_grad(y, z, .retain_graph = true), gr_shape(2), 2, 2); /* z alone: nothing below is come to */
+    /* z alone: nothing below is come to */
+    HOLDS(gr_grad(y, z, .retain_graph = true), gr_shape(2), 2, 2);
     SAW("yab", 1, 1, 2);
     ck_assert(gr_backward(y));
     SAW("yabxX", 1, 1, 2, 4, 40);
@@ -63,7 +65,8 @@ START_TEST(hooks_in_order)
 }
 END_TEST
 
-/* A hook on a leaf sees the sum over its uses, once, and not what earlier backwards left; a tensor off the path is not come to. */
+/* A hook on a leaf sees the sum over its uses, once, and not what earlier backwards left; a tensor
+   off the path is not come to. */
 START_TEST(hooks_on_leaves)
 {
     GR_STEP;
@@ -168,7 +171,8 @@ static gr_tensor *nested(gr_tensor *g, void *ctx)
     gr_tensor *x = ctx;
     ck_assert(!gr_requires_grad(gr_scale(x, 2))); /* the pass does not record */
     gr_set_recording(true);                       /* not set back: the pass does that */
-    gr_tensor *cube = gr_mul(x, gr_mul(x, x)), *gx = gr_grad(cube, x, .create_graph = true), *ggx = gr_grad(gx, x);
+    gr_tensor *cube = gr_mul(x, gr_mul(x, x)), *gx = gr_grad(cube, x, .create_graph = true),
+              *ggx = gr_grad(gx, x);
     ck_assert(gr_requires_grad(gx));
     return gr_add(g, ggx);
 }
@@ -197,7 +201,8 @@ static gr_tensor *unrecorded(gr_tensor *g, void *ctx)
     return ctx ? g : NULL;
 }
 
-/* With create_graph what a hook computes is part of the gradient's history: x^2 -> (2 x)^2 -> 8 x. */
+/* With create_graph what a hook computes is part of the gradient's history: x^2 -> (2 x)^2 -> 8
+   x. */
 START_TEST(hooks_are_recorded)
 {
     GR_STEP;
@@ -221,7 +226,8 @@ static gr_tensor *keeping(gr_tensor *g, void *ctx)
     return NULL;
 }
 
-/* What a hook keeps belongs to whoever called backward, also where others hold that gradient; and no history is lost by it. */
+/* What a hook keeps belongs to whoever called backward, also where others hold that gradient; and
+   no history is lost by it. */
 START_TEST(hooks_may_keep_what_they_see)
 {
     gr_tensor *of_x = NULL, *of_y = NULL, *x = gr_param(V(1, -3)), *y = gr_mul(x, x);
@@ -262,16 +268,20 @@ static gr_tensor *recovering(gr_tensor *g, void *ctx)
 START_TEST(failing_hooks)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(V(1, 2)), *z = gr_mul(x, x), *y = gr_sum(z), *three = V(1, 2, 3), *gx[] = { x };
+    gr_tensor *x = gr_param(V(1, 2)), *z = gr_mul(x, x), *y = gr_sum(z), *three = V(1, 2, 3),
+              *gx[] = { x };
     gr_tensor *ints = gr_from_ints(gr_shape(2), (const int32_t[]){ 1, 2 });
     gr_on_grad(x, failing, three);
-    FAILS(gr_backward(y, .retain_graph = true), GR_ERR_ARGUMENT, "add: (2) and (3) do not broadcast");
+    FAILS(
+        gr_backward(y, .retain_graph = true), GR_ERR_ARGUMENT, "add: (2) and (3) do not broadcast");
     ck_assert_ptr_null(gr_grad_of(x));
     gr_off_grad(x, failing, three);
     gr_on_grad(z, failing, three);
-    FAILS(gr_grads(y, &x, 1, gx, (gr_grad_options){ .create_graph = true }), GR_ERR_ARGUMENT, "add: (2) and (3) do not broadcast");
+    FAILS(gr_grads(y, &x, 1, gx, (gr_grad_options){ .create_graph = true }), GR_ERR_ARGUMENT,
+        "add: (2) and (3) do not broadcast");
     ck_assert_ptr_null(gx[0]);
-    gr_add(x, three); /* a failure that was pending before is not the hook's, but does not hide the hook's either */
+    /* a failure that was pending before is not the hook's, but does not hide the hook's either */
+    gr_add(x, three);
     ck_assert(!gr_backward(y, .retain_graph = true));
     ck_assert_ptr_null(gr_grad_of(x));
     gr_off_grad(z, failing, three);
@@ -281,10 +291,12 @@ START_TEST(failing_hooks)
     gr_clear_error();
     gr_clear_grad(x);
     gr_on_grad(z, instead, three);
-    FAILS(gr_backward(y, .retain_graph = true), GR_ERR_GRAPH, "backward: a hook gave (3) for the gradient of (2)");
+    FAILS(gr_backward(y, .retain_graph = true), GR_ERR_GRAPH,
+        "backward: a hook gave (3) for the gradient of (2)");
     gr_off_grad(z, instead, three);
     gr_on_grad(z, instead, ints);
-    FAILS(gr_backward(y, .retain_graph = true), GR_ERR_GRAPH, "backward: a hook gave int32 (2) for the gradient of (2)");
+    FAILS(gr_backward(y, .retain_graph = true), GR_ERR_GRAPH,
+        "backward: a hook gave int32 (2) for the gradient of (2)");
     gr_off_grad(z, instead, ints);
     ck_assert_ptr_null(gr_grad_of(x));
     gr_on_grad(z, recovering, three);
@@ -319,7 +331,13 @@ START_TEST(hooks_go_with_their_tensor)
         gr_on_grad(z, times, &two);
         gr_on_grad(x, times, &two);
         ck_assert(gr_backward(gr_sum(z)));
-        HOLDS(gr_grad_of(x), gr_shape(2), i == 0 ? 16 : i == 1 ? 32 : 64, i == 0 ? 32 : i == 1 ? 64 : 128);
+        HOLDS(gr_grad_of(x), gr_shape(2),
+            i == 0   ? 16
+            : i == 1 ? 32
+                     : 64,
+            i == 0   ? 32
+            : i == 1 ? 64
+                     : 128);
         gr_clear_grad(x);
     }
     gr_free(x);
@@ -328,17 +346,19 @@ START_TEST(hooks_go_with_their_tensor)
 }
 END_TEST
 
-/* ---- Hessians times vectors ------------------------------------------------------------------------------------------------------------ */
+/* ---- Hessians times vectors ------------------------------------------------------------------ */
 
 /* a^2 b + sum of c^3: Hessian by hand. */
 START_TEST(hessian_by_hand)
 {
-    gr_tensor *a = gr_param(gr_scalar(2)), *b = gr_param(gr_scalar(3)), *c = gr_param(V(1, -2)), *lonely = gr_param(V(5));
-    size_t     live = gr_memory().live;
+    gr_tensor *a = gr_param(gr_scalar(2)), *b = gr_param(gr_scalar(3)), *c = gr_param(V(1, -2)),
+              *lonely = gr_param(V(5));
+    size_t live = gr_memory().live;
     {
         GR_STEP;
         gr_tensor *loss = gr_add(gr_mul(gr_mul(a, a), b), gr_sum(gr_mul(c, gr_mul(c, c))));
-        gr_tensor *x[] = { a, b, c, lonely }, *v[] = { gr_scalar(10), gr_scalar(100), V(1, 2), V(1) }, *hv[4];
+        gr_tensor *x[] = { a, b, c, lonely },
+                  *v[] = { gr_scalar(10), gr_scalar(100), V(1, 2), V(1) }, *hv[4];
         for (int turn = 0; turn < 3; turn++) { /* the history stays */
             ck_assert(gr_hvp(loss, x, 4, v, hv));
             HOLDS(hv[0], SCALAR, 2 * 3 * 10 + 2 * 2 * 100);
@@ -365,7 +385,8 @@ START_TEST(hessian_by_hand)
         ck_assert(gr_hvp(line, &c, 1, &v[2], hv));
         HOLDS(hv[0], gr_shape(2), 0, 0);
         gr_tensor *same[] = { a, a }, *ones[] = { gr_scalar(1), gr_scalar(1) };
-        ck_assert(gr_hvp(gr_mul(a, a), same, 2, ones, hv)); /* by either name the gradient moves by both */
+        /* by either name the gradient moves by both */
+        ck_assert(gr_hvp(gr_mul(a, a), same, 2, ones, hv));
         HOLDS(hv[0], SCALAR, 4);
         HOLDS(hv[1], SCALAR, 4);
         nothing_failed();
@@ -383,9 +404,11 @@ START_TEST(hessian_by_columns)
     GR_STEP;
     enum { N = 6 };
     gr_rng     rng = gr_rng_of(3, "hessian");
-    gr_tensor *w = gr_param(noise(gr_shape(2, 3), &rng)), *data = noise(gr_shape(5, 3), &rng), *v = noise(gr_shape(2, 3), &rng), *hv;
-    gr_tensor *loss = gr_cross_entropy(gr_tanh(gr_linear(data, w)), gr_from_ints(gr_shape(5), (const int32_t[]){ 0, 1, 1, 0, 1 }));
-    double     column[N][N], wanted[N] = { 0 };
+    gr_tensor *w = gr_param(noise(gr_shape(2, 3), &rng)), *data = noise(gr_shape(5, 3), &rng),
+              *v = noise(gr_shape(2, 3), &rng), *hv;
+    gr_tensor *loss = gr_cross_entropy(
+        gr_tanh(gr_linear(data, w)), gr_from_ints(gr_shape(5), (const int32_t[]){ 0, 1, 1, 0, 1 }));
+    double column[N][N], wanted[N] = { 0 };
     for (int i = 0; i < N; i++) {
         gr_tensor *unit = gr_zeros(gr_shape(2, 3)), *h;
         gr_data_mut(unit)[i] = 1;
@@ -407,24 +430,30 @@ END_TEST
 START_TEST(refused_hessians)
 {
     GR_STEP;
-    gr_tensor *x = gr_param(V(1, 2)), *loss = gr_sum(gr_mul(x, x)), *v = V(1, 2), *wide = V(1, 2, 3), *none = NULL, *hv[] = { x };
+    gr_tensor *x = gr_param(V(1, 2)), *loss = gr_sum(gr_mul(x, x)), *v = V(1, 2),
+              *wide = V(1, 2, 3), *none = NULL, *hv[] = { x };
     FAILS(gr_hvp(NULL, &x, 1, &v, hv), GR_ERR_ARGUMENT, "hvp: the result is NULL");
     FAILS(gr_hvp(loss, &x, 0, &v, hv), GR_ERR_ARGUMENT, "hvp: no tensor to differentiate by");
     FAILS(gr_hvp(loss, &none, 1, &v, hv), GR_ERR_ARGUMENT, "hvp: tensor 1 is NULL");
-    FAILS(gr_hvp(gr_scalar(1), &x, 1, &v, hv), GR_ERR_GRAPH, "hvp: the result () depends on no parameter, or was made without recording");
-    FAILS(gr_hvp(loss, &x, 1, &wide, hv), GR_ERR_ARGUMENT, "hvp: vector 1 (3) does not have the shape of tensor 1 (2)");
-    FAILS(gr_hvp(loss, &x, 1, &none, hv), GR_ERR_ARGUMENT, "hvp: vector 1 NULL does not have the shape of tensor 1 (2)");
-    FAILS(gr_hvp(loss, &x, 1, NULL, hv), GR_ERR_ARGUMENT, "hvp: vector 1 NULL does not have the shape of tensor 1 (2)");
+    FAILS(gr_hvp(gr_scalar(1), &x, 1, &v, hv), GR_ERR_GRAPH,
+        "hvp: the result () depends on no parameter, or was made without recording");
+    FAILS(gr_hvp(loss, &x, 1, &wide, hv), GR_ERR_ARGUMENT,
+        "hvp: vector 1 (3) does not have the shape of tensor 1 (2)");
+    FAILS(gr_hvp(loss, &x, 1, &none, hv), GR_ERR_ARGUMENT,
+        "hvp: vector 1 NULL does not have the shape of tensor 1 (2)");
+    FAILS(gr_hvp(loss, &x, 1, NULL, hv), GR_ERR_ARGUMENT,
+        "hvp: vector 1 NULL does not have the shape of tensor 1 (2)");
     FAILS(gr_hvp(gr_mul(x, x), &x, 1, &v, hv), GR_ERR_GRAPH,
         "backward: (2) is not one number; a loss is, or give its gradient as .grad_output");
     ck_assert_ptr_null(hv[0]);
     ck_assert(gr_backward(loss));
     FAILS(gr_hvp(loss, &x, 1, &v, hv), GR_ERR_GRAPH,
-        "backward: the history of sum () was used up by an earlier backward; keep it with .retain_graph");
+        "backward: the history of sum () was used up by an earlier backward; keep it with "
+        ".retain_graph");
 }
 END_TEST
 
-/* ---- the check of gradients --------------------------------------------------------------------------------------------------------------- */
+/* ---- the check of gradients ------------------------------------------------------------------ */
 
 #define F(name, expression)                                \
     static gr_tensor *name(gr_tensor *const *x, void *ctx) \
@@ -433,7 +462,8 @@ END_TEST
         return (expression);                               \
     }
 
-F(network, gr_cross_entropy(gr_linear(gr_linear(x[0], x[1], .bias = x[2], .act = GR_TANH), x[3]), x[4]))
+F(network,
+    gr_cross_entropy(gr_linear(gr_linear(x[0], x[1], .bias = x[2], .act = GR_TANH), x[3]), x[4]))
 F(layer, gr_max_pool2d(gr_conv2d(x[0], x[1], .padding = 1, .act = GR_RELU), 2))
 F(smooth_layer, gr_avg_pool2d(gr_conv2d(x[0], x[1], .padding = 1, .act = GR_SIGMOID), 2))
 F(scaled, gr_scale(x[0], *(const double *)ctx))
@@ -456,8 +486,10 @@ START_TEST(right_gradients)
 #define UNIFORM(...) gr_uniform(gr_shape(__VA_ARGS__), &rng, -size, size)
         gr_tensor *net[] = { UNIFORM(4, 5), UNIFORM(6, 5), UNIFORM(6), UNIFORM(3, 6), labels };
         gr_tensor *conv[] = { UNIFORM(2, 2, 4, 4), UNIFORM(3, 2, 3, 3) }, *a = UNIFORM(3);
-        ck_assert_msg(gr_gradcheck(network, net, 5, .second_order = turn < 2), "turn %d: %s", turn, gr_error());
-        ck_assert_msg(gr_gradcheck(smooth_layer, conv, 2, .second_order = turn == 0), "turn %d: %s", turn, gr_error());
+        ck_assert_msg(gr_gradcheck(network, net, 5, .second_order = turn < 2), "turn %d: %s", turn,
+            gr_error());
+        ck_assert_msg(gr_gradcheck(smooth_layer, conv, 2, .second_order = turn == 0), "turn %d: %s",
+            turn, gr_error());
         ck_assert_msg(gr_gradcheck(layer, conv, 2), "turn %d: %s", turn, gr_error());
         ck_assert(gr_gradcheck(scaled, &a, 1, .ctx = &factor));
         ck_assert(gr_gradcheck(product, GR_TENSORS(a, a))); /* one input twice: x^2 */
@@ -494,7 +526,9 @@ START_TEST(wrong_gradients)
     ck_assert(!gr_gradcheck(half_detached, &x, 1));
     ck_assert_int_eq((int)gr_error_code(), GR_ERR_NUMBER);
     ck_assert_int_eq(
-        sscanf(gr_error(), "gradcheck: input 1, element (0,2): %lf by backward, %lf by differences", &backward, &differences), 2);
+        sscanf(gr_error(), "gradcheck: input 1, element (0,2): %lf by backward, %lf by differences",
+            &backward, &differences),
+        2);
     ck_assert_double_gt(backward, 0.5); /* half of 2 x, weighed by 0.5 .. 1.5 */
     ck_assert_double_eq_tol(differences, 2 * backward, 1e-3);
     gr_clear_error();
@@ -508,13 +542,16 @@ START_TEST(wrong_gradients)
     ck_assert_ptr_nonnull(strstr(gr_error(), "gradcheck: second order, input 1, element (0,"));
     gr_clear_error();
     FAILS(gr_gradcheck(constant, &x, 1), GR_ERR_NUMBER,
-        "gradcheck: every derivative is zero, which proves nothing; .allow_zero says that it is meant");
+        "gradcheck: every derivative is zero, which proves nothing; .allow_zero says that it is "
+        "meant");
     ck_assert(gr_gradcheck(constant, &x, 1, .allow_zero = true));
     FAILS(gr_gradcheck(scaled, &x, 1, .ctx = &zero), GR_ERR_NUMBER,
-        "gradcheck: every derivative is zero, which proves nothing; .allow_zero says that it is meant");
+        "gradcheck: every derivative is zero, which proves nothing; .allow_zero says that it is "
+        "meant");
     zero = 2;
     FAILS(gr_gradcheck(scaled, &x, 1, .ctx = &zero, .second_order = true), GR_ERR_NUMBER,
-        "gradcheck: second order, every derivative is zero, which proves nothing; .allow_zero says that it is meant");
+        "gradcheck: second order, every derivative is zero, which proves nothing; .allow_zero says "
+        "that it is meant");
     ck_assert(gr_gradcheck(scaled, &x, 1, .ctx = &zero, .second_order = true, .allow_zero = true));
     gr_data_mut(x)[0] = (gr_real)NAN;
     ck_assert(!gr_gradcheck(product, GR_TENSORS(x, x)));
@@ -525,7 +562,10 @@ END_TEST
 static gr_tensor *counting(gr_tensor *const *x, void *ctx) { return gr_scale(x[0], ++*(int *)ctx); }
 
 /* Fails at its n-th call. */
-static gr_tensor *failing_later(gr_tensor *const *x, void *ctx) { return --*(int *)ctx == 0 ? gr_add(x[0], NULL) : gr_exp(x[0]); }
+static gr_tensor *failing_later(gr_tensor *const *x, void *ctx)
+{
+    return --*(int *)ctx == 0 ? gr_add(x[0], NULL) : gr_exp(x[0]);
+}
 
 START_TEST(inputs_come_back)
 {
@@ -542,7 +582,8 @@ START_TEST(inputs_come_back)
     ck_assert(gr_backward(before));
     for (int n = 1; n < 16; n++) {
         int left = n;
-        FAILS(gr_gradcheck(failing_later, &x, 1, .ctx = &left), GR_ERR_ARGUMENT, "add: input 2 is NULL");
+        FAILS(gr_gradcheck(failing_later, &x, 1, .ctx = &left), GR_ERR_ARGUMENT,
+            "add: input 2 is NULL");
         HOLDS(x, gr_shape(3), was[0], was[1], was[2]);
         ck_assert(!gr_requires_grad(x));
     }
@@ -559,10 +600,13 @@ START_TEST(refused_checks)
     FAILS(gr_gradcheck(constant, &x, 0), GR_ERR_ARGUMENT, "gradcheck: there is no input");
     FAILS(gr_gradcheck(constant, NULL, 1), GR_ERR_ARGUMENT, "gradcheck: there is no input");
     FAILS(gr_gradcheck(constant, &none, 1), GR_ERR_ARGUMENT, "gradcheck: input 1 is NULL");
-    FAILS(gr_gradcheck(constant, &y, 1), GR_ERR_ARGUMENT, "gradcheck: input 1 (1) is the result of an operation, a leaf wanted");
+    FAILS(gr_gradcheck(constant, &y, 1), GR_ERR_ARGUMENT,
+        "gradcheck: input 1 (1) is the result of an operation, a leaf wanted");
     FAILS(gr_gradcheck(no_result, &x, 1), GR_ERR_ARGUMENT, "gradcheck: the function gave NULL");
-    FAILS(gr_gradcheck(failed_result, &x, 1), GR_ERR_ARGUMENT, "reshape: (2) has 2 elements, shape (77) wanted");
-    FAILS(gr_gradcheck(ints_result, &x, 1), GR_ERR_ARGUMENT, "gradcheck: the function gave int32, reals wanted");
+    FAILS(gr_gradcheck(failed_result, &x, 1), GR_ERR_ARGUMENT,
+        "reshape: (2) has 2 elements, shape (77) wanted");
+    FAILS(gr_gradcheck(ints_result, &x, 1), GR_ERR_ARGUMENT,
+        "gradcheck: the function gave int32, reals wanted");
     ck_assert(!gr_gradcheck(counting, &x, 1, .ctx = &calls));
     ck_assert_ptr_nonnull(strstr(gr_error(), " for the same inputs"));
     gr_clear_error();

@@ -141,7 +141,7 @@ works()
     lenet --data data --epochs 2 --report run.html --save two.safetensors >two || fail "lenet --report: status $?"
     cmp good.safetensors two.safetensors || fail "with a report and without differ"
     [ "$(tail -n 1 one)" = "$(tail -n 1 two)" ] || fail "with a report it prints $(tail -n 1 two)"
-    for part in '"title":"lenet","status":"ended"' '"first":0,"step":8' '"epochs_done":2' '"classes":\["0",' '"name":"conv2.weight"' '"layer":"fc3"'; do
+    for part in '"title":"lenet","status":"finished"' '"first":0,"step":8' '"epochs_done":2' '"classes":\["0",' '"name":"conv2.weight"' '"layer":"fc3"'; do
         grep -q "$part" run.html || fail "the report lacks $part"
     done
     lenet --data data --load good.safetensors --eval --trace pass.html >two || fail "lenet --trace: status $?"

@@ -1,5 +1,6 @@
-/* test_files.c: what is written to links, over other files, into folders that refuse, with long names, and on a full disk, by every
-   function that writes a file. Run by root, each test becomes an ordinary user first: root is refused nothing. */
+/* test_files.c: what is written to links, over other files, into folders that refuse, with long
+   names, and on a full disk, by every function that writes a file. Run by root, each test becomes
+   an ordinary user first: root is refused nothing. */
 #ifdef __linux__
 #define _GNU_SOURCE /* setgroups, mknod */
 #endif
@@ -49,7 +50,8 @@ static void enter(void)
 
 static void become_ordinary(void)
 {
-    if (geteuid() == 0) ck_assert(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    if (geteuid() == 0)
+        ck_assert(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     enter();
 }
 
@@ -74,10 +76,10 @@ static bool report(const char *path)
     return r && gr_report_close(r);
 }
 
-static bool (*const writers[])(const char *path) = { weights, checkpoint, npy, picture, dot, page, report };
+static bool (*const writers[])(
+    const char *path) = { weights, checkpoint, npy, picture, dot, page, report };
 
-#define EACH(w) \
-    for (size_t w = 0; w < sizeof writers / sizeof *writers; w++)
+#define EACH(w) for (size_t w = 0; w < sizeof writers / sizeof *writers; w++)
 
 static void build(void)
 {
@@ -161,15 +163,15 @@ START_TEST(links_lead_to_what_is_written)
     static const char *const link[] = { "one", "chain", "a/b/up", "absolute", "way/b/new" };
     static const char *const target[] = { "a/one", "a/b/two", "up", "a/absolute", "a/b/new" };
     EACH(w)
-        for (int i = 0; i < 5; i++) {
-            unlink(target[i]);
-            for (int times = 0; times < 2; times++) { /* made, then replaced */
-                written(w, link[i]);
-                ck_assert(i == 4 || is_link(link[i]));
-                ck_assert(!is_link(target[i]) && size_of(target[i]) > 30);
-                ck_assert_int_eq(truncate(target[i], 3), 0);
-            }
+    for (int i = 0; i < 5; i++) {
+        unlink(target[i]);
+        for (int times = 0; times < 2; times++) { /* made, then replaced */
+            written(w, link[i]);
+            ck_assert(i == 4 || is_link(link[i]));
+            ck_assert(!is_link(target[i]) && size_of(target[i]) > 30);
+            ck_assert_int_eq(truncate(target[i], 3), 0);
         }
+    }
     ck_assert(is_link("a/two") && names(".") == 6 && names("a") == 4 && names("a/b") == 3);
     gr_model_free(model);
 }
@@ -214,12 +216,12 @@ START_TEST(modes_stay)
     build();
     umask(077);
     EACH(w)
-        for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
-            put("a", modes[i]);
-            written(w, "a");
-            ck_assert_uint_eq(mode_of("a"), modes[i]);
-            ck_assert_int_gt(size_of("a"), 30);
-        }
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        put("a", modes[i]);
+        written(w, "a");
+        ck_assert_uint_eq(mode_of("a"), modes[i]);
+        ck_assert_int_gt(size_of("a"), 30);
+    }
     unlink("a");
     written(0, "a");
     ck_assert_uint_eq(mode_of("a"), 0600);
@@ -259,7 +261,8 @@ END_TEST
 START_TEST(what_is_no_file_stays)
 {
     build();
-    ck_assert(mkdir("d", 0700) == 0 && mkfifo("pipe", 0600) == 0 && symlink("d", "link") == 0 && symlink("pipe", "way") == 0);
+    ck_assert(mkdir("d", 0700) == 0 && mkfifo("pipe", 0600) == 0 && symlink("d", "link") == 0 &&
+              symlink("pipe", "way") == 0);
     EACH(w)
     {
         refused(w, "d", strerror(EISDIR));
@@ -291,15 +294,15 @@ START_TEST(names_of_every_length)
     char name[300];
     build();
     EACH(w)
-        for (size_t n = 190; n <= 255; n += n < 250 ? 30 : 1) {
-            for (size_t i = 0; i < n; i++) name[i] = i % 2 ? '\xa9' : '\xc3'; /* letters of two bytes */
-            if (n % 2) name[0] = 'a', memmove(name + 1, name + 2, n - 2), name[n - 1] = 'z';
-            name[n] = 0;
-            written(w, name);
-            ck_assert_int_gt(size_of(name), 30);
-            written(w, name);
-            ck_assert(names(".") == 1 && unlink(name) == 0);
-        }
+    for (size_t n = 190; n <= 255; n += n < 250 ? 30 : 1) {
+        for (size_t i = 0; i < n; i++) name[i] = i % 2 ? '\xa9' : '\xc3'; /* letters of two bytes */
+        if (n % 2) name[0] = 'a', memmove(name + 1, name + 2, n - 2), name[n - 1] = 'z';
+        name[n] = 0;
+        written(w, name);
+        ck_assert_int_gt(size_of(name), 30);
+        written(w, name);
+        ck_assert(names(".") == 1 && unlink(name) == 0);
+    }
     memset(name, 'a', 256);
     name[256] = 0;
     EACH(w) refused(w, name, strerror(ENAMETOOLONG));
@@ -374,7 +377,8 @@ START_TEST(roots_file_is_its_owners)
         ck_assert_int_eq(chown("a", NOBODY, SOMEBODY), 0);
         written(w, "a");
         ck_assert_int_eq(stat("a", &s), 0);
-        ck_assert(s.st_uid == NOBODY && s.st_gid == SOMEBODY && (s.st_mode & 07777) == 0640 && s.st_size > 30);
+        ck_assert(s.st_uid == NOBODY && s.st_gid == SOMEBODY && (s.st_mode & 07777) == 0640 &&
+                  s.st_size > 30);
     }
     gr_model_free(model);
 }

@@ -1,13 +1,17 @@
-/* test_gradcheck.c: one table drives every op over its options, in double, against central differences.
+/* test_gradcheck.c: one table drives every op over its options, in double, against central
+   differences.
 
-   A row is a function from inputs to a result. First order: for random output weights g, d <g, y> / dx by gr_grads, and by gr_backward.
-   Second order: gx is a function of (x, g); for random weights w, d <w, gx(x, g)> / d(x, g), by the recorded gradient against
-   differences of first-order gradients. Third order, where the row asks for it: likewise once more, for random u, d <u, d <w, gx> / d(x, g)> / d(x, g).
-   Every element is compared, signed, to 1e-6 of itself, or of 1 if it is smaller: a difference at step h = 1e-5 of numbers f is off by their rounding,
-   1e-16 f / h = 1e-11 f, and by h^2 / 6 = 2e-11 of their third derivative, in any order, since the gradients that are differenced
-   are exact to rounding; what is left is for numbers in the hundreds. Each row runs twice: on its inputs as they are, and
-   on results computed from them that two nodes use. An expected gradient that is zero throughout proves nothing: it is refused, unless
-   the row names why; and a row that names why must be right. */
+   A row is a function from inputs to a result. First order: for random output weights g, d <g, y> /
+   dx by gr_grads, and by gr_backward. Second order: gx is a function of (x, g); for random weights
+   w, d <w, gx(x, g)> / d(x, g), by the recorded gradient against differences of first-order
+   gradients. Third order, where the row asks for it: likewise once more, for random u, d <u, d <w,
+   gx> / d(x, g)> / d(x, g). Every element is compared, signed, to 1e-6 of itself, or of 1 if it is
+   smaller: a difference at step h = 1e-5 of numbers f is off by their rounding, 1e-16 f / h = 1e-11
+   f, and by h^2 / 6 = 2e-11 of their third derivative, in any order, since the gradients that are
+   differenced are exact to rounding; what is left is for numbers in the hundreds. Each row runs
+   twice: on its inputs as they are, and on results computed from them that two nodes use. An
+   expected gradient that is zero throughout proves nothing: it is refused, unless the row names
+   why; and a row that names why must be right. */
 #include "support.h"
 
 #include "core/core.h"
@@ -25,15 +29,17 @@ enum { INPUTS = 3, OPTIONS = 6 };
 
 typedef gr_tensor *function(gr_tensor *const *x, const int *o);
 
-typedef enum domain { ANY, POSITIVE } domain; /* any: distinct numbers in -1 .. 1, none of them 0; positive: in 0.5 .. 2 */
+/* any: distinct numbers in -1 .. 1, none of them 0; positive: in 0.5 .. 2 */
+typedef enum domain { ANY, POSITIVE } domain;
 
 typedef struct row {
     const char *name;
     function   *f;
     int         n; /* inputs */
     gr_shape    in[INPUTS];
-    int         to[OPTIONS];                  /* option i runs through 0 .. to[i] */
-    int (*adapt)(gr_shape *in, const int *o); /* shapes that depend on options; gives the number of inputs */
+    int         to[OPTIONS]; /* option i runs through 0 .. to[i] */
+    /* shapes that depend on options; gives the number of inputs */
+    int (*adapt)(gr_shape *in, const int *o);
     domain      domain;
     const char *linear; /* why the second derivative by x is zero */
     const char *flat;   /* why every derivative is zero */
@@ -57,7 +63,7 @@ typedef struct row {
         return (expression);                                  \
     }
 
-/* ---- arithmetic ------------------------------------------------------------------------------------------------------------------ */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 F(add, gr_add(x[0], x[1]))
 F(sub, gr_sub(x[0], x[1]))
@@ -109,7 +115,8 @@ F(deep, gr_tanh(gr_exp(gr_sigmoid(gr_mul(x[0], gr_relu(x[0]))))))
 /* Comparisons have no gradient, and let that of what they are multiplied with through. */
 static gr_tensor *compared(gr_tensor *const *x, const int *o)
 {
-    static gr_tensor *(*const fn[])(gr_tensor *, gr_tensor *) = { gr_eq, gr_ne, gr_lt, gr_le, gr_gt, gr_ge };
+    static gr_tensor *(*const fn[])(
+        gr_tensor *, gr_tensor *) = { gr_eq, gr_ne, gr_lt, gr_le, gr_gt, gr_ge };
     return gr_mul(x[0], gr_add(fn[o[0]](x[0], x[1]), gr_mul(x[1], gr_scalar(0.5))));
 }
 
@@ -126,7 +133,7 @@ F(where_wide, gr_where(thirds(gr_shape(2, 1, 3)), x[0], x[1]))
 F(where_scalar, gr_where(gr_scalar(o[0]), gr_exp(x[0]), gr_mul(x[0], x[0])))
 F(where_self, gr_where(thirds(gr_shape(4)), x[0], gr_mul(x[0], x[0])))
 
-/* ---- reductions -------------------------------------------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------ */
 
 /* The dimensions that a mask names, the last one counted from the end. */
 static gr_dims axes_of(int mask, int rank)
@@ -141,13 +148,15 @@ F(sum, gr_sum(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[
 F(mean, gr_mean(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(largest, gr_max(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(smallest, gr_min(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
-F(spread, gr_var(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
-F(deviation, gr_std(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
+F(spread,
+    gr_var(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
+F(deviation,
+    gr_std(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1], .biased = o[2]))
 F(norm, gr_norm(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(logsumexp, gr_logsumexp(x[0], .axes = axes_of(o[0], gr_shape_of(x[0]).rank), .keepdim = o[1]))
 F(variance, gr_mean(gr_mul(gr_sub(x[0], gr_mean(x[0])), gr_sub(x[0], gr_mean(x[0])))))
 
-/* ---- movement ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- movement -------------------------------------------------------------------------------- */
 
 static gr_tensor *reshape(gr_tensor *const *x, const int *o)
 {
@@ -171,8 +180,8 @@ static gr_tensor *split(gr_tensor *const *x, const int *o)
 
 static gr_tensor *permute(gr_tensor *const *x, const int *o)
 {
-    const gr_dims order[] = { GR_DIMS(0, 1, 2), GR_DIMS(0, 2, 1), GR_DIMS(1, 0, 2), GR_DIMS(1, 2, 0), GR_DIMS(2, 0, 1),
-        GR_DIMS(-1, -2, -3) };
+    const gr_dims order[] = { GR_DIMS(0, 1, 2), GR_DIMS(0, 2, 1), GR_DIMS(1, 0, 2),
+        GR_DIMS(1, 2, 0), GR_DIMS(2, 0, 1), GR_DIMS(-1, -2, -3) };
     return gr_permute(x[0], order[o[0]]);
 }
 
@@ -180,7 +189,8 @@ F(permute_four, gr_permute(x[0], GR_DIMS(3, 0, 2, 1)))
 
 static gr_tensor *expand(gr_tensor *const *x, const int *o)
 {
-    const gr_shape to[] = { gr_shape(1, 3, 1), gr_shape(2, 3, 1), gr_shape(2, 3, 4), gr_shape(2, 1, 3, 2) };
+    const gr_shape to[] = { gr_shape(1, 3, 1), gr_shape(2, 3, 1), gr_shape(2, 3, 4),
+        gr_shape(2, 1, 3, 2) };
     return gr_expand(x[0], to[o[0]]);
 }
 
@@ -191,7 +201,8 @@ static gr_tensor *slice(gr_tensor *const *x, const int *o)
 {
     static const struct {
         int64_t start, stop, step;
-    } cut[] = { { 0, GR_END, 1 }, { 1, 3, 1 }, { -2, GR_END, 1 }, { -4, -1, 2 }, { 1, GR_END, 3 }, { 0, 1, 1 }, { -9, 9, 2 } };
+    } cut[] = { { 0, GR_END, 1 }, { 1, 3, 1 }, { -2, GR_END, 1 }, { -4, -1, 2 }, { 1, GR_END, 3 },
+        { 0, 1, 1 }, { -9, 9, 2 } };
     return gr_slice(x[0], o[0], cut[o[1]].start, cut[o[1]].stop, .step = cut[o[1]].step);
 }
 
@@ -211,29 +222,34 @@ static int along_axis(gr_shape *in, const int *o)
 
 static gr_tensor *pad(gr_tensor *const *x, const int *o)
 {
-    const gr_dims before[] = { GR_DIMS(1, 2), GR_DIMS(0, 1), GR_DIMS(-1, 0), GR_DIMS(-1, 2), GR_DIMS(2, -1), GR_DIMS(4, 0) };
-    const gr_dims after[] = { GR_DIMS(1, 2), GR_DIMS(2, 0), GR_DIMS(0, -2), GR_DIMS(1, -1), GR_DIMS(-1, -1), GR_DIMS(-2, 1) };
+    const gr_shape before[] = { gr_shape(1, 2), gr_shape(0, 1), gr_shape(-1, 0), gr_shape(-1, 2),
+        gr_shape(2, -1), gr_shape(4, 0) };
+    const gr_shape after[] = { gr_shape(1, 2), gr_shape(2, 0), gr_shape(0, -2), gr_shape(1, -1),
+        gr_shape(-1, -1), gr_shape(-2, 1) };
     return gr_pad(x[0], before[o[0]], .after = after[o[0]], .value = o[1] ? -0.5 : 0);
 }
 
-F(pad_both, gr_pad(x[0], GR_DIMS(1, 0, 2)))
+F(pad_both, gr_pad(x[0], gr_shape(1, 0, 2)))
 
 /* Numbers 0 .. limit-1 in no order, most of them more than once. */
 static gr_tensor *indices(gr_shape shape, int limit)
 {
     gr_tensor *t = gr_from_ints(shape, (const int32_t[64]){ 0 });
-    for (int64_t i = 0; i < gr_count(t); i++) gr_ints_mut(t)[i] = (int32_t)((i * i + 2 * i + 1) % 7 % limit);
+    for (int64_t i = 0; i < gr_count(t); i++)
+        gr_ints_mut(t)[i] = (int32_t)((i * i + 2 * i + 1) % 7 % limit);
     return t;
 }
 
-F(gather, gr_gather(x[0], o[0], indices(o[1] ? gr_shape(2, 2, 2) : gr_shape(o[0] == 0 ? 4 : 1, 3, 4), 2)))
+F(gather,
+    gr_gather(x[0], o[0], indices(o[1] ? gr_shape(2, 2, 2) : gr_shape(o[0] == 0 ? 4 : 1, 3, 4), 2)))
 F(gather_all, gr_gather(x[0], -1, indices(gr_shape(3, 5), 2)))
 F(gather_nothing, gr_gather(x[0], 0, gr_from_ints(gr_shape(0, 2), (const int32_t[]){ 0 })))
 F(embedding, gr_embedding(x[0], indices(o[0] ? gr_shape(2, 1, 3) : gr_shape(5), 4)))
 F(embedding_number, gr_embedding(x[0], indices(SCALAR, 4)))
-F(embedding_used, gr_mul(gr_embedding(x[0], indices(gr_shape(3), 2)), gr_gather(x[0], 0, indices(gr_shape(3, 2), 2))))
+F(embedding_used, gr_mul(gr_embedding(x[0], indices(gr_shape(3), 2)),
+                      gr_gather(x[0], 0, indices(gr_shape(3, 2), 2))))
 
-/* ---- matrices ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- matrices -------------------------------------------------------------------------------- */
 
 F(matmul, gr_matmul(x[0], x[1], .transpose_a = o[0], .transpose_b = o[1]))
 F(matmul_self, gr_matmul(x[0], x[0], .transpose_a = o[0], .transpose_b = o[1]))
@@ -262,20 +278,24 @@ static int bias_or_not(gr_shape *in, const int *o)
     return o[1] ? 3 : 2;
 }
 
-/* ---- convolution ------------------------------------------------------------------------------------------------------------------------ */
-/* Options: stride - 1, padding, dilation - 1, which groups, how much larger than needed the open size is. */
+/* ---- convolution ----------------------------------------------------------------------------- */
+/* Options: stride - 1, padding, dilation - 1, which groups, how much larger than needed the open
+   size is. */
 
 static const int groups[] = { 1, 2, 4 };
 
 #define WINDOW .stride = o[0] + 1, .padding = o[1], .dilation = o[2] + 1, .groups = groups[o[3]]
 
 F(conv, gr_conv2d(x[0], x[1], WINDOW))
-F(input_grad, gr_conv2d_input_grad(x[0], x[1], 3 + o[2] + o[4], 5, WINDOW))
-F(kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], 2, 3, WINDOW))
-F(conv_act, gr_conv2d(x[0], x[1], .bias = o[1] ? x[2] : NULL, .act = (gr_act)o[0], .stride = 2, .padding = 1))
-F(conv_apart, gr_conv2d(x[0], x[1], .stride_hw = { 2, 1 }, .padding_hw = { 0, 2 }, .dilation_hw = { 1, 2 }))
+F(input_grad, gr_conv2d_input_grad(x[0], x[1], gr_hw(3 + o[2] + o[4], 5), WINDOW))
+F(kernel_grad, gr_conv2d_kernel_grad(x[0], x[1], gr_hw(2, 3), WINDOW))
+F(conv_act, gr_conv2d(x[0], x[1], .bias = o[1] ? x[2] : NULL, .act = (gr_act)o[0], .stride = 2,
+                .padding = 1))
+F(conv_apart,
+    gr_conv2d(x[0], x[1], .stride_hw = { 2, 1 }, .padding_hw = { 0, 2 }, .dilation_hw = { 1, 2 }))
 F(conv_self, gr_conv2d(x[0], x[0], .padding = o[0]))
-F(conv_transpose, gr_conv_transpose2d(x[0], x[1], .bias = o[4] ? x[2] : NULL, .output_padding = o[0] && o[5], WINDOW))
+F(conv_transpose, gr_conv_transpose2d(x[0], x[1], .bias = o[4] ? x[2] : NULL,
+                      .output_padding = o[0] && o[5], WINDOW))
 F(filt, gr_conv_filt(x[0], x[1]))
 F(valid, gr_conv_valid(x[0], x[1]))
 F(full, gr_conv_full(x[0], x[1]))
@@ -283,7 +303,10 @@ F(filt_self, gr_conv_filt(x[0], x[0]))
 F(valid_self, gr_conv_valid(x[0], x[0]))
 F(full_self, gr_conv_full(x[0], x[0]))
 
-static int64_t reach(int64_t H, int64_t K, const int *o) { return (H + 2 * o[1] - ((o[2] + 1) * (K - 1) + 1)) / (o[0] + 1) + 1; }
+static int64_t reach(int64_t H, int64_t K, const int *o)
+{
+    return (H + 2 * o[1] - ((o[2] + 1) * (K - 1) + 1)) / (o[0] + 1) + 1;
+}
 
 static int grouped(gr_shape *in, const int *o)
 {
@@ -312,57 +335,70 @@ static int transpose_sizes(gr_shape *in, const int *o)
     return o[4] ? 3 : 2;
 }
 
-/* ---- pooling, probabilities, losses ------------------------------------------------------------------------------------------------------ */
+/* ---- pooling, probabilities, losses ---------------------------------------------------------- */
 
 F(pool, gr_max_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0))
-F(pool_apart, gr_max_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }))
-F(averages, gr_avg_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0, .exclude_padding = o[3]))
-F(averages_apart, gr_avg_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }, .exclude_padding = o[0]))
-F(adaptive, gr_adaptive_avg_pool2d(x[0], o[0] + 1, 2 * o[1] + 1))
+F(pool_apart,
+    gr_max_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 }, .padding_hw = { 1, 0 }))
+F(averages, gr_avg_pool2d(x[0], o[0] + 1, .stride = o[1], .padding = o[0] ? o[2] : 0,
+                .exclude_padding = o[3]))
+F(averages_apart, gr_avg_pool2d(x[0], 0, .size_hw = { 3, 2 }, .stride_hw = { 1, 2 },
+                      .padding_hw = { 1, 0 }, .exclude_padding = o[0]))
+F(adaptive, gr_adaptive_avg_pool2d(x[0], gr_hw(o[0] + 1, 2 * o[1] + 1)))
 F(whole, gr_global_avg_pool2d(x[0]))
 F(nearest, gr_upsample(x[0], o[0] == 0 ? 2 : o[0] == 1 ? 1.6 : 0.5, .bilinear = o[1]))
-F(resized, gr_upsample(x[0], 0, .size_hw = { o[0] == 0 ? 7 : 2, o[0] == 0 ? 3 : 5 }, .bilinear = o[1]))
+F(resized,
+    gr_upsample(x[0], 0, .size_hw = { o[0] == 0 ? 7 : 2, o[0] == 0 ? 3 : 5 }, .bilinear = o[1]))
 F(upsampled_used, gr_mul(gr_upsample(x[0], 2), gr_upsample(x[0], 2, .bilinear = true)))
 F(softmax, gr_softmax(x[0], o[0] - 1))
 F(log_softmax, gr_log_softmax(x[0], o[0] - 1))
 F(softmax_vector, gr_softmax(x[0], 0))
 F(cross_entropy, gr_cross_entropy(x[0], gr_from_ints(gr_shape(3), (const int32_t[]){ 1, 3, 1 })))
 F(cross_entropy_one, gr_cross_entropy(x[0], gr_from_ints(gr_shape(1), (const int32_t[]){ o[0] })))
-F(cross_entropy_used, gr_mul(gr_cross_entropy(x[0], gr_from_ints(gr_shape(3), (const int32_t[]){ 1, 3, 0 })), gr_sum(x[0])))
+F(cross_entropy_used,
+    gr_mul(gr_cross_entropy(x[0], gr_from_ints(gr_shape(3), (const int32_t[]){ 1, 3, 0 })),
+        gr_sum(x[0])))
 F(mse, gr_mse(x[0], x[1]))
 F(mse_self, gr_mse(x[0], x[0]))
 
-/* Options: smoothing, class weights, what is ignored (nothing, label 3, label 0), reduction; logits (N,C) or (N,C,2). */
+/* Options: smoothing, class weights, what is ignored (nothing, label 3, label 0), reduction; logits
+   (N,C) or (N,C,2). */
 
 static gr_tensor *some_labels(const gr_tensor *x)
 {
     static const int32_t at[] = { 1, 3, 1, 0, 2, 3 };
-    return gr_shape_of(x).rank == 2 ? gr_from_ints(gr_shape(3), at) : gr_from_ints(gr_shape(3, 2), at);
+    return gr_shape_of(x).rank == 2 ? gr_from_ints(gr_shape(3), at)
+                                    : gr_from_ints(gr_shape(3, 2), at);
 }
 
 static gr_tensor *class_weights(void) { return T(gr_shape(4), 0.5, 2, 1.5, 1); }
 
-F(cross_entropy_full, gr_cross_entropy(x[0], some_labels(x[0]), .smoothing = 0.3 * o[0], .weight = o[1] ? class_weights() : NULL,
-                          .ignore_index = o[2] == 1 ? 3 : 0, .ignore_class_0 = o[2] == 2, .reduction = (gr_reduction)o[3]))
-F(nll, gr_nll(x[0], some_labels(x[0]), .weight = o[1] ? class_weights() : NULL, .ignore_index = o[2] == 1 ? 3 : 0,
-           .ignore_class_0 = o[2] == 2, .reduction = (gr_reduction)o[3]))
+F(cross_entropy_full,
+    gr_cross_entropy(x[0], some_labels(x[0]), .smoothing = 0.3 * o[0],
+        .weight = o[1] ? class_weights() : NULL, .ignore_index = o[2] == 1 ? 3 : 0,
+        .ignore_class_0 = o[2] == 2, .reduction = (gr_reduction)o[3]))
+F(nll, gr_nll(x[0], some_labels(x[0]), .weight = o[1] ? class_weights() : NULL,
+           .ignore_index = o[2] == 1 ? 3 : 0, .ignore_class_0 = o[2] == 2,
+           .reduction = (gr_reduction)o[3]))
 F(mse_reduced, gr_mse(x[0], x[1], .reduction = (gr_reduction)o[0]))
 F(l1, gr_l1(x[0], x[1], .reduction = (gr_reduction)o[0]))
-F(smooth_l1, gr_smooth_l1(gr_scale(x[0], 1.013), x[1], .beta = o[1] ? 0.4 : 0, .reduction = (gr_reduction)o[0]))
+F(smooth_l1, gr_smooth_l1(gr_scale(x[0], 1.013), x[1], .beta = o[1] ? 0.4 : 0,
+                 .reduction = (gr_reduction)o[0]))
 F(bce, gr_bce_with_logits(x[0], x[1], .weight = o[1] ? T(gr_shape(3), 0.5, 2, 1) : NULL,
            .pos_weight = o[2] ? T(gr_shape(2, 1), 0.5, 3) : NULL, .reduction = (gr_reduction)o[0]))
 F(kl_div, gr_kl_div(x[0], x[1], .log_target = o[1], .reduction = (gr_reduction)o[0]))
 F(kl_div_batch, gr_kl_div(x[0], x[1], .log_target = o[1], .batch_mean = true))
 F(bce_weights, gr_bce_with_logits(x[0], thirds(gr_shape(2, 3)), .weight = x[1], .pos_weight = x[2]))
 
-/* ---- normalisation ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- normalisation --------------------------------------------------------------------------- */
 /* Options: none, act, a larger eps; without weight and bias where there is one input alone. */
 
 static gr_tensor *batch_norm_in(bool training, gr_tensor *const *x, const int *o)
 {
     gr_tensor *mean = T(gr_shape(3), 0.3, -0.2, 0.1), *var = T(gr_shape(3), 0.5, 1.5, 0.2);
-    return gr_batch_norm2d(x[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .running_mean = mean, .running_var = var,
-        .training = training, .act = (gr_act)o[1], .eps = o[2] ? 0.5 : 0);
+    return gr_batch_norm2d(x[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2],
+        .running_mean = mean, .running_var = var, .training = training, .act = (gr_act)o[1],
+        .eps = o[2] ? 0.5 : 0);
 }
 
 F(batch_norm, batch_norm_in(true, x, o))
@@ -375,8 +411,10 @@ static int line_or_not(gr_shape *in, const int *o)
     return o[3] ? 1 : 3;
 }
 
-F(layer_norm, gr_layer_norm(x[0], .dims = o[0], .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
-F(group_norm, gr_group_norm(x[0], o[0] + 1, .weight = o[3] ? NULL : x[1], .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
+F(layer_norm, gr_layer_norm(x[0], .dims = o[0], .weight = o[3] ? NULL : x[1],
+                  .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
+F(group_norm, gr_group_norm(x[0], o[0] + 1, .weight = o[3] ? NULL : x[1],
+                  .bias = o[3] ? NULL : x[2], .eps = o[2] ? 0.5 : 0))
 
 /* Weight and bias as the last dims dimensions. */
 static int tails(gr_shape *in, const int *o)
@@ -388,18 +426,20 @@ static int tails(gr_shape *in, const int *o)
     return o[3] ? 1 : 3;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const char *const sums = "linear in x";
 static const char *const picks = "linear between its kinks";
 static const char *const moves = "moves numbers";
 
-#define SPREADS(op, fn, ...)                                                                                                     \
-    { op " like", fn, IN(2, S(2, 3), S(2, 3)), __VA_ARGS__ }, { op " row", fn, IN(2, S(2, 3), S(3)), __VA_ARGS__ },              \
-        { op " column", fn, IN(2, S(2, 1), S(2, 3)), __VA_ARGS__ }, { op " both", fn, IN(2, S(2, 1, 3), S(4, 1)), __VA_ARGS__ }, \
-        { op " number", fn, IN(2, NUMBER, S(2, 2)), __VA_ARGS__ },                                                               \
-    {                                                                                                                            \
-        op " nothing", fn, IN(2, S(0, 3), S(1, 3)), .flat = "there is no element", __VA_ARGS__                                   \
+#define SPREADS(op, fn, ...)                                                                   \
+    { op " like", fn, IN(2, S(2, 3), S(2, 3)), __VA_ARGS__ },                                  \
+        { op " row", fn, IN(2, S(2, 3), S(3)), __VA_ARGS__ },                                  \
+        { op " column", fn, IN(2, S(2, 1), S(2, 3)), __VA_ARGS__ },                            \
+        { op " both", fn, IN(2, S(2, 1, 3), S(4, 1)), __VA_ARGS__ },                           \
+        { op " number", fn, IN(2, NUMBER, S(2, 2)), __VA_ARGS__ },                             \
+    {                                                                                          \
+        op " nothing", fn, IN(2, S(0, 3), S(1, 3)), .flat = "there is no element", __VA_ARGS__ \
     }
 
 #define BROADCASTS(op, fn, ...)                                                              \
@@ -510,7 +550,8 @@ static const row table[] = {
     { "slice nothing", slice_nothing, IN(1, S(3, 2)), .flat = "there is no element" },
     { "slice twice", slice_twice, IN(1, S(3, 2)) },
     { "flip", flip, IN(1, S(2, 3, 2)), OPTS(6), .linear = moves },
-    { "concat", concat, IN(3, S(2, 3, 2), S(2, 3, 2), S(2, 3, 2)), OPTS(2), along_axis, .linear = moves },
+    { "concat", concat, IN(3, S(2, 3, 2), S(2, 3, 2), S(2, 3, 2)), OPTS(2), along_axis,
+        .linear = moves },
     { "concat self", concat_self, IN(2, S(2, 3), S(2, 1)), .linear = moves },
     { "concat nothing", concat_empty, IN(1, S(2, 3)), .linear = moves },
     { "pad", pad, IN(1, S(3, 5)), OPTS(5, 1), .linear = moves },
@@ -526,7 +567,8 @@ static const row table[] = {
     { "matmul", matmul, IN(2, S(2, 3), S(3, 4)), OPTS(1, 1), transposed },
     { "matmul one", matmul, IN(2, S(1, 1), S(1, 1)), OPTS(1, 1), transposed },
     { "matmul batched", matmul, IN(2, S(2, 2, 3), S(2, 3, 2)), OPTS(1, 1), transposed },
-    { "matmul batches broadcast", matmul, IN(2, S(2, 1, 2, 3), S(3, 3, 1)), OPTS(1, 1), transposed },
+    { "matmul batches broadcast", matmul, IN(2, S(2, 1, 2, 3), S(3, 3, 1)), OPTS(1, 1),
+        transposed },
     { "matmul batches of one", matmul, IN(2, S(1, 1, 2, 3), S(2, 3, 2)), OPTS(1, 1), transposed },
     { "matmul batch by matrix", matmul, IN(2, S(2, 2, 3), S(3, 2)), OPTS(1, 1), transposed },
     { "matmul matrix by batch", matmul, IN(2, S(2, 3), S(2, 3, 2)), OPTS(1, 1), transposed },
@@ -535,25 +577,34 @@ static const row table[] = {
     { "matmul matrix by column", matmul, IN(2, S(2, 3), S(3)), OPTS(1, 0), transposed },
     { "matmul row by batch", matmul, IN(2, S(3), S(2, 3, 2)), OPTS(0, 1), transposed },
     { "matmul batch by column", matmul, IN(2, S(2, 2, 3), S(3)), OPTS(1, 0), transposed },
-    { "matmul nothing", matmul, IN(2, S(2, 0), S(0, 3)), OPTS(1, 1), transposed, .flat = "there is no element" },
+    { "matmul nothing", matmul, IN(2, S(2, 0), S(0, 3)), OPTS(1, 1), transposed,
+        .flat = "there is no element" },
     { "matmul self", matmul_self, IN(1, S(3, 3)), OPTS(1, 1) },
     { "matmul self batched", matmul_self, IN(1, S(2, 2, 2)), OPTS(1, 1) },
 
     { "linear", linear, IN(3, S(2, 3), S(4, 3), S(4)), OPTS(3, 1), bias_or_not, .third = true },
     { "linear vector", linear, IN(3, S(3), S(4, 3), S(4)), OPTS(3, 1), bias_or_not },
-    { "linear rank 3", linear, IN(3, S(2, 2, 3), S(2, 3), S(2)), OPTS(3, 1), bias_or_not, .third = true },
+    { "linear rank 3", linear, IN(3, S(2, 2, 3), S(2, 3), S(2)), OPTS(3, 1), bias_or_not,
+        .third = true },
     { "linear self", linear_self, IN(1, S(3, 3)), OPTS(3), .third = true },
 
     { "conv2d", conv, IN(2, S(2, 4, 4, 5), S(4, 4, 2, 3)), OPTS(2, 2, 1, 2), grouped },
-    { "conv2d act", conv_act, IN(3, S(2, 2, 4, 5), S(3, 2, 3, 2), S(3)), OPTS(3, 1), bias_or_not, .third = true },
-    { "conv2d height and width apart", conv_apart, IN(2, S(1, 2, 5, 4), S(2, 2, 2, 3)), .third = true },
-    { "conv2d in groups", conv, IN(2, S(2, 2, 3, 3), S(2, 2, 2, 2)), OPTS(1, 1, 1, 1), grouped, .third = true },
+    { "conv2d act", conv_act, IN(3, S(2, 2, 4, 5), S(3, 2, 3, 2), S(3)), OPTS(3, 1), bias_or_not,
+        .third = true },
+    { "conv2d height and width apart", conv_apart, IN(2, S(1, 2, 5, 4), S(2, 2, 2, 3)),
+        .third = true },
+    { "conv2d in groups", conv, IN(2, S(2, 2, 3, 3), S(2, 2, 2, 2)), OPTS(1, 1, 1, 1), grouped,
+        .third = true },
     { "conv2d 1x1", conv, IN(2, S(2, 2, 2, 2), S(3, 2, 1, 1)) },
     { "conv2d self", conv_self, IN(1, S(2, 2, 3, 3)), OPTS(1), .third = true },
-    { "conv2d_input_grad", input_grad, IN(2, S(2, 4, 1, 1), S(4, 4, 2, 3)), OPTS(2, 2, 1, 2, 1), input_grad_sizes },
-    { "conv2d_kernel_grad", kernel_grad, IN(2, S(2, 4, 4, 5), S(2, 4, 1, 1)), OPTS(2, 2, 1, 2), kernel_grad_sizes },
-    { "conv_transpose2d", conv_transpose, IN(3, S(2, 4, 3, 2), S(4, 4, 2, 3), S(4)), OPTS(1, 0, 1, 0, 1, 1), transpose_sizes },
-    { "conv_transpose2d padded", conv_transpose, IN(2, S(1, 4, 3, 3), S(4, 4, 2, 3)), OPTS(2, 1, 0, 2, 0, 1), transpose_sizes },
+    { "conv2d_input_grad", input_grad, IN(2, S(2, 4, 1, 1), S(4, 4, 2, 3)), OPTS(2, 2, 1, 2, 1),
+        input_grad_sizes },
+    { "conv2d_kernel_grad", kernel_grad, IN(2, S(2, 4, 4, 5), S(2, 4, 1, 1)), OPTS(2, 2, 1, 2),
+        kernel_grad_sizes },
+    { "conv_transpose2d", conv_transpose, IN(3, S(2, 4, 3, 2), S(4, 4, 2, 3), S(4)),
+        OPTS(1, 0, 1, 0, 1, 1), transpose_sizes },
+    { "conv_transpose2d padded", conv_transpose, IN(2, S(1, 4, 3, 3), S(4, 4, 2, 3)),
+        OPTS(2, 1, 0, 2, 0, 1), transpose_sizes },
     { "conv_filt", filt, IN(2, S(4, 5), S(2, 3)) },
     { "conv_filt whole", filt, IN(2, S(2, 3), S(2, 3)) },
     { "conv_valid", valid, IN(2, S(4, 5), S(3, 2)) },
@@ -567,20 +618,25 @@ static const row table[] = {
     { "max_pool2d height and width apart", pool_apart, IN(1, S(1, 2, 5, 4)), .linear = picks },
     { "avg_pool2d", averages, IN(1, S(2, 2, 5, 4)), OPTS(2, 3, 1, 1), .linear = sums },
     { "avg_pool2d of pairs", averages, IN(1, S(2, 1, 4, 6)), OPTS(1, 0), .linear = sums },
-    { "avg_pool2d height and width apart", averages_apart, IN(1, S(1, 2, 5, 4)), OPTS(1), .linear = sums },
+    { "avg_pool2d height and width apart", averages_apart, IN(1, S(1, 2, 5, 4)), OPTS(1),
+        .linear = sums },
     { "adaptive_avg_pool2d", adaptive, IN(1, S(2, 2, 5, 4)), OPTS(6, 2), .linear = sums },
     { "global_avg_pool2d", whole, IN(1, S(2, 3, 3, 5)), .linear = sums },
     { "upsample", nearest, IN(1, S(2, 2, 3, 5)), OPTS(2, 1), .linear = sums },
     { "upsample to a size", resized, IN(1, S(2, 1, 3, 4)), OPTS(1, 1), .linear = sums },
     { "upsample of one", resized, IN(1, S(1, 1, 1, 1)), OPTS(1, 1), .linear = sums },
     { "upsample used", upsampled_used, IN(1, S(1, 2, 2, 3)) },
-    { "batch_norm2d", batch_norm, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 3, 1, 1), line_or_not, .third = true },
-    { "batch_norm2d wide", batch_norm, IN(3, S(1, 3, 3, 11), S(3), S(3)), OPTS(0, 1, 1), line_or_not },
-    { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)), OPTS(0, 3, 1), line_or_not, .third = true },
+    { "batch_norm2d", batch_norm, IN(3, S(2, 3, 3, 1), S(3), S(3)), OPTS(0, 3, 1, 1), line_or_not,
+        .third = true },
+    { "batch_norm2d wide", batch_norm, IN(3, S(1, 3, 3, 11), S(3), S(3)), OPTS(0, 1, 1),
+        line_or_not },
+    { "batch_norm2d in eval mode", batch_norm_fixed, IN(3, S(2, 3, 1, 2), S(3), S(3)),
+        OPTS(0, 3, 1), line_or_not, .third = true },
     { "batch_norm2d in eval mode, plain", batch_norm_plain, IN(1, S(2, 3, 1, 2)), .linear = sums },
     { "layer_norm", layer_norm, IN(3, S(2, 3, 5), S(1), S(1)), OPTS(3, 0, 1, 1), tails },
     { "layer_norm of a row", layer_norm, IN(3, S(17), S(1), S(1)), OPTS(1), tails, .third = true },
-    { "group_norm", group_norm, IN(3, S(2, 2, 3, 1), S(2), S(2)), OPTS(1, 0, 1, 1), line_or_not, .third = true },
+    { "group_norm", group_norm, IN(3, S(2, 2, 3, 1), S(2), S(2)), OPTS(1, 0, 1, 1), line_or_not,
+        .third = true },
     { "group_norm of rows", group_norm, IN(3, S(3, 6), S(6), S(6)), OPTS(1), line_or_not },
     { "group_norm, long", group_norm, IN(3, S(1, 2, 11, 3), S(2), S(2)), OPTS(1), line_or_not },
     { "softmax", softmax, IN(1, S(2, 3, 2)), OPTS(3), .third = true },
@@ -589,9 +645,11 @@ static const row table[] = {
     { "log_softmax", log_softmax, IN(1, S(2, 3, 2)), OPTS(3), .third = true },
     { "cross_entropy", cross_entropy, IN(1, S(3, 4)), .third = true },
     { "cross_entropy of one row", cross_entropy_one, IN(1, S(1, 3)), OPTS(2), .third = true },
-    { "cross_entropy of one class", cross_entropy_one, IN(1, S(1, 1)), .flat = "the one class has probability 1" },
+    { "cross_entropy of one class", cross_entropy_one, IN(1, S(1, 1)),
+        .flat = "the one class has probability 1" },
     { "cross_entropy used", cross_entropy_used, IN(1, S(3, 4)), .third = true },
-    { "cross_entropy with options", cross_entropy_full, IN(1, S(3, 4)), OPTS(1, 1, 2, 2), .third = true },
+    { "cross_entropy with options", cross_entropy_full, IN(1, S(3, 4)), OPTS(1, 1, 2, 2),
+        .third = true },
     { "cross_entropy of planes", cross_entropy_full, IN(1, S(3, 4, 2)), OPTS(1, 1, 2, 2) },
     { "nll", nll, IN(1, S(3, 4)), OPTS(0, 1, 2, 2), .linear = moves },
     { "nll of planes", nll, IN(1, S(3, 4, 2)), OPTS(0, 1, 2, 2), .linear = moves },
@@ -607,7 +665,7 @@ static const row table[] = {
     { "mse self", mse_self, IN(1, S(3)), .flat = "x - x is 0" },
 };
 
-/* ---- the check ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the check ------------------------------------------------------------------------------- */
 
 enum { MOST = 1 << 13 };
 static const double step = 1e-5, tolerance = 1e-6;
@@ -624,8 +682,9 @@ typedef struct problem {
 
 static void complain(const problem *p, const char *what)
 {
-    ck_abort_msg("%s {%d,%d,%d,%d,%d,%d}%s: %s%s%s", p->r->name, p->o[0], p->o[1], p->o[2], p->o[3], p->o[4], p->o[5],
-        p->derived ? " derived" : "", what, gr_error() ? ": " : "", gr_error() ? gr_error() : "");
+    ck_abort_msg("%s {%d,%d,%d,%d,%d,%d}%s: %s%s%s", p->r->name, p->o[0], p->o[1], p->o[2], p->o[3],
+        p->o[4], p->o[5], p->derived ? " derived" : "", what, gr_error() ? ": " : "",
+        gr_error() ? gr_error() : "");
 }
 
 static gr_tensor *evaluate(const problem *p)
@@ -659,7 +718,8 @@ static int64_t gradients(const problem *p, double *to)
 {
     GR_STEP;
     gr_tensor *gx[INPUTS];
-    if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = p->x[p->n], .allow_unused = true }))
+    if (!gr_grads(evaluate(p), p->x, p->n, gx,
+            (gr_grad_options){ .grad_output = p->x[p->n], .allow_unused = true }))
         complain(p, "no gradient");
     int64_t at = 0;
     for (int i = 0; i < p->n; i++) at += elements(to + at, gx[i]);
@@ -684,8 +744,10 @@ static void second_gradients_of(const problem *p, bool create, gr_tensor **ggx)
 {
     static double unused[MOST];
     gr_tensor    *gx[INPUTS];
-    if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = p->x[p->n], .create_graph = true }) ||
-        !gr_grads(weighed(gx, p->w, p->n, unused), p->x, p->n + 1, ggx, (gr_grad_options){ .create_graph = create, .allow_unused = true }))
+    if (!gr_grads(evaluate(p), p->x, p->n, gx,
+            (gr_grad_options){ .grad_output = p->x[p->n], .create_graph = true }) ||
+        !gr_grads(weighed(gx, p->w, p->n, unused), p->x, p->n + 1, ggx,
+            (gr_grad_options){ .create_graph = create, .allow_unused = true }))
         complain(p, "no second derivative");
 }
 
@@ -714,8 +776,10 @@ static double difference(const problem *p, quantity *q, const double *weight, in
     return slope / (2 * step);
 }
 
-/* Every element of the gradient by x[i], expected and given. Returns whether one of them is not zero. */
-static bool agrees(const problem *p, quantity *q, const double *weight, int i, const gr_tensor *gx, const char *order)
+/* Every element of the gradient by x[i], expected and given. Returns whether one of them is not
+   zero. */
+static bool agrees(const problem *p, quantity *q, const double *weight, int i, const gr_tensor *gx,
+    const char *order)
 {
     bool lively = false;
     char what[200];
@@ -723,8 +787,9 @@ static bool agrees(const problem *p, quantity *q, const double *weight, int i, c
         double wanted = difference(p, q, weight, i, e), given = gr_data(gx)[e];
         lively = lively || fabs(wanted) > tolerance;
         if (!(fabs(given - wanted) <= tolerance * fmax(1, fabs(wanted)))) {
-            snprintf(what, sizeof what, "%s order, input %d, element %lld: %.10g, central differences %.10g", order, i + 1, (long long)e,
-                given, wanted);
+            snprintf(what, sizeof what,
+                "%s order, input %d, element %lld: %.10g, central differences %.10g", order, i + 1,
+                (long long)e, given, wanted);
             complain(p, what);
         }
     }
@@ -736,7 +801,8 @@ static void refuse(const problem *p, bool lively, bool reason, const char *order
     char what[200];
     if (lively == !reason) return;
     snprintf(what, sizeof what,
-        lively ? "%s order is not zero, though the row says so" : "%s order: every expected gradient is zero, and the row does not say why",
+        lively ? "%s order is not zero, though the row says so"
+               : "%s order: every expected gradient is zero, and the row does not say why",
         order);
     complain(p, what);
 }
@@ -747,14 +813,17 @@ static void first_order(const problem *p)
     static double weight[MOST];
     gr_tensor    *g = p->x[p->n], *gx[INPUTS];
     elements(weight, g);
-    if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = g, .allow_unused = p->r->flat }))
+    if (!gr_grads(evaluate(p), p->x, p->n, gx,
+            (gr_grad_options){ .grad_output = g, .allow_unused = p->r->flat }))
         complain(p, "no gradient");
-    for (int i = 0; i < p->n; i++) refuse(p, agrees(p, result, weight, i, gx[i], "first"), p->r->flat, "first");
+    for (int i = 0; i < p->n; i++)
+        refuse(p, agrees(p, result, weight, i, gx[i], "first"), p->r->flat, "first");
     if (!gr_backward(gr_sum(gr_mul(evaluate(p), gr_detach(g))))) complain(p, "no backward");
     for (int i = 0; i < p->n; i++) {
         gr_tensor *left = gr_grad_of(p->x[i]);
         for (int64_t e = 0; left && e < gr_count(left); e++)
-            if (fabs(gr_data(left)[e] - gr_data(gx[i])[e]) > 1e-12 * fmax(1, fabs(gr_data(left)[e])))
+            if (fabs(gr_data(left)[e] - gr_data(gx[i])[e]) >
+                1e-12 * fmax(1, fabs(gr_data(left)[e])))
                 complain(p, "gr_backward and gr_grads differ");
         gr_clear_grad(p->x[i]);
     }
@@ -765,18 +834,23 @@ static void second_order(const problem *p)
     GR_STEP;
     static double weight[MOST];
     gr_tensor    *gx[INPUTS], *ggx[INPUTS + 1], *g = p->x[p->n];
-    if (!gr_grads(evaluate(p), p->x, p->n, gx, (gr_grad_options){ .grad_output = g, .create_graph = true, .allow_unused = p->r->flat }))
+    if (!gr_grads(evaluate(p), p->x, p->n, gx,
+            (gr_grad_options){
+                .grad_output = g, .create_graph = true, .allow_unused = p->r->flat }))
         complain(p, "no recorded gradient");
     gr_tensor *m = weighed(gx, p->w, p->n, weight);
     if (!gr_requires_grad(m)) {
         refuse(p, false, p->r->flat, "second");
         return;
     }
-    if (!gr_grads(m, p->x, p->n + 1, ggx, (gr_grad_options){ .allow_unused = true })) complain(p, "no second derivative");
+    if (!gr_grads(m, p->x, p->n + 1, ggx, (gr_grad_options){ .allow_unused = true }))
+        complain(p, "no second derivative");
     bool lively = false;
-    for (int i = 0; i < p->n; i++) lively = agrees(p, gradients, weight, i, ggx[i], "second") || lively;
+    for (int i = 0; i < p->n; i++)
+        lively = agrees(p, gradients, weight, i, ggx[i], "second") || lively;
     refuse(p, lively, p->r->linear || p->r->flat, "second");
-    refuse(p, agrees(p, gradients, weight, p->n, ggx[p->n], "second, by g,"), p->r->flat, "second, by g,");
+    refuse(p, agrees(p, gradients, weight, p->n, ggx[p->n], "second, by g,"), p->r->flat,
+        "second, by g,");
 }
 
 static void third_order(const problem *p)
@@ -786,15 +860,18 @@ static void third_order(const problem *p)
     gr_tensor    *ggx[INPUTS + 1], *gggx[INPUTS + 1];
     bool          lively = false;
     second_gradients_of(p, true, ggx);
-    if (!gr_grads(weighed(ggx, p->u, p->n + 1, weight), p->x, p->n + 1, gggx, (gr_grad_options){ .allow_unused = true }))
+    if (!gr_grads(weighed(ggx, p->u, p->n + 1, weight), p->x, p->n + 1, gggx,
+            (gr_grad_options){ .allow_unused = true }))
         complain(p, "no third derivative");
-    for (int i = 0; i <= p->n; i++) lively = agrees(p, second_gradients, weight, i, gggx[i], "third") || lively;
+    for (int i = 0; i <= p->n; i++)
+        lively = agrees(p, second_gradients, weight, i, gggx[i], "third") || lively;
     refuse(p, lively, NULL, "third");
 }
 
-/* ---- the inputs -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the inputs ------------------------------------------------------------------------------ */
 
-/* Distinct numbers, in a random order, none of them 0: places 0 .. total-1 of the domain, dealt out. */
+/* Distinct numbers, in a random order, none of them 0: places 0 .. total-1 of the domain, dealt
+   out. */
 static void deal(problem *p, const gr_shape *in)
 {
     int64_t total = 0, count[INPUTS], deck[MOST];
@@ -825,7 +902,8 @@ static void pose(problem *p)
     if (!y) complain(p, "no result");
     p->x[p->n] = gr_param(gr_keep(gr_uniform(gr_shape_of(y), &p->rng, 0.5, 1.5)));
     for (int i = 0; i < p->n; i++) p->w[i] = gr_keep(gr_uniform(in[i], &p->rng, 0.5, 1.5));
-    for (int i = 0; i <= p->n; i++) p->u[i] = gr_keep(gr_uniform(gr_shape_of(p->x[i]), &p->rng, 0.5, 1.5));
+    for (int i = 0; i <= p->n; i++)
+        p->u[i] = gr_keep(gr_uniform(gr_shape_of(p->x[i]), &p->rng, 0.5, 1.5));
 }
 
 static void dispose(problem *p)
@@ -869,22 +947,23 @@ START_TEST(every_row)
 }
 END_TEST
 
-/* ---- what has no gradient says so --------------------------------------------------------------------------------------------------------------- */
+/* ---- what has no gradient says so ------------------------------------------------------------ */
 
 START_TEST(without_gradient)
 {
     GR_STEP;
     gr_tensor *x = gr_param(T(gr_shape(2), 1, -2)), *one = gr_scalar(1);
-    gr_tensor *results[] = { gr_sign(x), gr_eq(x, one), gr_ne(x, one), gr_lt(x, one), gr_le(x, one), gr_gt(x, one), gr_ge(x, one),
-        gr_argmax(x, 0) };
+    gr_tensor *results[] = { gr_sign(x), gr_eq(x, one), gr_ne(x, one), gr_lt(x, one), gr_le(x, one),
+        gr_gt(x, one), gr_ge(x, one), gr_argmax(x, 0) };
     for (size_t i = 0; i < sizeof results / sizeof *results; i++)
         ck_assert_msg(results[i] && !gr_requires_grad(results[i]), "result %zu", i);
     nothing_failed();
-    FAILS(gr_grad(gr_sum(gr_sign(x)), x), GR_ERR_GRAPH, "grad: the result () depends on no parameter, or was made without recording");
+    FAILS(gr_grad(gr_sum(gr_sign(x)), x), GR_ERR_GRAPH,
+        "grad: the result () depends on no parameter, or was made without recording");
 }
 END_TEST
 
-/* ---- which ops have been differentiated, how often ------------------------------------------------------------------------------------------------ */
+/* ---- which ops have been differentiated, how often ------------------------------------------- */
 
 enum { MOST_OPS = 256, ORDERS = 3 };
 
@@ -912,18 +991,21 @@ static void note_all(const gr__node *root)
         if (!reached[i - root->reach]) continue;
         note(nd->op);
         for (int k = 0; k < nd->n; k++)
-            if (nd->in[k]->node && !gr__names(nd->op->constant, k)) reached[nd->in[k]->node->index - root->reach] = true;
+            if (nd->in[k]->node && !gr__names(nd->op->constant, k))
+                reached[nd->in[k]->node->index - root->reach] = true;
     }
     free(reached);
 }
 
-/* The gradient of a sum of gradients of ... a sum of the result, weighed by the inputs, so that there always is a next one. */
+/* The gradient of a sum of gradients of ... a sum of the result, weighed by the inputs, so that
+   there always is a next one. */
 static void differentiate(const problem *p)
 {
     GR_STEP;
     gr_tensor *sum = gr_sum(gr_mul(evaluate(p), p->x[p->n])), *gx[INPUTS + 1];
     int        order = 0;
-    while (order < ORDERS && gr_grads(sum, p->x, p->n + 1, gx, (gr_grad_options){ .create_graph = true, .allow_unused = true })) {
+    while (order < ORDERS && gr_grads(sum, p->x, p->n + 1, gx,
+                                 (gr_grad_options){ .create_graph = true, .allow_unused = true })) {
         note_all(sum->node);
         order++;
         sum = gr_scalar(0);
@@ -936,7 +1018,8 @@ static void differentiate(const problem *p)
     }
 }
 
-/* "mul 3": its gradient, that gradient's, and that one's have been taken. tests/check_ops.sh makes docs/ops.md of it. */
+/* "mul 3": its gradient, that gradient's, and that one's have been taken. tests/check_ops.sh makes
+   docs/ops.md of it. */
 static int print_orders(void)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -85,7 +85,7 @@ END_TEST
 
 static void explains(gr_tensor *loss, const char *text)
 {
-    const char *s = gr_explain(loss);
+    const char *s = gr_explain_format(loss);
     nothing_failed();
     ck_assert_str_eq(s, text);
 }
@@ -177,7 +177,7 @@ START_TEST(a_second_derivative)
 {
     GR_STEP;
     gr_tensor  *x = gr_named(gr_param(gr_scalar(3)), "x"), *y = gr_relu(x), *z = gr_mul(y, y);
-    const char *text = gr_explain(gr_grad(z, x, .create_graph = true));
+    const char *text = gr_explain_format(gr_grad(z, x, .create_graph = true));
     ck_assert_ptr_nonnull(strstr(text, "  h = g [y > 0]\n"));
     ck_assert_ptr_nonnull(strstr(text, "  gg = u [y > 0]\n"));
     gr_tensor *v = gr_named(gr_param(gr_ones(gr_shape(1, 2, 1, 1))), "v"),
@@ -185,7 +185,7 @@ START_TEST(a_second_derivative)
     gr_tensor *n = gr_named(
         gr_group_norm(v, 1, .weight = w, .bias = gr_named(gr_param(gr_zeros(gr_shape(2))), "b")),
         "n");
-    text = gr_explain(gr_sum(gr_grad(gr_sum(gr_mul(n, n)), v, .create_graph = true)));
+    text = gr_explain_format(gr_sum(gr_grad(gr_sum(gr_mul(n, n)), v, .create_graph = true)));
     ck_assert_ptr_nonnull(strstr(text, "  gx as in norm.c\n"));
     ck_assert_ptr_nonnull(strstr(text, "  gG = w P(x, u)\n"));
     nothing_failed();
@@ -208,10 +208,12 @@ START_TEST(many_uses)
     GR_STEP;
     gr_tensor *x = gr_named(gr_param(gr_scalar(1)), "x"), *y = x;
     for (int i = 0; i < 5; i++) y = gr_mul(y, x);
-    ck_assert_ptr_nonnull(strstr(gr_explain(y), "  g = #5 + #4 + #3 + #2 + #1 + #1\n"));
-    ck_assert_ptr_nonnull(strstr(gr_explain(gr_mul(y, x)), "  g = #6 + ... + #1, from 7 uses\n"));
+    ck_assert_ptr_nonnull(strstr(gr_explain_format(y), "  g = #5 + #4 + #3 + #2 + #1 + #1\n"));
+    ck_assert_ptr_nonnull(
+        strstr(gr_explain_format(gr_mul(y, x)), "  g = #6 + ... + #1, from 7 uses\n"));
     for (int i = 0; i < 100000; i++) y = gr_mul(y, x);
-    ck_assert_ptr_nonnull(strstr(gr_explain(y), "  g = #100005 + ... + #1, from 100006 uses\n"));
+    ck_assert_ptr_nonnull(
+        strstr(gr_explain_format(y), "  g = #100005 + ... + #1, from 100006 uses\n"));
     nothing_failed();
 }
 END_TEST
@@ -269,11 +271,11 @@ START_TEST(nothing_changes)
     size_t live = gr_memory().live;
     {
         GR_STEP;
-        const char *first = gr_explain(loss);
+        const char *first = gr_explain_format(loss);
         ck_assert_ptr_nonnull(
             strstr(first, "1  mul                (2)      4.123       2.828  y = a b\n"));
         ck_assert_ptr_nonnull(strstr(first, "  x     (2)      2.236       8.944  g = #1 + #1\n"));
-        ck_assert_str_eq(gr_explain(loss), first);
+        ck_assert_str_eq(gr_explain_format(loss), first);
     }
     ck_assert_int_eq(hooks, 3);
     ck_assert_uint_eq(gr_memory().live, live);
@@ -290,17 +292,17 @@ START_TEST(explain_refused)
     GR_STEP;
     gr_tensor *x = gr_named(gr_param(T(gr_shape(2), 1, 2)), "x"), *y = gr_mul(x, x),
               *loss = gr_sum(y);
-    FAILS(gr_explain(NULL), GR_ERR_ARGUMENT, "explain: the loss is NULL");
-    FAILS(gr_explain(y), GR_ERR_GRAPH, "explain: (2) is not a scalar, as a loss must be");
-    FAILS(gr_explain(gr_detach(loss)), GR_ERR_GRAPH,
+    FAILS(gr_explain_format(NULL), GR_ERR_ARGUMENT, "explain: the loss is NULL");
+    FAILS(gr_explain_format(y), GR_ERR_GRAPH, "explain: (2) is not a scalar, as a loss must be");
+    FAILS(gr_explain_format(gr_detach(loss)), GR_ERR_GRAPH,
         "explain: the loss () depends on no parameter, or was made without recording");
     ck_assert(gr_backward(loss));
-    FAILS(gr_explain(gr_named(loss, "loss")), GR_ERR_GRAPH,
+    FAILS(gr_explain_format(gr_named(loss, "loss")), GR_ERR_GRAPH,
         "explain: the history of sum 'loss' () was used up by an earlier backward; keep it with "
         ".retain_graph");
     loss = gr_sum(gr_mul(x, x));
     gr_data_mut(x)[0] = 3;
-    FAILS(gr_explain(loss), GR_ERR_GRAPH,
+    FAILS(gr_explain_format(loss), GR_ERR_GRAPH,
         "backward: an input (2) of mul was changed after it was recorded");
     ck_assert(!gr_trace_dot(NULL, "no.dot"));
     failed_with(GR_ERR_ARGUMENT, "trace_dot: the loss is NULL");

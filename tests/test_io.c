@@ -1,4 +1,5 @@
-/* test_io.c: IDX files, files of named tensors, and what is said of damaged ones. Files are made by hand in a folder of their own. */
+/* test_io.c: IDX files, files of named tensors, and what is said of damaged ones. Files are made by
+   hand in a folder of their own. */
 #include "support.h"
 
 #include <dirent.h>
@@ -68,7 +69,8 @@ static size_t get(const char *name, unsigned char *bytes, size_t room)
 
 /* ---- IDX ---- */
 
-static const unsigned char small_idx[] = { 0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 10, 11, 20, 21, 30, 31 };
+static const unsigned char small_idx[] = { 0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 10, 11, 20, 21, 30,
+    31 };
 
 static void holds_small_idx(const char *path)
 {
@@ -100,7 +102,8 @@ START_TEST(idx_larger_than_one_piece)
 {
     size_t         n = 2500000;
     unsigned char *bytes = calloc(1, n + 8);
-    memcpy(bytes, (unsigned char[]){ 0, 0, 8, 1, 0, 2500000 >> 16, 2500000 >> 8 & 255, 2500000 & 255 }, 8);
+    memcpy(bytes,
+        (unsigned char[]){ 0, 0, 8, 1, 0, 2500000 >> 16, 2500000 >> 8 & 255, 2500000 & 255 }, 8);
     for (size_t i = 0; i < n; i++) bytes[8 + i] = (unsigned char)(i * i >> 7);
     put("large", bytes, n + 8);
     put_gz("large.gz", bytes, (unsigned)n + 8);
@@ -126,15 +129,20 @@ END_TEST
 START_TEST(idx_that_is_none)
 {
     IDX_FAILS(GR_ERR_FORMAT, "'bad' is not an IDX file: it has 3 bytes", 0, 0, 8);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' is not an IDX file: it begins with 89 50, not with 00 00", 0x89, 'P', 'N', 'G', 13, 10);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' holds elements of IDX type 0d, not unsigned bytes (08)", 0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' is not an IDX file: it begins with 89 50, not with 00 00", 0x89,
+        'P', 'N', 'G', 13, 10);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' holds elements of IDX type 0d, not unsigned bytes (08)", 0, 0,
+        13, 1, 0, 0, 0, 1, 0, 0, 0, 0);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' has 0 dimensions, not 1 to 8", 0, 0, 8, 0, 7);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' has 9 dimensions, not 1 to 8", 0, 0, 8, 9, 7);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off among its sizes", 0, 0, 8, 2, 0, 0, 0, 3, 0);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (3,2) take 6 bytes, it holds 5", 0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' goes on after the 2 bytes that its sizes (2) take", 0, 0, 8, 1, 0, 0, 0, 2, 1, 2, 3);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad': the product of its sizes (4294967295,4294967295,4294967295) overflows", 0, 0, 8, 3, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (3,2) take 6 bytes, it holds 5", 0, 0, 8, 2,
+        0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' goes on after the 2 bytes that its sizes (2) take", 0, 0, 8, 1,
+        0, 0, 0, 2, 1, 2, 3);
+    IDX_FAILS(GR_ERR_FORMAT,
+        "'bad': the product of its sizes (4294967295,4294967295,4294967295) overflows", 0, 0, 8, 3,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255);
     put("bad", "", 0);
     FAILS(gr_idx_read("bad"), GR_ERR_FORMAT, "'bad' is not an IDX file: it has 0 bytes");
 }
@@ -143,8 +151,9 @@ END_TEST
 START_TEST(idx_sizes_that_lie_take_no_memory)
 {
     /* More than there are addresses for: asking for it would end in another error. */
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0, 8, 3, 0, 0, 255,
-        255, 0, 0, 255, 255, 0, 0, 255, 255, 9);
+    IDX_FAILS(GR_ERR_FORMAT,
+        "'bad' is cut off: sizes (65535,65535,65535) take 281462092005375 bytes, it holds 1", 0, 0,
+        8, 3, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 9);
 }
 END_TEST
 
@@ -165,7 +174,8 @@ START_TEST(idx_damaged_gz)
         memcpy(bytes, whole, n);
         bytes[i] ^= 1;
         put("bad.gz", bytes, n);
-        FAILS(gr_idx_read("bad.gz"), GR_ERR_FORMAT, "'bad.gz' is damaged: its gz stream is not valid");
+        FAILS(gr_idx_read("bad.gz"), GR_ERR_FORMAT,
+            "'bad.gz' is damaged: its gz stream is not valid");
     }
 }
 END_TEST
@@ -177,9 +187,11 @@ START_TEST(files_that_cannot_be_read)
     FAILS(gr_idx_read("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
     FAILS(gr_idx_read("d"), GR_ERR_FILE, "cannot read 'd': Is a directory");
     FAILS(gr_idx_read("pipe"), GR_ERR_FILE, "cannot read 'pipe': it is not a regular file");
-    FAILS(gr_idx_read("/dev/zero"), GR_ERR_FILE, "cannot read '/dev/zero': it is not a regular file");
+    FAILS(
+        gr_idx_read("/dev/zero"), GR_ERR_FILE, "cannot read '/dev/zero': it is not a regular file");
     FAILS(gr_idx_read(NULL), GR_ERR_ARGUMENT, "the path of the file to read is NULL");
-    FAILS(gr__safetensors_read("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
+    FAILS(
+        gr__safetensors_read("none"), GR_ERR_FILE, "cannot open 'none': No such file or directory");
     FAILS(gr__safetensors_read(NULL), GR_ERR_ARGUMENT, "the path of the file to read is NULL");
 }
 END_TEST
@@ -249,7 +261,8 @@ START_TEST(elements_of_every_type)
         ck_assert_str_eq(e->name, all[i].name);
         ck_assert_int_eq((int)e->type, (int)all[i].type);
         ck_assert(same_shape(e->shape, all[i].shape));
-        ck_assert_mem_eq(e->data, all[i].data, gr__type_size(e->type) * (size_t)gr__count(&e->shape));
+        ck_assert_mem_eq(
+            e->data, all[i].data, gr__type_size(e->type) * (size_t)gr__count(&e->shape));
     }
     gr__safetensors_free(f);
 }
@@ -263,9 +276,9 @@ START_TEST(the_bytes_of_a_file)
     size_t n = get("a", a, sizeof a), reals = sizeof weight;
     ck_assert_uint_eq(get("b", b, sizeof b), n);
     ck_assert_mem_eq(a, b, n);
-    char header[200];
-    int  length =
-        snprintf(header, sizeof header, "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
+    char   header[200];
+    int    length = snprintf(header, sizeof header,
+        "{\"fc.weight\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[0,%zu]}}", REAL, reals);
     size_t padded = ((size_t)length + 7) / 8 * 8;
     ck_assert_uint_eq(n, 8 + padded + reals);
     ck_assert_mem_eq(a, ((unsigned char[]){ (unsigned char)padded, 0, 0, 0, 0, 0, 0, 0 }), 8);
@@ -279,14 +292,16 @@ END_TEST
 START_TEST(writing_replaces_or_leaves_alone)
 {
     unsigned char before[600], after[600];
-    gr__entry     twice[] = { sample[0], sample[0] }, metadata = sample[0], bad = sample[0], lone = sample[0], nameless = sample[0];
+    gr__entry     twice[] = { sample[0], sample[0] }, metadata = sample[0], bad = sample[0],
+              lone = sample[0], nameless = sample[0];
     metadata.name = "__metadata__";
     bad.name = "\xff";
     lone.name = "\xed\xa0\x80";
     nameless.name = NULL;
     ck_assert(gr__safetensors_write("a", sample, 1));
     size_t n = get("a", before, sizeof before);
-    FAILS(gr__safetensors_write("a", twice, 2), GR_ERR_ARGUMENT, "cannot write 'a': two tensors have the name 'fc.weight'");
+    FAILS(gr__safetensors_write("a", twice, 2), GR_ERR_ARGUMENT,
+        "cannot write 'a': two tensors have the name 'fc.weight'");
     FAILS(gr__safetensors_write("a", &metadata, 1), GR_ERR_ARGUMENT,
         "cannot write 'a': a tensor has the name '__metadata__', which the format does not allow");
     FAILS(gr__safetensors_write("a", &bad, 1), GR_ERR_ARGUMENT,
@@ -317,7 +332,8 @@ START_TEST(links_and_permissions_stay)
     gr__safetensors *f = gr__safetensors_read("d/a");
     ck_assert_int_eq(gr__safetensors_count(f), 3);
     gr__safetensors_free(f);
-    ck_assert(gr__safetensors_write("lost", sample, 1)); /* to what is not there yet: that is made */
+    ck_assert(
+        gr__safetensors_write("lost", sample, 1)); /* to what is not there yet: that is made */
     ck_assert(lstat("lost", &about) == 0 && S_ISLNK(about.st_mode));
     ck_assert(lstat("d/new", &about) == 0 && S_ISREG(about.st_mode));
     ck_assert(unlink("d/a") == 0 && unlink("d/new") == 0);
@@ -327,14 +343,18 @@ END_TEST
 START_TEST(files_that_cannot_be_written)
 {
     ck_assert_int_eq(mkdir("d", 0700), 0);
-    FAILS(gr__safetensors_write("no/a", sample, 1), GR_ERR_FILE, "cannot write 'no/a': No such file or directory");
+    FAILS(gr__safetensors_write("no/a", sample, 1), GR_ERR_FILE,
+        "cannot write 'no/a': No such file or directory");
     FAILS(gr__safetensors_write("d", sample, 1), GR_ERR_FILE, "cannot write 'd': Is a directory");
-    FAILS(gr__safetensors_write("/dev/null", sample, 1), GR_ERR_FILE, "cannot write '/dev/null': it is not a regular file");
-    FAILS(gr__safetensors_write(NULL, sample, 1), GR_ERR_ARGUMENT, "the path of the file to write is NULL");
+    FAILS(gr__safetensors_write("/dev/null", sample, 1), GR_ERR_FILE,
+        "cannot write '/dev/null': it is not a regular file");
+    FAILS(gr__safetensors_write(NULL, sample, 1), GR_ERR_ARGUMENT,
+        "the path of the file to write is NULL");
     ck_assert_int_eq(files(false), 1);
     if (geteuid() != 0) {
         ck_assert_int_eq(chmod("d", 0500), 0);
-        FAILS(gr__safetensors_write("d/a", sample, 1), GR_ERR_FILE, "cannot write 'd/a': Permission denied");
+        FAILS(gr__safetensors_write("d/a", sample, 1), GR_ERR_FILE,
+            "cannot write 'd/a': Permission denied");
     }
 }
 END_TEST
@@ -359,7 +379,8 @@ START_TEST(what_is_written_has_no_name_yet)
     gr__writer w;
     ck_assert(gr__writer_open(&w, "a"));
     ck_assert(gr__writer_put(&w, "abc", 3));
-    ck_assert_int_eq(files(false), w.named); /* where there are nameless files, a program killed now leaves nothing */
+    /* where there are nameless files, a program killed now leaves nothing */
+    ck_assert_int_eq(files(false), w.named);
     ck_assert(gr__writer_close(&w));
     ck_assert_int_eq(files(false), 1);
     unsigned char bytes[4];
@@ -378,7 +399,8 @@ static void put_tensors(const char *name, const char *header, size_t header_leng
     free(bytes);
 }
 
-/* Tensors of int32, whose sizes are the same whatever gr_real is. What stands after "not valid JSON:" is Jansson's, of version 2.14. */
+/* Tensors of int32, whose sizes are the same whatever gr_real is. What stands after "not valid
+   JSON:" is Jansson's, of version 2.14. */
 static void refuses(const char *header, size_t data, const char *text)
 {
     put_tensors("bad", header, strlen(header), data);
@@ -392,23 +414,31 @@ START_TEST(headers_that_are_no_object)
     refuses("", 0, "'bad' is no safetensors file: it has 8 bytes");
     refuses("", 9, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{", 0, "'bad': the header is not valid JSON: string or '}' expected near ']'");
-    static const char *const no_brace[] = { "hello", "[]", "7", " {}", "\n{}", "\xef\xbb\xbf{}", "\"\"" };
+    static const char *const no_brace[] = { "hello", "[]", "7", " {}", "\n{}", "\xef\xbb\xbf{}",
+        "\"\"" };
     for (size_t i = 0; i < sizeof no_brace / sizeof *no_brace; i++)
         refuses(no_brace[i], 0, "'bad' is no safetensors file: its header does not begin with {");
     refuses("{},{}", 0, "'bad': the header is not one JSON object");
     refuses("{}],[{}", 0, "'bad': the header is not valid JSON: end of file expected near ','");
-    refuses("{\"a\xff\":1}", 0, "'bad': the header is not valid JSON: unable to decode byte 0xff near '\"a'");
-    refuses("{\"a\\u0000b\":1}", 0, "'bad': the header is not valid JSON: NUL byte in object key not supported near '\"a\\u0000b\"'");
-    refuses("{\"a\\ud800\":1}", 0, "'bad': the header is not valid JSON: invalid Unicode '\\uD800' near '\"a\\ud800\"'");
-    refuses("{\"a\":1,\"a\":1}", 0, "'bad': the header is not valid JSON: duplicate object key near '\"a\"'");
-    refuses("{\"a\":99999999999999999999}", 0, "'bad': the header is not valid JSON: too big integer near '99999999999999999999'");
+    refuses("{\"a\xff\":1}", 0,
+        "'bad': the header is not valid JSON: unable to decode byte 0xff near '\"a'");
+    refuses("{\"a\\u0000b\":1}", 0,
+        "'bad': the header is not valid JSON: NUL byte in object key not supported near "
+        "'\"a\\u0000b\"'");
+    refuses("{\"a\\ud800\":1}", 0,
+        "'bad': the header is not valid JSON: invalid Unicode '\\uD800' near '\"a\\ud800\"'");
+    refuses("{\"a\":1,\"a\":1}", 0,
+        "'bad': the header is not valid JSON: duplicate object key near '\"a\"'");
+    refuses("{\"a\":99999999999999999999}", 0,
+        "'bad': the header is not valid JSON: too big integer near '99999999999999999999'");
 }
 END_TEST
 
 /* The format: a map of texts to texts. */
 START_TEST(metadata_that_are_none)
 {
-    static const char no_object[] = "'bad': __metadata__ is not an object of strings", k[] = "'bad': __metadata__ holds 'k', which is no string";
+    static const char no_object[] = "'bad': __metadata__ is not an object of strings",
+                      k[] = "'bad': __metadata__ holds 'k', which is no string";
     refuses("{\"__metadata__\":\"x\"}", 0, no_object);
     refuses("{\"__metadata__\":3}", 0, no_object);
     refuses("{\"__metadata__\":null}", 0, no_object);
@@ -424,7 +454,8 @@ START_TEST(metadata_that_are_none)
         "'bad': the header is not valid JSON: duplicate object key near '\"k\"'");
     refuses("{\"__metadata__\":{},\"__metadata__\":{}}", 0,
         "'bad': the header is not valid JSON: duplicate object key near '\"__metadata__\"'");
-    put_tensors("good", "{\"__metadata__\":{}} \n\t\r ", 24, 0); /* spaces as the reference implementation takes them */
+    put_tensors("good", "{\"__metadata__\":{}} \n\t\r ", 24,
+        0); /* spaces as the reference implementation takes them */
     gr__safetensors *f = gr__safetensors_read("good");
     ck_assert_int_eq(gr__safetensors_count(f), 0);
     gr__safetensors_free(f);
@@ -436,9 +467,10 @@ END_TEST
 /* What else people take for a file of weights is told apart. */
 START_TEST(files_of_other_formats)
 {
-    static const char tail[] = ", PyTorch's own format: load it in Python and write its tensors by "
-                               "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")";
-    char              text[300];
+    static const char tail[] =
+        ", PyTorch's own format: load it in Python and write its tensors by "
+        "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")";
+    char text[300];
     put("x", "PK\3\4\0\0\10\10\0\0\0\0\0\0", 14);
     snprintf(text, sizeof text, "'x' is no safetensors file but a zip archive%s", tail);
     FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
@@ -446,9 +478,11 @@ START_TEST(files_of_other_formats)
     snprintf(text, sizeof text, "'x' is no safetensors file but a pickle%s", tail);
     FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, text);
     put("x", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
-    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT,
+        "'x' is no safetensors file: its header does not begin with {");
     put("x", "{\"fc.weight\": [1, 2]}", 21);
-    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT, "'x' is no safetensors file: its header does not begin with {");
+    FAILS(gr__safetensors_read("x"), GR_ERR_FORMAT,
+        "'x' is no safetensors file: its header does not begin with {");
 }
 END_TEST
 
@@ -473,37 +507,51 @@ START_TEST(tensors_that_are_none)
     refuses("{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "'bad': tensor 'a' has no dtype");
     refuses("{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4,
         "'bad': tensor 'a' has dtype F16, not F32, F64, I32, I64 or U8");
-    refuses(A("\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' has no shape that is a list of sizes");
-    refuses(A("\"shape\":[-1],\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' has no shape that is a list of sizes");
-    refuses(A("\"shape\":[1.5],\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' has no shape that is a list of sizes");
-    refuses(A("\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' has 9 dimensions, more than 8");
+    refuses(
+        A("\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' has no shape that is a list of sizes");
+    refuses(A("\"shape\":[-1],\"data_offsets\":[0,4]"), 4,
+        "'bad': tensor 'a' has no shape that is a list of sizes");
+    refuses(A("\"shape\":[1.5],\"data_offsets\":[0,4]"), 4,
+        "'bad': tensor 'a' has no shape that is a list of sizes");
+    refuses(A("\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4,
+        "'bad': tensor 'a' has 9 dimensions, more than 8");
     refuses(A("\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]"), 0,
         "'bad': tensor 'a': the product of its sizes (4294967296,4294967296) overflows");
     refuses(A("\"shape\":[1]"), 4, "'bad': tensor 'a' has no data_offsets that are two numbers");
-    refuses(A("\"shape\":[1],\"data_offsets\":[0]"), 4, "'bad': tensor 'a' has no data_offsets that are two numbers");
-    refuses(A("\"shape\":[1],\"data_offsets\":[0,8]"), 4, "'bad': tensor 'a' has data_offsets [0, 8] outside the file's 4 bytes of data");
-    refuses(A("\"shape\":[1],\"data_offsets\":[4,0]"), 4, "'bad': tensor 'a' has data_offsets [4, 0] outside the file's 4 bytes of data");
-    refuses(A("\"shape\":[1],\"data_offsets\":[-4,0]"), 4, "'bad': tensor 'a' has data_offsets [-4, 0] outside the file's 4 bytes of data");
-    refuses(A("\"shape\":[2],\"data_offsets\":[0,4]"), 4, "'bad': tensor 'a' of shape (2) takes 8 bytes, its data_offsets give 4");
+    refuses(A("\"shape\":[1],\"data_offsets\":[0]"), 4,
+        "'bad': tensor 'a' has no data_offsets that are two numbers");
+    refuses(A("\"shape\":[1],\"data_offsets\":[0,8]"), 4,
+        "'bad': tensor 'a' has data_offsets [0, 8] outside the file's 4 bytes of data");
+    refuses(A("\"shape\":[1],\"data_offsets\":[4,0]"), 4,
+        "'bad': tensor 'a' has data_offsets [4, 0] outside the file's 4 bytes of data");
+    refuses(A("\"shape\":[1],\"data_offsets\":[-4,0]"), 4,
+        "'bad': tensor 'a' has data_offsets [-4, 0] outside the file's 4 bytes of data");
+    refuses(A("\"shape\":[2],\"data_offsets\":[0,4]"), 4,
+        "'bad': tensor 'a' of shape (2) takes 8 bytes, its data_offsets give 4");
     refuses("{\"a\\nb\\u0007\":1}", 0, "'bad': tensor 'a?b?' is not described by an object");
 }
 END_TEST
 
 START_TEST(data_that_overlap_or_leave_gaps)
 {
-    refuses("{\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}," B("\"data_offsets\":[4,12]") "}", 12,
-        "'bad': the data of tensor 'b' begin at 4, overlapping what reaches to 8");
-    refuses("{" B("\"data_offsets\":[12,20]") ",\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 20,
-        "'bad': the data of tensor 'b' begin at 12, leaving a gap after 8");
-    refuses("{" B("\"data_offsets\":[4,12]") "}", 12, "'bad': the data of tensor 'b' begin at 4, leaving a gap after 0");
-    refuses("{" B("\"data_offsets\":[0,8]") "}", 9, "'bad' holds 9 bytes of data, its tensors take 8");
+    refuses("{\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}," B(
+                "\"data_offsets\":[4,12]") "}",
+        12, "'bad': the data of tensor 'b' begin at 4, overlapping what reaches to 8");
+    refuses("{" B("\"data_offsets\":[12,20]") ",\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_"
+                                              "offsets\":[0,8]}}",
+        20, "'bad': the data of tensor 'b' begin at 12, leaving a gap after 8");
+    refuses("{" B("\"data_offsets\":[4,12]") "}", 12,
+        "'bad': the data of tensor 'b' begin at 4, leaving a gap after 0");
+    refuses(
+        "{" B("\"data_offsets\":[0,8]") "}", 9, "'bad' holds 9 bytes of data, its tensors take 8");
     refuses("{}", 1, "'bad' holds 1 bytes of data, its tensors take 0");
 }
 END_TEST
 
 START_TEST(what_is_allowed)
 {
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":\"[[1]]\"}, \"b\" : {\"extra\":null,\"shape\":[2],"
+    const char *header = "{\"__metadata__\":{\"format\":\"pt\",\"deep\":\"[[1]]\"}, \"b\" : "
+                         "{\"extra\":null,\"shape\":[2],"
                          "\"data_offsets\":[4,12],\"dtype\":\"I32\"},"
                          "\"a name that is longer than any buffer that begins with sixteen bytes\":"
                          "{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]}}   ";
@@ -511,7 +559,8 @@ START_TEST(what_is_allowed)
     gr__safetensors *f = gr__safetensors_read("good");
     ck_assert_msg(f, "%s", gr_error());
     ck_assert_int_eq(gr__safetensors_count(f), 2);
-    ck_assert_str_eq(gr__safetensors_entry(f, 0)->name, "a name that is longer than any buffer that begins with sixteen bytes");
+    ck_assert_str_eq(gr__safetensors_entry(f, 0)->name,
+        "a name that is longer than any buffer that begins with sixteen bytes");
     ck_assert_str_eq(gr__safetensors_entry(f, 1)->name, "b");
     gr__safetensors_free(f);
     put_tensors("good", "{}", 2, 0);
@@ -525,18 +574,23 @@ END_TEST
 
 START_TEST(a_header_that_does_not_fit)
 {
-    const unsigned char large[10] = { 0, 0, 0, 0, 0, 0, 0, 0x80, '{', '}' }, longer[10] = { 3, 0, 0, 0, 0, 0, 0, 0, '{', '}' };
+    const unsigned char large[10] = { 0, 0, 0, 0, 0, 0, 0, 0x80, '{', '}' },
+                        longer[10] = { 3, 0, 0, 0, 0, 0, 0, 0, '{', '}' };
     put("bad", large, sizeof large);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': a header of 9223372036854775808 bytes does not fit into the file's 10");
+    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT,
+        "'bad': a header of 9223372036854775808 bytes does not fit into the file's 10");
     put("bad", longer, sizeof longer);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': a header of 3 bytes does not fit into the file's 10");
+    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT,
+        "'bad': a header of 3 bytes does not fit into the file's 10");
     put("bad", large, 7);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is no safetensors file: it has 7 bytes");
+    FAILS(
+        gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad' is no safetensors file: it has 7 bytes");
     int fd = open("bad", O_RDWR); /* a file that seems large and is empty */
     ck_assert_int_eq((int)pwrite(fd, "\xff\xff\xff\x0f\0\0\0\0{", 9, 0), 9);
     ck_assert_int_eq(ftruncate(fd, (off_t)1 << 40), 0);
     close(fd);
-    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT, "'bad': the header has 268435455 bytes, more than 100000000");
+    FAILS(gr__safetensors_read("bad"), GR_ERR_FORMAT,
+        "'bad': the header has 268435455 bytes, more than 100000000");
 }
 END_TEST
 
@@ -558,13 +612,15 @@ START_TEST(a_file_with_any_byte_changed)
 {
     unsigned char whole[600];
     ck_assert(gr__safetensors_write("a", sample, 3));
-    size_t n = get("a", whole, sizeof whole), header = 8 + (size_t)whole[0] + 256 * (size_t)whole[1];
+    size_t n = get("a", whole, sizeof whole),
+           header = 8 + (size_t)whole[0] + 256 * (size_t)whole[1];
     for (size_t i = 0; i < header; i++)
         for (int change = 1; change < 256; change += 37) {
             whole[i] ^= (unsigned char)change;
             put("changed", whole, n);
             gr__safetensors *f = gr__safetensors_read("changed");
-            ck_assert(f ? !gr_error() : gr_error() != NULL); /* a changed name may be read; nothing may go wrong */
+            /* a changed name may be read; nothing may go wrong */
+            ck_assert(f ? !gr_error() : gr_error() != NULL);
             gr__safetensors_free(f);
             gr_clear_error();
             whole[i] ^= (unsigned char)change;
@@ -582,12 +638,15 @@ static void add(Suite *s, const char *name, const TTest *const *tests, size_t n)
 int main(void)
 {
     Suite             *s = suite_create("io");
-    const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none, idx_sizes_that_lie_take_no_memory,
-        idx_damaged_gz, files_that_cannot_be_read, null_idx };
-    const TTest *const named[] = { named_tensors_come_back, elements_of_every_type, the_bytes_of_a_file, writing_replaces_or_leaves_alone,
-        links_and_permissions_stay, files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
-        headers_that_are_no_object, metadata_that_are_none, files_of_other_formats, headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps, what_is_allowed,
-        a_header_that_does_not_fit, a_file_cut_anywhere, a_file_with_any_byte_changed };
+    const TTest *const idx[] = { idx_plain_and_gz, idx_larger_than_one_piece, idx_that_is_none,
+        idx_sizes_that_lie_take_no_memory, idx_damaged_gz, files_that_cannot_be_read, null_idx };
+    const TTest *const named[] = { named_tensors_come_back, elements_of_every_type,
+        the_bytes_of_a_file, writing_replaces_or_leaves_alone, links_and_permissions_stay,
+        files_that_cannot_be_written, a_full_disk_leaves_no_file, what_is_written_has_no_name_yet,
+        headers_that_are_no_object, metadata_that_are_none, files_of_other_formats,
+        headers_that_nest_deeply, tensors_that_are_none, data_that_overlap_or_leave_gaps,
+        what_is_allowed, a_header_that_does_not_fit, a_file_cut_anywhere,
+        a_file_with_any_byte_changed };
     add(s, "IDX", idx, sizeof idx / sizeof *idx);
     add(s, "named tensors", named, sizeof named / sizeof *named);
     return run(s);

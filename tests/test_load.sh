@@ -1,7 +1,7 @@
 #!/bin/bash
-# test_load.sh: the library can be loaded late, also after twenty others with thread variables. Its own
-# stay within 64 bytes. The shared library, a plug-in that needs it and a plug-in that contains the
-# static one are opened, compute on two threads, and are closed, forty times in one process.
+# test_load.sh: the library can be loaded late, also after twenty others with thread variables. Its
+# own stay within 64 bytes. The shared library, a plug-in that needs it and a plug-in that contains
+# the static one are opened, compute on two threads, and are closed, forty times in one process.
 # libgradus.so then stays mapped; what contains libgradus.a is unloaded, and its threads have ended.
 set -eu
 unset MAKEFLAGS MFLAGS MAKELEVEL

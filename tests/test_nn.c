@@ -15,14 +15,17 @@ static void fails(const char *text, gr_code code)
     gr_clear_error();
 }
 
-static void near(double a, double b) { ck_assert_msg(fabs(a - b) <= 1e-6 * (1 + fabs(b)), "%.9g, %.9g expected", a, b); }
+static void near(double a, double b)
+{
+    ck_assert_msg(fabs(a - b) <= 1e-6 * (1 + fabs(b)), "%.9g, %.9g expected", a, b);
+}
 
-/* ---- the model ------------------------------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 START_TEST(a_model_has_pytorch_names_shapes_and_bounds)
 {
-    static const char *const names[] = { "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias", "fc2.weight",
-        "fc2.bias", "fc3.weight", "fc3.bias" };
+    static const char *const names[] = { "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
+        "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias" };
     static const int64_t     counts[] = { 150, 6, 2400, 16, 48000, 120, 10080, 84, 840, 10 };
     static const int         fan_in[] = { 25, 25, 150, 150, 400, 400, 120, 120, 84, 84 };
     gr_model                *m = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
@@ -46,10 +49,11 @@ END_TEST
 
 START_TEST(first_values_depend_on_seed_and_name_alone)
 {
-    gr_model  *a = gr_model_open(4), *b = gr_model_open(4), *c = gr_model_open(5);
+    gr_model  *a = gr_model_new(4), *b = gr_model_new(4), *c = gr_model_new(5);
     gr_tensor *first = gr_nn_param(a, "one", gr_shape(8), .uniform = 1);
     gr_nn_param(b, "two", gr_shape(3), .uniform = 1);
-    gr_tensor *same = gr_nn_param(b, "one", gr_shape(8), .uniform = 1), *other = gr_nn_param(c, "one", gr_shape(8), .uniform = 1);
+    gr_tensor *same = gr_nn_param(b, "one", gr_shape(8), .uniform = 1),
+              *other = gr_nn_param(c, "one", gr_shape(8), .uniform = 1);
     ck_assert_int_eq(memcmp(gr_data(first), gr_data(same), 8 * sizeof(gr_real)), 0);
     ck_assert_int_ne(memcmp(gr_data(first), gr_data(other), 8 * sizeof(gr_real)), 0);
     near(gr_data(gr_nn_param(a, "c", gr_shape(1), .value = 2))[0], 2);
@@ -59,9 +63,15 @@ START_TEST(first_values_depend_on_seed_and_name_alone)
 }
 END_TEST
 
-static gr_tensor *twice(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4); }
+static gr_tensor *twice(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4);
+}
 
-static gr_tensor *tied(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4, .shared = true); }
+static gr_tensor *tied(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "fc", gr_nn_linear(m, "fc", x, 4), 4, .shared = true);
+}
 
 static gr_tensor *numbered(gr_model *m, gr_tensor *x)
 {
@@ -70,12 +80,16 @@ static gr_tensor *numbered(gr_model *m, gr_tensor *x)
 }
 
 static int        late;
-static gr_tensor *unsure(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, late ? "late" : "fc", x, late == 2 ? 3 : 4); }
+static gr_tensor *unsure(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, late ? "late" : "fc", x, late == 2 ? 3 : 4);
+}
 
 START_TEST(names_are_given_out_once)
 {
     ck_assert_ptr_null(gr_model_build(twice, gr_shape(1, 4)));
-    fails("model: 'fc.weight' was made already; layers that mean to share it say .shared", GR_ERR_ARGUMENT);
+    fails("model: 'fc.weight' was made already; layers that mean to share it say .shared",
+        GR_ERR_ARGUMENT);
     gr_model *m = gr_model_build(tied, gr_shape(1, 4));
     ck_assert_int_eq(gr_model_count(m), 2);
     gr_model_free(m);
@@ -114,16 +128,17 @@ START_TEST(misuse_of_a_model_is_said)
     fails("model_build: the forward function is NULL", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(NULL, "fc", x, 4));
     fails("model: the model is NULL", GR_ERR_ARGUMENT);
-    gr_model *m = gr_model_open(0);
+    gr_model *m = gr_model_new(0);
     ck_assert_ptr_null(gr_nn_linear(m, NULL, x, 4));
     fails("model: a layer's name is NULL or empty", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(m, "fc", NULL, 4));
     fails("linear: input 1 is NULL", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(m, "fc", x, 0));
-    fails("linear 'fc': input (2,4), 0 units: an input (...,I) and 1 unit or more wanted", GR_ERR_ARGUMENT);
+    fails("linear 'fc': input (2,4), 0 units: an input (...,I) and 1 unit or more wanted",
+        GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_conv2d(m, "c", x, 4, 3));
-    fails(
-        "conv2d 'c': input (2,4), 4 filters, kernel 3x3, 1 groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups that divide C",
+    fails("conv2d 'c': input (2,4), 4 filters, kernel 3x3, 1 groups: an input (N,C,H,W) and sizes "
+          "of 1 or more wanted, groups that divide C",
         GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_sgd(m, .lr = 1));
     fails("sgd: the model is still being built; gr_model_seal ends that", GR_ERR_ARGUMENT);
@@ -140,18 +155,21 @@ START_TEST(misuse_of_a_model_is_said)
 }
 END_TEST
 
-/* ---- layers --------------------------------------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 static gr_tensor *growing(gr_model *m, gr_tensor *x)
 {
-    x = gr_nn_conv_transpose2d(m, "up1", x, 6, 3, .stride = 2, .padding = 1, .output_padding = 1, .groups = 2, .act = GR_RELU);
-    return gr_nn_conv_transpose2d(m, "up2", x, 2, 0, .kernel_hw = { 2, 3 }, .dilation = 2, .no_bias = true);
+    x = gr_nn_conv_transpose2d(m, "up1", x, 6, 3, .stride = 2, .padding = 1, .output_padding = 1,
+        .groups = 2, .act = GR_RELU);
+    return gr_nn_conv_transpose2d(
+        m, "up2", x, 2, 0, .kernel_hw = { 2, 3 }, .dilation = 2, .no_bias = true);
 }
 
 START_TEST(a_transposed_convolution_is_a_layer)
 {
     gr_model  *m = gr_model_build(growing, gr_shape(1, 4, 3, 2), .seed = 1);
-    gr_tensor *x = gr_ones(gr_shape(2, 4, 3, 2)), *w = gr_model_get(m, "up1.weight"), *b = gr_model_get(m, "up1.bias");
+    gr_tensor *x = gr_ones(gr_shape(2, 4, 3, 2)), *w = gr_model_get(m, "up1.weight"),
+              *b = gr_model_get(m, "up1.bias");
     ck_assert_int_eq(gr_model_count(m), 3);
     ck_assert_str_eq(gr_model_name(m, 2), "up2.weight");
     ck_assert(gr_size(w, 0) == 4 && gr_size(w, 1) == 3 && gr_size(w, 2) == 3 && gr_size(w, 3) == 3);
@@ -160,11 +178,14 @@ START_TEST(a_transposed_convolution_is_a_layer)
     ck_assert(most <= bound && most > 0.9 * bound);
     gr_tensor *y = growing(m, x);
     ck_assert(gr_size(y, 0) == 2 && gr_size(y, 1) == 2 && gr_size(y, 2) == 8 && gr_size(y, 3) == 8);
-    gr_tensor *one = gr_conv_transpose2d(x, w, .bias = b, .stride = 2, .padding = 1, .output_padding = 1, .groups = 2);
-    gr_tensor *two = gr_conv_transpose2d(gr_relu(one), gr_model_get(m, "up2.weight"), .dilation = 2);
+    gr_tensor *one = gr_conv_transpose2d(
+        x, w, .bias = b, .stride = 2, .padding = 1, .output_padding = 1, .groups = 2);
+    gr_tensor *two =
+        gr_conv_transpose2d(gr_relu(one), gr_model_get(m, "up2.weight"), .dilation = 2);
     for (int64_t i = 0; i < gr_count(y); i++) near((double)gr_data(y)[i], (double)gr_data(two)[i]);
     ck_assert_ptr_null(gr_nn_conv_transpose2d(m, "up1", x, 5, 3, .groups = 2));
-    fails("conv_transpose2d 'up1': input (2,4,3,2), 5 filters, kernel 3x3, 2 groups: an input (N,C,H,W) and sizes of 1 or more wanted, "
+    fails("conv_transpose2d 'up1': input (2,4,3,2), 5 filters, kernel 3x3, 2 groups: an input "
+          "(N,C,H,W) and sizes of 1 or more wanted, "
           "groups that divide C and the filters",
         GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_conv_transpose2d(m, "up1", x, 6, 3, .act = (gr_act)9));
@@ -179,7 +200,8 @@ static gr_tensor *dropping(gr_model *m, gr_tensor *x) { return gr_nn_dropout(m, 
 
 START_TEST(dropout_drops_in_train_mode_alone)
 {
-    gr_model  *m = gr_model_build(dropping, gr_shape(1), .seed = 3), *again = gr_model_build(dropping, gr_shape(1), .seed = 3);
+    gr_model *m = gr_model_build(dropping, gr_shape(1), .seed = 3),
+             *again = gr_model_build(dropping, gr_shape(1), .seed = 3);
     gr_tensor *x = gr_param(gr_ones(gr_shape(10000)));
     gr_tensor *y = dropping(m, x);
     double     zeros = 0;
@@ -189,7 +211,8 @@ START_TEST(dropout_drops_in_train_mode_alone)
     }
     ck_assert(fabs(zeros / 10000 - 0.25) < 0.02);
     gr_backward(gr_sum(y));
-    ck_assert_int_eq(memcmp(gr_data(gr_grad_of(x)), gr_data(y), 10000 * sizeof(gr_real)), 0); /* x is 1: the gradient is the mask */
+    /* x is 1: the gradient is the mask */
+    ck_assert_int_eq(memcmp(gr_data(gr_grad_of(x)), gr_data(y), 10000 * sizeof(gr_real)), 0);
     gr_tensor *same = dropping(again, x), *next = dropping(m, x);
     ck_assert_int_eq(memcmp(gr_data(same), gr_data(y), 10000 * sizeof(gr_real)), 0);
     ck_assert_int_ne(memcmp(gr_data(next), gr_data(y), 10000 * sizeof(gr_real)), 0);
@@ -216,10 +239,14 @@ START_TEST(frozen_parameters_stay)
     gr_minimize(o, gr_sum(numbered(m, x)));
     ck_assert_ptr_null(gr_error());
     ck_assert(fingerprint(m) != before);
-    ck_assert_int_eq(memcmp(gr_data(frozen), gr_data(gr_model_get(m, "layer1.fc.weight")), 16 * sizeof(gr_real)), 0);
+    ck_assert_int_eq(
+        memcmp(gr_data(frozen), gr_data(gr_model_get(m, "layer1.fc.weight")), 16 * sizeof(gr_real)),
+        0);
     ck_assert(gr_model_unfreeze(m, ""));
     gr_minimize(o, gr_sum(numbered(m, x)));
-    ck_assert_int_ne(memcmp(gr_data(frozen), gr_data(gr_model_get(m, "layer1.fc.weight")), 16 * sizeof(gr_real)), 0);
+    ck_assert_int_ne(
+        memcmp(gr_data(frozen), gr_data(gr_model_get(m, "layer1.fc.weight")), 16 * sizeof(gr_real)),
+        0);
     gr_reset();
     gr_free(frozen);
     gr_free(x);
@@ -228,11 +255,14 @@ START_TEST(frozen_parameters_stay)
 }
 END_TEST
 
-/* ---- optimisers: loss = sum of c p, so that the gradient is c, whatever p ---------------------------------------------------------------- */
+/* ---- optimisers: loss = sum of c p, so that the gradient is c, whatever p -------------------- */
 
 enum { N = 5 };
 
-static gr_tensor *param_model(gr_model *m, gr_tensor *x) { return gr_mul(gr_nn_param(m, "p", gr_shape(N), .uniform = 1), x); }
+static gr_tensor *param_model(gr_model *m, gr_tensor *x)
+{
+    return gr_mul(gr_nn_param(m, "p", gr_shape(N), .uniform = 1), x);
+}
 
 static gr_model *one_param(void) { return gr_model_build(param_model, gr_shape(N), .seed = 6); }
 
@@ -279,7 +309,9 @@ START_TEST(an_optimiser_refuses_what_is_not_whole)
     ck_assert_ptr_null(gr_sgd(m, .nesterov = true));
     fails("sgd: nesterov wants a momentum and no dampening, 0 and 0 given", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_adam(m, .beta1 = 1));
-    fails("adam: lr 0.001, beta1 1, beta2 0.999, eps 1e-08, weight_decay 0: none may be negative, betas are under 1", GR_ERR_ARGUMENT);
+    fails("adam: lr 0.001, beta1 1, beta2 0.999, eps 1e-08, weight_decay 0: none may be negative, "
+          "betas are under 1",
+        GR_ERR_ARGUMENT);
     ck_assert(!gr_optim_set_lr(o, -2));
     fails("optim_set_lr: -2 is no learning rate", GR_ERR_ARGUMENT);
     gr_reset();
@@ -293,7 +325,8 @@ START_TEST(a_parameter_changed_under_a_graph_is_refused)
 {
     gr_model  *m = one_param();
     gr_optim  *o = gr_sgd(m, .lr = 1);
-    gr_tensor *x = gr_ones(gr_shape(N)), *first = gr_sum(param_model(m, x)), *second = gr_sum(param_model(m, x));
+    gr_tensor *x = gr_ones(gr_shape(N)), *first = gr_sum(param_model(m, x)),
+              *second = gr_sum(param_model(m, x));
     ck_assert(!isnan(gr_minimize(o, first)));
     ck_assert(!gr_backward(second));
     fails("backward: an input (5) of mul was changed after it was recorded", GR_ERR_GRAPH);
@@ -321,13 +354,14 @@ START_TEST(a_network_learns)
 }
 END_TEST
 
-/* ---- files of weights ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- files of weights ------------------------------------------------------------------------ */
 
 static char path[64];
 
 START_TEST(weights_go_to_a_file_and_back)
 {
-    gr_model *a = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1), *b = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 2);
+    gr_model *a = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1),
+             *b = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 2);
     ck_assert(fingerprint(a) != fingerprint(b));
     ck_assert(gr_save(a, path) && gr_load(b, path));
     ck_assert(fingerprint(a) == fingerprint(b));
@@ -339,7 +373,10 @@ END_TEST
 
 static gr_tensor *wider(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", x, 5); }
 static gr_tensor *narrow(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", x, 4); }
-static gr_tensor *unbiased(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", x, 4, .no_bias = true); }
+static gr_tensor *unbiased(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "fc", x, 4, .no_bias = true);
+}
 
 static void refused(gr_model *m, const char *rest)
 {
@@ -353,7 +390,8 @@ static void refused(gr_model *m, const char *rest)
 
 START_TEST(a_file_that_does_not_fit_changes_nothing)
 {
-    gr_model *w = gr_model_build(wider, gr_shape(1, 4), .seed = 1), *n = gr_model_build(narrow, gr_shape(1, 4), .seed = 1);
+    gr_model *w = gr_model_build(wider, gr_shape(1, 4), .seed = 1),
+             *n = gr_model_build(narrow, gr_shape(1, 4), .seed = 1);
     gr_model *u = gr_model_build(unbiased, gr_shape(1, 4), .seed = 1);
     ck_assert(gr_save(n, path));
     refused(w, ": 'fc.weight' is (4,4), the model's is (5,4)");
@@ -371,12 +409,12 @@ START_TEST(a_file_that_does_not_fit_changes_nothing)
 }
 END_TEST
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* What a layer of this name drops of 64 ones in its first run, as ones and zeros. */
 static void masks(const char *name, gr_tensor *x, char text[65])
 {
-    gr_model *m = gr_model_open(7);
+    gr_model *m = gr_model_new(7);
     m = gr_nn_dropout(m, name, x, 0.5) ? m : NULL;
     ck_assert_msg(m && gr_model_seal(m), "%s", gr_error());
     gr_tensor *y = gr_nn_dropout(m, name, x, 0.5);
@@ -385,7 +423,8 @@ static void masks(const char *name, gr_tensor *x, char text[65])
     gr_model_free(m);
 }
 
-/* However long: what a layer drops, and what a parameter begins with, depends on all of its name. */
+/* However long: what a layer drops, and what a parameter begins with, depends on all of its
+   name. */
 START_TEST(long_names_are_told_apart)
 {
     GR_STEP;
@@ -399,7 +438,7 @@ START_TEST(long_names_are_told_apart)
         name[n] = '2';
         masks(name, x, b);
         ck_assert_msg(strcmp(a, b) != 0, "two names of %zu bytes", n + 1);
-        gr_model *m = gr_model_open(7);
+        gr_model  *m = gr_model_new(7);
         gr_tensor *two = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
         name[n] = '1';
         gr_tensor *one = gr_nn_param(m, name, gr_shape(8), .uniform = 1);
@@ -408,15 +447,17 @@ START_TEST(long_names_are_told_apart)
     }
     memset(name, 'a', 255);
     name[255] = 0;
-    gr_model *m = gr_model_open(7);
+    gr_model *m = gr_model_new(7);
     ck_assert_ptr_null(gr_nn_linear(m, name, x, 3));
-    ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") && strstr(gr_error(), "too long"));
+    ck_assert(gr_error() && strstr(gr_error(), "model: the layer's name 'aaaa") &&
+              strstr(gr_error(), "too long"));
     gr_clear_error();
     gr_model_free(m);
 }
 END_TEST
 
-/* Recorded before names were hashed whole: a name that fitted keeps its mask. The first run after sealing is run 1 here. */
+/* Recorded before names were hashed whole: a name that fitted keeps its mask. The first run after
+   sealing is run 1 here. */
 START_TEST(short_names_keep_their_masks)
 {
     GR_STEP;
@@ -429,29 +470,40 @@ END_TEST
 
 START_TEST(names_that_no_file_can_hold)
 {
-    static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
-    gr_model                *m = gr_model_open(0);
+    static const char *const bad[] = { "\xff", "caf\xe9", "a\xc3", "\xc0\x80", "\xed\xa0\x80",
+        "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80" };
+    gr_model                *m = gr_model_new(0);
     gr_tensor               *x = gr_ones(gr_shape(2, 4)), *image = gr_ones(gr_shape(1, 2, 3, 3));
     char                     text[200];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert(!gr_nn_param(m, bad[i], gr_shape(1)));
-        snprintf(text, sizeof text, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        snprintf(text, sizeof text,
+            "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not "
+            "__metadata__",
+            bad[i]);
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_buffer(m, bad[i], gr_shape(1)));
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_dropout(m, bad[i], x, 0.5)); /* its count of runs goes into checkpoints */
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_linear(m, bad[i], x, 3));
-        snprintf(text, sizeof text, "model: '%s.weight' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", bad[i]);
+        snprintf(text, sizeof text,
+            "model: '%s.weight' cannot be a name: files of weights take valid UTF-8 only, and not "
+            "__metadata__",
+            bad[i]);
         fails(text, GR_ERR_ARGUMENT);
         ck_assert(!gr_nn_batch_norm2d(m, bad[i], image));
         fails(text, GR_ERR_ARGUMENT);
     }
     ck_assert(!gr_nn_param(m, "__metadata__", gr_shape(1)));
-    fails("model: '__metadata__' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__", GR_ERR_ARGUMENT);
+    fails("model: '__metadata__' cannot be a name: files of weights take valid UTF-8 only, and not "
+          "__metadata__",
+        GR_ERR_ARGUMENT);
     ck_assert_int_eq(gr_model_count(m) + gr_model_buffer_count(m), 0);
-    ck_assert(gr_nn_param(m, "\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x99\x82 \"quoted\"\\\t\x01", gr_shape(1), .value = 3));
-    ck_assert(gr_nn_linear(m, "__metadata__", x, 3) && gr_model_seal(m) && gr_save(m, path)); /* of "__metadata__.weight" nobody minds */
+    ck_assert(gr_nn_param(
+        m, "\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x99\x82 \"quoted\"\\\t\x01", gr_shape(1), .value = 3));
+    ck_assert(gr_nn_linear(m, "__metadata__", x, 3) && gr_model_seal(m) &&
+              gr_save(m, path)); /* of "__metadata__.weight" nobody minds */
     gr_data_mut(gr_model_at(m, 0))[0] = 0;
     ck_assert(gr_load(m, path) && gr_data(gr_model_at(m, 0))[0] == 3);
     unlink(path);

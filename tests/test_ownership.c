@@ -1,5 +1,6 @@
-/* test_ownership.c: whose a tensor is: the step's, the thread's, the caller's, or another thread's, which lets it be read and no more. And calls
-   whose results stand in the place of what went in. In float, and again in double; the address sanitizer sees each use after release. */
+/* test_ownership.c: whose a tensor is: the step's, the thread's, the caller's, or another thread's,
+   which lets it be read and no more. And calls whose results stand in the place of what went in. In
+   float, and again in double; the address sanitizer sees each use after release. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "lenet.h"
 #include "support.h"
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 typedef gr_tensor *making(gr_tensor *x); /* of x = (1, 2): y = (1, 2) or (2, 4), not recorded */
 
@@ -15,13 +16,17 @@ static gr_tensor *by_scale(gr_tensor *x) { return gr_scale(x, 2); }
 static gr_tensor *by_scale_1(gr_tensor *x) { return gr_scale(x, 1); }
 static gr_tensor *by_reshape(gr_tensor *x) { return gr_reshape(x, gr_shape(2)); }
 static gr_tensor *by_expand(gr_tensor *x) { return gr_expand(x, gr_shape(2)); }
-static gr_tensor *by_flatten(gr_tensor *x) { return gr_reshape(gr_flatten(gr_reshape(x, gr_shape(1, 2))), gr_shape(2)); }
+static gr_tensor *by_flatten(gr_tensor *x)
+{
+    return gr_reshape(gr_flatten(gr_reshape(x, gr_shape(1, 2))), gr_shape(2));
+}
 static gr_tensor *by_concat(gr_tensor *x) { return gr_concat(GR_TENSORS(x), 0); }
 static gr_tensor *by_detach(gr_tensor *x) { return gr_detach(x); }
 static gr_tensor *by_slice(gr_tensor *x) { return gr_slice(x, 0, 0, 2); }
 static gr_tensor *by_sum(gr_tensor *x) { return gr_add(x, x); }
 
-static gr_tensor *by_parameter(gr_tensor *x) /* a result of a parameter, while nothing is recorded */
+/* a result of a parameter, while nothing is recorded */
+static gr_tensor *by_parameter(gr_tensor *x)
 {
     gr_tensor *p = gr_param(gr_copy(x));
     GR_NO_GRAD;
@@ -53,8 +58,8 @@ static gr_tensor *by_hvp(gr_tensor *x)
     return h;
 }
 
-static making *const makings[] = { by_scale, by_scale_1, by_reshape, by_expand, by_flatten, by_concat, by_detach, by_slice, by_sum,
-    by_parameter, by_custom, by_grad, by_hvp };
+static making *const makings[] = { by_scale, by_scale_1, by_reshape, by_expand, by_flatten,
+    by_concat, by_detach, by_slice, by_sum, by_parameter, by_custom, by_grad, by_hvp };
 
 enum { MAKINGS = sizeof makings / sizeof *makings };
 
@@ -139,7 +144,8 @@ END_TEST
 START_TEST(what_reset_leaves_and_takes)
 {
     size_t     live = gr_memory().live;
-    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *copy = gr_copy(x), *view = gr_keep(gr_detach(x)), *kept = gr_keep(gr_scale(copy, 3));
+    gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *copy = gr_copy(x),
+              *view = gr_keep(gr_detach(x)), *kept = gr_keep(gr_scale(copy, 3));
     gr_tensor *mid = gr_retain_grad(gr_mul(x, x));
     ck_assert(gr_backward(gr_sum(mid)));
     HOLDS(gr_grad_of(mid), gr_shape(2), 1, 1);
@@ -159,7 +165,10 @@ START_TEST(what_reset_leaves_and_takes)
 END_TEST
 
 /* In eval mode dropout gives its input itself; every other operation gives a tensor of its own. */
-static gr_tensor *dropped(gr_model *m, gr_tensor *x) { return gr_nn_dropout(m, "drop", gr_nn_linear(m, "fc", x, 2), 0.5); }
+static gr_tensor *dropped(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_dropout(m, "drop", gr_nn_linear(m, "fc", x, 2), 0.5);
+}
 
 START_TEST(dropout_in_eval_mode)
 {
@@ -232,11 +241,13 @@ START_TEST(what_hooks_may_not_do)
 {
     gr_tensor *x = gr_param(T(gr_shape(2), 1, 2)), *y = gr_named(gr_mul(x, x), "y");
     gr_on_grad(y, changing, NULL);
-    FAILS(gr_backward(gr_sum(y)), GR_ERR_GRAPH, "backward: a hook changed the gradient of 'y' (2) that it was given");
+    FAILS(gr_backward(gr_sum(y)), GR_ERR_GRAPH,
+        "backward: a hook changed the gradient of 'y' (2) that it was given");
     ck_assert_ptr_null(gr_grad_of(x));
     ck_assert(gr_off_grad(y, changing, NULL));
     gr_on_grad(y, resetting, NULL);
-    FAILS(gr_grad(gr_sum(y), x, .create_graph = true), GR_ERR_GRAPH, "reset: a backward pass is under way");
+    FAILS(gr_grad(gr_sum(y), x, .create_graph = true), GR_ERR_GRAPH,
+        "reset: a backward pass is under way");
     ck_assert(gr_off_grad(y, resetting, NULL));
     HOLDS(gr_grad(gr_sum(y), x), gr_shape(2), 2, 4);
     ck_assert(gr_reset());
@@ -245,10 +256,11 @@ START_TEST(what_hooks_may_not_do)
 }
 END_TEST
 
-/* ---- two threads ------------------------------------------------------------------------------------------------------------------ */
+/* ---- two threads ----------------------------------------------------------------------------- */
 
 static struct {
-    gr_tensor        *w, *h, *y, *value, *leaf; /* w: main's parameter; the others another thread's */
+    /* w: main's parameter; the others another thread's */
+    gr_tensor        *w, *h, *y, *value, *leaf;
     gr_step           step;
     pthread_barrier_t meet;
 } shared;
@@ -291,7 +303,7 @@ static void tries_backward(void)
     REFUSED(gr_retain_grad(h), "retain_grad: (3)");
     REFUSED(gr_on_grad(h, keeping, NULL), "on_grad: (3)");
     REFUSED(gr_off_grad(h, keeping, NULL), "off_grad: (3)");
-    REFUSED(gr_explain(y), "explain: ()");
+    REFUSED(gr_explain_format(y), "explain: ()");
     REFUSED(gr_trace_dot(y, "ownership.dot"), "trace_dot: ()");
     REFUSED(gr_trace_html(y, "ownership.html"), "trace_html: ()");
     REFUSED(gr_gradcheck(square_of, GR_TENSORS(w)), "grad: (3)");
@@ -329,7 +341,8 @@ static void tries_lives(bool own_steps)
     ck_assert_int_eq(shared.step.depth, 1);
 }
 
-/* _i: bit 0: the other thread is in a step of its own; bit 1: so is this one, with a tape of its own beside. */
+/* _i: bit 0: the other thread is in a step of its own; bit 1: so is this one, with a tape of its
+   own beside. */
 START_TEST(what_another_thread_records)
 {
     pthread_t t;
@@ -365,7 +378,8 @@ static void *make_and_keep(void *arg)
     return y;
 }
 
-/* What a thread that has ended has left to the caller is like any tensor; a later thread may have its place in memory. */
+/* What a thread that has ended has left to the caller is like any tensor; a later thread may have
+   its place in memory. */
 START_TEST(threads_that_have_ended)
 {
     size_t live = gr_memory().live;
@@ -429,14 +443,18 @@ START_TEST(another_threads_loss_is_not_minimised)
 }
 END_TEST
 
-/* ---- results in the place of what went in ------------------------------------------------------------------------------------------ */
+/* ---- results in the place of what went in ---------------------------------------------------- */
 
 /* f = sum x^3 + sum x y^2: H = (6 x, 2 y; 2 y, 2 x). */
-static gr_tensor *cubic(gr_tensor *x, gr_tensor *y) { return gr_add(gr_sum(gr_mul(x, gr_mul(x, x))), gr_sum(gr_mul(x, gr_mul(y, y)))); }
+static gr_tensor *cubic(gr_tensor *x, gr_tensor *y)
+{
+    return gr_add(gr_sum(gr_mul(x, gr_mul(x, x))), gr_sum(gr_mul(x, gr_mul(y, y))));
+}
 
 START_TEST(a_hessian_times_vectors_in_their_place)
 {
-    gr_tensor *x[2] = { gr_param(T(gr_shape(2), 3, 1)), gr_param(T(gr_shape(2), 2, 4)) }, *loss = cubic(x[0], x[1]);
+    gr_tensor *x[2] = { gr_param(T(gr_shape(2), 3, 1)), gr_param(T(gr_shape(2), 2, 4)) },
+              *loss = cubic(x[0], x[1]);
     gr_tensor *v0 = T(gr_shape(2), 1, 2), *v1 = T(gr_shape(2), 10, 20), *v[2] = { v0, v1 };
     ck_assert(gr_hvp(loss, x, 2, v, v));
     HOLDS(v[0], gr_shape(2), 58, 172); /* 6 x v0 + 2 y v1 */
@@ -454,7 +472,8 @@ START_TEST(a_hessian_times_vectors_in_their_place)
     ck_assert(gr_hvp(loss, &x0, 1, &x0, &hx)); /* the point as the vector */
     HOLDS(hx, gr_shape(2), 54, 6);
     gr_tensor *twice[2] = { x[0], x[0] }, *vs[2] = { v0, v0 };
-    ck_assert(gr_hvp(loss, twice, 2, vs, vs)); /* one tensor named twice: the sum over both, for each */
+    /* one tensor named twice: the sum over both, for each */
+    ck_assert(gr_hvp(loss, twice, 2, vs, vs));
     HOLDS(vs[0], gr_shape(2), 36, 24);
     HOLDS(vs[1], gr_shape(2), 36, 24);
     ck_assert_ptr_ne(vs[0], vs[1]);
@@ -466,7 +485,8 @@ END_TEST
 
 START_TEST(gradients_in_the_place_of_the_tensors)
 {
-    gr_tensor *x = gr_param(T(gr_shape(2), 3, 1)), *y = gr_param(T(gr_shape(2), 2, 4)), *list[3] = { x, y, NULL };
+    gr_tensor *x = gr_param(T(gr_shape(2), 3, 1)), *y = gr_param(T(gr_shape(2), 2, 4)),
+              *list[3] = { x, y, NULL };
     gr_tensor *loss = cubic(x, y);
     ck_assert(gr_grads(loss, list, 2, list, (gr_grad_options){ .retain_graph = true }));
     HOLDS(list[0], gr_shape(2), 31, 19); /* 3 x^2 + y^2 */
@@ -475,7 +495,8 @@ START_TEST(gradients_in_the_place_of_the_tensors)
     ck_assert(gr_grads(loss, list, 2, list + 1, (gr_grad_options){ .create_graph = true }));
     HOLDS(list[1], gr_shape(2), 31, 19);
     HOLDS(list[2], gr_shape(2), 12, 8);
-    HOLDS(gr_grad(gr_mul(x, x), x, .grad_output = x), gr_shape(2), 18, 2); /* the point as the gradient */
+    /* the point as the gradient */
+    HOLDS(gr_grad(gr_mul(x, x), x, .grad_output = x), gr_shape(2), 18, 2);
     HOLDS(x, gr_shape(2), 3, 1);
     ck_assert(gr_reset());
     gr_free(x), gr_free(y);
@@ -488,10 +509,13 @@ START_TEST(running_statistics_in_one_place)
     GR_STEP;
     gr_tensor *x = gr_arange(16), *both = gr_ones(gr_shape(2, 2)), *one = gr_ones(gr_shape(2));
     x = gr_reshape(x, gr_shape(2, 2, 2, 2));
-    FAILS(gr_batch_norm2d(x, .running_mean = one, .running_var = one, .training = true), GR_ERR_ARGUMENT,
-        "batch_norm2d: running_mean and running_var lie in the same memory");
-    gr_tensor *mean = gr_reshape(gr_slice(both, 0, 0, 1), gr_shape(2)), *var = gr_reshape(gr_slice(both, 0, 1, 2), gr_shape(2));
-    ck_assert_ptr_nonnull(gr_batch_norm2d(x, .running_mean = mean, .running_var = var, .training = true)); /* side by side */
+    FAILS(gr_batch_norm2d(x, .running_mean = one, .running_var = one, .training = true),
+        GR_ERR_ARGUMENT, "batch_norm2d: running_mean and running_var lie in the same memory");
+    gr_tensor *mean = gr_reshape(gr_slice(both, 0, 0, 1), gr_shape(2)),
+              *var = gr_reshape(gr_slice(both, 0, 1, 2), gr_shape(2));
+    /* side by side */
+    ck_assert_ptr_nonnull(
+        gr_batch_norm2d(x, .running_mean = mean, .running_var = var, .training = true));
     nothing_failed();
 }
 END_TEST

@@ -1,13 +1,16 @@
 /* test_parity.c: LeNet beside PyTorch's, from the same weights and batches.
 
-   tests/parity/lenet.py recorded 100 losses of PyTorch's run in double, and in float. Over the run, ours may stray from the run in double
-   three times as far as PyTorch's float run does, convolutions being sums as they stand. As the library comes, by Winograd's algorithm, ten
-   steps stay together by rounding alone, and the last 30 have about the same loss in the mean. In between somebody tosses a coin: in
-   MNIST's step 12 two numbers of one pooling window differ by half of a float's last place, and which of them wins changes the run from there on, by
-   a factor of two a step. On the drawn digits, and on MNIST if GRADUS_MNIST names the folder of its files. Loading the recorded weights also
-   shows that a file written by a plain Python writer is read.
+   tests/parity/lenet.py recorded 100 losses of PyTorch's run in double, and in float. Over the run,
+   ours may stray from the run in double three times as far as PyTorch's float run does,
+   convolutions being sums as they stand. As the library comes, by Winograd's algorithm, ten steps
+   stay together by rounding alone, and the last 30 have about the same loss in the mean. In between
+   somebody tosses a coin: in MNIST's step 12 two numbers of one pooling window differ by half of a
+   float's last place, and which of them wins changes the run from there on, by a factor of two a
+   step. On the drawn digits, and on MNIST if GRADUS_MNIST names the folder of its files. Loading
+   the recorded weights also shows that a file written by a plain Python writer is read.
 
-   test_parity --dump DIR writes what lenet.py wants: the drawn digits, weights, and their logits. */
+   test_parity --dump DIR writes what lenet.py wants: the drawn digits, weights, and their
+   logits. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -27,11 +30,13 @@ static const char *recorded(const char *name)
     return gr_name("%s/tests/parity/%s", srcdir ? srcdir : ".", name);
 }
 
-/* direct: convolutions are sums as they stand. Decided before the first operation, and so in the test's own process: Check forks for each. */
+/* direct: convolutions are sums as they stand. Decided before the first operation, and so in the
+   test's own process: Check forks for each. */
 static void follow(gr_dataset *data, const char *name, bool direct)
 {
-    const char *record = gr_name("lenet-%s.txt", name), *weights = gr_name("lenet-%s.safetensors", name);
-    FILE       *f = fopen(recorded(record), "r");
+    const char *record = gr_name("lenet-%s.txt", name),
+               *weights = gr_name("lenet-%s.safetensors", name);
+    FILE *f = fopen(recorded(record), "r");
     if (direct) setenv("GRADUS_CONV", "direct", 1);
     ck_assert_msg(f != NULL, "no %s", recorded(record));
     gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
@@ -44,18 +49,23 @@ static void follow(gr_dataset *data, const char *name, bool direct)
         double in_double, in_float;
         ck_assert_int_eq(fscanf(f, "%lf %lf", &in_double, &in_float), 2);
         ck_assert_msg(gr_next_batch(loader, &batch), "%s", gr_error());
-        double loss = lenet_step(net, sgd, batch.images, batch.labels), off = fabs(loss - in_double);
-        ck_assert_msg(step >= EARLY || off < 1e-6 * in_double, "step %d: %g from PyTorch's loss", step, off);
+        double loss = lenet_step(net, sgd, batch.inputs, batch.targets),
+               off = fabs(loss - in_double);
+        ck_assert_msg(
+            step >= EARLY || off < 1e-6 * in_double, "step %d: %g from PyTorch's loss", step, off);
         if (step >= STEPS - LATE) ours += loss, theirs += in_double;
         strayed = fmax(strayed, fabs(in_float - in_double));
         worst = fmax(worst, off);
     }
-    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g; late losses %.4g, PyTorch's %.4g\n", record, worst, strayed,
+    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g; late losses "
+           "%.4g, PyTorch's %.4g\n",
+        record, worst, strayed, ours / LATE, theirs / LATE);
+    ck_assert_msg(!direct || worst <= 3 * strayed, "%s: strays %g, PyTorch's float run %g", record,
+        worst, strayed);
+    ck_assert_msg(fabs(ours - theirs) < 0.1 * theirs, "%s: late losses %g, PyTorch's %g", record,
         ours / LATE, theirs / LATE);
-    ck_assert_msg(!direct || worst <= 3 * strayed, "%s: strays %g, PyTorch's float run %g", record, worst, strayed);
-    ck_assert_msg(fabs(ours - theirs) < 0.1 * theirs, "%s: late losses %g, PyTorch's %g", record, ours / LATE, theirs / LATE);
     fclose(f);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_optim_free(sgd);
     gr_model_free(net);
 }
@@ -82,15 +92,15 @@ START_TEST(mnist_follows_pytorch)
 }
 END_TEST
 
-/* ---- for lenet.py ------------------------------------------------------------------------------------------------------------ */
+/* ---- for lenet.py ---------------------------------------------------------------------------- */
 
 static void idx_header(FILE *f, int rank, const int64_t *dim)
 {
     unsigned char magic[4] = { 0, 0, 8, (unsigned char)rank };
     fwrite(magic, 1, sizeof magic, f);
     for (int i = 0; i < rank; i++) {
-        unsigned char size[4] = { (unsigned char)(dim[i] >> 24), (unsigned char)(dim[i] >> 16), (unsigned char)(dim[i] >> 8),
-            (unsigned char)dim[i] };
+        unsigned char size[4] = { (unsigned char)(dim[i] >> 24), (unsigned char)(dim[i] >> 16),
+            (unsigned char)(dim[i] >> 8), (unsigned char)dim[i] };
         fwrite(size, 1, sizeof size, f);
     }
 }
@@ -98,7 +108,8 @@ static void idx_header(FILE *f, int rank, const int64_t *dim)
 static void dump_digits(const gr_dataset *d, const char *dir)
 {
     int64_t n = gr_dataset_count(d);
-    FILE   *images = fopen(gr_name("%s/images", dir), "wb"), *labels = fopen(gr_name("%s/labels", dir), "wb");
+    FILE   *images = fopen(gr_name("%s/images", dir), "wb"),
+         *labels = fopen(gr_name("%s/labels", dir), "wb");
     if (!images || !labels) exit((perror(dir), 1));
     idx_header(images, 3, (int64_t[]){ n, 28, 28 });
     idx_header(labels, 1, &n);
@@ -118,12 +129,14 @@ static int dump(const char *dir)
     gr_loader *loader = gr_loader_open(d, 8, .in_order = true, .mean = mean, .std = std);
     gr_batch   batch;
     FILE      *f = fopen(gr_name("%s/logits.txt", dir), "w");
-    if (!f || !gr_save(net, gr_name("%s/weights.safetensors", dir)) || !gr_next_batch(loader, &batch))
+    if (!f || !gr_save(net, gr_name("%s/weights.safetensors", dir)) ||
+        !gr_next_batch(loader, &batch))
         exit((fprintf(stderr, "%s: %s\n", dir, gr_error() ? gr_error() : "cannot write"), 1));
-    gr_tensor *y = lenet(net, batch.images);
-    for (int i = 0; i < 80; i++) fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
+    gr_tensor *y = lenet(net, batch.inputs);
+    for (int i = 0; i < 80; i++)
+        fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
     fclose(f);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_model_free(net);
     gr_dataset_free(d);
     return 0;

@@ -107,7 +107,7 @@ static void floats_are(json_t *j, const char *path, int n, const double *wanted)
 /* Parameters a.w (2), b (1), of which the loss is |a.w|^2 + 3 b. */
 static gr_model *two_layers(void)
 {
-    gr_model *m = gr_model_open(1);
+    gr_model *m = gr_model_new(1);
     gr_nn_param(m, "a.w", gr_shape(2), .value = 3);
     gr_nn_param(m, "b", gr_shape(1), .value = 1);
     gr_model_seal(m);
@@ -229,7 +229,7 @@ END_TEST
    be. */
 START_TEST(five_megabytes_at_most)
 {
-    gr_model *m = gr_model_open(1);
+    gr_model *m = gr_model_new(1);
     for (int i = 0; i < 700; i++) {
         GR_STEP;
         gr_nn_param(m, gr_name("layer%d.weight", i), i % 20 ? gr_shape(1) : gr_shape(64, 64, 5, 5),
@@ -331,11 +331,11 @@ START_TEST(pictures_as_the_data_have_them)
     gr_report  *r = gr_report_open(PAGE, m, .loader = loader);
     gr_batch    batch;
     ck_assert(gr_next_batch(loader, &batch));
-    ck_assert(gr_report_pictures(r, "pictures", batch.images, .columns = 5));
+    ck_assert(gr_report_pictures(r, "pictures", batch.inputs, .columns = 5));
     int32_t none[5] = { 0 };
     GR_STEP;
     gr_tensor *scores = gr_zeros(gr_shape(5, gr_dataset_classes(set)));
-    ck_assert(gr_report_scores(r, batch.images, scores, gr_from_ints(gr_shape(5), none)));
+    ck_assert(gr_report_scores(r, batch.inputs, scores, gr_from_ints(gr_shape(5), none)));
     ck_assert(gr_report_epoch(r));
     ck_assert(gr_report_close(r));
     json_t *d = read_data();
@@ -353,7 +353,7 @@ START_TEST(pictures_as_the_data_have_them)
     }
     json_decref(d);
     gr_model_free(m);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_dataset_free(set);
     nothing_failed();
 }
@@ -415,7 +415,7 @@ START_TEST(kernels_and_activations)
     for (int i = 0; i < 10; i++) ck_assert_double_eq_tol((double)v[i], (double)gr_data(y)[i], 1e-5);
     json_decref(d);
     gr_model_free(m);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_dataset_free(digits);
     nothing_failed();
 }
@@ -437,13 +437,13 @@ static uint64_t trained(bool reported)
     gr_batch    b;
     for (int epoch = 0; epoch < 3; epoch++) {
         while (gr_next_batch(loader, &b)) {
-            double loss = normed_step(m, adam, b.images, b.labels);
+            double loss = normed_step(m, adam, b.inputs, b.targets);
             if (r) gr_report_step(r, loss);
         }
         gr_model_eval(m);
         while (r && gr_next_batch(test, &b)) {
             GR_STEP;
-            gr_report_scores(r, b.images, normed(m, b.images), b.labels);
+            gr_report_scores(r, b.inputs, normed(m, b.inputs), b.targets);
         }
         gr_model_train(m);
         if (r) gr_report_epoch(r);
@@ -457,8 +457,8 @@ static uint64_t trained(bool reported)
     }
     gr_optim_free(adam);
     gr_model_free(m);
-    gr_loader_free(test);
-    gr_loader_free(loader);
+    gr_loader_close(test);
+    gr_loader_close(loader);
     gr_dataset_free(digits);
     nothing_failed();
     return print;
@@ -489,7 +489,7 @@ static gr_tensor *noisy(gr_model *m, gr_tensor *x)
 static double noisy_step(gr_model *m, gr_optim *o, const gr_batch *b)
 {
     GR_STEP;
-    return gr_minimize(o, gr_cross_entropy(noisy(m, b->images), b->labels));
+    return gr_minimize(o, gr_cross_entropy(noisy(m, b->inputs), b->targets));
 }
 
 /* The last loss of three epochs of four steps. seconds: between two writings, 0: no report. calls:
@@ -521,7 +521,7 @@ static double noisy_run(double seconds, int64_t sample_every, int calls[2])
     calls[1] = noisy_calls - calls[0];
     gr_optim_free(sgd);
     gr_model_free(m);
-    gr_loader_free(loader);
+    gr_loader_close(loader);
     gr_dataset_free(digits);
     return loss;
 }
@@ -583,8 +583,10 @@ START_TEST(hostile_names)
     int                      scripts = 0, ends = 0;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         GR_STEP;
-        gr_model *m = gr_model_open(1);
-        gr_nn_param(m, gr_name("%s.weight", odd[i]), gr_shape(2, 2, 3, 3), .value = 1);
+        gr_model *m = gr_model_new(1);
+        /* a parameter's name must be UTF-8; other texts need not be */
+        gr_nn_param(
+            m, gr_name("%s.weight", i < 5 ? odd[i] : "x\n\x01"), gr_shape(2, 2, 3, 3), .value = 1);
         gr_model_seal(m);
         gr_optim  *sgd = gr_sgd(m, .lr = 0.1);
         gr_report *r = gr_report_open(PAGE, m, .optim = sgd, .title = odd[i]);
@@ -614,7 +616,7 @@ END_TEST
 
 START_TEST(open_refused)
 {
-    gr_model *m = two_layers(), *other = two_layers(), *open = gr_model_open(1);
+    gr_model *m = two_layers(), *other = two_layers(), *open = gr_model_new(1);
     gr_optim *sgd = gr_sgd(m);
     FAILS(gr_report_open(NULL, m), GR_ERR_ARGUMENT, "report_open: the path is NULL");
     FAILS(gr_report_open(PAGE, NULL), GR_ERR_ARGUMENT, "report_open: the model is NULL");

@@ -1,14 +1,19 @@
-/* test_resnet20.c: the ResNet-20 of the examples beside PyTorch's, from the same weights and batches; built in float and in double.
+/* test_resnet20.c: the ResNet-20 of the examples beside PyTorch's, from the same weights and
+   batches; built in float and in double.
 
-   tests/parity/resnet20.py recorded the losses of 50 steps of PyTorch's run in double, and in float, and after them the loss in eval mode, by
-   the running statistics. Over the run ours may stray from the run in double by 1e-8 in double, and in float three times as far as PyTorch's
-   float run does. Weights and batches come from formulas that both sides compute, and that a float holds exactly.
+   tests/parity/resnet20.py recorded the losses of 50 steps of PyTorch's run in double, and in
+   float, and after them the loss in eval mode, by the running statistics. Over the run ours may
+   stray from the run in double by 1e-8 in double, and in float three times as far as PyTorch's
+   float run does. Weights and batches come from formulas that both sides compute, and that a float
+   holds exactly.
 
-   There are two runs. In one no ReLU's input is so nearly 0 that rounding as good as PyTorch's turns its sign, and convolutions are sums
-   as they stand; the runs stay together to the last digits. In the other convolutions go by Winograd's algorithm where it pays, which rounds
-   two or three times as much and turns signs, and PyTorch's float run has turned one as well.
+   There are two runs. In one no ReLU's input is so nearly 0 that rounding as good as PyTorch's
+   turns its sign, and convolutions are sums as they stand; the runs stay together to the last
+   digits. In the other convolutions go by Winograd's algorithm where it pays, which rounds two or
+   three times as much and turns signs, and PyTorch's float run has turned one as well.
 
-   test_resnet20 --dump DIR writes what resnet20.py wants to check: weights after the run, and their logits. */
+   test_resnet20 --dump DIR writes what resnet20.py wants to check: weights after the run, and their
+   logits. */
 #include "../examples/resnet20.h"
 
 #include <math.h>
@@ -28,7 +33,8 @@ typedef struct training {
 
 static const training still = { "still", 4, 401 }, turning = { "turning", MOST, 3 };
 
-/* Number i of a stream in [-1, 1), a multiple of 2^-15: the bits of both, mixed as MurmurHash3 mixes its last word. */
+/* Number i of a stream in [-1, 1), a multiple of 2^-15: the bits of both, mixed as MurmurHash3
+   mixes its last word. */
 static double noise_at(uint32_t stream, int64_t i)
 {
     uint32_t h = (uint32_t)i * 0x9E3779B9u + stream * 0x7F4A7C15u;
@@ -44,8 +50,10 @@ static gr_model *first_model(void)
     for (int i = 0; i < gr_model_count(m); i++) {
         gr_tensor *w = gr_model_at(m, i);
         if (gr_shape_of(w).rank < 2) continue;
-        double fan_in = (double)(gr_count(w) / gr_size(w, 0)), bound = exp2(round(log2(sqrt(6 / fan_in))));
-        for (int64_t k = 0; k < gr_count(w); k++) gr_data_mut(w)[k] = (gr_real)(bound * noise_at((uint32_t)i, k));
+        double fan_in = (double)(gr_count(w) / gr_size(w, 0)),
+               bound = exp2(round(log2(sqrt(6 / fan_in))));
+        for (int64_t k = 0; k < gr_count(w); k++)
+            gr_data_mut(w)[k] = (gr_real)(bound * noise_at((uint32_t)i, k));
     }
     gr_tensor *bias = gr_model_get(m, "fc.bias");
     for (int64_t k = 0; bias && k < gr_count(bias); k++) gr_data_mut(bias)[k] = 0;
@@ -55,7 +63,8 @@ static gr_model *first_model(void)
 static gr_tensor *images_of(const training *t, int batch)
 {
     gr_tensor *x = gr_zeros(gr_shape(t->batch, 3, SIDE, SIDE));
-    for (int64_t k = 0; k < gr_count(x); k++) gr_data_mut(x)[k] = (gr_real)noise_at((uint32_t)(1000 * t->seed + batch), k);
+    for (int64_t k = 0; k < gr_count(x); k++)
+        gr_data_mut(x)[k] = (gr_real)noise_at((uint32_t)(1000 * t->seed + batch), k);
     return x;
 }
 
@@ -63,7 +72,8 @@ static gr_tensor *loss_of(const training *t, gr_model *m, int batch)
 {
     int32_t label[MOST];
     for (int n = 0; n < t->batch; n++) label[n] = (3 * n + batch) % 10;
-    return gr_cross_entropy(resnet20(m, images_of(t, batch)), gr_from_ints(gr_shape(t->batch), label));
+    return gr_cross_entropy(
+        resnet20(m, images_of(t, batch)), gr_from_ints(gr_shape(t->batch), label));
 }
 
 /* The losses of the steps, and after them the one in eval mode. */
@@ -85,8 +95,9 @@ static gr_model *train(const training *t, double *losses)
 static void follow(const training *t)
 {
     double      losses[STEPS + 1], worst = 0, strayed = 0;
-    const char *srcdir = getenv("srcdir"), *path = gr_name("%s/tests/parity/resnet20-%s.txt", srcdir ? srcdir : ".", t->name);
-    FILE       *f = fopen(path, "r");
+    const char *srcdir = getenv("srcdir"),
+               *path = gr_name("%s/tests/parity/resnet20-%s.txt", srcdir ? srcdir : ".", t->name);
+    FILE *f = fopen(path, "r");
     ck_assert_msg(f != NULL, "no %s", path);
     gr_model_free(train(t, losses));
     nothing_failed();
@@ -98,7 +109,8 @@ static void follow(const training *t)
         strayed = fmax(strayed, fabs(in_float - in_double));
     }
     fclose(f);
-    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g\n", t->name, worst, strayed);
+    printf("%s: strays %.2g from PyTorch's run in double, PyTorch's float run %.2g\n", t->name,
+        worst, strayed);
     double most = sizeof(gr_real) == 4 ? 3 * strayed : 1e-8;
     ck_assert_msg(worst <= most, "%s: strays %g, more than %g", t->name, worst, most);
 }
@@ -124,7 +136,8 @@ static int dump(const char *dir)
     FILE      *f = fopen(gr_name("%s/logits.txt", dir), "w");
     if (!f || !y || !gr_save(m, gr_name("%s/ours.safetensors", dir)))
         exit((fprintf(stderr, "%s: %s\n", dir, gr_error() ? gr_error() : "cannot write"), 1));
-    for (int i = 0; i < 10 * still.batch; i++) fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
+    for (int i = 0; i < 10 * still.batch; i++)
+        fprintf(f, "%.9g%c", (double)gr_data(y)[i], i % 10 == 9 ? '\n' : ' ');
     fclose(f);
     gr_model_free(m);
     return 0;

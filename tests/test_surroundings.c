@@ -73,7 +73,7 @@ START_TEST(a_signal_that_the_program_blocks_waits_for_it)
         ck_assert_int_eq(kill(getpid(), of_program[i]), 0);
         ck_assert_int_eq(sigtimedwait(&set, NULL, &second), of_program[i]);
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -131,13 +131,19 @@ typedef struct seen {
     atomic_int inside[4], mode[4];
 } seen;
 
+#ifdef GRADUS_NO_THREADS
+enum { PATIENCE = 1 };
+#else
+enum { PATIENCE = 1000 }; /* milliseconds */
+#endif
+
 /* Waits, up to a second, for another thread to have a task of the job, too. */
 static void look(const void *arg, int64_t task, int thread)
 {
     seen *s = *(seen *const *)arg;
     atomic_store(&s->inside[thread], 1);
     atomic_store(&s->mode[thread], fegetround());
-    for (int k = 0; k < 1000; k++) {
+    for (int k = 0; k < PATIENCE; k++) {
         int inside = 0;
         for (int i = 0; i < 4; i++) inside += atomic_load(&s->inside[i]);
         if (inside > 1) return;
@@ -162,9 +168,10 @@ START_TEST(a_worker_rounds_as_the_caller_does)
         ck_assert_int_eq(fegetround(), modes[k % 4]);
     }
     fesetround(FE_TONEAREST);
-#ifndef GRADUS_NO_THREADS
-    ck_assert_int_gt(workers, 0);
+#ifdef GRADUS_NO_THREADS
+    workers = 1; /* none is to be expected */
 #endif
+    ck_assert_int_gt(workers, 0);
 }
 END_TEST
 
@@ -217,9 +224,9 @@ START_TEST(a_loader_rounds_as_its_caller_does)
         fesetround(modes[mode]);
         ck_assert(gr_next_batch(l, &b));
         fesetround(FE_TONEAREST);
-        ck_assert_int_eq((int)(gr_data(b.images)[0] * 255 + (gr_real)0.5), mode);
+        ck_assert_int_eq((int)(gr_data(b.inputs)[0] * 255 + (gr_real)0.5), mode);
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
 }
 END_TEST
@@ -417,7 +424,7 @@ static bool load(void)
     gr_loader *l = gr_loader_open(d, 4, .seed = 3, .augment = { .rotation = 10 }, .prefetch = true);
     bool       good = true;
     for (int k = 0; k < 3; k++) good = gr_next_batch(l, &b) && good;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_dataset_free(d);
     return good;
 }

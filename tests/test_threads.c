@@ -1,5 +1,6 @@
-/* test_threads.c: two threads train two models, each as if alone; two threads share one model for inference; the number of threads inside
-   an operation does not show in its result, nor does a loader's thread in its batches. With the thread sanitizer, it is the test of our own locking. */
+/* test_threads.c: two threads train two models, each as if alone; two threads share one model for
+   inference; the number of threads inside an operation does not show in its result, nor does a
+   loader's thread in its batches. With the thread sanitizer, it is the test of our own locking. */
 #include <check.h>
 #include <pthread.h>
 #include <string.h>
@@ -16,12 +17,14 @@ typedef struct job {
 
 static void *train(void *arg)
 {
-    job       *j = arg;
-    gr_model  *net = gr_model_build(networks[j->network], gr_shape(1, 1, 28, 28), .seed = j->seed);
-    gr_optim  *o = j->seed % 2 ? gr_sgd(net, .lr = 0.02, .momentum = 0.9) : gr_adam(net, .lr = 0.002);
+    job      *j = arg;
+    gr_model *net = gr_model_build(networks[j->network], gr_shape(1, 1, 28, 28), .seed = j->seed);
+    gr_optim *o =
+        j->seed % 2 ? gr_sgd(net, .lr = 0.02, .momentum = 0.9) : gr_adam(net, .lr = 0.002);
     gr_tensor *images, *labels;
     noise_batch(j->seed, 16, &images, &labels);
-    for (int step = 0; step < 12; step++) (j->network ? normed_step : lenet_step)(net, o, images, labels);
+    for (int step = 0; step < 12; step++)
+        (j->network ? normed_step : lenet_step)(net, o, images, labels);
     j->result = fingerprint(net);
     j->failed = gr_error() != NULL;
     gr_free(images);
@@ -33,10 +36,12 @@ static void *train(void *arg)
 
 START_TEST(two_models_train_as_each_alone)
 {
-    job alone[2] = { { .seed = 1, .network = _i }, { .seed = 2, .network = _i } }, together[2] = { alone[0], alone[1] };
+    job alone[2] = { { .seed = 1, .network = _i }, { .seed = 2, .network = _i } },
+        together[2] = { alone[0], alone[1] };
     for (int i = 0; i < 2; i++) train(&alone[i]);
     pthread_t t[2];
-    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, train, &together[i]), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, train, &together[i]), 0);
     for (int i = 0; i < 2; i++) {
         pthread_join(t[i], NULL);
         ck_assert_int_eq(alone[i].failed, 0);
@@ -107,7 +112,8 @@ START_TEST(threads_do_not_show_in_the_bits)
 }
 END_TEST
 
-/* Trains on what a loader gives, with a thread that is one batch ahead or without, goes back once, and stops in the middle of an epoch. */
+/* Trains on what a loader gives, with a thread that is one batch ahead or without, goes back once,
+   and stops in the middle of an epoch. */
 typedef struct course {
     const gr_dataset *digits;
     uint64_t          seed, result;
@@ -119,17 +125,18 @@ static void *take_course(void *arg)
 {
     course    *c = arg;
     gr_augment change = { .rotation = 10, .crop_padding = 2, .flip = true, .erase = 0.5 };
-    gr_loader *l = gr_loader_open(c->digits, 16, .seed = c->seed, .augment = change, .prefetch = c->prefetch);
-    gr_model  *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = c->seed);
-    gr_optim  *o = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
-    gr_batch   b;
+    gr_loader *l =
+        gr_loader_open(c->digits, 16, .seed = c->seed, .augment = change, .prefetch = c->prefetch);
+    gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = c->seed);
+    gr_optim *o = gr_sgd(net, .lr = 0.02, .momentum = 0.9);
+    gr_batch  b;
     for (int call = 0; call < 14; call++) {
         if (call == 8) gr_loader_seek(l, 0, 2);
-        if (gr_next_batch(l, &b)) lenet_step(net, o, b.images, b.labels);
+        if (gr_next_batch(l, &b)) lenet_step(net, o, b.inputs, b.targets);
     }
     c->result = fingerprint(net);
     c->failed = gr_error() != NULL;
-    gr_loader_free(l);
+    gr_loader_close(l);
     gr_optim_free(o);
     gr_model_free(net);
     return NULL;
@@ -138,14 +145,16 @@ static void *take_course(void *arg)
 START_TEST(loaders_that_are_ahead_give_the_same)
 {
     gr_dataset *digits = gr_digits(90, 1);
-    course      plain[2] = { { .digits = digits, .seed = 1 }, { .digits = digits, .seed = 2 } }, ahead[2];
-    pthread_t   t[2];
+    course      plain[2] = { { .digits = digits, .seed = 1 }, { .digits = digits, .seed = 2 } },
+           ahead[2];
+    pthread_t t[2];
     for (int i = 0; i < 2; i++) {
         take_course(&plain[i]);
         ahead[i] = plain[i];
         ahead[i].prefetch = true;
     }
-    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, take_course, &ahead[i]), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, take_course, &ahead[i]), 0);
     for (int i = 0; i < 2; i++) {
         pthread_join(t[i], NULL);
         ck_assert_int_eq(plain[i].failed, 0);
@@ -168,14 +177,15 @@ START_TEST(a_failure_ahead_is_the_callers)
 {
     gr_dataset *digits = gr_digits(20, 1);
     int         calls = 0, failures = 0;
-    gr_loader  *l = gr_loader_open(digits, 2, .augment = { .change = refuse_third, .arg = &calls }, .prefetch = true);
-    gr_batch    b;
+    gr_loader  *l = gr_loader_open(
+         digits, 2, .augment = { .change = refuse_third, .arg = &calls }, .prefetch = true);
+    gr_batch b;
     for (int call = 0; call < 30; call++) {
         gr_next_batch(l, &b);
         failures += gr_error() != NULL;
         gr_clear_error();
     }
-    gr_loader_free(l);
+    gr_loader_close(l);
     ck_assert_int_ge(failures, 10);
     ck_assert_int_ge(calls, 40);
     gr_dataset_free(digits);
@@ -200,12 +210,14 @@ static void *derive(void *arg)
     GR_STEP;
     derivation *d = arg;
     gr_rng      rng = gr_rng_of(d->seed, "derive");
-    gr_tensor  *x = gr_param(gr_normal(gr_shape(6, 3, 64, 64), &rng, 0, 1)), *w = gr_param(gr_normal(gr_shape(50, 64), &rng, 0, 1));
-    int32_t     at[3000];
+    gr_tensor  *x = gr_param(gr_normal(gr_shape(6, 3, 64, 64), &rng, 0, 1)),
+              *w = gr_param(gr_normal(gr_shape(50, 64), &rng, 0, 1));
+    int32_t at[3000];
     for (int i = 0; i < 3000; i++) at[i] = (int32_t)gr_rng_below(&rng, 50);
     gr_tensor *index = gr_from_ints(gr_shape(3000), at), *rows = gr_embedding(w, index);
     gr_tensor *y = gr_mul(
-        gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, 7, 5), 0, .size_hw = { 64, 64 }, .bilinear = true));
+        gr_upsample(gr_avg_pool2d(x, 2), 2), gr_upsample(gr_adaptive_avg_pool2d(x, gr_hw(7, 5)), 0,
+                                                 .size_hw = { 64, 64 }, .bilinear = true));
     gr_tensor *picked = gr_gather(rows, 0, gr_reshape(index, gr_shape(50, 60)));
     gr_on_grad(x, half, d);
     gr_on_grad(rows, half, d);
@@ -233,7 +245,8 @@ START_TEST(gradients_are_the_same_in_any_company)
         derive(&alone[i]);
     }
     ck_assert(gr_set_threads(3));
-    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_create(&t[i], NULL, derive, &together[i]), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, derive, &together[i]), 0);
     for (int i = 0; i < 2; i++) {
         pthread_join(t[i], NULL);
         same_gradients(&alone[i], &together[i]);

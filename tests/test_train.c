@@ -1,5 +1,6 @@
-/* test_train.c: what trains a model. The numbers were made by PyTorch 1.13 in double; optimisers run on 37 weights, so that whole vectors
-   and the rest of one are both met. Compiled in float and in double. */
+/* test_train.c: what trains a model. The numbers were made by PyTorch 1.13 in double; optimisers
+   run on 37 weights, so that whole vectors and the rest of one are both met. Compiled in float and
+   in double. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,14 @@ static void close_to(double a, double b)
     ck_assert_msg(fabs(a - b) <= most * (1 + fabs(b)), "%.15g, %.15g expected", a, b);
 }
 
-/* ---- optimisers ----------------------------------------------------------------------------------------------------------------- */
+/* ---- optimisers ------------------------------------------------------------------------------ */
 
 enum { N = 37, STEPS = 5 };
 
-static gr_tensor *weigh(gr_model *m, gr_tensor *x) { return gr_mul(gr_nn_param(m, "p", gr_shape(N)), x); }
+static gr_tensor *weigh(gr_model *m, gr_tensor *x)
+{
+    return gr_mul(gr_nn_param(m, "p", gr_shape(N)), x);
+}
 
 /* Weights 0.5, -1, 2, 0.5, -1, 2, ... */
 static gr_model *weights(void)
@@ -39,7 +43,8 @@ static void follows(gr_model *m, gr_optim *o, const double *expected)
         gr_real g[N];
         for (int i = 0; i < N; i++) g[i] = slope(step, i);
         ck_assert(!isnan(gr_minimize(o, gr_sum(weigh(m, gr_from(gr_shape(N), g))))));
-        for (int i = 0; i < N; i++) close_to((double)gr_data(gr_model_get(m, "p"))[i], expected[3 * step + i % 3]);
+        for (int i = 0; i < N; i++)
+            close_to((double)gr_data(gr_model_get(m, "p"))[i], expected[3 * step + i % 3]);
     }
     gr_optim_free(o);
     gr_model_free(m);
@@ -50,48 +55,59 @@ static void follows(gr_model *m, gr_optim *o, const double *expected)
 START_TEST(sgd_steps_as_pytorchs_does)
 {
     gr_model *m = weights();
-    FOLLOWS(gr_sgd(m, .lr = 0.1), 0.625, -0.95, 1.975, 0.575, -1.075, 2.05, 0.625, -1.1, 1.95, 0.5, -1.025, 1.95, 0.475, -1.125, 2.05);
+    FOLLOWS(gr_sgd(m, .lr = 0.1), 0.625, -0.95, 1.975, 0.575, -1.075, 2.05, 0.625, -1.1, 1.95, 0.5,
+        -1.025, 1.95, 0.475, -1.125, 2.05);
     m = weights();
-    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.9, .dampening = 0.2, .weight_decay = 0.05), 0.6225, -0.945, 1.965, 0.69026, -0.99172,
-        1.98564, 0.78848296, -1.04980112, 1.91627344, 0.77372969216, -1.03787492352, 1.84617844224, 0.73735683233536, -1.10298984699392,
+    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.9, .dampening = 0.2, .weight_decay = 0.05), 0.6225,
+        -0.945, 1.965, 0.69026, -0.99172, 1.98564, 0.78848296, -1.04980112, 1.91627344,
+        0.77372969216, -1.03787492352, 1.84617844224, 0.73735683233536, -1.10298984699392,
         1.85570823048704);
     m = weights();
-    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.8, .weight_decay = 0.05, .nesterov = true), 0.7205, -0.901, 1.937, 0.7024155, -1.082691,
-        2.032167, 0.8145081605, -1.166903581, 1.857759097, 0.6346613774555, -1.073102277571, 1.789641610727, 0.543330031264801,
-        -1.23307092865366, 1.90647188360006);
+    FOLLOWS(gr_sgd(m, .lr = 0.1, .momentum = 0.8, .weight_decay = 0.05, .nesterov = true), 0.7205,
+        -0.901, 1.937, 0.7024155, -1.082691, 2.032167, 0.8145081605, -1.166903581, 1.857759097,
+        0.6346613774555, -1.073102277571, 1.789641610727, 0.543330031264801, -1.23307092865366,
+        1.90647188360006);
 }
 END_TEST
 
 START_TEST(adam_steps_as_pytorchs_does)
 {
     gr_model *m = weights();
-    FOLLOWS(gr_adam(m), 0.500999999992, -0.99900000002, 1.99900000004, 0.501345605836282, -0.999442215279139, 1.99949418986446,
-        0.501818606299491, -0.999894992125503, 1.99922978964607, 0.501728879617879, -0.999940812192427, 1.99901320907587, 0.501582583183615,
-        -1.00026789995606, 1.99920618067202);
+    FOLLOWS(gr_adam(m), 0.500999999992, -0.99900000002, 1.99900000004, 0.501345605836282,
+        -0.999442215279139, 1.99949418986446, 0.501818606299491, -0.999894992125503,
+        1.99922978964607, 0.501728879617879, -0.999940812192427, 1.99901320907587,
+        0.501582583183615, -1.00026789995606, 1.99920618067202);
     m = weights();
-    FOLLOWS(gr_adam(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1), 0.549958368026644, -0.950083194675541,
-        1.95011086474501, 0.551589281366077, -0.980559320205745, 1.9717224363452, 0.568723887595569, -1.00266971035299, 1.93630546697986,
-        0.539018046484257, -0.983504749975022, 1.90961682625647, 0.513531603651829, -1.00326176787131, 1.92556219016712);
+    FOLLOWS(gr_adam(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1),
+        0.549958368026644, -0.950083194675541, 1.95011086474501, 0.551589281366077,
+        -0.980559320205745, 1.9717224363452, 0.568723887595569, -1.00266971035299, 1.93630546697986,
+        0.539018046484257, -0.983504749975022, 1.90961682625647, 0.513531603651829,
+        -1.00326176787131, 1.92556219016712);
     m = weights();
-    FOLLOWS(gr_adam(m, .lr = 0.05, .no_beta1 = true, .beta2 = 0.9), 0.5499999996, -0.950000001, 1.950000002, 0.523223496528895,
-        -1.01443677479015, 2.01571287491576, 0.554417566376706, -1.03035424122645, 1.94974571730863, 0.488895289321952, -0.98197973883299,
-        1.94974571730863, 0.473986328968684, -1.04181016351663, 2.01703491813825);
+    FOLLOWS(gr_adam(m, .lr = 0.05, .no_beta1 = true, .beta2 = 0.9), 0.5499999996, -0.950000001,
+        1.950000002, 0.523223496528895, -1.01443677479015, 2.01571287491576, 0.554417566376706,
+        -1.03035424122645, 1.94974571730863, 0.488895289321952, -0.98197973883299, 1.94974571730863,
+        0.473986328968684, -1.04181016351663, 2.01703491813825);
 }
 END_TEST
 
 START_TEST(adamw_steps_as_pytorchs_does)
 {
     gr_model *m = weights();
-    FOLLOWS(gr_adamw(m), 0.500994999992, -0.99899000002, 1.99898000004, 0.501335595886282, -0.999422225379139, 1.99945420006446,
-        0.501803582993532, -0.99986500800325, 1.99916980530407, 0.501708838276091, -0.999900829420093, 1.99893323303581, 0.501557524753444,
-        -1.00021791817543, 1.99910621529963);
+    FOLLOWS(gr_adamw(m), 0.500994999992, -0.99899000002, 1.99898000004, 0.501335595886282,
+        -0.999422225379139, 1.99945420006446, 0.501803582993532, -0.99986500800325,
+        1.99916980530407, 0.501708838276091, -0.999900829420093, 1.99893323303581,
+        0.501557524753444, -1.00021791817543, 1.99910621529963);
     m = weights();
-    FOLLOWS(gr_adamw(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1), 0.547460031974421, -0.945099800399202,
-        1.94019920318725, 0.549180707614039, -0.974705186362402, 1.96694149827361, 0.566463144324539, -0.997084042986221, 1.93122526799069,
-        0.536576649559297, -0.979215374519466, 1.90723077931037, 0.511316786353774, -0.99937948880229, 1.92641667892602);
+    FOLLOWS(gr_adamw(m, .lr = 0.05, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1),
+        0.547460031974421, -0.945099800399202, 1.94019920318725, 0.549180707614039,
+        -0.974705186362402, 1.96694149827361, 0.566463144324539, -0.997084042986221,
+        1.93122526799069, 0.536576649559297, -0.979215374519466, 1.90723077931037,
+        0.511316786353774, -0.99937948880229, 1.92641667892602);
     m = weights();
-    FOLLOWS(gr_adamw(m, .lr = 0.05, .no_beta1 = true, .no_decay = true), 0.5499999996, -0.950000001, 1.950000002, 0.523733955434605,
-        -1.01564132852844, 2.01706862103366, 0.553894690853363, -1.03145350963215, 1.94915159811016, 0.488241487010542, -0.983412287025771,
+    FOLLOWS(gr_adamw(m, .lr = 0.05, .no_beta1 = true, .no_decay = true), 0.5499999996, -0.950000001,
+        1.950000002, 0.523733955434605, -1.01564132852844, 2.01706862103366, 0.553894690853363,
+        -1.03145350963215, 1.94915159811016, 0.488241487010542, -0.983412287025771,
         1.94915159811016, 0.473682592041974, -1.04371016677899, 2.01814090217312);
 }
 END_TEST
@@ -99,26 +115,34 @@ END_TEST
 START_TEST(rmsprop_steps_as_pytorchs_does)
 {
     gr_model *m = weights();
-    FOLLOWS(gr_rmsprop(m), 0.599999992000001, -0.900000019999996, 1.90000003999998, 0.562699802452997, -0.992911781374815, 1.99491582756322,
-        0.597802378093412, -1.01127032675936, 1.91630305866871, 0.531655715173007, -0.962841448325495, 1.91630305866871, 0.51847572524092,
-        -1.01727961220964, 1.97848890565953);
+    FOLLOWS(gr_rmsprop(m), 0.599999992000001, -0.900000019999996, 1.90000003999998,
+        0.562699802452997, -0.992911781374815, 1.99491582756322, 0.597802378093412,
+        -1.01127032675936, 1.91630305866871, 0.531655715173007, -0.962841448325495,
+        1.91630305866871, 0.51847572524092, -1.01727961220964, 1.97848890565953);
     m = weights();
-    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .eps = 1e-3, .momentum = 0.8, .weight_decay = 0.1), 0.657698311468915,
-        -0.842715081299395, 1.84298947449649, 0.713663394886382, -0.858622418558368, 1.84302913224313, 0.811255589599044,
-        -0.892197608835641, 1.70587835902767, 0.772719822798864, -0.82751015410959, 1.57551039260841, 0.712211638193293, -0.863466724492324,
-        1.56006494389765);
+    FOLLOWS(
+        gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .eps = 1e-3, .momentum = 0.8, .weight_decay = 0.1),
+        0.657698311468915, -0.842715081299395, 1.84298947449649, 0.713663394886382,
+        -0.858622418558368, 1.84302913224313, 0.811255589599044, -0.892197608835641,
+        1.70587835902767, 0.772719822798864, -0.82751015410959, 1.57551039260841, 0.712211638193293,
+        -0.863466724492324, 1.56006494389765);
     m = weights();
-    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .centered = true), 0.666666662222222, -0.833333344444444, 1.83333335555555,
-        0.604499676552095, -0.98388112697017, 1.9875632738313, 0.666464929994908, -1.01535658981485, 1.85969604932925, 0.554579757132246,
-        -0.932836547404672, 1.85969604932925, 0.531174136430203, -1.02841600656534, 1.96561809166599);
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .alpha = 0.9, .centered = true), 0.666666662222222,
+        -0.833333344444444, 1.83333335555555, 0.604499676552095, -0.98388112697017, 1.9875632738313,
+        0.666464929994908, -1.01535658981485, 1.85969604932925, 0.554579757132246,
+        -0.932836547404672, 1.85969604932925, 0.531174136430203, -1.02841600656534,
+        1.96561809166599);
     m = weights();
-    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .momentum = 0.8, .centered = true, .weight_decay = 0.1), 1.00251886554207, -0.497481176545464,
-        1.49748120460381, 1.17973458814018, -0.543604726562288, 1.49633381642417, 1.4599117920291, -0.653192825082633, 1.07471923797954,
-        1.32793744397107, -0.4811534549531, 0.698001454182733, 1.12599484099892, -0.604071761267045, 0.678845617347674);
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .momentum = 0.8, .centered = true, .weight_decay = 0.1),
+        1.00251886554207, -0.497481176545464, 1.49748120460381, 1.17973458814018,
+        -0.543604726562288, 1.49633381642417, 1.4599117920291, -0.653192825082633, 1.07471923797954,
+        1.32793744397107, -0.4811534549531, 0.698001454182733, 1.12599484099892, -0.604071761267045,
+        0.678845617347674);
     m = weights();
-    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .no_alpha = true), 0.5499999996, -0.950000001, 1.950000002, 0.5000000006, -1.0000000006,
-        2.00000000133333, 0.5499999996, -1.0499999986, 1.95000000183333, 0.5, -0.999999999266667, 1.95000000183333, 0.450000002,
-        -1.04999999876667, 2.00000000133333);
+    FOLLOWS(gr_rmsprop(m, .lr = 0.05, .no_alpha = true), 0.5499999996, -0.950000001, 1.950000002,
+        0.5000000006, -1.0000000006, 2.00000000133333, 0.5499999996, -1.0499999986,
+        1.95000000183333, 0.5, -0.999999999266667, 1.95000000183333, 0.450000002, -1.04999999876667,
+        2.00000000133333);
 }
 END_TEST
 
@@ -145,19 +169,25 @@ START_TEST(misuse_of_an_optimiser_is_said)
     FAILS(gr_adamw(NULL), GR_ERR_ARGUMENT, "adamw: the model is NULL");
     FAILS(gr_rmsprop(NULL), GR_ERR_ARGUMENT, "rmsprop: the model is NULL");
     FAILS(gr_adamw(m, .beta2 = 1), GR_ERR_ARGUMENT,
-        "adamw: lr 0.001, beta1 0.9, beta2 1, eps 1e-08, weight_decay 0.01: none may be negative, betas are under 1");
+        "adamw: lr 0.001, beta1 0.9, beta2 1, eps 1e-08, weight_decay 0.01: none may be negative, "
+        "betas are under 1");
     FAILS(gr_rmsprop(m, .alpha = 1), GR_ERR_ARGUMENT,
-        "rmsprop: lr 0.01, alpha 1, eps 1e-08, momentum 0, weight_decay 0: none may be negative, alpha is under 1");
+        "rmsprop: lr 0.01, alpha 1, eps 1e-08, momentum 0, weight_decay 0: none may be negative, "
+        "alpha is under 1");
     FAILS(gr_rmsprop(m, .momentum = NAN), GR_ERR_ARGUMENT,
-        "rmsprop: lr 0.01, alpha 0.99, eps 1e-08, momentum nan, weight_decay 0: none may be negative, alpha is under 1");
+        "rmsprop: lr 0.01, alpha 0.99, eps 1e-08, momentum nan, weight_decay 0: none may be "
+        "negative, alpha is under 1");
     ck_assert(isnan(gr_optim_momentum(NULL)));
     gr_model_free(m);
 }
 END_TEST
 
-/* ---- groups ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
-static gr_tensor *layers(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "body.fc2", gr_nn_linear(m, "body.fc1", x, 2), 2); }
+static gr_tensor *layers(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "body.fc2", gr_nn_linear(m, "body.fc1", x, 2), 2);
+}
 
 static void put(gr_model *m, const char *name, int n, const gr_real *values, bool in_grad)
 {
@@ -183,9 +213,10 @@ static void train_fc1(gr_model *m, gr_optim *o)
 
 START_TEST(groups_have_rates_and_decays_of_their_own)
 {
-    static const double      expected[6] = { 0.0119836875, -0.73504425, 0.99603725, -0.46805940625, 1.951, -0.9755 };
-    static const char *const patterns[] = { GR_VECTORS, "*.bias", " body.fc[12].bias", "body.fc1.bias, body.fc2.b??s",
-        ("*2.bias," GR_VECTORS) };
+    static const double      expected[6] = { 0.0119836875, -0.73504425, 0.99603725, -0.46805940625,
+             1.951, -0.9755 };
+    static const char *const patterns[] = { GR_VECTORS, "*.bias", " body.fc[12].bias",
+        "body.fc1.bias, body.fc2.b??s", ("*2.bias," GR_VECTORS) };
     for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++) {
         gr_model *m = gr_model_build(layers, gr_shape(1, 2));
         gr_optim *o = gr_sgd(m, .lr = 0.1, .momentum = 0.9, .weight_decay = 0.05);
@@ -195,7 +226,9 @@ START_TEST(groups_have_rates_and_decays_of_their_own)
         ck_assert(gr_optim_group(o, patterns[p], .lr_factor = 2));
         train_fc1(m, o);
         for (int i = 0; i < 6; i++)
-            close_to((double)gr_data(gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias"))[i % 4], expected[i]);
+            close_to((double)gr_data(
+                         gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias"))[i % 4],
+                expected[i]);
         gr_optim_free(o);
         gr_model_free(m);
     }
@@ -208,15 +241,19 @@ START_TEST(frozen_parameters_keep_out_of_groups_way)
     gr_optim *o = gr_adamw(m, .lr = 0.1);
     ck_assert(gr_optim_group(o, "body.fc1.*", .lr_factor = 10, .weight_decay = 0.5));
     ck_assert(gr_model_freeze(m, "body.fc1"));
-    gr_tensor *fc1 = gr_copy(gr_model_get(m, "body.fc1.weight")), *fc2 = gr_copy(gr_model_get(m, "body.fc2.weight"));
+    gr_tensor *fc1 = gr_copy(gr_model_get(m, "body.fc1.weight")),
+              *fc2 = gr_copy(gr_model_get(m, "body.fc2.weight"));
     gr_tensor *x = gr_ones(gr_shape(1, 2));
     ck_assert(!isnan(gr_minimize(o, gr_sum(layers(m, x)))));
-    ck_assert_mem_eq(gr_data(fc1), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
-    ck_assert_mem_ne(gr_data(fc2), gr_data(gr_model_get(m, "body.fc2.weight")), 4 * sizeof(gr_real));
+    ck_assert_mem_eq(
+        gr_data(fc1), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
+    ck_assert_mem_ne(
+        gr_data(fc2), gr_data(gr_model_get(m, "body.fc2.weight")), 4 * sizeof(gr_real));
     ck_assert(gr_model_unfreeze(m, "body.fc1"));
     ck_assert(!isnan(gr_minimize(o, gr_sum(layers(m, x)))));
     for (int i = 0; i < 4; i++) { /* its first step: of lr at once, and the decay by it */
-        double was = (double)gr_data(fc1)[i], now = (double)gr_data(gr_model_get(m, "body.fc1.weight"))[i];
+        double was = (double)gr_data(fc1)[i],
+               now = (double)gr_data(gr_model_get(m, "body.fc1.weight"))[i];
         ck_assert(fabs(fabs(now - was * (1 - 1 * 0.5)) - 1) < 1e-4);
     }
     gr_reset();
@@ -228,18 +265,26 @@ START_TEST(frozen_parameters_keep_out_of_groups_way)
 }
 END_TEST
 
-static gr_tensor *matrices(gr_model *m, gr_tensor *x) { return gr_nn_linear(m, "fc", x, 2, .no_bias = true); }
+static gr_tensor *matrices(gr_model *m, gr_tensor *x)
+{
+    return gr_nn_linear(m, "fc", x, 2, .no_bias = true);
+}
 
 START_TEST(misuse_of_a_group_is_said)
 {
-    gr_model *m = gr_model_build(layers, gr_shape(1, 2)), *flat = gr_model_build(matrices, gr_shape(1, 2));
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2)),
+             *flat = gr_model_build(matrices, gr_shape(1, 2));
     gr_optim *o = gr_sgd(m), *without = gr_sgd(flat);
-    FAILS(gr_optim_group(NULL, "*", .no_decay = true), GR_ERR_ARGUMENT, "optim_group: the optimiser is NULL");
+    FAILS(gr_optim_group(NULL, "*", .no_decay = true), GR_ERR_ARGUMENT,
+        "optim_group: the optimiser is NULL");
     FAILS(gr_optim_group(o, NULL), GR_ERR_ARGUMENT, "optim_group: the pattern is NULL");
     FAILS(gr_optim_group(o, " , "), GR_ERR_ARGUMENT, "optim_group: the pattern is empty");
-    FAILS(gr_optim_group(o, "*.bias fc1.weight", .lr_factor = 2), GR_ERR_ARGUMENT, "optim_group: no parameter fits 'fc1.weight'");
-    FAILS(gr_optim_group(without, GR_VECTORS, .no_decay = true), GR_ERR_ARGUMENT, "optim_group: no parameter is a vector");
-    FAILS(gr_optim_group(o, "*", .lr_factor = -1), GR_ERR_ARGUMENT, "optim_group: lr_factor -1, weight_decay 0: none may be negative");
+    FAILS(gr_optim_group(o, "*.bias fc1.weight", .lr_factor = 2), GR_ERR_ARGUMENT,
+        "optim_group: no parameter fits 'fc1.weight'");
+    FAILS(gr_optim_group(without, GR_VECTORS, .no_decay = true), GR_ERR_ARGUMENT,
+        "optim_group: no parameter is a vector");
+    FAILS(gr_optim_group(o, "*", .lr_factor = -1), GR_ERR_ARGUMENT,
+        "optim_group: lr_factor -1, weight_decay 0: none may be negative");
     FAILS(gr_optim_group(o, "*", .no_decay = true, .weight_decay = 0.1), GR_ERR_ARGUMENT,
         "optim_group: .no_decay and .weight_decay 0.1: one of them");
     gr_optim_free(o);
@@ -249,7 +294,7 @@ START_TEST(misuse_of_a_group_is_said)
 }
 END_TEST
 
-/* ---- clipping ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- clipping -------------------------------------------------------------------------------- */
 
 static const gr_real grads[6] = { (gr_real)0.5, -1, 2, (gr_real)0.25, -3, (gr_real)0.125 };
 
@@ -269,7 +314,9 @@ static void grads_are(gr_model *m, const double *expected)
 {
     nothing_failed();
     for (int i = 0; i < 6; i++)
-        close_to((double)gr_data(gr_grad_of(gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias")))[i % 4], expected[i]);
+        close_to((double)gr_data(gr_grad_of(
+                     gr_model_get(m, i < 4 ? "body.fc1.weight" : "body.fc1.bias")))[i % 4],
+            expected[i]);
 }
 
 START_TEST(clipping_is_pytorchs)
@@ -277,10 +324,12 @@ START_TEST(clipping_is_pytorchs)
     static const struct {
         double most, grad[6];
     } c[] = {
-        { 1.5, { 0.19813740366056, -0.39627480732112, 0.792549614642239, 0.0990687018302799, -1.18882442196336, 0.0495343509151399 } },
+        { 1.5, { 0.19813740366056, -0.39627480732112, 0.792549614642239, 0.0990687018302799,
+                   -1.18882442196336, 0.0495343509151399 } },
         { 0, { 0, 0, 0, 0, 0, 0 } },
         { 3.8, { 0.5, -1, 2, 0.25, -3, 0.125 } },
-        { 3.7, { 0.488738929029381, -0.977477858058762, 1.95495571611752, 0.24436946451469, -2.93243357417628, 0.122184732257345 } },
+        { 3.7, { 0.488738929029381, -0.977477858058762, 1.95495571611752, 0.24436946451469,
+                   -2.93243357417628, 0.122184732257345 } },
     };
     gr_model *m = gr_model_build(layers, gr_shape(1, 2));
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
@@ -290,7 +339,8 @@ START_TEST(clipping_is_pytorchs)
     }
     /* Beside a small norm PyTorch's 1e-6 shows. */
     gr_clip_grad_norm(m, 1e-6);
-    double before = (double)gr_data(gr_grad_of(gr_model_at(m, 0)))[0], norm = gr_clip_grad_norm(m, 1e-6);
+    double before = (double)gr_data(gr_grad_of(gr_model_at(m, 0)))[0],
+           norm = gr_clip_grad_norm(m, 1e-6);
     close_to((double)gr_data(gr_grad_of(gr_model_at(m, 0)))[0] / before, 1e-6 / (norm + 1e-6));
     give_grads(m);
     ck_assert(gr_clip_grad_value(m, 0.5));
@@ -304,28 +354,35 @@ START_TEST(what_cannot_be_clipped_stays_and_stops_the_step)
     gr_model *m = gr_model_build(layers, gr_shape(1, 2));
     gr_optim *o = gr_sgd(m);
     FAILS(!isnan(gr_clip_grad_norm(NULL, 1)), GR_ERR_ARGUMENT, "clip_grad_norm: the model is NULL");
-    FAILS(!isnan(gr_clip_grad_norm(m, -1)), GR_ERR_ARGUMENT, "clip_grad_norm: at most -1: 0 or more wanted");
-    FAILS(!isnan(gr_clip_grad_norm(m, 1)), GR_ERR_GRAPH, "clip_grad_norm: no parameter has a gradient; gr_backward comes first");
-    FAILS(gr_clip_grad_value(m, NAN), GR_ERR_ARGUMENT, "clip_grad_value: at most nan: 0 or more wanted");
-    FAILS(gr_clip_grad_value(m, 1), GR_ERR_GRAPH, "clip_grad_value: no parameter has a gradient; gr_backward comes first");
+    FAILS(!isnan(gr_clip_grad_norm(m, -1)), GR_ERR_ARGUMENT,
+        "clip_grad_norm: at most -1: 0 or more wanted");
+    FAILS(!isnan(gr_clip_grad_norm(m, 1)), GR_ERR_GRAPH,
+        "clip_grad_norm: no parameter has a gradient; gr_backward comes first");
+    FAILS(gr_clip_grad_value(m, NAN), GR_ERR_ARGUMENT,
+        "clip_grad_value: at most nan: 0 or more wanted");
+    FAILS(gr_clip_grad_value(m, 1), GR_ERR_GRAPH,
+        "clip_grad_value: no parameter has a gradient; gr_backward comes first");
     for (int bad = 0; bad < 2; bad++) {
         give_grads(m);
-        gr_data_mut(gr_grad_of(gr_model_get(m, "body.fc1.bias")))[1] = bad ? -(gr_real)INFINITY : (gr_real)NAN;
+        gr_data_mut(gr_grad_of(gr_model_get(m, "body.fc1.bias")))[1] =
+            bad ? -(gr_real)INFINITY : (gr_real)NAN;
         ck_assert(isnan(gr_clip_grad_norm(m, 1)));
         ck_assert(!gr_optim_step(o));
-        failed_with(GR_ERR_NUMBER, bad ? "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm inf"
-                                       : "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm nan");
+        failed_with(GR_ERR_NUMBER,
+            bad ? "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm inf"
+                : "clip_grad_norm: the gradient of 'body.fc1.bias' (2) has the norm nan");
         ck_assert(gr_data(gr_grad_of(gr_model_get(m, "body.fc1.weight")))[2] == 2);
     }
     give_grads(m);
-    FAILS(gr_add(NULL, NULL) || !isnan(gr_clip_grad_norm(m, 1)) || gr_clip_grad_value(m, 1), GR_ERR_ARGUMENT, "add: input 1 is NULL");
+    FAILS(gr_add(NULL, NULL) || !isnan(gr_clip_grad_norm(m, 1)) || gr_clip_grad_value(m, 1),
+        GR_ERR_ARGUMENT, "add: input 1 is NULL");
     grads_are(m, (const double[]){ 0.5, -1, 2, 0.25, -3, 0.125 });
     gr_optim_free(o);
     gr_model_free(m);
 }
 END_TEST
 
-/* ---- schedules: rates from 0.4 ------------------------------------------------------------------------------------------------------ */
+/* ---- schedules: rates from 0.4 --------------------------------------------------------------- */
 
 static void rates(gr_optim *o, gr_schedule *s, int n, const double *expected, bool momentum)
 {
@@ -339,7 +396,8 @@ static void rates(gr_optim *o, gr_schedule *s, int n, const double *expected, bo
     ck_assert(gr_optim_set_lr(o, 0.4));
 }
 
-static void reports(gr_optim *o, gr_schedule *s, int n, const double *metric, const double *expected)
+static void reports(
+    gr_optim *o, gr_schedule *s, int n, const double *metric, const double *expected)
 {
     nothing_failed();
     for (int t = 0; t < n; t++) {
@@ -355,26 +413,32 @@ static void reports(gr_optim *o, gr_schedule *s, int n, const double *metric, co
 #define LENGTH(...) (int)(sizeof(LIST(__VA_ARGS__)) / sizeof(double))
 #define RATES(schedule, ...) rates(o, (schedule), LENGTH(__VA_ARGS__), LIST(__VA_ARGS__), false)
 #define CYCLES(schedule, ...) rates(o, (schedule), LENGTH(__VA_ARGS__) / 2, LIST(__VA_ARGS__), true)
-#define REPORTS(schedule, ...) reports(o, (schedule), LENGTH(__VA_ARGS__), metric, LIST(__VA_ARGS__))
+#define REPORTS(schedule, ...) \
+    reports(o, (schedule), LENGTH(__VA_ARGS__), metric, LIST(__VA_ARGS__))
 
 START_TEST(rates_are_pytorchs)
 {
     gr_model *m = weights();
     gr_optim *o = gr_sgd(m, .lr = 0.4);
-    RATES(gr_step_lr(o, 3), 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.0004, 0.0004, 0.0004);
-    RATES(gr_step_lr(o, 2, .gamma = 0.5, .warmup = 4), 0.133333333333333, 0.2, 0.266666666666667, 0.333333333333333, 0.4, 0.4, 0.2, 0.2,
-        0.1, 0.1, 0.05, 0.05);
-    RATES(gr_multistep_lr(o, GR_MILESTONES(2, 5, 6)), 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.0004, 0.0004, 0.0004, 0.0004, 0.0004, 0.0004);
-    RATES(gr_multistep_lr(o, GR_MILESTONES(1, 4), .gamma = 0.5, .warmup = 3, .warmup_from = 0.1), 0.04, 0.16, 0.28, 0.4, 0.2, 0.2, 0.2, 0.1,
-        0.1, 0.1, 0.1, 0.1);
-    RATES(gr_exponential_lr(o, 0.9), 0.4, 0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764, 0.19131876, 0.172186884, 0.1549681956,
-        0.13947137604, 0.125524238436);
-    RATES(gr_exponential_lr(o, 0.9, .warmup = 5), 0.133333333333333, 0.186666666666667, 0.24, 0.293333333333333, 0.346666666666667, 0.4,
-        0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764);
-    RATES(gr_cosine_lr(o, 8), 0.4, 0.384775906502257, 0.34142135623731, 0.276536686473018, 0.2, 0.123463313526982, 0.0585786437626905,
-        0.0152240934977427, 0, 0.0152240934977427, 0.0585786437626906, 0.123463313526982);
-    RATES(gr_cosine_lr(o, 5, .min_lr = 0.05, .warmup = 4, .warmup_from = 0.01), 0.004, 0.103, 0.202, 0.301, 0.4, 0.366577974015616,
-        0.279077974015616, 0.170922025984384, 0.0834220259843842, 0.05, 0.0834220259843842, 0.170922025984384);
+    RATES(gr_step_lr(o, 3), 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.0004, 0.0004,
+        0.0004);
+    RATES(gr_step_lr(o, 2, .gamma = 0.5, .warmup = 4), 0.133333333333333, 0.2, 0.266666666666667,
+        0.333333333333333, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05);
+    RATES(gr_multistep_lr(o, GR_MILESTONES(2, 5, 6)), 0.4, 0.4, 0.04, 0.04, 0.04, 0.004, 0.0004,
+        0.0004, 0.0004, 0.0004, 0.0004, 0.0004);
+    RATES(gr_multistep_lr(o, GR_MILESTONES(1, 4), .gamma = 0.5, .warmup = 3, .warmup_from = 0.1),
+        0.04, 0.16, 0.28, 0.4, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1);
+    RATES(gr_exponential_lr(o, 0.9), 0.4, 0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764,
+        0.19131876, 0.172186884, 0.1549681956, 0.13947137604, 0.125524238436);
+    RATES(gr_exponential_lr(o, 0.9, .warmup = 5), 0.133333333333333, 0.186666666666667, 0.24,
+        0.293333333333333, 0.346666666666667, 0.4, 0.36, 0.324, 0.2916, 0.26244, 0.236196,
+        0.2125764);
+    RATES(gr_cosine_lr(o, 8), 0.4, 0.384775906502257, 0.34142135623731, 0.276536686473018, 0.2,
+        0.123463313526982, 0.0585786437626905, 0.0152240934977427, 0, 0.0152240934977427,
+        0.0585786437626906, 0.123463313526982);
+    RATES(gr_cosine_lr(o, 5, .min_lr = 0.05, .warmup = 4, .warmup_from = 0.01), 0.004, 0.103, 0.202,
+        0.301, 0.4, 0.366577974015616, 0.279077974015616, 0.170922025984384, 0.0834220259843842,
+        0.05, 0.0834220259843842, 0.170922025984384);
     gr_optim_free(o);
     gr_model_free(m);
 }
@@ -384,27 +448,34 @@ START_TEST(one_cycle_is_pytorchs)
 {
     gr_model *m = weights();
     gr_optim *o = gr_sgd(m, .lr = 0.4, .momentum = 0.9);
-    CYCLES(gr_one_cycle_lr(o, 1, 10, .fixed_momentum = true), 0.04, 0.9, 0.52, 0.9, 1, 0.9, 0.950484632013474, 0.9, 0.811745653949763, 0.9,
-        0.611262021936289, 0.9, 0.388741978063711, 0.9, 0.188258346050237, 0.9, 0.0495193679865263, 0.9, 4e-06, 0.9);
-    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474, 0.854951556604879, 0.811745653949763,
-        0.868825509907063, 0.611262021936289, 0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237, 0.931174490092937,
-        0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
-    CYCLES(gr_one_cycle_lr(o, 1, 10, .linear = true, .pct_start = 0.5, .div_factor = 10, .final_div_factor = 100, .base_momentum = 0.7,
-               .max_momentum = 0.9),
-        0.1, 0.9, 0.325, 0.85, 0.55, 0.8, 0.775, 0.75, 1, 0.7, 0.8002, 0.74, 0.6004, 0.78, 0.4006, 0.82, 0.2008, 0.86, 0.001, 0.9);
-    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.52, 0.9, 0.04, 0.95, 0.0361807218535102, 0.95,
-        0.0261817218535102, 0.95, 0.0138222781464898, 0.95, 0.0038232781464898, 0.95, 4e-06, 0.95);
-    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true, .linear = true, .pct_start = 0.4), 0.04, 0.95, 0.36, 0.916666666666667, 0.68,
-        0.883333333333333, 1, 0.85, 0.68, 0.883333333333333, 0.36, 0.916666666666667, 0.04, 0.95, 0.026668, 0.95, 0.013336, 0.95,
-        3.99999999999706e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .fixed_momentum = true), 0.04, 0.9, 0.52, 0.9, 1, 0.9,
+        0.950484632013474, 0.9, 0.811745653949763, 0.9, 0.611262021936289, 0.9, 0.388741978063711,
+        0.9, 0.188258346050237, 0.9, 0.0495193679865263, 0.9, 4e-06, 0.9);
+    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474,
+        0.854951556604879, 0.811745653949763, 0.868825509907063, 0.611262021936289,
+        0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237,
+        0.931174490092937, 0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .linear = true, .pct_start = 0.5, .div_factor = 10,
+               .final_div_factor = 100, .base_momentum = 0.7, .max_momentum = 0.9),
+        0.1, 0.9, 0.325, 0.85, 0.55, 0.8, 0.775, 0.75, 1, 0.7, 0.8002, 0.74, 0.6004, 0.78, 0.4006,
+        0.82, 0.2008, 0.86, 0.001, 0.9);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.52,
+        0.9, 0.04, 0.95, 0.0361807218535102, 0.95, 0.0261817218535102, 0.95, 0.0138222781464898,
+        0.95, 0.0038232781464898, 0.95, 4e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10, .three_phase = true, .linear = true, .pct_start = 0.4), 0.04,
+        0.95, 0.36, 0.916666666666667, 0.68, 0.883333333333333, 1, 0.85, 0.68, 0.883333333333333,
+        0.36, 0.916666666666667, 0.04, 0.95, 0.026668, 0.95, 0.013336, 0.95, 3.99999999999706e-06,
+        0.95);
     gr_optim_free(o);
     o = gr_adam(m, .lr = 0.4, .no_beta1 = true);
-    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474, 0.854951556604879, 0.811745653949763,
-        0.868825509907063, 0.611262021936289, 0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237, 0.931174490092937,
-        0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
+    CYCLES(gr_one_cycle_lr(o, 1, 10), 0.04, 0.95, 0.52, 0.9, 1, 0.85, 0.950484632013474,
+        0.854951556604879, 0.811745653949763, 0.868825509907063, 0.611262021936289,
+        0.888873953302184, 0.388741978063711, 0.911126046697816, 0.188258346050237,
+        0.931174490092937, 0.0495193679865263, 0.945048443395121, 4e-06, 0.95);
     gr_schedule *s = gr_one_cycle_lr(o, 1, 10, .warmup = 2);
     for (int t = 0; t < 20; t++) {
-        if (t < 2) ck_assert_double_eq_tol(gr_optim_lr(o), 0.04 * (t == 0 ? 1.0 / 3 : 2.0 / 3), 1e-13);
+        if (t < 2)
+            ck_assert_double_eq_tol(gr_optim_lr(o), 0.04 * (t == 0 ? 1.0 / 3 : 2.0 / 3), 1e-13);
         ck_assert(gr_schedule_next(s));
     }
     ck_assert_double_eq_tol(gr_optim_lr(o), 4e-6, 1e-13); /* where it stays */
@@ -420,30 +491,38 @@ END_TEST
 
 START_TEST(plateaus_are_pytorchs)
 {
-    static const double loss[] = { 1.0, 0.9, 0.9, 0.95, 0.89995, 0.899, 0.95, 0.95, 0.95, 0.95, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8 };
-    static const double accuracy[] = { 0.1, 0.2, 0.2, 0.15, 0.20001, 0.2005, 0.2, 0.2, 0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5 };
+    static const double loss[] = { 1.0, 0.9, 0.9, 0.95, 0.89995, 0.899, 0.95, 0.95, 0.95, 0.95, 0.8,
+        0.8, 0.8, 0.8, 0.8, 0.8 };
+    static const double accuracy[] = { 0.1, 0.2, 0.2, 0.15, 0.20001, 0.2005, 0.2, 0.2, 0.2, 0.2,
+        0.5, 0.5, 0.5, 0.5, 0.5, 0.5 };
     static const double even[14] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
     const double       *metric = loss;
     gr_model           *m = weights();
     gr_optim           *o = gr_sgd(m, .lr = 0.4);
-    REPORTS(gr_plateau_lr(o, .patience = 2), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.004, 0.004, 0.0004, 0.0004,
-        0.0004);
-    REPORTS(gr_plateau_lr(o, .patience = 2, .no_threshold = true, .factor = 0.5), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2,
-        0.2, 0.2, 0.1, 0.1, 0.1);
-    REPORTS(gr_plateau_lr(o, .no_patience = true, .cooldown = 2, .factor = 0.5, .min_lr = 0.06), 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1,
-        0.1, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06);
-    REPORTS(gr_plateau_lr(o, .patience = 1, .absolute = true, .threshold = 0.05, .eps = 0.05, .factor = 0.5), 0.4, 0.4, 0.4, 0.2, 0.2, 0.1,
-        0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1);
+    REPORTS(gr_plateau_lr(o, .patience = 2), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004,
+        0.004, 0.004, 0.004, 0.004, 0.0004, 0.0004, 0.0004);
+    REPORTS(gr_plateau_lr(o, .patience = 2, .no_threshold = true, .factor = 0.5), 0.4, 0.4, 0.4,
+        0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1);
+    REPORTS(gr_plateau_lr(o, .no_patience = true, .cooldown = 2, .factor = 0.5, .min_lr = 0.06),
+        0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.06);
+    REPORTS(gr_plateau_lr(
+                o, .patience = 1, .absolute = true, .threshold = 0.05, .eps = 0.05, .factor = 0.5),
+        0.4, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1);
     metric = accuracy;
-    REPORTS(gr_plateau_lr(o, .patience = 2, .maximise = true), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004, 0.004, 0.004, 0.004,
-        0.004, 0.0004, 0.0004, 0.0004);
-    REPORTS(gr_plateau_lr(o, .patience = 1, .maximise = true, .absolute = true, .threshold = 0.0003), 0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04,
-        0.004, 0.004, 0.0004, 0.0004, 0.0004, 4e-05, 4e-05, 4e-06, 4e-06);
+    REPORTS(gr_plateau_lr(o, .patience = 2, .maximise = true), 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04,
+        0.04, 0.004, 0.004, 0.004, 0.004, 0.004, 0.0004, 0.0004, 0.0004);
+    REPORTS(
+        gr_plateau_lr(o, .patience = 1, .maximise = true, .absolute = true, .threshold = 0.0003),
+        0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.04, 0.004, 0.004, 0.0004, 0.0004, 0.0004, 4e-05, 4e-05,
+        4e-06, 4e-06);
     metric = even;
-    REPORTS(gr_plateau_lr(o), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04);
-    gr_schedule *s = gr_plateau_lr(o, .no_patience = true, .factor = 0.5, .warmup = 2, .warmup_from = 0.5);
+    REPORTS(
+        gr_plateau_lr(o), 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.04);
+    gr_schedule *s =
+        gr_plateau_lr(o, .no_patience = true, .factor = 0.5, .warmup = 2, .warmup_from = 0.5);
     ck_assert(gr_schedule_report(s, 1) && gr_schedule_report(s, 1) && gr_schedule_next(s));
-    ck_assert_double_eq_tol(gr_optim_lr(o), 0.2 * 0.75, 1e-13); /* the warm-up goes on by counts, the plateau by reports */
+    /* the warm-up goes on by counts, the plateau by reports */
+    ck_assert_double_eq_tol(gr_optim_lr(o), 0.2 * 0.75, 1e-13);
     ck_assert(gr_schedule_next(s) && gr_schedule_next(s));
     ck_assert_double_eq_tol(gr_optim_lr(o), 0.2, 1e-13);
     gr_schedule_free(s);
@@ -454,7 +533,8 @@ END_TEST
 
 START_TEST(groups_follow_the_schedule)
 {
-    gr_model *m = gr_model_build(layers, gr_shape(1, 2)), *same = gr_model_build(layers, gr_shape(1, 2));
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2)),
+             *same = gr_model_build(layers, gr_shape(1, 2));
     gr_optim *o = gr_sgd(m, .lr = 0.4), *twice = gr_sgd(same, .lr = 0.4);
     ck_assert(gr_optim_group(o, "*", .lr_factor = 0.5));
     gr_schedule *s = gr_step_lr(o, 1, .gamma = 0.5), *t = gr_step_lr(twice, 1, .gamma = 0.5);
@@ -469,7 +549,9 @@ START_TEST(groups_follow_the_schedule)
         gr_zero_grad(twice);
         gr_reset();
     }
-    for (int p = 0; p < 4; p++) ck_assert_mem_eq(gr_data(gr_model_at(m, p)), gr_data(gr_model_at(same, p)), 2 * sizeof(gr_real));
+    for (int p = 0; p < 4; p++)
+        ck_assert_mem_eq(
+            gr_data(gr_model_at(m, p)), gr_data(gr_model_at(same, p)), 2 * sizeof(gr_real));
     gr_free(x);
     gr_schedule_free(s);
     gr_schedule_free(t);
@@ -485,33 +567,42 @@ START_TEST(misuse_of_a_schedule_is_said)
     gr_model *m = weights();
     gr_optim *o = gr_sgd(m, .lr = 0.4);
     FAILS(gr_step_lr(NULL, 3), GR_ERR_ARGUMENT, "step_lr: the optimiser is NULL");
-    FAILS(gr_multistep_lr(NULL, GR_MILESTONES(3)), GR_ERR_ARGUMENT, "multistep_lr: the optimiser is NULL");
+    FAILS(gr_multistep_lr(NULL, GR_MILESTONES(3)), GR_ERR_ARGUMENT,
+        "multistep_lr: the optimiser is NULL");
     FAILS(gr_exponential_lr(NULL, 0.9), GR_ERR_ARGUMENT, "exponential_lr: the optimiser is NULL");
     FAILS(gr_cosine_lr(NULL, 3), GR_ERR_ARGUMENT, "cosine_lr: the optimiser is NULL");
     FAILS(gr_one_cycle_lr(NULL, 1, 3), GR_ERR_ARGUMENT, "one_cycle_lr: the optimiser is NULL");
     FAILS(gr_plateau_lr(NULL), GR_ERR_ARGUMENT, "plateau_lr: the optimiser is NULL");
-    FAILS(gr_step_lr(o, 0), GR_ERR_ARGUMENT, "step_lr: every 0, gamma 0.1: 1 or more and a gamma over 0 wanted");
-    FAILS(gr_step_lr(o, 1, .gamma = -1), GR_ERR_ARGUMENT, "step_lr: every 1, gamma -1: 1 or more and a gamma over 0 wanted");
+    FAILS(gr_step_lr(o, 0), GR_ERR_ARGUMENT,
+        "step_lr: every 0, gamma 0.1: 1 or more and a gamma over 0 wanted");
+    FAILS(gr_step_lr(o, 1, .gamma = -1), GR_ERR_ARGUMENT,
+        "step_lr: every 1, gamma -1: 1 or more and a gamma over 0 wanted");
     FAILS(gr_multistep_lr(o, GR_MILESTONES(2, 2)), GR_ERR_ARGUMENT,
-        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma over 0 wanted");
+        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma "
+        "over 0 wanted");
     FAILS(gr_multistep_lr(o, GR_MILESTONES(0, 2)), GR_ERR_ARGUMENT,
-        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma over 0 wanted");
+        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma "
+        "over 0 wanted");
     FAILS(gr_exponential_lr(o, 0), GR_ERR_ARGUMENT, "exponential_lr: gamma 0: over 0 wanted");
     FAILS(gr_cosine_lr(o, 0, .min_lr = 0.1), GR_ERR_ARGUMENT,
         "cosine_lr: 0 steps, min_lr 0.1: 1 step or more and a min_lr of 0 or more wanted");
     FAILS(gr_cosine_lr(o, 2, .warmup = -1), GR_ERR_ARGUMENT,
         "cosine_lr: warmup -1, warmup_from 0: 0 or more wanted, and warmup_from at most 1");
     FAILS(gr_one_cycle_lr(o, 1, 0), GR_ERR_ARGUMENT,
-        "one_cycle_lr: max_lr 1, 0 steps, pct_start 0.3, div_factor 25, final_div_factor 10000: all over 0, pct_start at most 1 wanted");
-    FAILS(gr_one_cycle_lr(o, 1, 9), GR_ERR_ARGUMENT, "one_cycle_lr: sgd has no momentum to move; make it with one, or say .fixed_momentum");
+        "one_cycle_lr: max_lr 1, 0 steps, pct_start 0.3, div_factor 25, final_div_factor 10000: "
+        "all over 0, pct_start at most 1 wanted");
+    FAILS(gr_one_cycle_lr(o, 1, 9), GR_ERR_ARGUMENT,
+        "one_cycle_lr: sgd has no momentum to move; make it with one, or say .fixed_momentum");
     FAILS(gr_one_cycle_lr(o, 1, 9, .base_momentum = 0.96), GR_ERR_ARGUMENT,
         "one_cycle_lr: momentum 0.96 to 0.95: from 0 or more to under 1 wanted");
     FAILS(gr_plateau_lr(o, .factor = 1), GR_ERR_ARGUMENT,
-        "plateau_lr: factor 1, patience 10, threshold 0.0001, cooldown 0, min_lr 0, eps 1e-08: none may be negative, factor is under 1");
+        "plateau_lr: factor 1, patience 10, threshold 0.0001, cooldown 0, min_lr 0, eps 1e-08: "
+        "none may be negative, factor is under 1");
     FAILS(gr_schedule_next(NULL), GR_ERR_ARGUMENT, "schedule_next: the schedule is NULL");
     FAILS(gr_schedule_report(NULL, 1), GR_ERR_ARGUMENT, "schedule_report: the schedule is NULL");
     gr_schedule *s = gr_step_lr(o, 3);
-    FAILS(gr_schedule_report(s, 1), GR_ERR_ARGUMENT, "schedule_report: a schedule of step_lr heeds no reports");
+    FAILS(gr_schedule_report(s, 1), GR_ERR_ARGUMENT,
+        "schedule_report: a schedule of step_lr heeds no reports");
     ck_assert_double_eq(gr_optim_lr(o), 0.4);
     gr_schedule_free(s);
     gr_schedule_free(NULL);
@@ -520,9 +611,10 @@ START_TEST(misuse_of_a_schedule_is_said)
 }
 END_TEST
 
-/* ---- how weights begin ------------------------------------------------------------------------------------------------------------------ */
+/* ---- how weights begin ----------------------------------------------------------------------- */
 
-/* 18432 numbers: uniform ones reach to the bound and not over, and both kinds have the standard deviation, to 2 %, and the mean 0. */
+/* 18432 numbers: uniform ones reach to the bound and not over, and both kinds have the standard
+   deviation, to 2 %, and the mean 0. */
 static void spread(gr_tensor *t, double bound, double std)
 {
     nothing_failed();
@@ -534,10 +626,15 @@ static void spread(gr_tensor *t, double bound, double std)
         square += x * x;
         most = fmax(most, fabs(x));
     }
-    if (bound > 0) ck_assert_msg(most <= bound * 1.000001 && most > 0.999 * bound, "%.9g, bound %.9g", most, bound);
+    if (bound > 0)
+        ck_assert_msg(
+            most <= bound * 1.000001 && most > 0.999 * bound, "%.9g, bound %.9g", most, bound);
     if (bound > 0) std = bound / sqrt(3);
-    if (std > 0 && bound == 0) ck_assert_msg(most > 3.2 * std && most < 7 * std, "%.9g is the largest, std %.9g", most, std);
-    ck_assert_msg(fabs(sqrt(square / (double)n) / std - 1) < 0.02, "std %.9g, %.9g expected", sqrt(square / (double)n), std);
+    if (std > 0 && bound == 0)
+        ck_assert_msg(
+            most > 3.2 * std && most < 7 * std, "%.9g is the largest, std %.9g", most, std);
+    ck_assert_msg(fabs(sqrt(square / (double)n) / std - 1) < 0.02, "std %.9g, %.9g expected",
+        sqrt(square / (double)n), std);
     ck_assert_msg(fabs(sum / (double)n) < 0.03 * std, "mean %.9g, std %.9g", sum / (double)n, std);
 }
 
@@ -564,46 +661,58 @@ START_TEST(first_values_are_spread_as_pytorchs)
     ck_assert(gr_tensor_init(t, NULL, GR_CONSTANT, .value = 0.25));
     for (int64_t i = 0; i < gr_count(t); i++) ck_assert(gr_data(t)[i] == (gr_real)0.25);
     gr_tensor *none = gr_zeros(gr_shape(0, 3));
-    ck_assert(gr_tensor_init(none, &rng, GR_ORTHOGONAL) && gr_tensor_init(none, &rng, GR_KAIMING_NORMAL));
+    ck_assert(
+        gr_tensor_init(none, &rng, GR_ORTHOGONAL) && gr_tensor_init(none, &rng, GR_KAIMING_NORMAL));
     nothing_failed();
     gr_free(none);
     gr_free(t);
 }
 END_TEST
 
-/* The sum over the shared dimension of Q's vectors j and k, Q seen as rows x columns and its vectors the fewer of the two. */
+/* The sum over the shared dimension of Q's vectors j and k, Q seen as rows x columns and its
+   vectors the fewer of the two. */
 static double product(const gr_real *q, int64_t rows, int64_t columns, int64_t j, int64_t k)
 {
-    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1, along = rows < columns ? 1 : columns;
-    double  sum = 0;
-    for (int64_t i = 0; i < length; i++) sum += (double)q[j * vector + i * along] * (double)q[k * vector + i * along];
+    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1,
+            along = rows < columns ? 1 : columns;
+    double sum = 0;
+    for (int64_t i = 0; i < length; i++)
+        sum += (double)q[j * vector + i * along] * (double)q[k * vector + i * along];
     return sum;
 }
 
-/* Q's vectors against the normal numbers that it was made from: R is upper triangular, its diagonal positive. */
-static double r_at(const gr_real *q, int64_t rows, int64_t columns, int64_t j, int64_t k, const double *drawn)
+/* Q's vectors against the normal numbers that it was made from: R is upper triangular, its diagonal
+   positive. */
+static double r_at(
+    const gr_real *q, int64_t rows, int64_t columns, int64_t j, int64_t k, const double *drawn)
 {
-    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1, along = rows < columns ? 1 : columns;
-    double  sum = 0;
-    for (int64_t i = 0; i < length; i++) sum += (double)q[j * vector + i * along] * drawn[k * length + i];
+    int64_t length = rows < columns ? columns : rows, vector = rows < columns ? columns : 1,
+            along = rows < columns ? 1 : columns;
+    double sum = 0;
+    for (int64_t i = 0; i < length; i++)
+        sum += (double)q[j * vector + i * along] * drawn[k * length + i];
     return sum;
 }
 
 START_TEST(orthogonal_weights_are_the_q_of_a_qr)
 {
-    const gr_shape shapes[] = { gr_shape(4, 9), gr_shape(9, 4), gr_shape(5, 5), gr_shape(6, 2, 3, 3), gr_shape(40, 2, 3, 3), gr_shape(1, 7),
-        gr_shape(7, 1), gr_shape(64, 64) };
+    const gr_shape shapes[] = { gr_shape(4, 9), gr_shape(9, 4), gr_shape(5, 5),
+        gr_shape(6, 2, 3, 3), gr_shape(40, 2, 3, 3), gr_shape(1, 7), gr_shape(7, 1),
+        gr_shape(64, 64) };
     double         drawn[4096], most = sizeof(gr_real) == 4 ? 1e-6 : 1e-13;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         gr_tensor *t = gr_zeros(shapes[i]);
         gr_rng     rng = gr_rng_of(2, "init"), same = rng;
         for (int64_t d = 0; d < gr_count(t); d++) drawn[d] = gr_rng_normal(&same);
         ck_assert(gr_tensor_init(t, &rng, GR_ORTHOGONAL));
-        int64_t rows = gr_size(t, 0), columns = gr_count(t) / rows, n = rows < columns ? rows : columns;
+        int64_t rows = gr_size(t, 0), columns = gr_count(t) / rows,
+                n = rows < columns ? rows : columns;
         for (int64_t j = 0; j < n; j++)
             for (int64_t k = 0; k < n; k++) {
                 ck_assert_double_eq_tol(product(gr_data(t), rows, columns, j, k), j == k, most);
-                if (j > k) ck_assert_double_eq_tol(r_at(gr_data(t), rows, columns, j, k, drawn), 0, 30 * most);
+                if (j > k)
+                    ck_assert_double_eq_tol(
+                        r_at(gr_data(t), rows, columns, j, k, drawn), 0, 30 * most);
                 if (j == k) ck_assert(r_at(gr_data(t), rows, columns, j, k, drawn) > 0);
             }
         ck_assert(gr_tensor_init(t, &rng, GR_ORTHOGONAL, .gain = 3));
@@ -615,12 +724,16 @@ END_TEST
 
 START_TEST(a_models_weights_begin_by_name)
 {
-    gr_model *m = gr_model_build(layers, gr_shape(1, 2), .seed = 5), *other = gr_model_build(layers, gr_shape(1, 2), .seed = 5);
-    ck_assert(gr_model_init(m, "*.fc2.weight", GR_XAVIER_NORMAL) && gr_model_init(other, "*.weight", GR_XAVIER_NORMAL));
-    const char *names[] = { "body.fc1.weight", "body.fc1.bias", "body.fc2.weight", "body.fc2.bias" };
+    gr_model *m = gr_model_build(layers, gr_shape(1, 2), .seed = 5),
+             *other = gr_model_build(layers, gr_shape(1, 2), .seed = 5);
+    ck_assert(gr_model_init(m, "*.fc2.weight", GR_XAVIER_NORMAL) &&
+              gr_model_init(other, "*.weight", GR_XAVIER_NORMAL));
+    const char *names[] = { "body.fc1.weight", "body.fc1.bias", "body.fc2.weight",
+        "body.fc2.bias" };
     for (int i = 0; i < 4; i++)
-        ck_assert_int_eq(
-            memcmp(gr_data(gr_model_get(m, names[i])), gr_data(gr_model_get(other, names[i])), 2 * sizeof(gr_real)) == 0, i != 0);
+        ck_assert_int_eq(memcmp(gr_data(gr_model_get(m, names[i])),
+                             gr_data(gr_model_get(other, names[i])), 2 * sizeof(gr_real)) == 0,
+            i != 0);
     gr_tensor *t = gr_zeros(gr_shape(2, 2));
     gr_rng     rng = gr_rng_of(5, "body.fc2.weight");
     ck_assert(gr_tensor_init(t, &rng, GR_XAVIER_NORMAL));
@@ -637,23 +750,34 @@ END_TEST
 
 START_TEST(misuse_of_an_initialiser_is_said)
 {
-    gr_model  *m = gr_model_build(layers, gr_shape(1, 2)), *open = gr_model_open(0);
-    gr_tensor *t = gr_zeros(gr_shape(3)), *ints = gr_from_ints(gr_shape(1, 1), (const int32_t[]){ 1 });
+    gr_model  *m = gr_model_build(layers, gr_shape(1, 2)), *open = gr_model_new(0);
+    gr_tensor *t = gr_zeros(gr_shape(3)),
+              *ints = gr_from_ints(gr_shape(1, 1), (const int32_t[]){ 1 });
     gr_rng     rng = gr_rng_of(1, "x");
     gr_tensor *before = gr_copy(gr_model_get(m, "body.fc1.weight"));
     FAILS(gr_model_init(NULL, "*", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: the model is NULL");
-    FAILS(gr_model_init(open, "*", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: the model is still being built; gr_model_seal ends that");
-    FAILS(gr_model_init(m, "*.wieght", GR_CONSTANT), GR_ERR_ARGUMENT, "model_init: no parameter fits '*.wieght'");
+    FAILS(gr_model_init(open, "*", GR_CONSTANT), GR_ERR_ARGUMENT,
+        "model_init: the model is still being built; gr_model_seal ends that");
+    FAILS(gr_model_init(m, "*.wieght", GR_CONSTANT), GR_ERR_ARGUMENT,
+        "model_init: no parameter fits '*.wieght'");
     FAILS(gr_model_init(m, "*", GR_ORTHOGONAL), GR_ERR_ARGUMENT,
-        "model_init: body.fc1.bias (2): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone");
-    FAILS(gr_model_init(m, "*.weight", GR_XAVIER_NORMAL, .gain = -1), GR_ERR_ARGUMENT, "model_init: gain -1: 0 or more wanted");
-    ck_assert_mem_eq(gr_data(before), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
-    FAILS(gr_model_init(m, "*", (gr_init_how)9), GR_ERR_ARGUMENT, "model_init: there is no way 9 to begin");
-    FAILS(gr_tensor_init(NULL, &rng, GR_CONSTANT), GR_ERR_ARGUMENT, "tensor_init: the tensor is NULL");
-    FAILS(gr_tensor_init(t, NULL, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT, "tensor_init: the stream is NULL");
+        "model_init: body.fc1.bias (2): a weight (O,I,...) wanted, vectors can begin with "
+        "GR_CONSTANT alone");
+    FAILS(gr_model_init(m, "*.weight", GR_XAVIER_NORMAL, .gain = -1), GR_ERR_ARGUMENT,
+        "model_init: gain -1: 0 or more wanted");
+    ck_assert_mem_eq(
+        gr_data(before), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
+    FAILS(gr_model_init(m, "*", (gr_init_how)9), GR_ERR_ARGUMENT,
+        "model_init: there is no way 9 to begin");
+    FAILS(gr_tensor_init(NULL, &rng, GR_CONSTANT), GR_ERR_ARGUMENT,
+        "tensor_init: the tensor is NULL");
+    FAILS(gr_tensor_init(t, NULL, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT,
+        "tensor_init: the stream is NULL");
     FAILS(gr_tensor_init(t, &rng, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT,
-        "tensor_init: a tensor (3): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone");
-    FAILS(gr_tensor_init(ints, &rng, GR_CONSTANT), GR_ERR_ARGUMENT, "tensor_init: input 1 (1,1) is int32, real wanted");
+        "tensor_init: a tensor (3): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT "
+        "alone");
+    FAILS(gr_tensor_init(ints, &rng, GR_CONSTANT), GR_ERR_ARGUMENT,
+        "tensor_init: input 1 (1,1) is int32, real wanted");
     gr_free(before);
     gr_free(t);
     gr_free(ints);
@@ -662,12 +786,13 @@ START_TEST(misuse_of_an_initialiser_is_said)
 }
 END_TEST
 
-/* ---- the model as a table ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the model as a table -------------------------------------------------------------------- */
 
 static gr_tensor *varied(gr_model *m, gr_tensor *x)
 {
     x = gr_sub(x, gr_scalar(1)); /* before any layer */
-    x = gr_nn_conv2d(m, "stem.conv", x, 8, 3, .padding = 1, .stride = 2, .groups = 2, .act = GR_RELU);
+    x = gr_nn_conv2d(
+        m, "stem.conv", x, 8, 3, .padding = 1, .stride = 2, .groups = 2, .act = GR_RELU);
     gr_tensor *y = gr_nn_conv2d(m, "stem.same", x, 8, 3, .padding = 1, .no_bias = true);
     x = gr_max_pool2d(gr_add(x, y), 2);
     x = gr_nn_conv_transpose2d(m, "up", x, 5, 2, .stride = 2);
@@ -680,24 +805,25 @@ static gr_tensor *varied(gr_model *m, gr_tensor *x)
 
 START_TEST(a_model_is_told_as_a_table)
 {
-    const char *const expected = /* conv: 2 x 8 x 64 x (2 x 9); same: 2 x 8 x 64 x 72; up: 2 x 8 x 16 x 20; fc: 2 x 320 x 6 */
-        "layer      op                output       parameters    FLOPs\n"
-        "-------------------------------------------------------------\n"
-        "           input             (1,4,16,16)\n"
-        "           sub               (1,4,16,16)                1,024\n"
-        "stem.conv  conv2d            (1,8,8,8)           152   18,432\n"
-        "stem.same  conv2d            (1,8,8,8)           576   73,728\n"
-        "           add               (1,8,8,8)                    512\n"
-        "           max_pool2d        (1,8,4,4)                    512\n"
-        "up         conv_transpose2d  (1,5,8,8)           165    5,120\n"
-        "           relu              (1,320)                      320\n"
-        "fc         linear            (1,6)             1,926    3,840\n"
-        "w          matmul            (1,4)                24       48\n"
-        "scale      mul, add          (1,4)                 8        8\n"
-        "-------------------------------------------------------------\n"
-        "total                                          2,851  103,544\n"
-        "2,851 parameters, %s KiB; 728 of them frozen\n"
-        "FLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each number read or made\n";
+    /* conv: 2 x 8 x 64 x (2 x 9); same: 2 x 8 x 64 x 72; up: 2 x 8 x 16 x 20; fc: 2 x 320 x 6 */
+    const char *const expected = "layer      op                output       parameters    FLOPs\n"
+                                 "-------------------------------------------------------------\n"
+                                 "           input             (1,4,16,16)\n"
+                                 "           sub               (1,4,16,16)                1,024\n"
+                                 "stem.conv  conv2d            (1,8,8,8)           152   18,432\n"
+                                 "stem.same  conv2d            (1,8,8,8)           576   73,728\n"
+                                 "           add               (1,8,8,8)                    512\n"
+                                 "           max_pool2d        (1,8,4,4)                    512\n"
+                                 "up         conv_transpose2d  (1,5,8,8)           165    5,120\n"
+                                 "           relu              (1,320)                      320\n"
+                                 "fc         linear            (1,6)             1,926    3,840\n"
+                                 "w          matmul            (1,4)                24       48\n"
+                                 "scale      mul, add          (1,4)                 8        8\n"
+                                 "-------------------------------------------------------------\n"
+                                 "total                                          2,851  103,544\n"
+                                 "2,851 parameters, %s KiB; 728 of them frozen\n"
+                                 "FLOPs: 2 for a multiply-add (bias and activation not counted); "
+                                 "other ops 1 for each number read or made\n";
     GR_STEP;
     gr_model *m = gr_model_build(varied, gr_shape(1, 4, 16, 16));
     gr_model_freeze(m, "stem");
@@ -714,7 +840,8 @@ START_TEST(a_model_is_told_as_a_table)
     gr_tensor *x = gr_ones(gr_shape(1, 8));
     ck_assert_ptr_ne(gr_nn_dropout(m, "drop", x, 0.5), x); /* still in train mode */
     const char *pair = gr_model_format(m, .input = gr_shape(2, 4, 16, 16));
-    ck_assert_ptr_nonnull(strstr(pair, "fc         linear            (2,6)             1,926    7,680\n"));
+    ck_assert_ptr_nonnull(
+        strstr(pair, "fc         linear            (2,6)             1,926    7,680\n"));
     gr_model_free(m);
 }
 END_TEST
@@ -724,9 +851,10 @@ static gr_tensor *nothing(gr_model *m, gr_tensor *x) { return (void)m, (void)x, 
 
 START_TEST(a_model_opened_by_hand_is_told_how)
 {
-    gr_model *m = gr_model_open(1);
+    gr_model *m = gr_model_new(1);
     GR_STEP;
-    FAILS(gr_model_format(m), GR_ERR_ARGUMENT, "model_format: the model is still being built; gr_model_seal ends that");
+    FAILS(gr_model_format(m), GR_ERR_ARGUMENT,
+        "model_format: the model is still being built; gr_model_seal ends that");
     {
         GR_NO_GRAD;
         first_of_two(m, gr_ones(gr_shape(1, 2)));
@@ -734,8 +862,10 @@ START_TEST(a_model_opened_by_hand_is_told_how)
     }
     gr_model_seal(m);
     FAILS(gr_model_format(NULL), GR_ERR_ARGUMENT, "model_format: the model is NULL");
-    FAILS(gr_model_format(m), GR_ERR_ARGUMENT, "model_format: the model was opened by hand: .forward and .input wanted");
-    FAILS(gr_model_format(m, .forward = nothing, .input = gr_shape(1)), GR_ERR_ARGUMENT, "model_format: the forward function gave NULL");
+    FAILS(gr_model_format(m), GR_ERR_ARGUMENT,
+        "model_format: the model was opened by hand: .forward and .input wanted");
+    FAILS(gr_model_format(m, .forward = nothing, .input = gr_shape(1)), GR_ERR_ARGUMENT,
+        "model_format: the forward function gave NULL");
     FAILS(gr_model_format(m, .forward = first_of_two, .input = gr_shape(1, 5)), GR_ERR_ARGUMENT,
         "model: 'one.weight' is (3,2), (3,5) wanted");
     const char *text = gr_model_format(m, .forward = first_of_two, .input = gr_shape(1, 2));
@@ -776,7 +906,8 @@ static gr_tensor *generating(gr_model *m, gr_tensor *x)
 {
     gr_rng rng = gr_rng_of(1, "z");
     x = gr_relu(gr_nn_linear(m, "fc1", gr_normal(gr_shape(1, 5), &rng, 0, 1), 7));
-    gr_tensor *v = gr_nn_param(m, "fc2.weight_v", gr_shape(3, 7)), *g = gr_nn_param(m, "fc2.weight_g", gr_shape(3, 1));
+    gr_tensor *v = gr_nn_param(m, "fc2.weight_v", gr_shape(3, 7)),
+              *g = gr_nn_param(m, "fc2.weight_g", gr_shape(3, 1));
     return gr_linear(x, gr_mul(v, gr_mul(gr_scalar(2), g)));
 }
 

@@ -20,9 +20,12 @@ if ($file =~ /\.md$/) {
     exit;
 }
 
-my (%function, %first, %body, $groups);
+my (%function, %required, %body, $groups);
 $function{$2} = $1 while $text =~ /^GR_API ((?:[^;\n]*?[ *])(gr_\w+)_\([^;]*);/mg;
-$first{$1} = $2 while $text =~ /^typedef struct (gr_\w+) \{\n +(.*?)(?: GR__OR\(.*\))?;/mg;
+while ($text =~ /^typedef struct (gr_\w+) \{\n((?:(?!\}).*\n)*?) +GR__NAMED/mg) {
+    my ($name, $fields) = ($1, $2);
+    $required{$name} = join ', ', $fields =~ /^ +(.*?)(?: GR__OR\(.*\))?;/mg;
+}
 my $headers = join '', map { contents($_) } glob($file =~ s/[^\/]*$/*.h/r);
 while ($headers =~ /^#define (GR__\w+_OPTIONS) *\\\n((?:.*\\\n)*.*\n)/mg) {
     my ($name, $fields) = ($1, $2);
@@ -51,13 +54,13 @@ sub contents
     return scalar <$in>;
 }
 
-# gr_optim *gr_sgd(gr_model *model, ...), of gr_optim *gr_sgd_(gr_sgd_options o) and the first field of gr_sgd_options.
+# gr_optim *gr_sgd(gr_model *model, ...), of gr_optim *gr_sgd_(gr_sgd_options o) and the required fields of gr_sgd_options.
 sub macro
 {
     my $name = shift;
     my $signature = $function{$name};
     $signature =~ s/\b${name}_\(/$name(/;
-    $signature =~ s/(gr_\w+_options) \w+\)$/$first{$1}, ...)/;
+    $signature =~ s/(gr_\w+_options) \w+\)$/$required{$1}, ...)/;
     return " Options: $1. */\n$signature;\n";
 }
 

@@ -1,5 +1,5 @@
-/* 01-scalar.c: a scalar and its chain rule. One neuron, y = tanh(w x + b), and how y answers when one of its numbers moves a little:
-   by the chain rule, by Gradus, and by moving it. */
+/* 01-scalar.c: a scalar and its chain rule. One neuron, y = tanh(w x + b), and how y answers when
+   one of its numbers moves a little: by the chain rule, by Gradus, and by moving it. */
 #include <gradus.h>
 
 #include <math.h>
@@ -18,21 +18,26 @@ static void by_moving(double w, double x, double b, double d[3])
 
 int main(void)
 {
-    GR_STEP; /* what is made from here on is released where main ends */
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
+    GR_STEP;                        /* what is made from here on is released where main ends */
 
     /* Forward: three operations, each of which Gradus computes and writes down. */
-    gr_tensor *w = gr_param(gr_scalar(0.5)), *x = gr_param(gr_scalar(2)), *b = gr_param(gr_scalar(-0.5));
+    gr_tensor *w = gr_param(gr_scalar(0.5)), *x = gr_param(gr_scalar(2)),
+              *b = gr_param(gr_scalar(-0.5));
     gr_tensor *u = gr_mul(w, x);
     gr_tensor *v = gr_add(u, b);
     gr_tensor *y = gr_tanh(v);
-    printf("forward:   u = w x = %.4f   v = u + b = %.4f   y = tanh v = %.4f\n\n", gr_item(u), gr_item(v), gr_item(y));
+    printf("forward:   u = w x = %.4f   v = u + b = %.4f   y = tanh v = %.4f\n\n", gr_item(u),
+        gr_item(v), gr_item(y));
 
-    /* Backward by hand: from y down, each derivative is the one above it times the rule of one operation. */
+    /* Backward by hand: from y down, each derivative is the one above it times the rule of one
+       operation. */
     double dv = 1 - gr_item(y) * gr_item(y);
     double du = dv * 1, db = dv * 1;
     double dw = du * gr_item(x), dx = du * gr_item(w);
 
-    /* Backward by Gradus. Parameters get their gradients; a result gets one if it is asked to keep it. */
+    /* Backward by Gradus. Parameters get their gradients; a result gets one if it is asked to keep
+       it. */
     gr_retain_grad(u), gr_retain_grad(v);
     gr_backward(y);
 
@@ -44,7 +49,5 @@ int main(void)
     printf("dy/dw      %10.4f   %.4f   %9.4f\n", dw, gr_item(gr_grad_of(w)), d[0]);
     printf("dy/dx      %10.4f   %.4f   %9.4f\n", dx, gr_item(gr_grad_of(x)), d[1]);
     printf("dy/db      %10.4f   %.4f   %9.4f\n", db, gr_item(gr_grad_of(b)), d[2]);
-
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

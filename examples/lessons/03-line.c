@@ -1,5 +1,6 @@
-/* 03-line.c: a line, fitted by gradient descent. Eight points lie near t = 2 x - 1; walking downhill on the mean of the squared errors
-   finds a slope a and an intercept b, and a formula from statistics says whether they are the best. */
+/* 03-line.c: a line, fitted by gradient descent. Eight points lie near t = 2 x - 1; walking
+   downhill on the mean of the squared errors finds a slope a and an intercept b, and a formula from
+   statistics says whether they are the best. */
 #include <gradus.h>
 
 #include <math.h>
@@ -33,6 +34,7 @@ static void descend(gr_tensor *p, double rate)
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
     gr_tensor *x = gr_from(gr_shape(N), xs), *t = gr_from(gr_shape(N), ts);
     gr_tensor *a = gr_param(gr_scalar(0)), *b = gr_param(gr_scalar(0));
@@ -44,8 +46,8 @@ int main(void)
         gr_tensor *loss = gr_mean(gr_mul(gr_sub(y, t), gr_sub(y, t)));
         gr_backward(loss);
         if (step < 4 || step % 10 == 0)
-            printf("%4d %9.3f %8.3f %8.3f %8.2f %8.2f\n", step, gr_item(loss), gr_item(a), gr_item(b), tidy(gr_item(gr_grad_of(a))),
-                tidy(gr_item(gr_grad_of(b))));
+            printf("%4d %9.3f %8.3f %8.3f %8.2f %8.2f\n", step, gr_item(loss), gr_item(a),
+                gr_item(b), tidy(gr_item(gr_grad_of(a))), tidy(gr_item(gr_grad_of(b))));
         descend(a, 0.1);
         descend(b, 0.1);
     }
@@ -53,7 +55,5 @@ int main(void)
     double best_a, best_b;
     least_squares(&best_a, &best_b);
     printf("\nleast squares, by formula: a = %.3f   b = %.3f\n", best_a, best_b);
-
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

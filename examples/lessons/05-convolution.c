@@ -1,5 +1,6 @@
-/* 05-convolution.c: convolution by hand. y = a *filt b for a of 4x4 and b of 2x3; one element of it product by product; and its
-   derivatives, which are slices (1) of b (2) and of a (10), against Gradus for every element. Indices count from 1, as in the equations. */
+/* 05-convolution.c: convolution by hand. y = a *filt b for a of 4x4 and b of 2x3; one element of it
+   product by product; and its derivatives, which are slices (1) of b (2) and of a (10), against
+   Gradus for every element. Indices count from 1, as in the equations. */
 #include <gradus.h>
 
 #include <math.h>
@@ -29,11 +30,15 @@ static double filt(int i, int j, bool show)
 }
 
 /* Element k,l of the derivative of y_ij by a, and by b: the slices of (2) and (10). */
-static double by_a(int i, int j, int k, int l) { return at(bs, HB, WB, 2 - i + k - 1, 2 - j + l - 1); }
+static double by_a(int i, int j, int k, int l)
+{
+    return at(bs, HB, WB, 2 - i + k - 1, 2 - j + l - 1);
+}
 static double by_b(int i, int j, int k, int l) { return at(as, HA, WA, i + k - 1, j + l - 1); }
 
 /* Prints the slice for y_ij; returns how far it is from what Gradus says at most. */
-static double compare(double slice(int, int, int, int), gr_tensor *x, gr_tensor *y, int i, int j, bool show)
+static double compare(
+    double slice(int, int, int, int), gr_tensor *x, gr_tensor *y, int i, int j, bool show)
 {
     gr_tensor *y_ij = gr_sum(gr_slice(gr_slice(y, 0, i - 1, i), 1, j - 1, j));
     gr_tensor *gx = gr_grad(y_ij, x, .retain_graph = true);
@@ -51,8 +56,10 @@ static double compare(double slice(int, int, int, int), gr_tensor *x, gr_tensor 
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
-    gr_tensor *a = gr_param(gr_from(gr_shape(HA, WA), as)), *b = gr_param(gr_from(gr_shape(HB, WB), bs)), *y = gr_conv_filt(a, b);
+    gr_tensor *a = gr_param(gr_from(gr_shape(HA, WA), as)),
+              *b = gr_param(gr_from(gr_shape(HB, WB), bs)), *y = gr_conv_filt(a, b);
     printf("a =\n%s\n\nb =\n%s\n\ny = a *filt b =\n%s\n", gr_format(a), gr_format(b), gr_format(y));
     printf("\ny_3,2 = ");
     printf(" = %g\n", filt(3, 2, true));
@@ -66,10 +73,10 @@ int main(void)
     for (int i = 1; i <= HY; i++)
         for (int j = 1; j <= WY; j++) {
             most = fmax(most, fabs(filt(i, j, false) - at(gr_data(y), HY, WY, i, j)));
-            most = fmax(most, fmax(compare(by_a, a, y, i, j, false), compare(by_b, b, y, i, j, false)));
+            most = fmax(
+                most, fmax(compare(by_a, a, y, i, j, false), compare(by_b, b, y, i, j, false)));
         }
-    printf("\nfilt, (2) and (10) for all %d elements of y, and Gradus: largest difference %g\n", HY * WY, most);
-
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    printf("\nfilt, (2) and (10) for all %d elements of y, and Gradus: largest difference %g\n",
+        HY * WY, most);
+    return 0;
 }

@@ -1,5 +1,6 @@
-/* 06-claims.c: the two gradient claims. f is half the sum of the squares of y = a *filt b, so g = df/dy is y itself. Its gradients by a
-   and by b: by the claims' formulas (18) and (26), by Gradus, and by moving each element. */
+/* 06-claims.c: the two gradient claims. f is half the sum of the squares of y = a *filt b, so g =
+   df/dy is y itself. Its gradients by a and by b: by the claims' formulas (18) and (26), by Gradus,
+   and by moving each element. */
 #include <gradus.h>
 
 #include <stdio.h>
@@ -18,16 +19,19 @@ static double at(gr_tensor *m, int i, int j)
     return outside ? 0 : (double)gr_data(m)[(i - 1) * gr_size(m, 1) + j - 1];
 }
 
-/* Element k,l of df/da as (18) has it, b *full g, in the form of (23); and of df/db as (26) has it, a *filt g, in the form of (31). */
+/* Element k,l of df/da as (18) has it, b *full g, in the form of (23); and of df/db as (26) has it,
+   a *filt g, in the form of (31). */
 static double claim(bool by_a, gr_tensor *a, gr_tensor *b, gr_tensor *g, int k, int l)
 {
     double sum = 0;
     for (int i = 1; i <= HY; i++)
-        for (int j = 1; j <= WY; j++) sum += at(g, i, j) * (by_a ? at(b, k - i + 1, l - j + 1) : at(a, i + k - 1, j + l - 1));
+        for (int j = 1; j <= WY; j++)
+            sum += at(g, i, j) * (by_a ? at(b, k - i + 1, l - j + 1) : at(a, i + k - 1, j + l - 1));
     return sum;
 }
 
-/* How far f moves when element e of t, which is a or b, moves from 1/2 below to 1/2 above. f is a parabola in each: no error is made. */
+/* How far f moves when element e of t, which is a or b, moves from 1/2 below to 1/2 above. f is a
+   parabola in each: no error is made. */
 static double by_moving(gr_tensor *a, gr_tensor *b, gr_tensor *t, int64_t e)
 {
     GR_NO_GRAD;
@@ -44,21 +48,25 @@ static void show(gr_tensor *a, gr_tensor *b, gr_tensor *g, bool by_a)
 {
     gr_tensor *t = by_a ? a : b;
     int        columns = (int)gr_size(t, 1), gap = 19 - 4 * columns;
-    printf("\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus", "by moving it");
+    printf(
+        "\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus", "by moving it");
     for (int k = 1; k <= gr_size(t, 0); k++) {
         for (int l = 1; l <= columns; l++) printf("%4g", claim(by_a, a, b, g, k, l));
         printf("%*s", gap, "");
         for (int l = 1; l <= columns; l++) printf("%4g", at(gr_grad_of(t), k, l));
         printf("%*s", gap, "");
-        for (int l = 1; l <= columns; l++) printf("%4g", by_moving(a, b, t, (k - 1) * columns + l - 1));
+        for (int l = 1; l <= columns; l++)
+            printf("%4g", by_moving(a, b, t, (k - 1) * columns + l - 1));
         putchar('\n');
     }
 }
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
-    gr_tensor *a = gr_param(gr_from(gr_shape(HA, WA), a_values)), *b = gr_param(gr_from(gr_shape(HB, WB), b_values));
+    gr_tensor *a = gr_param(gr_from(gr_shape(HA, WA), a_values)),
+              *b = gr_param(gr_from(gr_shape(HB, WB), b_values));
     gr_tensor *y = gr_retain_grad(gr_conv_filt(a, b));
     gr_backward(f(y));
     gr_tensor *g = gr_grad_of(y);
@@ -75,6 +83,5 @@ int main(void)
     printf(" = %g\n", claim(true, a, b, g, 2, 3));
     show(a, b, g, true);
     show(a, b, g, false);
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

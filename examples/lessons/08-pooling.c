@@ -1,5 +1,6 @@
-/* 08-pooling.c: pooling and softmax. How max and average pooling send a gradient back into their windows, and why the gradient of
-   cross-entropy through softmax is p - y: by the rules of its parts, by Gradus, and by moving each score. */
+/* 08-pooling.c: pooling and softmax. How max and average pooling send a gradient back into their
+   windows, and why the gradient of cross-entropy through softmax is p - y: by the rules of its
+   parts, by Gradus, and by moving each score. */
 #include <gradus.h>
 
 #include <math.h>
@@ -14,9 +15,11 @@ static void show(const char *what, gr_tensor *t)
 
 static void pooling(void)
 {
-    const gr_real pixels[] = { 1, 5, 2, 0, 3, 4, 1, 2, 7, 1, 3, 3, 0, 2, 3, 1 }, back[] = { 4, 8, 12, 16 };
-    gr_tensor    *x = gr_param(gr_from(gr_shape(1, 1, 4, 4), pixels)), *g = gr_from(gr_shape(1, 1, 2, 2), back);
-    gr_tensor    *largest = gr_max_pool2d(x, 2), *mean = gr_avg_pool2d(x, 2);
+    const gr_real pixels[] = { 1, 5, 2, 0, 3, 4, 1, 2, 7, 1, 3, 3, 0, 2, 3, 1 },
+                  back[] = { 4, 8, 12, 16 };
+    gr_tensor *x = gr_param(gr_from(gr_shape(1, 1, 4, 4), pixels)),
+              *g = gr_from(gr_shape(1, 1, 2, 2), back);
+    gr_tensor *largest = gr_max_pool2d(x, 2), *mean = gr_avg_pool2d(x, 2);
     show("x", x);
     show("the largest of each window", largest);
     show("its mean", mean);
@@ -58,18 +61,22 @@ static void softmax(void)
     }
 
     gr_tensor *loss = loss_of(x), *gx = gr_grad(loss, x);
-    printf("\nthe label is %d; loss = -log p%d = %.3f\n        by parts   p - y   Gradus   moving it\n", LABEL, LABEL, gr_item(loss));
+    printf("\nthe label is %d; loss = -log p%d = %.3f\n        by parts   p - y   Gradus   moving "
+           "it\n",
+        LABEL, LABEL, gr_item(loss));
     for (int j = 0; j < CLASSES; j++) {
-        double pj = (double)gr_data(p)[j], by_parts = -1 / (double)gr_data(p)[LABEL] * jacobian[LABEL][j];
-        printf("dL/dx%d   %6.3f  %6.3f   %6.3f   %9.3f\n", j, by_parts, pj - (j == LABEL), (double)gr_data(gx)[j], by_moving(x, j));
+        double pj = (double)gr_data(p)[j],
+               by_parts = -1 / (double)gr_data(p)[LABEL] * jacobian[LABEL][j];
+        printf("dL/dx%d   %6.3f  %6.3f   %6.3f   %9.3f\n", j, by_parts, pj - (j == LABEL),
+            (double)gr_data(gx)[j], by_moving(x, j));
     }
 }
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;
     pooling();
     softmax();
-    if (gr_error()) puts(gr_error());
-    return gr_error() != NULL;
+    return 0;
 }

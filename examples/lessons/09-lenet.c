@@ -1,5 +1,6 @@
-/* 09-lenet.c: LeNet, end to end. What its layers make of an image; one backward pass, held against moving the weights of each layer; then
-   two epochs of learning. The last digits differ from processor to processor, so only what all agree about is printed. */
+/* 09-lenet.c: LeNet, end to end. What its layers make of an image; one backward pass, held against
+   moving the weights of each layer; then two epochs of learning. The last digits differ from
+   processor to processor, so only what all agree about is printed. */
 #include <gradus.h>
 
 #include <math.h>
@@ -14,7 +15,10 @@ static gr_tensor *lenet(gr_model *m, gr_tensor *x) /* (N,1,28,28) -> (N,10) */
     return gr_nn_linear(m, "fc3", x, 10);
 }
 
-static gr_tensor *loss_of(gr_model *net, gr_batch batch) { return gr_cross_entropy(lenet(net, batch.images), batch.labels); }
+static gr_tensor *loss_of(gr_model *net, gr_batch batch)
+{
+    return gr_cross_entropy(lenet(net, batch.inputs), batch.targets);
+}
 
 /* The loss when a parameter has gone the way step times g, and then back. */
 static double loss_at(gr_model *net, gr_batch batch, gr_tensor *p, gr_tensor *g, double step)
@@ -26,18 +30,21 @@ static double loss_at(gr_model *net, gr_batch batch, gr_tensor *p, gr_tensor *g,
     return loss;
 }
 
-/* How steeply the loss rises along each parameter's gradient g: the length of g says it, and going there, to both sides, confirms it. */
+/* How steeply the loss rises along each parameter's gradient g: the length of g says it, and going
+   there, to both sides, confirms it. */
 static void check(gr_model *net, gr_batch batch)
 {
     const double h = 0.003;
     gr_tensor   *loss = loss_of(net, batch);
     gr_backward(loss);
-    printf("\nbefore learning: loss %.1f\n\n              length of g   the loss, going there\n", gr_item(loss));
+    printf("\nbefore learning: loss %.1f\n\n              length of g   the loss, going there\n",
+        gr_item(loss));
     for (int i = 0; i < gr_model_count(net); i++) {
         GR_NO_GRAD;
         gr_tensor *p = gr_model_at(net, i), *g = gr_grad_of(p);
         double     norm = gr_item(gr_norm(g));
-        double     slope = (loss_at(net, batch, p, g, h / norm) - loss_at(net, batch, p, g, -h / norm)) / (2 * h);
+        double     slope =
+            (loss_at(net, batch, p, g, h / norm) - loss_at(net, batch, p, g, -h / norm)) / (2 * h);
         printf("%-14s%11.3f   %s\n", gr_model_name(net, i), norm,
             fabs(slope / norm - 1) < 0.01 ? "rises as fast, within 1 %" : "does not rise as fast");
     }
@@ -47,25 +54,27 @@ static void check(gr_model *net, gr_batch batch)
 static double right(gr_model *net, const gr_dataset *digits)
 {
     gr_loader    *loader = gr_loader_open(digits, 100, .in_order = true);
-    gr_confusion *c = gr_confusion_open(10);
+    gr_confusion *c = gr_confusion_new(10);
     gr_batch      batch;
     while (gr_next_batch(loader, &batch)) {
         GR_STEP;
-        gr_confusion_add(c, lenet(net, batch.images), batch.labels);
+        gr_confusion_add(c, lenet(net, batch.inputs), batch.targets);
     }
     double accuracy = gr_confusion_accuracy(c);
-    gr_confusion_free(c), gr_loader_free(loader);
+    gr_confusion_free(c), gr_loader_close(loader);
     return 100 * accuracy;
 }
 
 int main(void)
 {
+    gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     gr_dataset *digits = gr_digits(6000, 1), *unseen = gr_digits(1000, 2);
     gr_loader  *loader = gr_loader_open(digits, 50, .seed = 1);
     gr_model   *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
     gr_optim   *adam = gr_adam(net, .lr = 0.002);
     gr_batch    batch;
-    gr_model_init(net, "*.weight", GR_KAIMING_UNIFORM); /* made for ReLU: signals keep their size on the way through */
+    /* made for ReLU: signals keep their size on the way through */
+    gr_model_init(net, "*.weight", GR_KAIMING_UNIFORM);
     gr_model_print(net);
     if (gr_next_batch(loader, &batch)) check(net, batch);
     gr_zero_grad(adam);
@@ -78,9 +87,10 @@ int main(void)
             sum += gr_minimize(adam, loss_of(net, batch));
         }
         double loss = sum / (double)gr_loader_batches(loader);
-        printf("epoch %d: loss %.1f, over %d %% of digits never seen are read right\n", epoch, loss, (int)right(net, unseen) / 5 * 5);
+        printf("epoch %d: loss %.1f, over %d %% of digits never seen are read right\n", epoch, loss,
+            (int)right(net, unseen) / 5 * 5);
     }
-    if (gr_error()) puts(gr_error());
-    gr_optim_free(adam), gr_model_free(net), gr_loader_free(loader), gr_dataset_free(digits), gr_dataset_free(unseen);
-    return gr_error() != NULL;
+    gr_optim_free(adam), gr_model_free(net), gr_loader_close(loader), gr_dataset_free(digits),
+        gr_dataset_free(unseen);
+    return 0;
 }

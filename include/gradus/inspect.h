@@ -17,7 +17,7 @@ extern "C" {
  *  are those of gr_named and of the model. Hooks are called, as by gr_grad; the history is kept,
  *  and no gradient that gr_grad_of returns changes. Errors: as gr_backward. Lifetime: the step's
  *  (outside any step: until gr_reset). */
-GR_API const char *gr_explain(gr_tensor *loss);
+GR_API const char *gr_explain_format(gr_tensor *loss);
 /** Writes the text of gr_explain to standard output. */
 GR_API void        gr_explain_print(gr_tensor *loss);
 

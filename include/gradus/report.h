@@ -14,11 +14,11 @@ extern "C" {
     for (each epoch) {
         while (gr_next_batch(loader, &batch)) {
             GR_STEP;
-            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.images), batch.labels);
+            gr_tensor *loss = gr_cross_entropy(lenet(net, batch.inputs), batch.targets);
             gr_report_step(r, gr_minimize(sgd, loss));
         }
         for (each batch of the test data)
-            gr_report_scores(r, batch.images, lenet(net, batch.images), batch.labels);
+            gr_report_scores(r, batch.inputs, lenet(net, batch.inputs), batch.targets);
         gr_report_epoch(r);
     }
     gr_report_close(r); */
@@ -89,7 +89,7 @@ GR_API bool gr_report_value(gr_report *r, const char *name, double value);
 typedef struct gr_report_pictures_options {
     const gr_tensor *images GR__OR(nullptr);
     GR__NAMED
-    int columns GR__OR(0); /* 12 */
+    int64_t columns GR__OR(0); /* 12 */
 } gr_report_pictures_options;
 
 /** gr_report_pictures(r, name, images, .columns): pictures of your own, such as samples of a

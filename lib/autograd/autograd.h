@@ -29,9 +29,11 @@ typedef struct gr__pass {
 gr__pass  gr__pass_begin(const gr_tensor *y);
 bool      gr__pass_add_goal(gr__pass *p, gr_tensor *t);
 gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t);
-bool      gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output); /* leaves the gradients with the goals */
+/* leaves the gradients with the goals */
+bool      gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output);
 void      gr__pass_end(gr__pass *p);
-bool      gr__pass_hooks(const gr__pass *p, const gr_tensor *t, gr_tensor **g); /* hooks.c: t's, called with *g, which they may replace */
+/* hooks.c: t's, called with *g, which they may replace */
+bool      gr__pass_hooks(const gr__pass *p, const gr_tensor *t, gr_tensor **g);
 void      gr__add_in_place(gr_tensor *to, const gr_tensor *g);
 
 #endif

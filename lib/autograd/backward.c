@@ -1,13 +1,15 @@
-/* backward.c: what people call. gr_backward leaves gradients on the parameters; gr_grad gives them as tensors.
+/* backward.c: what people call. gr_backward leaves gradients on the parameters; gr_grad gives them
+   as tensors.
 
-   Invariant: nobody's gradient changes unless the whole pass has succeeded, and what a leaf holds as its gradient is its own. */
+   Invariant: nobody's gradient changes unless the whole pass has succeeded, and what a leaf holds
+   as its gradient is its own. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- gradients left on the leaves --------------------------------------------------------------------------------------------- */
+/* ---- gradients left on the leaves ------------------------------------------------------------ */
 
 static gr_tensor *copy_of(const gr_tensor *g)
 {
@@ -50,7 +52,9 @@ bool gr_backward_(gr_backward_options o)
     gr_tensor *loss = o.loss;
     if (!loss) return gr__fail(GR_ERR_ARGUMENT, "backward: the loss is NULL");
     if (loss->dtype != GR_REAL || !gr__tracked(loss))
-        return gr__fail(GR_ERR_GRAPH, "backward: the loss %s depends on no parameter, or was made without recording", GR__TEXT(loss));
+        return gr__fail(GR_ERR_GRAPH,
+            "backward: the loss %s depends on no parameter, or was made without recording",
+            GR__TEXT(loss));
     if (!gr__recorded_here("backward", loss)) return false;
     gr__pass p = gr__pass_begin(loss);
     p.leaves = true;
@@ -73,7 +77,8 @@ void gr_clear_grad(gr_tensor *t)
 gr_tensor *gr_retain_grad(gr_tensor *t)
 {
     if (!t || !gr__tracked(t)) {
-        gr__fail(GR_ERR_GRAPH, "retain_grad: %s", t ? "the tensor has no gradient to retain" : "the tensor is NULL");
+        gr__fail(GR_ERR_GRAPH, "retain_grad: %s",
+            t ? "the tensor has no gradient to retain" : "the tensor is NULL");
         return NULL;
     }
     if (!gr__recorded_here("retain_grad", t)) return NULL;
@@ -81,9 +86,10 @@ gr_tensor *gr_retain_grad(gr_tensor *t)
     return t;
 }
 
-/* ---- gradients as tensors ----------------------------------------------------------------------------------------------------------- */
+/* ---- gradients as tensors -------------------------------------------------------------------- */
 
-/* A tensor of its own in the user's step, though a rule may have handed the same gradient on to several, or the user's grad_output. */
+/* A tensor of its own in the user's step, though a rule may have handed the same gradient on to
+   several, or the user's grad_output. */
 static gr_tensor *fresh(const gr__pass *p, gr_tensor *g)
 {
     if (!p->create) return gr__own(gr__sole(g) ? gr__view(g, &g->shape, 0, "grad") : copy_of(g));
@@ -93,12 +99,14 @@ static gr_tensor *fresh(const gr__pass *p, gr_tensor *g)
     return gx;
 }
 
-static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **gx, bool allow_unused)
+static bool hand_out(
+    const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **gx, bool allow_unused)
 {
     for (int i = 0; i < n; i++)
         if (!gr__pass_goal(p, x[i])->g && !allow_unused)
-            return gr__fail(
-                GR_ERR_GRAPH, "grad: the result does not depend on tensor %d %s; .allow_unused gives zeros", i + 1, GR__TEXT(x[i]));
+            return gr__fail(GR_ERR_GRAPH,
+                "grad: the result does not depend on tensor %d %s; .allow_unused gives zeros",
+                i + 1, GR__TEXT(x[i]));
     for (int i = 0; i < n; i++) {
         gr_tensor *g = gr__pass_goal(p, x[i])->g;
         gx[i] = !g ? gr__constant(&x[i]->shape, 0) : fresh(p, g);
@@ -110,13 +118,16 @@ static bool hand_out(const gr__pass *p, gr_tensor *const *x, int n, gr_tensor **
 static bool check(const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
 {
     if (!y || !x || !gx || n < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: %s", name, !y ? "the result is NULL" : "no tensor to differentiate by");
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %s", name,
+            !y ? "the result is NULL" : "no tensor to differentiate by");
     for (int i = 0; i < n; i++) {
         if (!x[i]) return gr__fail(GR_ERR_ARGUMENT, "%s: tensor %d is NULL", name, i + 1);
         if (!gr__recorded_here(name, x[i])) return false;
     }
     if (y->dtype != GR_REAL || !gr__tracked(y))
-        return gr__fail(GR_ERR_GRAPH, "%s: the result %s depends on no parameter, or was made without recording", name, GR__TEXT(y));
+        return gr__fail(GR_ERR_GRAPH,
+            "%s: the result %s depends on no parameter, or was made without recording", name,
+            GR__TEXT(y));
     return gr__recorded_here(name, y);
 }
 
@@ -127,13 +138,15 @@ static bool gradients(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, 
     p.create = o.create_graph;
     p.retain = o.retain_graph || o.create_graph;
     bool good = true;
-    for (int i = 0; good && i < n; i++) good = gr__pass_goal(&p, x[i]) || gr__pass_add_goal(&p, x[i]);
+    for (int i = 0; good && i < n; i++)
+        good = gr__pass_goal(&p, x[i]) || gr__pass_add_goal(&p, x[i]);
     good = good && gr__pass_run(&p, y, o.grad_output) && hand_out(&p, x, n, gx, o.allow_unused);
     gr__pass_end(&p);
     return good;
 }
 
-/* The results stand in a block of their own until all are there, since the caller's list of them may be the list of what went in. */
+/* The results stand in a block of their own until all are there, since the caller's list of them
+   may be the list of what went in. */
 static gr_tensor **results_begin(int n, const char *what)
 {
     size_t      bytes = (size_t)n * sizeof(gr_tensor *);
@@ -162,7 +175,7 @@ gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o)
     return gr_grads(y, &o.x, 1, &gx, o) ? gx : NULL;
 }
 
-/* ---- Hessian times vectors --------------------------------------------------------------------------------------------------------- */
+/* ---- Hessian times vectors ------------------------------------------------------------------- */
 
 /* Sum of <gx, v>, recorded; NULL with no failure where no gx depends on any x. */
 static gr_tensor *directional(gr_tensor *const *gx, int n, gr_tensor *const *v)
@@ -180,19 +193,24 @@ static bool differentiate(gr_tensor **g, gr_tensor *const *x, int n, gr_tensor *
 {
     gr_tensor *d = directional(g, n, v);
     if (!d) return false;
-    if (gr__tracked(d)) return gradients(d, x, n, g, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
+    if (gr__tracked(d))
+        return gradients(
+            d, x, n, g, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
     for (int i = 0; i < n; i++)
         if (!(g[i] = gr__constant(&x[i]->shape, 0))) return false;
     return true;
 }
 
 /* The gradients' history belongs to a step of this call alone; what comes out, to the caller's. */
-static bool hessian_times(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
+static bool hessian_times(
+    gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
 {
     gr_step step = gr_step_begin();
     if (step.depth == 0) return false;
     bool was = gr_set_recording(true);
-    bool good = gradients(loss, x, n, hv, (gr_grad_options){ .create_graph = true, .allow_unused = true }) && differentiate(hv, x, n, v);
+    bool good = gradients(loss, x, n, hv,
+                    (gr_grad_options){ .create_graph = true, .allow_unused = true }) &&
+                differentiate(hv, x, n, v);
     gr_set_recording(was);
     for (int i = 0; good && i < n; i++) gr__disown(hv[i]);
     gr_step_end(&step);
@@ -205,13 +223,14 @@ bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr
     if (!check("hvp", loss, x, n, hv)) return false;
     for (int i = 0; i < n; i++)
         if (!v || !v[i] || v[i]->dtype != GR_REAL || !gr__same_shape(&v[i]->shape, &x[i]->shape))
-            return gr__fail(GR_ERR_ARGUMENT, "hvp: vector %d %s does not have the shape of tensor %d %s", i + 1,
+            return gr__fail(GR_ERR_ARGUMENT,
+                "hvp: vector %d %s does not have the shape of tensor %d %s", i + 1,
                 v && v[i] ? GR__TEXT(v[i]) : "NULL", i + 1, GR__TEXT(x[i]));
     gr_tensor **results = results_begin(n, "hvp");
     return results_end(results, n, hv, results && hessian_times(loss, x, n, v, results));
 }
 
-/* ---- recording -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 bool gr_set_recording(bool on)
 {

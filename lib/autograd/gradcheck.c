@@ -1,9 +1,10 @@
 /* gradcheck.c: a user's function against differences.
 
-   First order, the quantity is <w, y> for random weights w; second order, <u, gx> for random u, gx the gradient of <w, y>. Its derivative by
-   each element comes once from backward and once from central differences at h and h / 2, joined after Richardson: (4 d(h/2) - d(h)) / 3.
-   Near a bend, such as relu's, one-sided differences are tried, and a smaller h.
-   Invariant: inputs get back the very bits they had, however the check ends. */
+   First order, the quantity is <w, y> for random weights w; second order, <u, gx> for random u, gx
+   the gradient of <w, y>. Its derivative by each element comes once from backward and once from
+   central differences at h and h / 2, joined after Richardson: (4 d(h/2) - d(h)) / 3. Near a bend,
+   such as relu's, one-sided differences are tried, and a smaller h. Invariant: inputs get back the
+   very bits they had, however the check ends. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 
@@ -12,7 +13,9 @@
 
 #define SINGLE (sizeof(gr_real) == sizeof(float))
 
-enum { TURNS = 3 }; /* how often h is tried, smaller each time: all where the function bends, two where it does not seem to */
+/* how often h is tried, smaller each time: all where the function bends, two where it does not seem
+   to */
+enum { TURNS = 3 };
 
 /* A quantity, and the sum of the sizes of its terms, of which its rounding is a share. */
 typedef struct amount {
@@ -38,7 +41,7 @@ typedef struct worst {
     bool    lively; /* a derivative that is not zero has been seen */
 } worst;
 
-/* ---- the quantity, and its derivative by backward ---------------------------------------------------------------------------------- */
+/* ---- the quantity, and its derivative by backward -------------------------------------------- */
 
 /* The same each time. */
 static gr_tensor *weights(const gr_tensor *like, int number)
@@ -51,7 +54,8 @@ static gr_tensor *evaluate(const check *c)
 {
     gr_tensor *y = c->fn(c->x, c->ctx);
     if (!y || y->dtype != GR_REAL) {
-        gr__fail(GR_ERR_ARGUMENT, "gradcheck: the function gave %s", y ? "int32, reals wanted" : "NULL");
+        gr__fail(
+            GR_ERR_ARGUMENT, "gradcheck: the function gave %s", y ? "int32, reals wanted" : "NULL");
         return NULL;
     }
     return y;
@@ -62,7 +66,8 @@ static bool gradients(const check *c, gr_tensor *y, gr_tensor *g, bool create, g
 {
     if (!y || !g) return false;
     if (gr__tracked(y))
-        return gr_grads(y, c->x, c->n, gx, (gr_grad_options){ .grad_output = g, .create_graph = create, .allow_unused = true });
+        return gr_grads(y, c->x, c->n, gx,
+            (gr_grad_options){ .grad_output = g, .create_graph = create, .allow_unused = true });
     for (int i = 0; i < c->n; i++)
         if (!(gx[i] = gr__constant(&c->x[i]->shape, 0))) return false;
     return true;
@@ -100,7 +105,7 @@ static bool by_backward(const check *c)
     return !c->second || (m && gradients(c, m, gr__constant(&m->shape, 1), false, c->given));
 }
 
-/* ---- by differences -------------------------------------------------------------------------------------------------------------------- */
+/* ---- by differences -------------------------------------------------------------------------- */
 
 /* The quantity at x - h, x - h/2, x + h/2, x + h for one element of x. */
 static bool around(const check *c, gr_real *v, double h, double f[4])
@@ -118,9 +123,11 @@ static bool around(const check *c, gr_real *v, double h, double f[4])
     return good;
 }
 
-/* The derivative from both sides; or, where the function bends within reach (by more than allowed), the one-sided derivative that is
-   nearer to what backward gave: on the side of x where the bend is not, that is the true one. */
-static double difference(const double f[4], double f0, double h, double given, double allowed, bool *bends)
+/* The derivative from both sides; or, where the function bends within reach (by more than allowed),
+   the one-sided derivative that is nearer to what backward gave: on the side of x where the bend is
+   not, that is the true one. */
+static double difference(
+    const double f[4], double f0, double h, double given, double allowed, bool *bends)
 {
     double whole = (f[3] - f[0]) / (2 * h), half = (f[2] - f[1]) / h;
     double left = (3 * f0 - 4 * f[1] + f[0]) / h, right = (4 * f[2] - f[3] - 3 * f0) / h;
@@ -132,8 +139,9 @@ static double difference(const double f[4], double f0, double h, double given, d
 /* One element; mean: the mean size of its input's derivatives. */
 static bool compare(const check *c, int input, int64_t element, double mean, worst *w)
 {
-    gr_real     *v = gr__reals(c->x[input]) + element;
-    double       given = (double)gr__reals(c->given[input])[element], size = fmax(1, fabs((double)*v)), f[4];
+    gr_real *v = gr__reals(c->x[input]) + element;
+    double   given = (double)gr__reals(c->given[input])[element], size = fmax(1, fabs((double)*v)),
+           f[4];
     const double rounding = 2 * (SINGLE ? (double)FLT_EPSILON : DBL_EPSILON);
     worst        here = { .excess = INFINITY };
     bool         bends = true;
@@ -141,10 +149,13 @@ static bool compare(const check *c, int input, int64_t element, double mean, wor
         double h = c->h * size * pow(0.125, turn);
         if (!around(c, v, h, f)) return false;
         double noise = rounding * (3 * c->here.size + fabs(given * (double)*v)) / h;
-        double wanted = difference(f, c->here.value, h, given, c->tolerance * (fabs(given) + mean) + noise, &bends);
-        double error = fabs(given - wanted), excess = error == 0 ? 0 : error / (c->tolerance * (fabs(wanted) + mean) + noise);
+        double wanted = difference(
+            f, c->here.value, h, given, c->tolerance * (fabs(given) + mean) + noise, &bends);
+        double error = fabs(given - wanted),
+               excess = error == 0 ? 0 : error / (c->tolerance * (fabs(wanted) + mean) + noise);
         if (excess < here.excess || turn == 0)
-            here = (worst){ isnan(excess) ? INFINITY : excess, given, wanted, input, element, fabs(wanted) > noise };
+            here = (worst){ isnan(excess) ? INFINITY : excess, given, wanted, input, element,
+                fabs(wanted) > noise };
     }
     here.lively = here.lively || w->lively;
     if (here.excess > w->excess)
@@ -161,18 +172,22 @@ static double mean_size(const gr_tensor *t)
     return t->count > 0 ? sum / (double)t->count : 0;
 }
 
-/* ---- the check ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the check ------------------------------------------------------------------------------- */
 
 static bool judge(const check *c, const worst *w, bool allow_zero)
 {
     const char *order = c->second ? "second order, " : "";
     if (w->excess > 1) {
         gr_shape at = gr__place(&c->x[w->input]->shape, w->element);
-        return gr__fail(GR_ERR_NUMBER, "gradcheck: %sinput %d, element %s: %g by backward, %g by differences", order, w->input + 1,
-            gr__shape_text(&at).s, w->given, w->wanted);
+        return gr__fail(GR_ERR_NUMBER,
+            "gradcheck: %sinput %d, element %s: %g by backward, %g by differences", order,
+            w->input + 1, gr__shape_text(&at).s, w->given, w->wanted);
     }
     return w->lively || allow_zero ||
-           gr__fail(GR_ERR_NUMBER, "gradcheck: %severy derivative is zero, which proves nothing; .allow_zero says that it is meant", order);
+           gr__fail(GR_ERR_NUMBER,
+               "gradcheck: %severy derivative is zero, which proves nothing; .allow_zero says that "
+               "it is meant",
+               order);
 }
 
 static bool check_order(check *c, bool allow_zero)
@@ -182,7 +197,9 @@ static bool check_order(check *c, bool allow_zero)
     worst  w = { 0 };
     if (!measure(c, &c->here) || !measure(c, &again)) return false;
     if (!(c->here.value == again.value))
-        return gr__fail(GR_ERR_NUMBER, "gradcheck: the function gives %g, and then %g for the same inputs", c->here.value, again.value);
+        return gr__fail(GR_ERR_NUMBER,
+            "gradcheck: the function gives %g, and then %g for the same inputs", c->here.value,
+            again.value);
     if (!by_backward(c)) return false;
     for (int i = 0; i < c->n; i++) {
         double mean = mean_size(c->given[i]);
@@ -192,7 +209,8 @@ static bool check_order(check *c, bool allow_zero)
     return judge(c, &w, allow_zero);
 }
 
-/* Inputs are parameters for the time of the check; put back last first, for one may be named twice. */
+/* Inputs are parameters for the time of the check; put back last first, for one may be named
+   twice. */
 static bool check_orders(check *c, bool second_order, bool allow_zero)
 {
     bool was = gr_set_recording(true);
@@ -210,11 +228,15 @@ static bool check_orders(check *c, bool second_order, bool allow_zero)
 
 bool gr_gradcheck_(gr_function *fn, gr_tensor *const *x, gr_gradcheck_options o)
 {
-    if (!fn || !x || o.n < 1) return gr__fail(GR_ERR_ARGUMENT, "gradcheck: %s", !fn ? "the function is NULL" : "there is no input");
+    if (!fn || !x || o.n < 1)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "gradcheck: %s", !fn ? "the function is NULL" : "there is no input");
     if (!gr__given("gradcheck", o.n, x)) return false;
     for (int i = 0; i < o.n; i++)
         if (x[i]->node)
-            return gr__fail(GR_ERR_ARGUMENT, "gradcheck: input %d %s is the result of an operation, a leaf wanted", i + 1, GR__TEXT(x[i]));
+            return gr__fail(GR_ERR_ARGUMENT,
+                "gradcheck: input %d %s is the result of an operation, a leaf wanted", i + 1,
+                GR__TEXT(x[i]));
     size_t      n = (size_t)o.n, bytes = n * (2 * sizeof(gr_tensor *) + sizeof(bool));
     gr_tensor **block = gr__alloc(bytes);
     if (!block) return gr__fail_memory("gradcheck", bytes);

@@ -1,14 +1,18 @@
 /* hooks.c: what a user has called when backward comes to a tensor's gradient.
 
-   A hook sees the whole gradient, and what it answers goes on from there: an intermediate's before its operation's rule, a leaf's when the
-   scan is over. Invariant: hooks are found by their serial, never by a pointer kept over a call, so one may add and remove hooks. */
+   A hook sees the whole gradient, and what it answers goes on from there: an intermediate's before
+   its operation's rule, a leaf's when the scan is over. Invariant: hooks are found by their serial,
+   never by a pointer kept over a call, so one may add and remove hooks. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 
 gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
 {
     if (!t || !fn || !gr__tracked(t)) {
-        gr__fail(GR_ERR_GRAPH, "on_grad: %s", !t ? "the tensor is NULL" : !fn ? "the function is NULL" : "the tensor has no gradient");
+        gr__fail(GR_ERR_GRAPH, "on_grad: %s",
+            !t    ? "the tensor is NULL"
+            : !fn ? "the function is NULL"
+                  : "the tensor has no gradient");
         return NULL;
     }
     if (!gr__recorded_here("on_grad", t)) return NULL;
@@ -28,19 +32,22 @@ bool gr_off_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx)
     if (t && !gr__recorded_here("off_grad", t)) return false;
     gr__hook **at = t ? &t->hooks : NULL;
     while (at && *at && ((*at)->fn != fn || (*at)->ctx != ctx)) at = &(*at)->next;
-    if (!at || !*at) return gr__fail(GR_ERR_ARGUMENT, "off_grad: %s", t ? "the tensor has no such hook" : "the tensor is NULL");
+    if (!at || !*at)
+        return gr__fail(GR_ERR_ARGUMENT, "off_grad: %s",
+            t ? "the tensor has no such hook" : "the tensor is NULL");
     gr__hook *gone = *at;
     *at = gone->next;
     gr__release(gone, sizeof *gone);
     return true;
 }
 
-/* Puts what a hook has answered in the gradient's place; the pass then holds a reference of its own. */
+/* Puts what a hook has answered in the gradient's place; the pass then holds a reference of its
+   own. */
 static bool replace(const gr_tensor *t, gr_tensor **g, gr_tensor *by, const gr__step *step)
 {
     if (by->dtype != GR_REAL || !gr__same_shape(&by->shape, &t->shape))
-        return gr__fail(GR_ERR_GRAPH, "backward: a hook gave %s%s for the gradient of %s", by->dtype == GR_REAL ? "" : "int32 ",
-            GR__TEXT(by), GR__TEXT(t));
+        return gr__fail(GR_ERR_GRAPH, "backward: a hook gave %s%s for the gradient of %s",
+            by->dtype == GR_REAL ? "" : "int32 ", GR__TEXT(by), GR__TEXT(t));
     if (step && by->owner == step)
         gr__disown(by);
     else
@@ -50,7 +57,8 @@ static bool replace(const gr_tensor *t, gr_tensor **g, gr_tensor *by, const gr__
     return true;
 }
 
-/* The hook sees a tensor of its own, which it may keep: what a slot holds is the slot's, and what is recorded must not lose its history. */
+/* The hook sees a tensor of its own, which it may keep: what a slot holds is the slot's, and what
+   is recorded must not lose its history. */
 static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor **g)
 {
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
@@ -62,7 +70,8 @@ static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor
     bool            good = seen && (gr__failures() == failures || !gr__failed());
     p->me->no_grad = !p->create; /* whatever it has been set to */
     if (good && gr__version_of(*g) != version)
-        good = gr__fail(GR_ERR_GRAPH, "backward: a hook changed the gradient of %s that it was given", GR__LABEL(t));
+        good = gr__fail(GR_ERR_GRAPH,
+            "backward: a hook changed the gradient of %s that it was given", GR__LABEL(t));
     if (good && by && by != seen) good = replace(t, g, by, inner);
     gr_step_end(&step);
     return good;

@@ -1,20 +1,26 @@
 /* scan.c: backward is one scan down the tape.
 
-   Append order is topological order: every use of a value stands above what made it. So a scan from the root down meets each node when
-   its gradient is complete: it asks the node's rule for the gradient of each input that wants one, and adds it to that input's slot.
+   Append order is topological order: every use of a value stands above what made it. So a scan from
+   the root down meets each node when its gradient is complete: it asks the node's rule for the
+   gradient of each input that wants one, and adds it to that input's slot.
 
-   Invariants. Slots belong to the pass, so that passes may nest. A slot holds one reference; what it holds alone may be added to in
-   place. Leaves are changed only after the whole scan has succeeded. Without create_graph nothing is recorded, and what a rule makes on
-   its way is released before the next node. Without retain_graph a node lets go of what it held as soon as it has been visited. */
+   Invariants. Slots belong to the pass, so that passes may nest. A slot holds one reference; what
+   it holds alone may be added to in place. Leaves are changed only after the whole scan has
+   succeeded. Without create_graph nothing is recorded, and what a rule makes on its way is released
+   before the next node. Without retain_graph a node lets go of what it held as soon as it has been
+   visited. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- goals --------------------------------------------------------------------------------------------------------------------- */
+/* ---- goals ----------------------------------------------------------------------------------- */
 
-gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t) { return t->pass == p->id ? &p->goals[t->slot] : NULL; }
+gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t)
+{
+    return t->pass == p->id ? &p->goals[t->slot] : NULL;
+}
 
 bool gr__pass_add_goal(gr__pass *p, gr_tensor *t)
 {
@@ -44,7 +50,7 @@ void gr__pass_end(gr__pass *p)
         p->me->spare = p->goals;
 }
 
-/* ---- adding up ------------------------------------------------------------------------------------------------------------------- */
+/* ---- adding up ------------------------------------------------------------------------------- */
 
 void gr__add_in_place(gr_tensor *to, const gr_tensor *g)
 {
@@ -52,7 +58,8 @@ void gr__add_in_place(gr_tensor *to, const gr_tensor *g)
     gr__k()->add(gr__reals(to), gr__reals(to), 1, gr__reals(g), 1, to->count);
 }
 
-/* Puts g into an empty slot. What the rule has just made is taken from its step, so that the slot alone holds it. */
+/* Puts g into an empty slot. What the rule has just made is taken from its step, so that the slot
+   alone holds it. */
 static void put_in(const gr__pass *p, gr_tensor **slot, gr_tensor *g)
 {
     if (p->node_step && g->owner == p->node_step)
@@ -82,7 +89,8 @@ static bool add_to(const gr__pass *p, gr_tensor **slot, gr_tensor *g)
 
 static bool reachable(const gr__pass *p, const gr__node *nd)
 {
-    return nd && nd->index >= p->root->reach && nd->index <= p->root->index && p->me->tape[nd->index] == nd;
+    return nd && nd->index >= p->root->reach && nd->index <= p->root->index &&
+           p->me->tape[nd->index] == nd;
 }
 
 /* Whether input i of a node wants a gradient in this pass. */
@@ -90,7 +98,8 @@ static bool wants(const gr__pass *p, const gr__node *nd, int i)
 {
     const gr_tensor *t = nd->in[i];
     if (gr__names(nd->op->constant, i)) return false;
-    if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach])) return true;
+    if (reachable(p, t->node) && (!p->wanted || p->wanted[t->node->index - p->root->reach]))
+        return true;
     return gr__pass_goal(p, t) || (p->leaves && t->param);
 }
 
@@ -102,15 +111,15 @@ static bool deliver(gr__pass *p, gr_tensor *t, gr_tensor *g)
     return add_to(p, &gr__pass_goal(p, t)->g, g);
 }
 
-/* ---- one node ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- one node -------------------------------------------------------------------------------- */
 
 static bool unchanged(const gr__node *nd)
 {
     for (int i = 0; i <= nd->n; i++) {
         const gr_tensor *t = i < nd->n ? nd->in[i] : nd->out;
         if (gr__version_of(t) != nd->version[i])
-            return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded", i < nd->n ? "an input" : "the result",
-                GR__TEXT(t), nd->op->name);
+            return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded",
+                i < nd->n ? "an input" : "the result", GR__TEXT(t), nd->op->name);
     }
     return true;
 }
@@ -120,7 +129,8 @@ static bool all_finite(const gr__node *nd, int i, const gr_tensor *g)
     const gr_real *v = gr__reals(g);
     for (int64_t e = 0; e < g->count; e++)
         if (!isfinite(v[e]))
-            return gr__fail(GR_ERR_NUMBER, "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
+            return gr__fail(GR_ERR_NUMBER,
+                "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
                 (double)v[e], (long long)e, i + 1, GR__LABEL(nd->in[i]));
     return true;
 }
@@ -130,10 +140,12 @@ static bool input_gradient(gr__pass *p, gr__node *nd, int i, gr_tensor *g)
     const gr_shape *shape = &nd->in[i]->shape;
     gr_tensor      *gi = nd->op->vjp(nd, i, g);
     if (gi && nd->op->broadcasts && !gr__same_shape(&gi->shape, shape)) gi = gr__sum_to(gi, shape);
-    if (!gi) return gr__fail(GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
-    if (!gr__same_shape(&gi->shape, shape))
+    if (!gi)
         return gr__fail(
-            GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s", nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
+            GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
+    if (!gr__same_shape(&gi->shape, shape))
+        return gr__fail(GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s",
+            nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
     return (!p->me->anomaly || all_finite(nd, i, gi)) && deliver(p, nd->in[i], gi);
 }
 
@@ -147,7 +159,9 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
     if (asked && !p->leaves && gr__length(p->goals) == 1)
         return true; /* nothing below is asked for, so what has become of it does not matter */
     if (nd->used)
-        return gr__fail(GR_ERR_GRAPH, "backward: the history of %s %s was used up by an earlier backward; keep it with .retain_graph",
+        return gr__fail(GR_ERR_GRAPH,
+            "backward: the history of %s %s was used up by an earlier backward; keep it with "
+            ".retain_graph",
             nd->op->name, GR__TEXT(nd->out));
     if (!unchanged(nd)) return false;
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
@@ -183,13 +197,14 @@ static bool scan(gr__pass *p)
     return good;
 }
 
-/* ---- a pass ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a pass ---------------------------------------------------------------------------------- */
 
 static void mark_wanted(gr__pass *p)
 {
     for (size_t i = 0; i < p->nodes; i++) {
         const gr__node *nd = p->me->tape[p->root->reach + i];
-        p->wanted[i] = gr__pass_goal(p, nd->out) || nd->used; /* used: no longer known whether on a path, an error if it is met */
+        /* used: no longer known whether on a path, an error if it is met */
+        p->wanted[i] = gr__pass_goal(p, nd->out) || nd->used;
         for (int k = 0; k < nd->n && !p->wanted[i]; k++) p->wanted[i] = wants(p, nd, k);
     }
 }
@@ -197,13 +212,18 @@ static void mark_wanted(gr__pass *p)
 static bool seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 {
     if (!grad_output && y->count != 1)
-        return gr__fail(GR_ERR_GRAPH, "backward: %s is not one number; a loss is, or give its gradient as .grad_output", GR__TEXT(y));
-    if (grad_output && (grad_output->dtype != GR_REAL || !gr__same_shape(&grad_output->shape, &y->shape)))
-        return gr__fail(GR_ERR_GRAPH, "backward: the result is %s, .grad_output %s", GR__TEXT(y), GR__TEXT(grad_output));
+        return gr__fail(GR_ERR_GRAPH,
+            "backward: %s is not one number; a loss is, or give its gradient as .grad_output",
+            GR__TEXT(y));
+    if (grad_output &&
+        (grad_output->dtype != GR_REAL || !gr__same_shape(&grad_output->shape, &y->shape)))
+        return gr__fail(GR_ERR_GRAPH, "backward: the result is %s, .grad_output %s", GR__TEXT(y),
+            GR__TEXT(grad_output));
     gr_tensor *g = grad_output ? gr__ref(grad_output) : gr__tensor(GR_REAL, &y->shape, "backward");
     if (!g) return false;
     if (!grad_output) gr__reals(g)[0] = 1;
-    if (p->create && !grad_output) gr__own(gr__ref(g)); /* a rule may record it, or hand it on as it is */
+    /* a rule may record it, or hand it on as it is */
+    if (p->create && !grad_output) gr__own(gr__ref(g));
     bool good = deliver(p, y, g);
     gr__unref(g);
     return good;
@@ -235,9 +255,12 @@ bool gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 gr__pass gr__pass_begin(const gr_tensor *y)
 {
     gr__thread                 *me = gr__self();
-    static atomic_uint_fast64_t passes; /* tensors that threads share must not take one's pass for another's */
+    /* tensors that threads share must not take one's pass for another's */
+    static atomic_uint_fast64_t passes;
     static gr__node             none = { .index = 0, .reach = 1 };
-    gr__pass                    p = { .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none };
+    gr__pass                    p = {
+        .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none
+    };
     p.goals = me->spare;
     me->spare = NULL;
     p.nodes = y->node ? y->node->index - y->node->reach + 1 : 0;

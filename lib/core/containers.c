@@ -1,8 +1,9 @@
 /* containers.c: arrays and string maps, by stb_ds, the only file that includes it.
 
-   stb_ds cannot report a failed allocation. Here its realloc hook jumps back to the wrapper that was about to grow something.
-   Invariant: a jump leaves the container as it was, because nothing has changed yet when it happens. An array grows by one realloc.
-   A map's array is made with the map and grown before stb_ds's put, and its keys are copied here, so that the one allocation left
+   stb_ds cannot report a failed allocation. Here its realloc hook jumps back to the wrapper that
+   was about to grow something. Invariant: a jump leaves the container as it was, because nothing
+   has changed yet when it happens. An array grows by one realloc. A map's array is made with the
+   map and grown before stb_ds's put, and its keys are copied here, so that the one allocation left
    inside the put, a new index, comes before the entry is added. */
 #include "core/core.h"
 
@@ -39,7 +40,8 @@ static void *grow(void *p, size_t size)
 
 /* ---- arrays: of any item, by its size ---- */
 
-/* Makes room for one more item behind the array's own start; false and unchanged when there is none to be had. */
+/* Makes room for one more item behind the array's own start; false and unchanged when there is none
+   to be had. */
 static bool make_room(void **start, size_t size)
 {
     jmp_buf here;
@@ -146,7 +148,8 @@ static entry *find(const gr__map *m, const char *key)
         void       *out;
     } name = { .in = key };
     ptrdiff_t at;
-    entry    *e = stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
+    entry    *e =
+        stbds_hmget_key_ts(m->entries, sizeof *e, name.out, sizeof name.out, &at, STBDS_HM_STRING);
     return at < 0 ? NULL : &e[at];
 }
 

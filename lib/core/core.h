@@ -1,9 +1,10 @@
 /* core.h (private): what the rooms above core see of tensors, memory, errors and the tape.
 
-   Ownership in one paragraph. A tensor has a count of references: one of its owner (a step, or the caller), one of every node that
-   reads or made it, one of every gradient slot that holds it. A storage has one reference of every tensor that looks into it. A node
-   belongs to the tape, the tape is cut back where a step ends. Tensors point to nodes weakly, nodes to tensors strongly, so there is no
-   cycle and nothing is released recursively. */
+   Ownership in one paragraph. A tensor has a count of references: one of its owner (a step, or the
+   caller), one of every node that reads or made it, one of every gradient slot that holds it. A
+   storage has one reference of every tensor that looks into it. A node belongs to the tape, the
+   tape is cut back where a step ends. Tensors point to nodes weakly, nodes to tensors strongly, so
+   there is no cycle and nothing is released recursively. */
 #ifndef GR_CORE_H
 #define GR_CORE_H
 
@@ -97,24 +98,28 @@ void gr__processors_look(void); /* notes which ones the process may use now */
 void gr__processors_allow(gr__os_thread t, int but);
 int  gr__processors(void); /* how many the process may use, by its affinity and its control group */
 /* How many by its control group; 0: no limit. root: "", or a test's folder. */
-int gr__processors_quota(const char *root);
+int  gr__processors_quota(const char *root);
 
-/* ---- error.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- error.c --------------------------------------------------------------------------------- */
 
-/* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending failure stays. */
+/* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending
+   failure stays. */
 bool     gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "out of memory" in the name of what is being done. */
 bool     gr__fail_memory(const char *what, size_t bytes);
 bool     gr__failed(void);
 unsigned gr__failures(void); /* how many there have been, also while one was pending */
 
-/* A failure on its way to another thread, which hears of it when gr__fail makes it pending there. */
+/* A failure on its way to another thread, which hears of it when gr__fail makes it pending
+   there. */
 typedef struct gr__failure {
     gr_code code;
     char    message[640];
 } gr__failure;
-void        gr__fail_for_another(bool on); /* while on, what fails in this thread is not told to gr_on_error's function */
-gr__failure gr__take_failure(void);        /* the pending one, no longer pending; GR_OK: there is none */
+/* while on, what fails in this thread is not told to gr_on_error's function */
+void        gr__fail_for_another(bool on);
+/* the pending one, no longer pending; GR_OK: there is none */
+gr__failure gr__take_failure(void);
 
 typedef struct gr__text {
     char s[8 * 21 + 4];
@@ -128,9 +133,10 @@ typedef struct gr__quote {
 } gr__quote;
 gr__quote gr__quoted(const char *text);
 
-/* ---- memory.c: blocks, 64-byte aligned, recycled by size class ----------------------------------------------------------- */
+/* ---- memory.c: blocks, 64-byte aligned, recycled by size class ------------------------------- */
 
-enum { GR__BLOCK_HEAD = 256 }; /* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
+/* of a large block, what stands before numbers: sizes are such that powers of two fit behind it */
+enum { GR__BLOCK_HEAD = 256 };
 void *gr__alloc(size_t bytes); /* NULL without an error: the caller knows what it was for */
 void  gr__release(void *p, size_t bytes); /* the size it was asked with; NULL allowed */
 bool  gr__memory_give_back(void); /* gr_memory_trim; false: nothing is recycled, so nothing waits */
@@ -157,9 +163,10 @@ typedef struct gr__cache {
 } gr__cache;
 void gr__cache_end(gr__cache *c);
 
-/* ---- containers.c: stb_ds with a growth that can fail ------------------------------------------------------------------------ */
+/* ---- containers.c: stb_ds with a growth that can fail ---------------------------------------- */
 
-bool   gr__push(void *array, const void *item, size_t size); /* array: pointer to a stb_ds array of items of that size; false: no memory */
+/* array: pointer to a stb_ds array of items of that size; false: no memory */
+bool   gr__push(void *array, const void *item, size_t size);
 size_t gr__length(const void *array);
 void   gr__cut(void *array, size_t length); /* array itself; keeps its room */
 void   gr__drop(void *array);               /* pointer to the array: freed and NULL */
@@ -168,30 +175,36 @@ void   gr__drop(void *array);               /* pointer to the array: freed and N
 typedef struct gr__map gr__map;
 gr__map               *gr__map_new(void);
 bool                   gr__map_put(gr__map *m, const char *key, void *value);
-void                  *gr__map_get(const gr__map *m, const char *key); /* reads only: threads may share a map that none changes */
+/* reads only: threads may share a map that none changes */
+void                  *gr__map_get(const gr__map *m, const char *key);
 void                   gr__map_free(gr__map *m);
 
-/* ---- shape.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- shape.c --------------------------------------------------------------------------------- */
 
-int64_t  gr__count(const gr_shape *s); /* -1: a negative size, a bad rank, or a product over the limit */
+/* -1: a negative size, a bad rank, or a product over the limit */
+int64_t  gr__count(const gr_shape *s);
 bool     gr__same_shape(const gr_shape *a, const gr_shape *b);
 bool     gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
 bool     gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
 void     gr__strides(const gr_shape *s, int64_t *stride);
-gr_shape gr__place(const gr_shape *s, int64_t element); /* its coordinates, which print as a shape does */
+/* its coordinates, which print as a shape does */
+gr_shape gr__place(const gr_shape *s, int64_t element);
 
-/* ---- tensor.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- tensor.c -------------------------------------------------------------------------------- */
 
-/* A count of references. In a process of one thread, a locked instruction would be the better part of what a small operation costs. */
+/* A count of references. In a process of one thread, a locked instruction would be the better part
+   of what a small operation costs. */
 static inline void gr__count_up(atomic_int *refs)
 {
     if (GR__ALONE)
-        atomic_store_explicit(refs, atomic_load_explicit(refs, memory_order_relaxed) + 1, memory_order_relaxed);
+        atomic_store_explicit(
+            refs, atomic_load_explicit(refs, memory_order_relaxed) + 1, memory_order_relaxed);
     else
         atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
 }
 
-/* Whether that was the last one, which needs no locked instruction: nobody else can take another. */
+/* Whether that was the last one, which needs no locked instruction: nobody else can take
+   another. */
 static inline bool gr__count_down(atomic_int *refs)
 {
     int n = atomic_load_explicit(refs, memory_order_acquire);
@@ -205,7 +218,8 @@ typedef struct gr__storage gr__storage;
 typedef struct gr__node    gr__node;
 typedef struct gr__step    gr__step;
 
-/* What is called with the gradient of a tensor, in the order of the list; a later one's serial is greater. */
+/* What is called with the gradient of a tensor, in the order of the list; a later one's serial is
+   greater. */
 typedef struct gr__hook {
     struct gr__hook *next;
     gr_tensor *(*fn)(gr_tensor *g, void *ctx);
@@ -235,7 +249,8 @@ struct gr_tensor {
     gr_tensor   *gated_by; /* of a gradient: it is 0 already wherever that tensor is not positive */
 };
 
-/* Elements, and in the same block the tensor that was made with them; views of them are blocks of their own. */
+/* Elements, and in the same block the tensor that was made with them; views of them are blocks of
+   their own. */
 struct gr__storage {
     atomic_int  refs;
     atomic_uint version;
@@ -244,7 +259,8 @@ struct gr__storage {
     _Alignas(64) unsigned char data[];
 };
 
-gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what); /* not yet owned: one reference, the caller's */
+/* not yet owned: one reference, the caller's */
+gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what);
 gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const char *what);
 void       gr__unref(gr_tensor *t); /* NULL allowed */
 
@@ -254,9 +270,13 @@ static inline int32_t *gr__ints(const gr_tensor *t) { return t->data; }
 
 static inline bool gr__tracked(const gr_tensor *t) { return t->param || t->node; }
 
-static inline unsigned gr__version_of(const gr_tensor *t) { return atomic_load_explicit(&t->storage->version, memory_order_relaxed); }
+static inline unsigned gr__version_of(const gr_tensor *t)
+{
+    return atomic_load_explicit(&t->storage->version, memory_order_relaxed);
+}
 
-/* Its values are about to change, by one thread: two that changed them at once would have to agree on the values, too. */
+/* Its values are about to change, by one thread: two that changed them at once would have to agree
+   on the values, too. */
 static inline void gr__touch(gr_tensor *t)
 {
     atomic_store_explicit(&t->storage->version, gr__version_of(t) + 1, memory_order_relaxed);
@@ -264,7 +284,10 @@ static inline void gr__touch(gr_tensor *t)
 }
 
 /* One reference, and storage that nobody shares: free to be changed. */
-static inline bool gr__sole(const gr_tensor *t) { return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1; }
+static inline bool gr__sole(const gr_tensor *t)
+{
+    return atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1;
+}
 
 static inline gr_tensor *gr__ref(gr_tensor *t)
 {
@@ -284,7 +307,7 @@ bool gr__is(gr_dtype wanted, const char *name, int i, const gr_tensor *t);
 bool gr__given(const char *name, int n, gr_tensor *const *in);
 bool gr__given_reals(const char *name, int n, gr_tensor *const *in);
 
-/* ---- step.c: what a thread has ------------------------------------------------------------------------------------------------ */
+/* ---- step.c: what a thread has --------------------------------------------------------------- */
 
 struct gr__step {
     gr__step          *outer;
@@ -318,39 +341,53 @@ gr__thread                               *gr__thread_begin(void);
 
 static inline gr__thread *gr__self(void) { return gr__me ? gr__me : gr__thread_begin(); }
 
-/* Whether what a rule was given, the gradient that the scan alone holds, may be changed in place. */
+/* Whether what a rule was given, the gradient that the scan alone holds, may be changed in
+   place. */
 static inline bool gr__spare(const gr_tensor *g)
 {
     const gr__thread *me = gr__self();
     return me->in_vjp && me->no_grad && !g->owner && gr__sole(g);
 }
 
-/* A tape belongs to a thread, and so do the steps: a tensor that another thread has recorded is to be read here, and nothing else. No pointer
-   of the other thread's is followed to tell. */
-static inline bool gr__foreign(const gr__thread *me, const gr_tensor *t) { return t->node && t->thread != me->id; }
-bool               gr__recorded_here(const char *what, const gr_tensor *t); /* false, with the error set, for a foreign one */
+/* A tape belongs to a thread, and so do the steps: a tensor that another thread has recorded is to
+   be read here, and nothing else. No pointer of the other thread's is followed to tell. */
+static inline bool gr__foreign(const gr__thread *me, const gr_tensor *t)
+{
+    return t->node && t->thread != me->id;
+}
+/* false, with the error set, for a foreign one */
+bool gr__recorded_here(const char *what, const gr_tensor *t);
 
-gr_tensor *gr__own(gr_tensor *t);      /* a result: belongs to the innermost step from here on; NULL allowed */
-gr_tensor *gr__own_leaf(gr_tensor *t); /* made from values: the step's inside a step or a rule, else the caller's */
-void       gr__disown(gr_tensor *t);   /* out of its step; its reference is the caller's */
-bool       gr__take_from_base(gr_tensor *t, const char *what); /* gr__disown, if it is the base step's; false: another thread's */
-char      *gr__string(size_t bytes);   /* lives as the step's tensors do */
+/* a result: belongs to the innermost step from here on; NULL allowed */
+gr_tensor *gr__own(gr_tensor *t);
+/* made from values: the step's inside a step or a rule, else the caller's */
+gr_tensor *gr__own_leaf(gr_tensor *t);
+void       gr__disown(gr_tensor *t); /* out of its step; its reference is the caller's */
+/* gr__disown, if it is the base step's; false: another thread's */
+bool       gr__take_from_base(gr_tensor *t, const char *what);
+char      *gr__string(size_t bytes); /* lives as the step's tensors do */
 
-/* ---- tape.c ------------------------------------------------------------------------------------------------------------------- */
+/* ---- tape.c ---------------------------------------------------------------------------------- */
 
 /* An op, beside its code. */
 typedef struct gr__op {
     const char *name;
-    const char *equation;                                 /* forward and backward, for people */
-    bool (*shape)(gr__node *nd, gr_shape *y);             /* checks inputs and arguments, gives the result's shape */
-    bool (*forward)(gr__node *nd, gr_tensor *y);          /* fills y; may leave nd->saved if nd->record */
-    gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g); /* the gradient for input i, made of public ops */
-    unsigned    constant;                                 /* bit i: input i has no gradient */
-    unsigned    ints;                                     /* bit i: input i is int32 (else real) */
-    size_t      kernel;                                   /* of the element-wise families: where in gr__kernels the loop stands */
-    bool        moves;                                    /* moves elements of any type: the result's type is the first input's */
-    bool        broadcasts;                               /* the driver sums a gradient back to its input's shape */
-    const char *torch;                                    /* PyTorch's name; NULL: it has none */
+    const char *equation; /* forward and backward, for people */
+    /* checks inputs and arguments, gives the result's shape */
+    bool (*shape)(gr__node *nd, gr_shape *y);
+    /* fills y; may leave nd->saved if nd->record */
+    bool (*forward)(gr__node *nd, gr_tensor *y);
+    /* the gradient for input i, made of public ops */
+    gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g);
+    unsigned    constant; /* bit i: input i has no gradient */
+    unsigned    ints;     /* bit i: input i is int32 (else real) */
+    /* of the element-wise families: where in gr__kernels the loop stands */
+    size_t      kernel;
+    /* moves elements of any type: the result's type is the first input's */
+    bool        moves;
+    /* the driver sums a gradient back to its input's shape */
+    bool        broadcasts;
+    const char *torch; /* PyTorch's name; NULL: it has none */
 } gr__op;
 
 /* Whether a mask of inputs names input i; it can name the first 32. */
@@ -361,10 +398,11 @@ struct gr__node {
     const void   *args; /* the op's own struct */
     gr_tensor   **in;
     gr_tensor    *out;
-    gr_tensor    *saved;        /* what forward left for backward */
-    gr_tensor    *left;         /* what vjp leaves for the later inputs of the same visit */
-    unsigned     *version;      /* of every input, then of the result */
-    size_t        index, reach; /* place on the tape; the lowest place that backward from here can reach */
+    gr_tensor    *saved;   /* what forward left for backward */
+    gr_tensor    *left;    /* what vjp leaves for the later inputs of the same visit */
+    unsigned     *version; /* of every input, then of the result */
+    /* place on the tape; the lowest place that backward from here can reach */
+    size_t        index, reach;
     size_t        bytes;
     gr_dtype      dtype;  /* the result's; the shape rule may change it */
     int64_t       offset; /* the shape rule of a view: where in input 0; -1: own storage */
@@ -372,16 +410,19 @@ struct gr__node {
     bool          record, used; /* used: backward has been through, and released what it held */
 };
 
-/* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the call is recorded. */
-gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
-void       gr__node_use_up(gr__node *nd); /* backward is through with it */
-void       gr__tape_cut(gr__thread *me, size_t length);
+/* Runs an op: checks, computes, records. inputs: n tensors, NULL gives NULL. args: copied if the
+   call is recorded. */
+gr_tensor *gr__apply(
+    const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
+void gr__node_use_up(gr__node *nd); /* backward is through with it */
+void gr__tape_cut(gr__thread *me, size_t length);
 
-/* ---- random.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- random.c -------------------------------------------------------------------------------- */
 
-gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
+gr_rng gr__rng_of_parts(
+    uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- pool.c: threads that help -------------------------------------------------------------------------------------------------- */
+/* ---- pool.c: threads that help --------------------------------------------------------------- */
 
 enum { GR__MOST_THREADS = 256 };
 
@@ -390,7 +431,7 @@ void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int thre
 void         gr__pool_dismiss(void); /* its threads end */
 void         gr__pool_forget(void);  /* they are not there, in a child process */
 
-/* ---- parallel.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- parallel.c ------------------------------------------------------------------------------ */
 
 extern const gr__kernels *_Atomic gr__k_chosen;
 const gr__kernels                *gr__k_first(void);
@@ -403,10 +444,14 @@ static inline const gr__kernels *gr__k(void)
     return k ? k : gr__k_first();
 }
 
-/* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes alone). */
-void         gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg);
-/* Every stage and task of a plan that costs so many multiply-adds. false: no memory for its work space. */
+/* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes
+   alone). */
+void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end),
+    const void *arg);
+/* Every stage and task of a plan that costs so many multiply-adds. false: no memory for its work
+   space. */
 typedef void gr__planned(const void *arg, int stage, int64_t task, void *shared, void *scratch);
-bool         gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
+bool         gr__run_plan(
+            const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
 
 #endif

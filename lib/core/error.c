@@ -1,8 +1,10 @@
 /* error.c: the first failure of a thread, kept until it is cleared.
 
-   Invariant: message is the text of the failure that came first; later ones, which are its consequences, leave it alone. */
+   Invariant: message is the text of the failure that came first; later ones, which are its
+   consequences, leave it alone. */
 #include "core/core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static _Atomic(void (*)(const char *)) handler;
@@ -17,6 +19,13 @@ void gr_clear_error(void)
 }
 
 void gr_on_error(void (*fn)(const char *message)) { atomic_store(&handler, fn); }
+
+void gr_print_and_exit(const char *message)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s\n", message);
+    exit(EXIT_FAILURE);
+}
 
 unsigned gr__failures(void) { return gr__self()->failures; }
 
@@ -58,7 +67,9 @@ gr__text gr__shape_text(const gr_shape *s)
     int      rank = s->rank < 0 ? 0 : s->rank > GR_MAX_DIMS ? GR_MAX_DIMS : s->rank;
     size_t   at = 0;
     t.s[at++] = '(';
-    for (int i = 0; i < rank; i++) at += (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+    for (int i = 0; i < rank; i++)
+        at +=
+            (size_t)snprintf(t.s + at, sizeof t.s - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
     snprintf(t.s + at, sizeof t.s - at, ")");
     return t;
 }
@@ -71,7 +82,8 @@ gr__quote gr__quoted(const char *text)
         unsigned char c = (unsigned char)*text++;
         q.s[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
     }
-    if ((*text & 0xc0) == 0x80) { /* in the middle of a character, which begins with the last byte that is no continuation */
+    /* in the middle of a character, which begins with the last byte that is no continuation */
+    if ((*text & 0xc0) == 0x80) {
         while (n > 0 && (q.s[n - 1] & 0xc0) == 0x80) n--;
         n -= n > 0;
     }

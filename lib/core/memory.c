@@ -1,16 +1,21 @@
 /* memory.c: blocks, 64-byte aligned, recycled by size class.
 
-   A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the thread
-   that released them, without a lock, at most 1 MiB a class; the others in the process. Blocks of up to 8 KiB are cut from slabs of 64 KiB;
-   a slab goes back when all of it waits in the process. From 2 MiB on, blocks are mappings, in pages of that size where the system has them.
+   A size class is a multiple of 64 bytes up to 1 KiB and a head, then the head (what stands before
+   a tensor's numbers) and one of four sizes to each doubling. Blocks of up to 32 KiB wait in the
+   thread that released them, without a lock, at most 1 MiB a class; the others in the process.
+   Blocks of up to 8 KiB are cut from slabs of 64 KiB; a slab goes back when all of it waits in the
+   process. From 2 MiB on, blocks are mappings, in pages of that size where the system has them.
 
-   What is asked again in the same size is found again, so a loop that does the same things asks the system for nothing. What waits in the
-   process, in blocks of their own and in slabs, is bounded by twice the recent need each: the most that was in use at once, in this window of traffic or in the one before. A window
-   ends when 64 times the need have been handed out, so that the clock decides nothing. What is over the bound goes back, the size that was
-   asked for least recently first. When the system refuses, all that waits goes back and it is asked again.
+   What is asked again in the same size is found again, so a loop that does the same things asks the
+   system for nothing. What waits in the process, in blocks of their own and in slabs, is bounded by
+   twice the recent need each: the most that was in use at once, in this window of traffic or in the
+   one before. A window ends when 64 times the need have been handed out, so that the clock decides
+   nothing. What is over the bound goes back, the size that was asked for least recently first. When
+   the system refuses, all that waits goes back and it is asked again.
 
-   GRADUS_MEMORY=system takes every block from the system and gives it back, so that valgrind, the sanitizers and tests of failed
-   allocations see each one; under the address sanitizer it is the default. */
+   GRADUS_MEMORY=system takes every block from the system and gives it back, so that valgrind, the
+   sanitizers and tests of failed allocations see each one; under the address sanitizer it is the
+   default. */
 #define _DEFAULT_SOURCE /* madvise */
 #include "core/core.h"
 
@@ -63,10 +68,11 @@ static struct {
     block   *head[CLASSES];
     uint64_t asked[CLASSES], asks; /* when a class was last asked for, counted in requests */
     slab    *slabs;                /* newest first: blocks are cut from that one */
-    size_t   waiting, crumbs;      /* bytes in the lists: in blocks of their own, in pieces of slabs */
-    size_t   swept;                /* the crumbs that the last sweep left */
+    /* bytes in the lists: in blocks of their own, in pieces of slabs */
+    size_t   waiting, crumbs;
+    size_t   swept; /* the crumbs that the last sweep left */
     /* in use at once, in this window and the one before; bytes handed out in this one */
-    size_t most, before, traffic;
+    size_t   most, before, traffic;
 } pool;
 
 static atomic_uint trims; /* how often all threads were asked to hand over what waits with them */
@@ -85,7 +91,8 @@ static inline int class_of(size_t bytes, size_t *size)
         return (int)units - 1;
     }
     units -= HEAD;
-    int    octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4; /* units in (16, 32] have octave 0 */
+    /* units in (16, 32] have octave 0 */
+    int    octave = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 4;
     size_t quarter = (size_t)4 << octave;
     size_t part = (units - ((size_t)FINE << octave) + quarter - 1) / quarter; /* 1 .. 4 */
     *size = (((size_t)FINE << octave) + part * quarter + HEAD) * UNIT;
@@ -118,7 +125,7 @@ static bool recycling(void)
     return now == RECYCLE;
 }
 
-/* ---- from the system, and back to it ---------------------------------------------------------------------------------------------- */
+/* ---- from the system, and back to it --------------------------------------------------------- */
 
 /* To a multiple of every usual size of page. */
 static size_t whole_pages(size_t size) { return (size + SLAB - 1) / SLAB * SLAB; }
@@ -135,7 +142,8 @@ static void *map(size_t size, size_t alignment)
     return p + lead;
 }
 
-/* A walk across the images or the channels of a batch steps over more small pages than the processor remembers. */
+/* A walk across the images or the channels of a batch steps over more small pages than the
+   processor remembers. */
 static void *map_huge(size_t size)
 {
     void *p = map(size, HUGE_PAGE);
@@ -156,7 +164,10 @@ static void *counted(void *p, size_t size)
 
 static bool mapped(size_t size) { return size >= HUGE_PAGE && recycling(); }
 
-static void *from_system(size_t size) { return counted(mapped(size) ? map_huge(size) : aligned_alloc(UNIT, size), size); }
+static void *from_system(size_t size)
+{
+    return counted(mapped(size) ? map_huge(size) : aligned_alloc(UNIT, size), size);
+}
 
 static void to_system(void *p, size_t size)
 {
@@ -167,7 +178,7 @@ static void to_system(void *p, size_t size)
     atomic_fetch_sub(&system_bytes, size);
 }
 
-/* ---- giving back; all with the lock held ------------------------------------------------------------------------------------------------ */
+/* ---- giving back; all with the lock held ----------------------------------------------------- */
 
 static slab *slab_of(block *b) { return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1)); }
 
@@ -231,11 +242,14 @@ static int stalest(void)
 {
     int at = -1;
     for (int class = 0; class < CLASSES; class ++)
-        if (pool.head[class] && !of_slabs(size_of(class)) && (at < 0 || pool.asked[class] < pool.asked[at])) at = class;
+        if (pool.head[class] && !of_slabs(size_of(class)) &&
+            (at < 0 || pool.asked[class] < pool.asked[at]))
+            at = class;
     return at;
 }
 
-/* Until at most so much waits; of slabs not before twice as much waits as the last sweep had to leave. */
+/* Until at most so much waits; of slabs not before twice as much waits as the last sweep had to
+   leave. */
 static void give_back(size_t most)
 {
     for (int class; pool.waiting > most && (class = stalest()) >= 0;)
@@ -245,7 +259,8 @@ static void give_back(size_t most)
 
 static void note_need(const cache *c, int class, size_t size)
 {
-    ptrdiff_t now = (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->untold + (ptrdiff_t)size;
+    ptrdiff_t now =
+        (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->untold + (ptrdiff_t)size;
     pool.asked[class] = ++pool.asks;
     pool.traffic += size;
     if (now > (ptrdiff_t)pool.most) pool.most = (size_t)now;
@@ -272,7 +287,8 @@ static void hand_over_all(cache *c)
     c->trims = atomic_load(&trims);
 }
 
-/* All that waits, but with other threads, which hand over theirs when they next tell what they have. */
+/* All that waits, but with other threads, which hand over theirs when they next tell what they
+   have. */
 static void give_back_all(cache *c)
 {
     gr__thread *me = gr__self();
@@ -295,7 +311,7 @@ bool gr__memory_give_back(void)
 
 void gr_memory_trim(void) { gr__memory_give_back(); }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void *cut_from_slab(size_t size)
 {
@@ -324,7 +340,8 @@ static void *take_shared(cache *c, int class, size_t size)
 
 static void tell(cache *c)
 {
-    size_t now = atomic_fetch_add_explicit(&live, (size_t)c->untold, memory_order_relaxed) + (size_t)c->untold;
+    size_t now = atomic_fetch_add_explicit(&live, (size_t)c->untold, memory_order_relaxed) +
+                 (size_t)c->untold;
     size_t most = atomic_load_explicit(&peak, memory_order_relaxed);
     c->untold = 0;
     while ((ptrdiff_t)now > (ptrdiff_t)most && !atomic_compare_exchange_weak(&peak, &most, now))
@@ -430,7 +447,8 @@ void *gr__realloc(void *old, size_t size)
 gr_memory_info gr_memory(void)
 {
     tell(own_cache());
-    ptrdiff_t now = (ptrdiff_t)atomic_load(&live); /* negative while one thread has told what it gave back, another not what it took */
+    /* negative while one thread has told what it gave back, another not what it took */
+    ptrdiff_t now = (ptrdiff_t)atomic_load(&live);
     return (gr_memory_info){
         .live = now > 0 ? (size_t)now : 0,
         .peak = atomic_load(&peak),

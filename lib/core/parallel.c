@@ -1,6 +1,7 @@
 /* parallel.c: the kernels in use, and the threads that run them.
 
-   Invariant: how work is cut depends on its shape alone; threads only claim pieces, so the result does not depend on their number. */
+   Invariant: how work is cut depends on its shape alone; threads only claim pieces, so the result
+   does not depend on their number. */
 #include "core/core.h"
 
 #include <stdio.h>
@@ -12,7 +13,8 @@ static atomic_int usual_threads;  /* 0: not counted yet */
 
 bool gr_set_threads(int threads)
 {
-    if (threads < 0) return gr__fail(GR_ERR_ARGUMENT, "set_threads: %d threads: 0 or more wanted", threads);
+    if (threads < 0)
+        return gr__fail(GR_ERR_ARGUMENT, "set_threads: %d threads: 0 or more wanted", threads);
     atomic_store(&wanted_threads, threads);
     if (threads == 0) atomic_store(&usual_threads, 0);
     return true;
@@ -63,7 +65,8 @@ static void list_conv(const gr__kernels *k)
 {
     puts("direct         all that are marked with a star: sums of products, without transforms");
     for (int i = 0; k->conv_algorithms[i]; i++)
-        if (conv_name(k, i)) printf("%-14s %s\n", conv_name(k, i), k->conv_algorithms[i]->exact ? "*" : "");
+        if (conv_name(k, i))
+            printf("%-14s %s\n", conv_name(k, i), k->conv_algorithms[i]->exact ? "*" : "");
 }
 
 static bool read_conv_wish(const gr__kernels *k, const char *wish)
@@ -74,11 +77,14 @@ static bool read_conv_wish(const gr__kernels *k, const char *wish)
         return true;
     }
     bool known = !strcmp(wish, "direct");
-    for (int i = 0; k->conv_algorithms[i]; i++) known = known || !strcmp(wish, k->conv_algorithms[i]->name);
+    for (int i = 0; k->conv_algorithms[i]; i++)
+        known = known || !strcmp(wish, k->conv_algorithms[i]->name);
     conv_wish = known ? wish : NULL;
-    int n = snprintf(refusal, sizeof refusal, "GRADUS_CONV: there is no %.40s; there are list, direct", wish);
+    int n = snprintf(
+        refusal, sizeof refusal, "GRADUS_CONV: there is no %.40s; there are list, direct", wish);
     for (int i = 0; !known && k->conv_algorithms[i]; i++)
-        if (conv_name(k, i)) n += snprintf(refusal + n, sizeof refusal - (size_t)n, ", %s", conv_name(k, i));
+        if (conv_name(k, i))
+            n += snprintf(refusal + n, sizeof refusal - (size_t)n, ", %s", conv_name(k, i));
     return known;
 }
 
@@ -121,7 +127,8 @@ static void run_chunk(const void *arg, int64_t chunk, int thread)
     r->fn(r->arg, chunk * r->grain, chunk == r->chunks - 1 ? r->n : (chunk + 1) * r->grain);
 }
 
-void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end), const void *arg)
+void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end),
+    const void *arg)
 {
     if (n <= 0) return;
     int threads = n > grain ? gr_threads() : 1;
@@ -145,14 +152,16 @@ typedef struct stage {
 static void run_task(const void *arg, int64_t task, int thread)
 {
     const stage *p = arg;
-    char        *scratch = p->scratch ? p->scratch + p->scratch_step * (size_t)thread : NULL; /* a sum with NULL is not defined */
+    /* a sum with NULL is not defined */
+    char        *scratch = p->scratch ? p->scratch + p->scratch_step * (size_t)thread : NULL;
     p->fn(p->arg, p->number, task, p->shared, scratch);
 }
 
 /* Multiply-adds that are over before a second thread has woken. */
 static const double small_work = 1e5;
 
-bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
+bool gr__run_plan(
+    const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
 {
     if (plan->stages == 1 && plan->tasks[0] == 1 && !plan->shared && !plan->scratch) {
         fn(arg, 0, 0, NULL, NULL);
@@ -163,10 +172,12 @@ bool gr__run_plan(const gr__plan *plan, double work, gr__planned *fn, const void
     int threads = most > 1 && work > small_work ? gr_threads() : 1;
     if (threads > most) threads = (int)most;
     stage  p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
-    size_t shared_bytes = (plan->shared + 63) / 64 * 64, bytes = shared_bytes + p.scratch_step * (size_t)threads;
+    size_t shared_bytes = (plan->shared + 63) / 64 * 64,
+           bytes = shared_bytes + p.scratch_step * (size_t)threads;
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared ? p.shared + shared_bytes : NULL;
-    for (p.number = 0; p.number < plan->stages; p.number++) gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
+    for (p.number = 0; p.number < plan->stages; p.number++)
+        gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

@@ -1,15 +1,19 @@
 /* pool.c: the threads that help with one operation.
 
-   One job at a time: tasks 0 .. n-1. Each thread has a share of them, which is the same whenever as many tasks are shared out, so that it mostly
-   finds in its own caches what it wrote for the job before; a thread that is through with its share claims from the others'. The caller works too, and at the end waits
-   for those workers alone that are inside the job; one that has not woken yet, because another process has the processor, is not waited
-   for. (A team that meets at a barrier waits for all its members: with one busy process beside it, that was measured to cost ten times
+   One job at a time: tasks 0 .. n-1. Each thread has a share of them, which is the same whenever as
+   many tasks are shared out, so that it mostly finds in its own caches what it wrote for the job
+   before; a thread that is through with its share claims from the others'. The caller works too,
+   and at the end waits for those workers alone that are inside the job; one that has not woken yet,
+   because another process has the processor, is not waited for. (A team that meets at a barrier
+   waits for all its members: with one busy process beside it, that was measured to cost ten times
    the work itself.) A caller that finds the pool busy does its job alone.
 
-   The system may leave a worker on the caller's processor for as long as one busy process keeps the other: two threads then share a processor,
-   and take longer than one would. So a worker that was seen there is sent to the others, which halves the time beside such a process.
+   The system may leave a worker on the caller's processor for as long as one busy process keeps the
+   other: two threads then share a processor, and take longer than one would. So a worker that was
+   seen there is sent to the others, which halves the time beside such a process.
 
-   Invariant: the job's fields change only while the door is shut and nobody is inside, and a worker reads them only inside. */
+   Invariant: the job's fields change only while the door is shut and nobody is inside, and a worker
+   reads them only inside. */
 #define _GNU_SOURCE /* sched_getcpu */
 #include "core/core.h"
 
@@ -24,14 +28,15 @@ typedef struct share {
 
 static struct {
     /* the door: the number of workers inside, SHUT, and above it how often it was opened */
-    atomic_ulong    door;
-    atomic_flag     busy;
-    atomic_int      asleep; /* with the lock held; those who sleep wait with it */
-    atomic_bool     stop;
-    int             workers;
-    gr__os_thread   thread[MOST_WORKERS];
-    int             number[MOST_WORKERS];
-    atomic_int      seat[MOST_WORKERS]; /* the processor that each last entered a job on; -1: not known */
+    atomic_ulong  door;
+    atomic_flag   busy;
+    atomic_int    asleep; /* with the lock held; those who sleep wait with it */
+    atomic_bool   stop;
+    int           workers;
+    gr__os_thread thread[MOST_WORKERS];
+    int           number[MOST_WORKERS];
+    /* the processor that each last entered a job on; -1: not known */
+    atomic_int    seat[MOST_WORKERS];
 
     /* the job */
     gr__task   *fn;
@@ -56,11 +61,14 @@ static void pause_briefly(void)
 
 static unsigned long times_opened(void) { return atomic_load(&pool.door) / OPENED_ONCE; }
 
-/* ---- where they run -------------------------------------------------------------------------------------------------------------- */
+/* ---- where they run -------------------------------------------------------------------------- */
 
 #ifdef __linux__
 
-static void note_seat(int worker) { atomic_store_explicit(&pool.seat[worker], sched_getcpu(), memory_order_relaxed); }
+static void note_seat(int worker)
+{
+    atomic_store_explicit(&pool.seat[worker], sched_getcpu(), memory_order_relaxed);
+}
 
 static void send_away(int worker, int from)
 {
@@ -83,7 +91,7 @@ static void spread_out(void) {}
 
 #endif
 
-/* ---- a worker ---------------------------------------------------------------------------------------------------------------- */
+/* ---- a worker -------------------------------------------------------------------------------- */
 
 static void claim(int thread)
 {
@@ -104,11 +112,13 @@ static bool enter(void)
     return false;
 }
 
-/* Until the door has been opened again: awake at first, for operations come close together, then asleep. */
+/* Until the door has been opened again: awake at first, for operations come close together, then
+   asleep. */
 static void wait_for_job(unsigned long seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed)) return;
+        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed))
+            return;
         pause_briefly();
     }
     gr__lock(lock);
@@ -136,7 +146,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- the caller ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the caller ------------------------------------------------------------------------------ */
 
 static void wake_workers(void)
 {
@@ -202,6 +212,7 @@ void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
     if (atomic_load(&pool.asleep) > 0) wake_workers();
     claim(0);
     atomic_fetch_or(&pool.door, SHUT);
-    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++) spins < SPINS ? pause_briefly() : (void)sched_yield();
+    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++)
+        spins < SPINS ? pause_briefly() : (void)sched_yield();
     atomic_flag_clear_explicit(&pool.busy, memory_order_release);
 }

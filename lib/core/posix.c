@@ -12,7 +12,10 @@
 
 /* ---- locks ---- */
 
-#define FREE { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
+#define FREE                                                                    \
+    {                                                                           \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER \
+    }
 gr__mutex         gr__locks[GR__LOCKS] = { FREE, FREE, FREE, FREE, FREE };
 static gr__mutex  listed = FREE; /* protects the list of the others, and comes before all */
 static gr__mutex *others;
@@ -139,7 +142,7 @@ bool gr__thread_start(gr__os_thread *t, void *(*fn)(void *), void *arg)
 void gr__thread_join(gr__os_thread t) { pthread_join(t, NULL); }
 
 static pthread_key_t at_end;
-static void (*end_of_thread)(void *);
+static void (*_Atomic end_of_thread)(void *);
 static atomic_bool has_key;
 
 static void make_key(void) { pthread_key_create(&at_end, end_of_thread); }

@@ -1,6 +1,7 @@
 /* random.c: Philox4x32-10, a bijection of counters keyed by what the numbers are for.
 
-   Invariant: number i of a stream is a function of (key, i) alone, with integer arithmetic up to the last step. */
+   Invariant: number i of a stream is a function of (key, i) alone, with integer arithmetic up to
+   the last step. */
 #include "core/core.h"
 
 #include <math.h>
@@ -19,7 +20,10 @@ gr_rng gr__rng_of_parts(uint64_t seed, const char *name, const char *rest)
     return (gr_rng){ .key = (uint64_t)mixed[0] << 32 | mixed[1] };
 }
 
-gr_rng gr_rng_of(uint64_t seed, const char *name) { return gr__rng_of_parts(seed, name ? name : "", ""); }
+gr_rng gr_rng_of(uint64_t seed, const char *name)
+{
+    return gr__rng_of_parts(seed, name ? name : "", "");
+}
 
 static uint64_t next(gr_rng *rng)
 {
@@ -60,7 +64,8 @@ gr_tensor *gr_uniform(gr_shape shape, gr_rng *rng, double low, double high)
     gr_tensor *t = unfilled(&shape, rng, "uniform");
     for (int64_t i = 0; t && i < t->count; i++) {
         gr_real x = (gr_real)(low + (high - low) * gr_rng_uniform(rng));
-        gr__reals(t)[i] = (double)x < high ? x : (gr_real)low; /* rounding may reach high, which is not in [low, high) */
+        /* rounding may reach high, which is not in [low, high) */
+        gr__reals(t)[i] = (double)x < high ? x : (gr_real)low;
     }
     return gr__own_leaf(t);
 }
@@ -68,6 +73,7 @@ gr_tensor *gr_uniform(gr_shape shape, gr_rng *rng, double low, double high)
 gr_tensor *gr_normal(gr_shape shape, gr_rng *rng, double mean, double std)
 {
     gr_tensor *t = unfilled(&shape, rng, "normal");
-    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)(mean + std * gr_rng_normal(rng));
+    for (int64_t i = 0; t && i < t->count; i++)
+        gr__reals(t)[i] = (gr_real)(mean + std * gr_rng_normal(rng));
     return gr__own_leaf(t);
 }

@@ -1,7 +1,8 @@
 /* shape.c: sizes, broadcasting and strides.
 
-   Invariant: a shape that gr__count accepts has a product, in elements and in bytes, that fits an int64_t and a size_t; every tensor's
-   shape went through it, so nobody else checks for overflow. */
+   Invariant: a shape that gr__count accepts has a product, in elements and in bytes, that fits an
+   int64_t and a size_t; every tensor's shape went through it, so nobody else checks for
+   overflow. */
 #include "core/core.h"
 
 #include <string.h>

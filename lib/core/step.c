@@ -1,8 +1,9 @@
 /* step.c: steps, and the lifetimes they give.
 
-   A step owns the tensors made while it was the innermost, and the part of the tape recorded since it began.
-   Invariant: tensors of an inner step are younger than every node of the outer ones, except kept ones, which have no history; so
-   cutting the tape back to the mark leaves no node that knows a tensor of the step. */
+   A step owns the tensors made while it was the innermost, and the part of the tape recorded since
+   it began. Invariant: tensors of an inner step are younger than every node of the outer ones,
+   except kept ones, which have no history; so cutting the tape back to the mark leaves no node that
+   knows a tensor of the step. */
 #include "core/core.h"
 
 #include <stdlib.h>
@@ -70,6 +71,8 @@ __attribute__((destructor)) static void library_end(void)
 {
     gr__pool_dismiss();
     if (gr__me) thread_end(gr__me);
+    gr__memory_give_back(); /* a plug-in that contains the library leaves nothing behind */
+    if (gr__me) thread_end(gr__me);
     gr__no_thread_end();
 }
 
@@ -90,7 +93,8 @@ gr__thread *gr__thread_begin(void)
     gr__thread                 *me;
     while (!(me = calloc(1, sizeof *me)) && !(me = reserved()))
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-    me->id = atomic_fetch_add(&threads, 1) + 1; /* another one, too, for what begins anew after its end */
+    /* another one, too, for what begins anew after its end */
+    me->id = atomic_fetch_add(&threads, 1) + 1;
     me->step = &me->base;
     gr__me = me;
     gr__at_thread_end(thread_end, me); /* should that fail, what the thread has is not freed */
@@ -126,7 +130,8 @@ void gr_step_end(gr_step *step)
 bool gr_reset(void)
 {
     gr__thread *me = gr__self();
-    if (me->step != &me->base) return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
+    if (me->step != &me->base)
+        return gr__fail(GR_ERR_ARGUMENT, "reset: a step is open, %d deep", me->step->depth);
     if (me->in_vjp) return gr__fail(GR_ERR_GRAPH, "reset: a backward pass is under way");
     empty(me, &me->base);
     return true;
@@ -170,10 +175,15 @@ void gr__disown(gr_tensor *t)
 
 static bool of_another(const char *what, const gr_tensor *t)
 {
-    return gr__fail(GR_ERR_GRAPH, "%s: %s belongs to another thread, which made it; here it can only be read", what, GR__LABEL(t));
+    return gr__fail(GR_ERR_GRAPH,
+        "%s: %s belongs to another thread, which made it; here it can only be read", what,
+        GR__LABEL(t));
 }
 
-bool gr__recorded_here(const char *what, const gr_tensor *t) { return !gr__foreign(gr__self(), t) || of_another(what, t); }
+bool gr__recorded_here(const char *what, const gr_tensor *t)
+{
+    return !gr__foreign(gr__self(), t) || of_another(what, t);
+}
 
 /* Whether no other thread's step or tape knows it. */
 static bool at_home(const char *what, const gr_tensor *t)

@@ -1,8 +1,9 @@
 /* tape.c: running an op, and recording it.
 
-   Invariant: a node stands on the tape after everything its inputs were made by, so a scan downwards meets every use of a value before
-   what made it. An op is recorded if one of its inputs is tracked and the thread records; else its node lives on the stack, for the
-   time of the call alone. */
+   Invariant: a node stands on the tape after everything its inputs were made by, so a scan
+   downwards meets every use of a value before what made it. An op is recorded if one of its inputs
+   is tracked and the thread records; else its node lives on the stack, for the time of the call
+   alone. */
 #include "core/core.h"
 
 #include <math.h>
@@ -10,9 +11,13 @@
 
 /* ---- guards ---- */
 
-static gr_dtype wanted(const gr__op *op, int i) { return gr__names(op->ints, i) ? GR_INT32 : GR_REAL; }
+static gr_dtype wanted(const gr__op *op, int i)
+{
+    return gr__names(op->ints, i) ? GR_INT32 : GR_REAL;
+}
 
-/* Whether the inputs are there and of the types the op takes; *tracked: whether one has a gradient to be given. */
+/* Whether the inputs are there and of the types the op takes; *tracked: whether one has a gradient
+   to be given. */
 static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in, bool *tracked)
 {
     bool good = true;
@@ -35,8 +40,9 @@ static bool all_finite(const gr__node *nd, const gr_tensor *y)
     if (i == y->count) return true;
     int named = 0; /* the result is too young for a name, an input may have one */
     while (named < nd->n && !nd->in[named]->name) named++;
-    return gr__fail(GR_ERR_NUMBER, "%s: forward gave %g at element %lld of %s%s%s", nd->op->name, (double)v[i], (long long)i, GR__TEXT(y),
-        named < nd->n ? ", from " : "", named < nd->n ? GR__LABEL(nd->in[named]) : "");
+    return gr__fail(GR_ERR_NUMBER, "%s: forward gave %g at element %lld of %s%s%s", nd->op->name,
+        (double)v[i], (long long)i, GR__TEXT(y), named < nd->n ? ", from " : "",
+        named < nd->n ? GR__LABEL(nd->in[named]) : "");
 }
 
 /* ---- recording ---- */
@@ -44,7 +50,8 @@ static bool all_finite(const gr__node *nd, const gr_tensor *y)
 /* The node's lasting copy: its arrays and arguments behind it in one block. */
 static gr__node *lasting(const gr__node *nd, size_t args_size)
 {
-    size_t    n = (size_t)nd->n, pointers = n * sizeof *nd->in, versions = (n + 2) / 2 * 2 * sizeof *nd->version;
+    size_t n = (size_t)nd->n, pointers = n * sizeof *nd->in,
+           versions = (n + 2) / 2 * 2 * sizeof *nd->version;
     size_t    bytes = sizeof *nd + pointers + versions + args_size;
     gr__node *copy = gr__alloc(bytes);
     if (!copy) {
@@ -96,7 +103,8 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 {
     gr_shape   shape = { .rank = 0 };
     gr_tensor *y = nd->op->shape(nd, &shape) ? result_of(nd, &shape) : NULL;
-    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd, y)) && (!nd->record || record(me, nd, y, args_size));
+    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd, y)) &&
+                (!nd->record || record(me, nd, y, args_size));
     if (good) return gr__own(y);
     gr__unref(y);
     gr__unref(nd->saved);
@@ -111,7 +119,8 @@ static bool all_here(const gr__thread *me, const gr__node *nd)
     return true;
 }
 
-gr_tensor *gr__apply(const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
+gr_tensor *gr__apply(
+    const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
 {
     bool tracked = false;
     if (!gr__k() || !check_inputs(op, n, in, &tracked)) return NULL;

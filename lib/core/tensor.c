@@ -1,6 +1,7 @@
 /* tensor.c: tensors and the storage they look into.
 
-   Invariant: data points into storage, at count elements that lie inside it; storage is released with its last tensor. */
+   Invariant: data points into storage, at count elements that lie inside it; storage is released
+   with its last tensor. */
 #include "core/core.h"
 
 #include <math.h>
@@ -8,15 +9,20 @@
 
 /* ---- life ---- */
 
-static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
+static size_t element_size(gr_dtype dtype)
+{
+    return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
+}
 
 static void storage_unref(gr__storage *s)
 {
     if (gr__count_down(&s->refs)) gr__release(s, s->bytes);
 }
 
-/* One field after another: zeros for all of them first, and then what some are, would take longer than a sum of four numbers. */
-static void begin(gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t count, gr__storage *s, void *data)
+/* One field after another: zeros for all of them first, and then what some are, would take longer
+   than a sum of four numbers. */
+static void begin(
+    gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t count, gr__storage *s, void *data)
 {
     atomic_init(&t->refs, 1);
     t->dtype = (uint8_t)dtype;
@@ -42,7 +48,9 @@ gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
     _Static_assert(sizeof(gr__storage) <= GR__BLOCK_HEAD, "the sizes of blocks are made for it");
     int64_t count = gr__count(shape);
     if (count < 0) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: shape %s: sizes must not be negative, nor their product too large", what, gr__shape_text(shape).s);
+        gr__fail(GR_ERR_ARGUMENT,
+            "%s: shape %s: sizes must not be negative, nor their product too large", what,
+            gr__shape_text(shape).s);
         return NULL;
     }
     size_t       bytes = sizeof(gr__storage) + (size_t)count * element_size(dtype);
@@ -65,7 +73,8 @@ gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const c
         gr__fail_memory(what, sizeof *v);
         return NULL;
     }
-    begin(v, t->dtype, shape, gr__count(shape), t->storage, (char *)t->data + (size_t)offset * element_size(t->dtype));
+    begin(v, t->dtype, shape, gr__count(shape), t->storage,
+        (char *)t->data + (size_t)offset * element_size(t->dtype));
     gr__count_up(&t->storage->refs);
     return v;
 }
@@ -85,7 +94,8 @@ static void name_release(char *name)
 
 void gr__unref(gr_tensor *t)
 {
-    /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at the next link. */
+    /* A gradient has no gradient of its own in this chain more than once: retain_grad ends it at
+       the next link. */
     while (t && gr__count_down(&t->refs)) {
         gr_tensor   *grad = t->grad;
         gr__storage *s = t->storage;
@@ -115,8 +125,8 @@ gr__label gr__label_of(const gr_tensor *t)
 bool gr__is(gr_dtype wanted, const char *name, int i, const gr_tensor *t)
 {
     static const char *const names[] = { [GR_REAL] = "real", [GR_INT32] = "int32" };
-    return t->dtype == wanted ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", name, i + 1, GR__TEXT(t), names[t->dtype], names[wanted]);
+    return t->dtype == wanted || gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s is %s, %s wanted", name,
+                                     i + 1, GR__TEXT(t), names[t->dtype], names[wanted]);
 }
 
 bool gr__given(const char *name, int n, gr_tensor *const *in)
@@ -172,22 +182,39 @@ static gr_tensor *from(gr_dtype dtype, const gr_shape *shape, const void *values
     return gr__own_leaf(t);
 }
 
-gr_tensor *gr_from(gr_shape shape, const gr_real *values) { return from(GR_REAL, &shape, values, "from"); }
+gr_tensor *gr_from(gr_shape shape, const gr_real *values)
+{
+    return from(GR_REAL, &shape, values, "from");
+}
 
-gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values) { return from(GR_INT32, &shape, values, "from_ints"); }
+gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values)
+{
+    return from(GR_INT32, &shape, values, "from_ints");
+}
 
-/* NULL given to a reader: the failure that made it NULL is pending already, or this is the failure. */
-static bool given(const gr_tensor *t, const char *what) { return t || gr__fail(GR_ERR_ARGUMENT, "%s: the tensor is NULL", what); }
+/* NULL given to a reader: the failure that made it NULL is pending already, or this is the
+   failure. */
+static bool given(const gr_tensor *t, const char *what)
+{
+    return t || gr__fail(GR_ERR_ARGUMENT, "%s: the tensor is NULL", what);
+}
 
-gr_tensor *gr_copy(const gr_tensor *t) { return given(t, "copy") ? from(t->dtype, &t->shape, t->data, "copy") : NULL; }
+gr_tensor *gr_copy(const gr_tensor *t)
+{
+    return given(t, "copy") ? from(t->dtype, &t->shape, t->data, "copy") : NULL;
+}
 
-gr_tensor *gr_detach(gr_tensor *t) { return given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL; }
+gr_tensor *gr_detach(gr_tensor *t)
+{
+    return given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL;
+}
 
 gr_tensor *gr_param(gr_tensor *t)
 {
     if (!given(t, "param")) return NULL;
     if (t->dtype != GR_REAL || t->node) {
-        gr__fail(GR_ERR_ARGUMENT, "param: %s is %s, a leaf of reals wanted", GR__TEXT(t), t->node ? "the result of an operation" : "int32");
+        gr__fail(GR_ERR_ARGUMENT, "param: %s is %s, a leaf of reals wanted", GR__TEXT(t),
+            t->node ? "the result of an operation" : "int32");
         return NULL;
     }
     if (!gr__take_from_base(t, "param")) return NULL;
@@ -199,7 +226,8 @@ gr_tensor *gr_named(gr_tensor *t, const char *name)
 {
     if (!given(t, "named")) return NULL;
     if (!name || !*name) {
-        gr__fail(GR_ERR_ARGUMENT, "named: the name of %s is %s", GR__TEXT(t), name ? "empty" : "NULL");
+        gr__fail(
+            GR_ERR_ARGUMENT, "named: the name of %s is %s", GR__TEXT(t), name ? "empty" : "NULL");
         return NULL;
     }
     size_t bytes = strlen(name) + 1;
@@ -216,7 +244,10 @@ gr_tensor *gr_named(gr_tensor *t, const char *name)
 
 /* ---- reading ---- */
 
-gr_shape gr_shape_of(const gr_tensor *t) { return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 }; }
+gr_shape gr_shape_of(const gr_tensor *t)
+{
+    return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 };
+}
 
 int64_t gr_size(const gr_tensor *t, int dim)
 {
@@ -240,8 +271,8 @@ static void *elements(const gr_tensor *t, gr_dtype dtype, const char *what)
 {
     if (!given(t, what)) return NULL;
     if (t->dtype == dtype) return t->data;
-    gr__fail(
-        GR_ERR_ARGUMENT, "%s: the tensor %s holds %s", what, GR__TEXT(t), dtype == GR_REAL ? "int32, see gr_ints" : "reals, see gr_data");
+    gr__fail(GR_ERR_ARGUMENT, "%s: the tensor %s holds %s", what, GR__TEXT(t),
+        dtype == GR_REAL ? "int32, see gr_ints" : "reals, see gr_data");
     return NULL;
 }
 
@@ -264,7 +295,8 @@ double gr_item(const gr_tensor *t)
 {
     if (!given(t, "item")) return NAN;
     if (t->count != 1) {
-        gr__fail(GR_ERR_ARGUMENT, "item: %s has %lld elements, one wanted", GR__TEXT(t), (long long)t->count);
+        gr__fail(GR_ERR_ARGUMENT, "item: %s has %lld elements, one wanted", GR__TEXT(t),
+            (long long)t->count);
         return NAN;
     }
     return t->dtype == GR_INT32 ? (double)gr__ints(t)[0] : (double)gr__reals(t)[0];

@@ -1,10 +1,10 @@
 /* ahead.c: a thread that does one job ahead of the time when it is wanted.
 
-   Invariant: from gr__ahead_begin to gr__ahead_finish the job, and all that it works on, is the thread's; otherwise it is the caller's.
-   A thread that cannot be had, or was lost in a fork, is done without: gr__ahead_finish then does
-   the job.
-   Invariant: what gr__ahead_finish hands over was computed in its caller's floating-point
-   environment: a job that was done in another is done again. */
+   Invariant: from gr__ahead_begin to gr__ahead_finish the job, and all that it works on, is the
+   thread's; otherwise it is the caller's. A thread that cannot be had, or was lost in a fork, is
+   done without: gr__ahead_finish then does the job. Invariant: what gr__ahead_finish hands over was
+   computed in its caller's floating-point environment: a job that was done in another is done
+   again. */
 #include "data/data.h"
 
 enum { IDLE, BEGUN, DONE };

@@ -1,4 +1,5 @@
-/* cifar.c: CIFAR-10 in its binary files. A record is a label and an image, 32 x 32 bytes of red, then of green, then of blue.
+/* cifar.c: CIFAR-10 in its binary files. A record is a label and an image, 32 x 32 bytes of red,
+   then of green, then of blue.
 
    Invariant: a file holds whole records, at least one; its size is known before room is made. */
 #include "data/data.h"
@@ -9,10 +10,18 @@
 
 #include "io/io.h"
 
-enum { SIDE = 32, CHANNELS = 3, PIXELS = CHANNELS * SIDE * SIDE, RECORD = 1 + PIXELS, CLASSES = 10, BATCHES = 5, MOST_NAMES = 4096 };
+enum {
+    SIDE = 32,
+    CHANNELS = 3,
+    PIXELS = CHANNELS * SIDE * SIDE,
+    RECORD = 1 + PIXELS,
+    CLASSES = 10,
+    BATCHES = 5,
+    MOST_NAMES = 4096
+};
 
-static const char *const usual_names[CLASSES] = { "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
-    "truck" };
+static const char *const usual_names[CLASSES] = { "airplane", "automobile", "bird", "cat", "deer",
+    "dog", "frog", "horse", "ship", "truck" };
 
 /* The files to read, and their records together. */
 typedef struct plan {
@@ -39,7 +48,8 @@ static const char *file_name(const plan *p, int i, char name[24])
 }
 
 /* Does something for each file that is there: -1 on failure, else how many there are. */
-static int for_each_file(plan *p, gr_dataset *d, bool (*act)(plan *p, gr_dataset *d, const char *path))
+static int for_each_file(
+    plan *p, gr_dataset *d, bool (*act)(plan *p, gr_dataset *d, const char *path))
 {
     int files = 0;
     for (int i = 0; i < (p->train ? BATCHES : 1); i++) {
@@ -61,7 +71,8 @@ static bool count_records(plan *p, gr_dataset *d, const char *path)
     gr__file_close(&f);
     p->count += (int64_t)(f.size / RECORD);
     return (f.size && f.size % RECORD == 0) ||
-           gr__fail(GR_ERR_FORMAT, "'%s' has %llu bytes, not records of %d", path, (unsigned long long)f.size, RECORD);
+           gr__fail(GR_ERR_FORMAT, "'%s' has %llu bytes, not records of %d", path,
+               (unsigned long long)f.size, RECORD);
 }
 
 /* Appends a file's records; d->count counts them. */
@@ -71,11 +82,13 @@ static bool read_records(plan *p, gr_dataset *d, const char *path)
     unsigned char record[RECORD];
     if (!gr__file_open(&f, path)) return false;
     int64_t records = (int64_t)(f.size / RECORD);
-    bool    good = records <= p->count - d->count || gr__fail(GR_ERR_FILE, "cannot read '%s': it became longer meanwhile", path);
+    bool    good = records <= p->count - d->count ||
+                gr__fail(GR_ERR_FILE, "cannot read '%s': it became longer meanwhile", path);
     for (int64_t i = 0; good && i < records; i++, d->count += good) {
         good = gr__file_get(&f, record, RECORD);
         if (good && record[0] >= CLASSES)
-            good = gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", path, (long long)i, record[0], CLASSES - 1);
+            good = gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", path,
+                (long long)i, record[0], CLASSES - 1);
         d->labels[d->count] = record[0];
         memcpy(d->own + PIXELS * d->count, record + 1, PIXELS);
     }
@@ -87,7 +100,9 @@ static bool read_records(plan *p, gr_dataset *d, const char *path)
 static int lines_of(char *text, const char *names[CLASSES])
 {
     int n = 0;
-    for (char *line = strtok_r(text, "\r\n", &text); line && n < CLASSES; line = strtok_r(NULL, "\r\n", &text)) names[n++] = line;
+    for (char *line = strtok_r(text, "\r\n", &text); line && n < CLASSES;
+         line = strtok_r(NULL, "\r\n", &text))
+        names[n++] = line;
     return n;
 }
 
@@ -104,7 +119,8 @@ static bool read_names(gr_dataset *d, const char *path)
     gr__file_close(&f);
     text[size] = 0;
     int lines = good ? lines_of(text, names) : 0;
-    if (good && lines < CLASSES) good = gr__fail(GR_ERR_FORMAT, "'%s' names %d classes, not %d", path, lines, CLASSES);
+    if (good && lines < CLASSES)
+        good = gr__fail(GR_ERR_FORMAT, "'%s' names %d classes, not %d", path, lines, CLASSES);
     return good && gr__dataset_name(d, names, "cifar10");
 }
 
@@ -121,7 +137,9 @@ static gr_dataset *read_all(plan *p)
     char *names = path_of(p, "batches.meta.txt");
     bool  good = names && for_each_file(p, d, read_records) > 0 && read_names(d, names);
     free(names);
-    if (good && d->count < p->count) good = gr__fail(GR_ERR_FILE, "cannot read '%s': it holds fewer images than before", p->folder);
+    if (good && d->count < p->count)
+        good =
+            gr__fail(GR_ERR_FILE, "cannot read '%s': it holds fewer images than before", p->folder);
     if (good) return d;
     gr_dataset_free(d);
     return NULL;

@@ -1,6 +1,7 @@
 /* confusion.c: how often images of each class were taken for each other.
 
-   Invariant: a batch is counted as a whole or, if it is refused, not at all. t is the true class, g the guessed one. */
+   Invariant: a batch is counted as a whole or, if it is refused, not at all. t is the true class, g
+   the guessed one. */
 #include "data/data.h"
 
 #include <math.h>
@@ -14,10 +15,11 @@ struct gr_confusion {
 
 enum { MOST_CLASSES = 10000 };
 
-gr_confusion *gr_confusion_open(int classes)
+gr_confusion *gr_confusion_new(int classes)
 {
     if (classes < 1 || classes > MOST_CLASSES) {
-        gr__fail(GR_ERR_ARGUMENT, "confusion_open: there cannot be %d classes, only 1 to %d", classes, MOST_CLASSES);
+        gr__fail(GR_ERR_ARGUMENT, "confusion_open: there cannot be %d classes, only 1 to %d",
+            classes, MOST_CLASSES);
         return NULL;
     }
     gr_confusion *c;
@@ -32,7 +34,10 @@ gr_confusion *gr_confusion_open(int classes)
 
 void gr_confusion_free(gr_confusion *c) { free(c); }
 
-void gr__confusion_clear(gr_confusion *c) { memset(c->count, 0, sizeof c->count[0] * (size_t)c->classes * (size_t)c->classes); }
+void gr__confusion_clear(gr_confusion *c)
+{
+    memset(c->count, 0, sizeof c->count[0] * (size_t)c->classes * (size_t)c->classes);
+}
 
 /* ---- counting ---- */
 
@@ -47,46 +52,59 @@ static int greatest(const gr_real *x, int n)
 
 static int guess_of(const gr_confusion *c, const gr_tensor *guess, int64_t n)
 {
-    return guess->dtype == GR_INT32 ? gr__ints(guess)[n] : greatest(gr__reals(guess) + n * c->classes, c->classes);
+    return guess->dtype == GR_INT32 ? gr__ints(guess)[n]
+                                    : greatest(gr__reals(guess) + n * c->classes, c->classes);
 }
 
 static bool check_classes(const gr_confusion *c, const gr_tensor *t, const char *what)
 {
     for (int64_t n = 0; n < t->count; n++)
         if (gr__ints(t)[n] < 0 || gr__ints(t)[n] >= c->classes)
-            return gr__fail(
-                GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not one of %d classes", what, (long long)n, gr__ints(t)[n], c->classes);
+            return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not one of %d classes",
+                what, (long long)n, gr__ints(t)[n], c->classes);
     return true;
 }
 
 static bool check_pair(const gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels)
 {
     if (!c || !guess || !labels)
-        return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s is NULL", !c ? "the matrix" : !guess ? "guess" : "labels");
+        return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s is NULL",
+            !c       ? "the matrix"
+            : !guess ? "guess"
+                     : "labels");
     bool chosen = guess->dtype == GR_INT32;
-    if (labels->dtype != GR_INT32) return gr__fail(GR_ERR_ARGUMENT, "confusion_add: labels %s are real, int32 wanted", GR__TEXT(labels));
-    if (labels->shape.rank != 1 || guess->shape.rank != (chosen ? 1 : 2) || guess->shape.dim[0] != labels->shape.dim[0] ||
+    if (labels->dtype != GR_INT32)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "confusion_add: labels %s are real, int32 wanted", GR__TEXT(labels));
+    if (labels->shape.rank != 1 || guess->shape.rank != (chosen ? 1 : 2) ||
+        guess->shape.dim[0] != labels->shape.dim[0] ||
         (!chosen && guess->shape.dim[1] != c->classes))
-        return gr__fail(GR_ERR_ARGUMENT, "confusion_add: guess %s, labels %s: (N,%d) or int32 (N), and (N) wanted", GR__TEXT(guess),
-            GR__TEXT(labels), c->classes);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "confusion_add: guess %s, labels %s: (N,%d) or int32 (N), and (N) wanted",
+            GR__TEXT(guess), GR__TEXT(labels), c->classes);
     return check_classes(c, labels, "label") && (!chosen || check_classes(c, guess, "guess"));
 }
 
 bool gr_confusion_add(gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels)
 {
     if (!check_pair(c, guess, labels)) return false;
-    for (int64_t n = 0; n < labels->count; n++) c->count[gr__ints(labels)[n] * c->classes + guess_of(c, guess, n)]++;
+    for (int64_t n = 0; n < labels->count; n++)
+        c->count[gr__ints(labels)[n] * c->classes + guess_of(c, guess, n)]++;
     return true;
 }
 
 /* ---- reading ---- */
 
-static bool given(const gr_confusion *c, const char *what) { return c || gr__fail(GR_ERR_ARGUMENT, "%s: the matrix is NULL", what); }
+static bool given(const gr_confusion *c, const char *what)
+{
+    return c || gr__fail(GR_ERR_ARGUMENT, "%s: the matrix is NULL", what);
+}
 
 static bool there(const gr_confusion *c, int k, const char *what)
 {
     return given(c, what) &&
-           ((k >= 0 && k < c->classes) || gr__fail(GR_ERR_ARGUMENT, "%s: there is no class %d among %d", what, k, c->classes));
+           ((k >= 0 && k < c->classes) ||
+               gr__fail(GR_ERR_ARGUMENT, "%s: there is no class %d among %d", what, k, c->classes));
 }
 
 int64_t gr_confusion_count(const gr_confusion *c, int label, int guess)
@@ -103,20 +121,28 @@ static int64_t sum(const int64_t *count, int n, int step)
     return s;
 }
 
-static double ratio(int64_t part, int64_t whole) { return whole ? (double)part / (double)whole : 0; }
+static double ratio(int64_t part, int64_t whole)
+{
+    return whole ? (double)part / (double)whole : 0;
+}
 
 static int64_t right(const gr_confusion *c) { return sum(c->count, c->classes, c->classes + 1); }
 
 static int64_t total(const gr_confusion *c) { return sum(c->count, c->classes * c->classes, 1); }
 
-double gr_confusion_accuracy(const gr_confusion *c) { return given(c, "confusion_accuracy") ? ratio(right(c), total(c)) : (double)NAN; }
+double gr_confusion_accuracy(const gr_confusion *c)
+{
+    return given(c, "confusion_accuracy") ? ratio(right(c), total(c)) : (double)NAN;
+}
 
 gr_class_scores gr_confusion_scores(const gr_confusion *c, int k)
 {
     if (!there(c, k, "confusion_scores")) return (gr_class_scores){ NAN, NAN, NAN, -1 };
-    int64_t hits = c->count[k * c->classes + k], guessed = sum(c->count + k, c->classes, c->classes);
+    int64_t hits = c->count[k * c->classes + k],
+            guessed = sum(c->count + k, c->classes, c->classes);
     int64_t there_are = sum(c->count + k * c->classes, c->classes, 1);
-    return (gr_class_scores){ ratio(hits, guessed), ratio(hits, there_are), ratio(2 * hits, guessed + there_are), there_are };
+    return (gr_class_scores){ ratio(hits, guessed), ratio(hits, there_are),
+        ratio(2 * hits, guessed + there_are), there_are };
 }
 
 /* ---- as a table ---- */
@@ -136,7 +162,8 @@ static void put(page *p, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
-    int n = vsnprintf(p->to ? p->to + p->length : NULL, p->to ? p->size - p->length : 0, format, ap);
+    int n =
+        vsnprintf(p->to ? p->to + p->length : NULL, p->to ? p->size - p->length : 0, format, ap);
     va_end(ap);
     p->length += n > 0 ? (size_t)n : 0;
 }
@@ -149,7 +176,10 @@ static int width_of(const char *text)
     return n;
 }
 
-static void put_right(page *p, const char *text, int width) { put(p, "%*s%s", width - width_of(text), "", text); }
+static void put_right(page *p, const char *text, int width)
+{
+    put(p, "%*s%s", width - width_of(text), "", text);
+}
 
 static const char *name_of(const page *p, int k, char number[12])
 {

@@ -1,8 +1,9 @@
 /* fill.c: what a batch holds: which images, changed how, as which numbers.
 
-   Invariant: it depends on the recipe and on the epoch alone, never on what was filled before or on the number of threads. The order of an
-   epoch is a Fisher-Yates shuffle of 0 .. N-1 by the stream "epoch E"; the changes are drawn from the stream "augment epoch E", which
-   has numbers for each image. */
+   Invariant: it depends on the recipe and on the epoch alone, never on what was filled before or on
+   the number of threads. The order of an epoch is a Fisher-Yates shuffle of 0 .. N-1 by the stream
+   "epoch E"; the changes are drawn from the stream "augment epoch E", which has numbers for each
+   image. */
 #include "data/data.h"
 
 #include <stdlib.h>
@@ -22,26 +23,33 @@ static bool check_channels(const gr_shape *image, const gr_loader_options *o)
 {
     int means = given(o->channel_mean), stds = given(o->channel_std);
     if (o->mean != 0 || o->std != 0)
-        return gr__fail(
-            GR_ERR_ARGUMENT, "loader_open: .mean and .std are of all channels, .channel_mean and .channel_std of each: not both");
+        return gr__fail(GR_ERR_ARGUMENT, "loader_open: .mean and .std are of all channels, "
+                                         ".channel_mean and .channel_std of each: not both");
     if (image->rank != 3 || image->dim[0] > GR__MOST_CHANNELS)
-        return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s: .channel_mean and .channel_std want (C,H,W) with up to %d channels",
+        return gr__fail(GR_ERR_ARGUMENT,
+            "loader_open: images %s: .channel_mean and .channel_std want (C,H,W) with up to %d "
+            "channels",
             gr__shape_text(image).s, GR__MOST_CHANNELS);
     if (means <= image->dim[0] && (stds == 0 || stds == image->dim[0])) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "loader_open: images %s have %lld channels, .channel_%s is given for %d", gr__shape_text(image).s,
-        (long long)image->dim[0], means > image->dim[0] ? "mean" : "std", means > image->dim[0] ? means : stds);
+    return gr__fail(GR_ERR_ARGUMENT,
+        "loader_open: images %s have %lld channels, .channel_%s is given for %d",
+        gr__shape_text(image).s, (long long)image->dim[0], means > image->dim[0] ? "mean" : "std",
+        means > image->dim[0] ? means : stds);
 }
 
 static bool make_tables(gr__recipe *r, const gr_loader_options *o)
 {
     r->channels = 1;
-    if (given(o->channel_mean) == 0 && given(o->channel_std) == 0) return gr__byte_table(r->table[0], o->mean, o->std, "loader_open");
+    if (given(o->channel_mean) == 0 && given(o->channel_std) == 0)
+        return gr__byte_table(r->table[0], o->mean, o->std, "loader_open");
     if (!check_channels(&r->data->shape, o)) return false;
     r->channels = r->data->shape.dim[0];
     for (int c = 0; c < r->channels; c++) {
         bool hole = o->channel_std[c] == 0 && given(o->channel_std) > 0;
-        if (hole) return gr__fail(GR_ERR_ARGUMENT, "loader_open: .channel_std of channel %d is 0", c);
-        if (!gr__byte_table(r->table[c], o->channel_mean[c], o->channel_std[c], "loader_open")) return false;
+        if (hole)
+            return gr__fail(GR_ERR_ARGUMENT, "loader_open: .channel_std of channel %d is 0", c);
+        if (!gr__byte_table(r->table[c], o->channel_mean[c], o->channel_std[c], "loader_open"))
+            return false;
     }
     return true;
 }
@@ -57,12 +65,16 @@ static void *room(size_t bytes)
 
 bool gr__recipe_make(gr__recipe *r, const gr_dataset *data, const gr_loader_options *o)
 {
-    *r = (gr__recipe){ .data = data, .batch = o->batch < data->count ? o->batch : data->count, .seed = o->seed, .in_order = o->in_order };
+    *r = (gr__recipe){ .data = data,
+        .batch = o->batch < data->count ? o->batch : data->count,
+        .seed = o->seed,
+        .in_order = o->in_order };
     r->ordered = -1;
     r->augment = o->augment;
     r->changes = gr__augment_asked(&r->augment);
     if (!make_tables(r, o)) return false;
-    if (r->changes && !gr__augment_check(&r->augment, &data->shape, &r->planes, "loader_open")) return false;
+    if (r->changes && !gr__augment_check(&r->augment, &data->shape, &r->planes, "loader_open"))
+        return false;
     r->order = room(sizeof *r->order * (size_t)data->count);
     r->bytes = r->order && r->changes ? room(2 * data->size * (size_t)r->batch) : NULL;
     return r->order && (r->bytes || !r->changes);
@@ -107,14 +119,16 @@ typedef struct job {
     bool             *good;
 } job;
 
-/* Image number i of the batch as it shall be: the data set's, or what has been made of it. NULL: a failure. */
+/* Image number i of the batch as it shall be: the data set's, or what has been made of it. NULL: a
+   failure. */
 static const unsigned char *image_of(const job *j, int64_t i)
 {
     const gr__recipe    *r = j->r;
     const unsigned char *x = r->data->images + r->data->size * (size_t)j->order[i];
     if (!r->changes) return x;
     unsigned char *y = r->bytes + 2 * r->data->size * (size_t)i, *turned = y + r->data->size;
-    if (gr__augment(&r->augment, &r->planes, gr__augment_rng(j->rng, j->order[i]), x, turned, y)) return y;
+    if (gr__augment(&r->augment, &r->planes, gr__augment_rng(j->rng, j->order[i]), x, turned, y))
+        return y;
     gr__fail(GR_ERR_ARGUMENT, "next_batch: .change refuses image %lld", (long long)j->order[i]);
     return NULL;
 }
@@ -128,10 +142,12 @@ static void fill_range(const void *arg, int64_t begin, int64_t end)
         const unsigned char *image = image_of(j, i);
         gr_real             *x = j->x + size * (size_t)i;
         if (!image) {
-            *j->good = false; /* only a change of the caller's can fail, and that happens in one thread */
+            /* only a change of the caller's can fail, and that happens in one thread */
+            *j->good = false;
             return;
         }
-        for (int64_t c = 0; c < r->channels; c++, x += plane, image += plane) gr__numbers_of(x, image, plane, r->table[c]);
+        for (int64_t c = 0; c < r->channels; c++, x += plane, image += plane)
+            gr__numbers_of(x, image, plane, r->table[c]);
         j->y[i] = r->data->labels[j->order[i]];
     }
 }
@@ -139,7 +155,8 @@ static void fill_range(const void *arg, int64_t begin, int64_t end)
 /* Bytes that are worth a thread's waking; those that are changed cost some ten times as much. */
 enum { GRAIN = 65536, GRAIN_CHANGED = 8192 };
 
-bool gr__fill(gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y, bool alone)
+bool gr__fill(
+    gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y, bool alone)
 {
     put_in_order(r, epoch);
     bool    good = true;

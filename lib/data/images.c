@@ -9,7 +9,8 @@ bool gr__byte_table(gr_real table[256], double mean, double std, const char *wha
 {
     double by = std == 0 ? 1 : std;
     if (!(by > 0) || !isfinite(by) || !isfinite(mean))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: mean %g and std %g: both must be finite, and std over 0", what, mean, std);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: mean %g and std %g: both must be finite, and std over 0", what, mean, std);
     for (int i = 0; i < 256; i++) table[i] = (gr_real)((i / 255.0 - mean) / by);
     return true;
 }
@@ -21,9 +22,12 @@ void gr__numbers_of(gr_real *y, const unsigned char *bytes, size_t n, const gr_r
 
 static bool check(const gr_shape *s, int64_t first, int64_t count)
 {
-    if (s->rank != 3) return gr__fail(GR_ERR_ARGUMENT, "images: the IDX file has sizes %s, not (N,H,W)", gr__shape_text(s).s);
+    if (s->rank != 3)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "images: the IDX file has sizes %s, not (N,H,W)", gr__shape_text(s).s);
     if (first >= 0 && count >= 1 && first < s->dim[0] && count <= s->dim[0] - first) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "images: %s has no %lld images from %lld on", gr__shape_text(s).s, (long long)count, (long long)first);
+    return gr__fail(GR_ERR_ARGUMENT, "images: %s has no %lld images from %lld on",
+        gr__shape_text(s).s, (long long)count, (long long)first);
 }
 
 gr_tensor *gr_images_(const gr_idx *idx, gr_images_options o)

@@ -1,7 +1,9 @@
-/* loader.c: batches, epoch after epoch, in tensors that are filled again and again, by the caller or by a thread that is one batch ahead.
+/* loader.c: batches, epoch after epoch, in tensors that are filled again and again, by the caller
+   or by a thread that is one batch ahead.
 
-   Invariant: the place (epoch, next) decides what comes, whoever prepares it; all memory is taken when the loader is opened. What is
-   prepared ahead goes to the set of tensors that the caller has not got; the recipe belongs to whoever prepares. */
+   Invariant: the place (epoch, next) decides what comes, whoever prepares it; all memory is taken
+   when the loader is opened. What is prepared ahead goes to the set of tensors that the caller has
+   not got; the recipe belongs to whoever prepares. */
 #include "data/data.h"
 
 #include <stdlib.h>
@@ -18,7 +20,8 @@ struct gr_loader {
     int64_t    batch, batches; /* images a batch, batches an epoch */
     int64_t    epoch, next;    /* next: the batch that comes now */
     tensors    set[2];
-    int        current; /* the set that the caller has; the other is for the batch that is prepared */
+    /* the set that the caller has; the other is for the batch that is prepared */
+    int        current;
     bool       prefetch;
     gr__ahead  ahead;
     int64_t    ahead_epoch, ahead_number; /* the batch that is prepared; -1: none */
@@ -27,12 +30,15 @@ struct gr_loader {
 /* ---- opening and closing ---- */
 
 /* Two tensors for batches of count images; views of a full batch's if there are any already. */
-static bool make_pair(const gr_shape *image, const tensors *t, int64_t count, gr_tensor **images, gr_tensor **labels)
+static bool make_pair(
+    const gr_shape *image, const tensors *t, int64_t count, gr_tensor **images, gr_tensor **labels)
 {
     gr_shape s = { .rank = image->rank + 1, .dim = { count } };
     memcpy(s.dim + 1, image->dim, sizeof s.dim[0] * (size_t)image->rank);
-    *images = t->images ? gr__view(t->images, &s, 0, "loader_open") : gr__tensor(GR_REAL, &s, "loader_open");
-    *labels = t->labels ? gr__view(t->labels, &gr_shape(count), 0, "loader_open") : gr__tensor(GR_INT32, &gr_shape(count), "loader_open");
+    *images = t->images ? gr__view(t->images, &s, 0, "loader_open")
+                        : gr__tensor(GR_REAL, &s, "loader_open");
+    *labels = t->labels ? gr__view(t->labels, &gr_shape(count), 0, "loader_open")
+                        : gr__tensor(GR_INT32, &gr_shape(count), "loader_open");
     return *images && *labels;
 }
 
@@ -44,7 +50,8 @@ static bool make_tensors(const gr_loader *l, tensors *t)
     bool            good = make_pair(image, t, full ? l->batch : rest, &images, &labels);
     t->images = images;
     t->labels = labels;
-    return good && (rest == 0 || full == 0 || make_pair(image, t, rest, &t->last_images, &t->last_labels));
+    return good &&
+           (rest == 0 || full == 0 || make_pair(image, t, rest, &t->last_images, &t->last_labels));
 }
 
 static void free_tensors(tensors *t)
@@ -58,10 +65,13 @@ static void free_tensors(tensors *t)
 static bool check_options(const gr_dataset *data, const gr_loader_options *o)
 {
     if (!data) return gr__fail(GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
-    if (o->batch < 1) return gr__fail(GR_ERR_ARGUMENT, "loader_open: a batch of %lld images, at least 1 wanted", (long long)o->batch);
+    if (o->batch < 1)
+        return gr__fail(GR_ERR_ARGUMENT, "loader_open: a batch of %lld images, at least 1 wanted",
+            (long long)o->batch);
     return !o->drop_last || o->batch <= data->count ||
-           gr__fail(GR_ERR_ARGUMENT, "loader_open: .drop_last leaves no batch: %lld images, %lld a batch", (long long)data->count,
-               (long long)o->batch);
+           gr__fail(GR_ERR_ARGUMENT,
+               "loader_open: .drop_last leaves no batch: %lld images, %lld a batch",
+               (long long)data->count, (long long)o->batch);
 }
 
 static void prepare_ahead(void *arg);
@@ -79,12 +89,14 @@ gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o)
     l->prefetch = o.prefetch;
     l->ahead = (gr__ahead){ .work = prepare_ahead, .arg = l };
     l->ahead_epoch = -1;
-    if (gr__recipe_make(&l->recipe, data, &o) && make_tensors(l, &l->set[0]) && (!o.prefetch || make_tensors(l, &l->set[1]))) return l;
-    gr_loader_free(l);
+    if (gr__recipe_make(&l->recipe, data, &o) && make_tensors(l, &l->set[0]) &&
+        (!o.prefetch || make_tensors(l, &l->set[1])))
+        return l;
+    gr_loader_close(l);
     return NULL;
 }
 
-void gr_loader_free(gr_loader *l)
+void gr_loader_close(gr_loader *l)
 {
     if (!l) return;
     gr__ahead_end(&l->ahead);
@@ -100,14 +112,16 @@ static gr_batch batch_in(const gr_loader *l, int set, int64_t number)
 {
     const tensors *t = &l->set[set];
     int64_t        left = l->recipe.data->count - number * l->batch;
-    if (t->last_images && left < l->batch) return (gr_batch){ t->last_images, t->last_labels, left };
+    if (t->last_images && left < l->batch)
+        return (gr_batch){ t->last_images, t->last_labels, left };
     return (gr_batch){ t->images, t->labels, left < l->batch ? left : l->batch };
 }
 
 static bool prepare(gr_loader *l, int set, int64_t epoch, int64_t number, bool alone)
 {
     gr_batch b = batch_in(l, set, number);
-    return gr__fill(&l->recipe, epoch, number * l->batch, b.count, gr__reals(b.images), gr__ints(b.labels), alone);
+    return gr__fill(&l->recipe, epoch, number * l->batch, b.count, gr__reals(b.inputs),
+        gr__ints(b.targets), alone);
 }
 
 /* Old numbers are about to go: backward through a graph over them is refused from here on. */
@@ -147,7 +161,8 @@ static bool take_prepared(gr_loader *l)
 
 bool gr_next_batch(gr_loader *l, gr_batch *batch)
 {
-    if (!l || !batch) return gr__fail(GR_ERR_ARGUMENT, "next_batch: the %s is NULL", l ? "batch" : "loader");
+    if (!l || !batch)
+        return gr__fail(GR_ERR_ARGUMENT, "next_batch: the %s is NULL", l ? "batch" : "loader");
     if (gr__failed()) return false;
     if (l->next == l->batches) {
         l->next = 0;
@@ -155,7 +170,8 @@ bool gr_next_batch(gr_loader *l, gr_batch *batch)
         return false;
     }
     if (!l->prefetch) give_up(l, l->current);
-    if (!(l->prefetch ? take_prepared(l) : prepare(l, l->current, l->epoch, l->next, false))) return false;
+    if (!(l->prefetch ? take_prepared(l) : prepare(l, l->current, l->epoch, l->next, false)))
+        return false;
     *batch = batch_in(l, l->current, l->next++);
     return true;
 }
@@ -166,8 +182,9 @@ bool gr_loader_seek(gr_loader *l, int64_t epoch, int64_t batch)
 {
     if (!l) return gr__fail(GR_ERR_ARGUMENT, "loader_seek: the loader is NULL");
     if (epoch < 0 || batch < 0 || batch > l->batches)
-        return gr__fail(GR_ERR_ARGUMENT, "loader_seek: there is no batch %lld of epoch %lld: %lld batches an epoch", (long long)batch,
-            (long long)epoch, (long long)l->batches);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "loader_seek: there is no batch %lld of epoch %lld: %lld batches an epoch",
+            (long long)batch, (long long)epoch, (long long)l->batches);
     l->epoch = epoch;
     l->next = batch;
     return true;

@@ -26,7 +26,8 @@ static bool read_part(part *p, const char *folder, const char *name)
     snprintf(p->path, size, "%s/%s", folder, name);
     bool plain = access(p->path, F_OK) == 0;
     if (!plain) strcat(p->path, ".gz");
-    if (!plain && access(p->path, F_OK)) return gr__fail(GR_ERR_FILE, "'%s' holds neither %s nor %s.gz", folder, name, name);
+    if (!plain && access(p->path, F_OK))
+        return gr__fail(GR_ERR_FILE, "'%s' holds neither %s nor %s.gz", folder, name, name);
     p->idx = gr_idx_read(p->path);
     return p->idx != NULL;
 }
@@ -35,15 +36,19 @@ static bool check_pair(const part *images, const part *labels)
 {
     gr_shape is = gr_idx_shape(images->idx), ls = gr_idx_shape(labels->idx);
     if (is.rank != 3 || gr__count(&is) < 1)
-        return gr__fail(GR_ERR_FORMAT, "'%s' has sizes %s, not (N,H,W)", images->path, gr__shape_text(&is).s);
-    if (ls.rank != 1) return gr__fail(GR_ERR_FORMAT, "'%s' has sizes %s, not (N)", labels->path, gr__shape_text(&ls).s);
+        return gr__fail(
+            GR_ERR_FORMAT, "'%s' has sizes %s, not (N,H,W)", images->path, gr__shape_text(&is).s);
+    if (ls.rank != 1)
+        return gr__fail(
+            GR_ERR_FORMAT, "'%s' has sizes %s, not (N)", labels->path, gr__shape_text(&ls).s);
     if (is.dim[0] != ls.dim[0])
-        return gr__fail(GR_ERR_FORMAT, "'%s' holds %lld images, but '%s' %lld labels", images->path, (long long)is.dim[0], labels->path,
-            (long long)ls.dim[0]);
+        return gr__fail(GR_ERR_FORMAT, "'%s' holds %lld images, but '%s' %lld labels", images->path,
+            (long long)is.dim[0], labels->path, (long long)ls.dim[0]);
     const unsigned char *l = gr_idx_bytes(labels->idx, 0);
     for (int64_t i = 0; i < ls.dim[0]; i++)
         if (l[i] >= CLASSES)
-            return gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", labels->path, (long long)i, l[i], CLASSES - 1);
+            return gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", labels->path,
+                (long long)i, l[i], CLASSES - 1);
     return true;
 }
 
@@ -51,7 +56,8 @@ static bool check_pair(const part *images, const part *labels)
 static gr_dataset *join(part *images, const part *labels)
 {
     gr_shape    s = gr_idx_shape(images->idx);
-    gr_dataset *d = gr__dataset_new(gr_shape(1, s.dim[1], s.dim[2]), s.dim[0], CLASSES, false, "mnist");
+    gr_dataset *d =
+        gr__dataset_new(gr_shape(1, s.dim[1], s.dim[2]), s.dim[0], CLASSES, false, "mnist");
     if (!d) return NULL;
     memcpy(d->labels, gr_idx_bytes(labels->idx, 0), (size_t)d->count);
     d->images = gr_idx_bytes(images->idx, 0);
@@ -63,9 +69,11 @@ static gr_dataset *join(part *images, const part *labels)
 gr_dataset *gr_mnist(const char *folder, bool train)
 {
     part images = { .path = NULL }, labels = { .path = NULL };
-    bool good = gr__folder_check(folder, "mnist") &&
-                read_part(&images, folder, train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte") &&
-                read_part(&labels, folder, train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte") && check_pair(&images, &labels);
+    bool good =
+        gr__folder_check(folder, "mnist") &&
+        read_part(&images, folder, train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte") &&
+        read_part(&labels, folder, train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte") &&
+        check_pair(&images, &labels);
     gr_dataset *d = good ? join(&images, &labels) : NULL;
     gr_idx_free(images.idx);
     gr_idx_free(labels.idx);

@@ -1,7 +1,8 @@
 /* pictures.c: a folder of pictures, a sub-folder a class.
 
-   Invariant: classes and pictures are in the order of their names, byte by byte, so that neither the file system nor the number of threads
-   changes the set; of several pictures that fail, the first in this order is told. */
+   Invariant: classes and pictures are in the order of their names, byte by byte, so that neither
+   the file system nor the number of threads changes the set; of several pictures that fail, the
+   first in this order is told. */
 #include "data/data.h"
 
 #include <dirent.h>
@@ -45,8 +46,8 @@ typedef const char *judge(const char *name, const struct stat *about);
 /* Files of macOS and Windows and of unpacked archives, not of the set. */
 static bool is_of_the_system(const char *name)
 {
-    static const char *const names[] = { "__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "@eaDir", "$RECYCLE.BIN",
-        "System Volume Information" };
+    static const char *const names[] = { "__MACOSX", "Thumbs.db", "desktop.ini", "lost+found",
+        "@eaDir", "$RECYCLE.BIN", "System Volume Information" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(name, names[i]) == 0) return true;
     return false;
@@ -65,13 +66,18 @@ static const char *judge_picture(const char *name, const struct stat *about)
     const char *dot = strrchr(name, '.');
     if (name[0] == '.') return "is hidden";
     if (is_of_the_system(name)) return "is no part of a set";
-    if (about && !S_ISREG(about->st_mode)) return S_ISDIR(about->st_mode) ? "is a folder further down" : "is no regular file";
-    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)
+    if (about && !S_ISREG(about->st_mode))
+        return S_ISDIR(about->st_mode) ? "is a folder further down" : "is no regular file";
+    return dot && (strcasecmp(dot, ".png") == 0 || strcasecmp(dot, ".jpg") == 0 ||
+                      strcasecmp(dot, ".jpeg") == 0)
                ? NULL
                : "is not called .png, .jpg or .jpeg";
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static char *complaint(const char *path, const char *why)
 {
@@ -84,8 +90,8 @@ static char *complaint(const char *path, const char *why)
 /* A folder's contents. */
 typedef struct contents {
     char         **classes;
-    char         **paths;  /* of the pictures */
-    unsigned char *labels; /* stb_ds array, as long */
+    char         **paths;   /* of the pictures */
+    unsigned char *labels;  /* stb_ds array, as long */
     char         **ignored; /* what was left out, and why */
 } contents;
 
@@ -97,7 +103,8 @@ static void drop_contents(contents *c)
     gr__drop(&c->labels);
 }
 
-static bool push_by_judgement(contents *c, char ***names, const char *folder, const char *name, judge *fn)
+static bool push_by_judgement(
+    contents *c, char ***names, const char *folder, const char *name, judge *fn)
 {
     struct stat about;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
@@ -116,8 +123,10 @@ static bool list(contents *c, const char *folder, judge *fn, char ***names)
     if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
     bool           good = true;
     struct dirent *e;
-    while (good && (errno = 0, e = readdir(dir)) != NULL) good = push_by_judgement(c, names, folder, e->d_name, fn);
-    if (good && errno) good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
+    while (good && (errno = 0, e = readdir(dir)) != NULL)
+        good = push_by_judgement(c, names, folder, e->d_name, fn);
+    if (good && errno)
+        good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
     closedir(dir);
     if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
     return good;
@@ -126,15 +135,18 @@ static bool list(contents *c, const char *folder, judge *fn, char ***names)
 /* The pictures of a sub-folder; it is a class if it has any. */
 static bool list_class(contents *c, const char *folder, char *name)
 {
-    char  *path = path_of(folder, name), **names = NULL;
-    bool   good = path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
+    char *path = path_of(folder, name), **names = NULL;
+    bool  good =
+        path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
     size_t n = gr__length(names);
     if (good && n == 0) good = push(&c->ignored, complaint(path, "holds no PNG or JPEG"));
     if (good && n > 0) good = push(&c->classes, strdup(name));
-    unsigned char label = (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
+    unsigned char label =
+        (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
         good = push(&c->paths, path_of(path, names[i]));
-        if (good && !gr__push(&c->labels, &label, sizeof label)) good = gr__fail_memory("pictures", n);
+        if (good && !gr__push(&c->labels, &label, sizeof label))
+            good = gr__fail_memory("pictures", n);
     }
     drop(&names);
     free(path);
@@ -150,10 +162,13 @@ static bool list_contents(contents *c, const char *folder)
     drop(&folders);
     if (!good) return false;
     size_t n = gr__length(c->classes);
-    if (n == 0 && found > 0) return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
+    if (n == 0 && found > 0)
+        return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
     if (c->ignored) qsort(c->ignored, gr__length(c->ignored), sizeof *c->ignored, by_name);
     return (n > 0 && n <= GR__MOST_CLASSES) ||
-           gr__fail(GR_ERR_FILE, "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n, GR__MOST_CLASSES);
+           gr__fail(GR_ERR_FILE,
+               "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n,
+               GR__MOST_CLASSES);
 }
 
 /* ---- reading them ---- */
@@ -188,7 +203,8 @@ static void read_one(job *j, int64_t i)
         free(p.bytes);
         return;
     }
-    if (j->broken[i].s[0] && !j->skip_broken) gr__fail(GR_ERR_FORMAT, "'%s' %s", path, j->broken[i].s);
+    if (j->broken[i].s[0] && !j->skip_broken)
+        gr__fail(GR_ERR_FORMAT, "'%s' %s", path, j->broken[i].s);
     gr__failure f = gr__take_failure();
     if (f.code != GR_OK) fail_with(j, i, &f);
 }
@@ -211,11 +227,13 @@ static bool close_gaps(const job *j)
             if (!push(&d->skipped, complaint(j->c->paths[i], j->broken[i].s))) return false;
             continue;
         }
-        if (kept < i) memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
+        if (kept < i)
+            memcpy(d->own + d->size * (size_t)kept, d->own + d->size * (size_t)i, d->size);
         d->labels[kept++] = j->c->labels[i];
     }
     d->count = kept;
-    return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s", gr__length(d->skipped), d->skipped[0]);
+    return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s",
+                           gr__length(d->skipped), d->skipped[0]);
 }
 
 static bool read_pictures(job *j)
@@ -234,9 +252,11 @@ static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted
     job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
     gr__mutex_begin(&j.lock);
     j.broken = calloc((size_t)n, sizeof *j.broken);
-    j.set = j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
+    j.set =
+        j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
     if (!j.broken) gr__fail_memory("pictures", (size_t)n * sizeof *j.broken);
-    bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") && read_pictures(&j);
+    bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") &&
+                read_pictures(&j);
     gr__mutex_end(&j.lock);
     free(j.broken);
     if (good) return j.set;
@@ -246,8 +266,10 @@ static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted
 
 gr_dataset *gr_pictures_(gr_pictures_options o)
 {
-    gr__picture_options wanted = { .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash };
-    contents            c = { .classes = NULL };
+    gr__picture_options wanted = {
+        .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash
+    };
+    contents c = { .classes = NULL };
     if (!gr__picture_check(&wanted, "pictures")) return NULL;
     if (!wanted.height) wanted.height = wanted.width ? wanted.width : USUAL_SIDE;
     if (!wanted.width) wanted.width = wanted.height;

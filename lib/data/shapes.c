@@ -1,13 +1,21 @@
 /* shapes.c: coloured shapes on textured backgrounds, 32x32, from a seed.
 
-   A class is a figure, given by how far a point is from its outline. It is turned, stretched, and put anywhere, in a colour that is far from
-   the background's; the background is a texture of two colours with dots and lines on it; then noise is added. Nothing but the figure
-   tells the class.
-   Invariant: image i depends on (seed, i) alone: its random numbers are numbers i * DRAWS, i * DRAWS + 1, ... of one stream. And it is
-   the same everywhere, by what draw.h says. */
+   A class is a figure, given by how far a point is from its outline. It is turned, stretched, and
+   put anywhere, in a colour that is far from the background's; the background is a texture of two
+   colours with dots and lines on it; then noise is added. Nothing but the figure tells the class.
+   Invariant: image i depends on (seed, i) alone: its random numbers are numbers i * DRAWS, i *
+   DRAWS + 1, ... of one stream. And it is the same everywhere, by what draw.h says. */
 #include "data/draw.h"
 
-enum { SIDE = 32, PIXELS = SIDE * SIDE, CHANNELS = 3, CLASSES = 10, DRAWS = 256, MOST_POINTS = 20, CELLS = 6 };
+enum {
+    SIDE = 32,
+    PIXELS = SIDE * SIDE,
+    CHANNELS = 3,
+    CLASSES = 10,
+    DRAWS = 256,
+    MOST_POINTS = 20,
+    CELLS = 6
+};
 
 /* ---- figures ---- */
 
@@ -29,7 +37,10 @@ static float outside_disk(spot p) { return length(p.x, p.y) - 0.85f; }
 
 static float outside_ring(spot p) { return fabsf(length(p.x, p.y) - 0.72f) - 0.22f; }
 
-static float outside_crescent(spot p) { return larger(length(p.x, p.y) - 0.95f, 0.80f - length(p.x - 0.5f, p.y)); }
+static float outside_crescent(spot p)
+{
+    return larger(length(p.x, p.y) - 0.95f, 0.80f - length(p.x - 0.5f, p.y));
+}
 
 static const figure figures[CLASSES] = {
     { "disk", outside_disk, 0, { { 0, 0 } } },
@@ -39,22 +50,25 @@ static const figure figures[CLASSES] = {
     { "square", NULL, 4, { { -74, -74 }, { 74, -74 }, { 74, 74 }, { -74, 74 } } },
     { "bar", NULL, 4, { { -98, -26 }, { 98, -26 }, { 98, 26 }, { -98, 26 } } },
     { "cross", NULL, 12,
-        { { -27, -96 }, { 27, -96 }, { 27, -27 }, { 96, -27 }, { 96, 27 }, { 27, 27 }, { 27, 96 }, { -27, 96 }, { -27, 27 }, { -96, 27 },
-            { -96, -27 }, { -27, -27 } } },
+        { { -27, -96 }, { 27, -96 }, { 27, -27 }, { 96, -27 }, { 96, 27 }, { 27, 27 }, { 27, 96 },
+            { -27, 96 }, { -27, 27 }, { -96, 27 }, { -96, -27 }, { -27, -27 } } },
     { "star", NULL, 10,
-        { { 0, -105 }, { 25, -34 }, { 100, -32 }, { 40, 13 }, { 62, 85 }, { 0, 42 }, { -62, 85 }, { -40, 13 }, { -100, -32 },
-            { -25, -34 } } },
+        { { 0, -105 }, { 25, -34 }, { 100, -32 }, { 40, 13 }, { 62, 85 }, { 0, 42 }, { -62, 85 },
+            { -40, 13 }, { -100, -32 }, { -25, -34 } } },
     { "heart", NULL, 16,
-        { { 0, 98 }, { 36, 56 }, { 70, 18 }, { 90, -12 }, { 93, -42 }, { 77, -67 }, { 50, -76 }, { 22, -64 }, { 0, -24 }, { -22, -64 },
-            { -50, -76 }, { -77, -67 }, { -93, -42 }, { -90, -12 }, { -70, 18 }, { -36, 56 } } },
-    { "arrow", NULL, 7, { { 0, -104 }, { 84, 0 }, { 22, 0 }, { 22, 92 }, { -22, 92 }, { -22, 0 }, { -84, 0 } } },
+        { { 0, 98 }, { 36, 56 }, { 70, 18 }, { 90, -12 }, { 93, -42 }, { 77, -67 }, { 50, -76 },
+            { 22, -64 }, { 0, -24 }, { -22, -64 }, { -50, -76 }, { -77, -67 }, { -93, -42 },
+            { -90, -12 }, { -70, 18 }, { -36, 56 } } },
+    { "arrow", NULL, 7,
+        { { 0, -104 }, { 84, 0 }, { 22, 0 }, { 22, 92 }, { -22, 92 }, { -22, 0 }, { -84, 0 } } },
 };
 
 /* How far p is from the segment between two points, squared. */
 static float distance2(spot p, spot a, spot b)
 {
     float dx = b.x - a.x, dy = b.y - a.y, px = p.x - a.x, py = p.y - a.y;
-    float t = smaller(1, larger(0, (px * dx + py * dy) / (dx * dx + dy * dy))), ex = px - t * dx, ey = py - t * dy;
+    float t = smaller(1, larger(0, (px * dx + py * dy) / (dx * dx + dy * dy))), ex = px - t * dx,
+          ey = py - t * dy;
     return ex * ex + ey * ey;
 }
 
@@ -66,7 +80,8 @@ static float outside_polygon(const figure *f, spot p)
     spot  a = { (float)f->at[f->count - 1].x / 100, (float)f->at[f->count - 1].y / 100 };
     for (int i = 0; i < f->count; i++) {
         spot b = { (float)f->at[i].x / 100, (float)f->at[i].y / 100 };
-        if ((a.y > p.y) != (b.y > p.y) && p.x < a.x + (p.y - a.y) * (b.x - a.x) / (b.y - a.y)) inside = !inside;
+        if ((a.y > p.y) != (b.y > p.y) && p.x < a.x + (p.y - a.y) * (b.x - a.x) / (b.y - a.y))
+            inside = !inside;
         nearest = smaller(nearest, distance2(p, a, b));
         a = b;
     }
@@ -125,7 +140,8 @@ static colour some_colour(gr_rng *rng)
 static colour near_colour(gr_rng *rng, const colour *k, float reach)
 {
     colour near;
-    for (int c = 0; c < CHANNELS; c++) near.at[c] = smaller(250, larger(5, k->at[c] + between(rng, -reach, reach)));
+    for (int c = 0; c < CHANNELS; c++)
+        near.at[c] = smaller(250, larger(5, k->at[c] + between(rng, -reach, reach)));
     return near;
 }
 
@@ -143,7 +159,8 @@ static float contrast(const colour *a, const colour *b)
     return 0.9f * r * r + 1.5f * g * g + 0.6f * u * u;
 }
 
-/* Of a few colours the first that is far from both, and from what is between them; else the furthest. */
+/* Of a few colours the first that is far from both, and from what is between them; else the
+   furthest. */
 static colour far_colour(gr_rng *rng, const colour *a, const colour *b)
 {
     enum { TRIES = 12, ENOUGH = 110 * 110 };
@@ -188,7 +205,8 @@ static float blotches(const texture *t, float x, float y)
     u = u * u * (3 - 2 * u);
     v = v * v * (3 - 2 * v);
     const unsigned char *a = t->cells + j * CELLS + i, *b = a + CELLS;
-    float                above = (float)a[0] + u * ((float)a[1] - (float)a[0]), below = (float)b[0] + u * ((float)b[1] - (float)b[0]);
+    float                above = (float)a[0] + u * ((float)a[1] - (float)a[0]),
+          below = (float)b[0] + u * ((float)b[1] - (float)b[0]);
     return (above + v * (below - above)) / 255;
 }
 
@@ -262,11 +280,12 @@ static void develop(const canvas *v, float noise, uint64_t key, unsigned char *i
 
 static unsigned char draw(gr_rng rng, unsigned char *image)
 {
-    canvas  v;
-    int     label = (int)gr_rng_below(&rng, CLASSES);
-    place   q = some_place(&rng);
-    float   soft = between(&rng, 0.8f, 1.8f), noise = between(&rng, 2, 30);
-    colour  a = some_colour(&rng), b = near_colour(&rng, &a, 75), k = far_colour(&rng, &a, &b), l = near_colour(&rng, &k, 40);
+    canvas v;
+    int    label = (int)gr_rng_below(&rng, CLASSES);
+    place  q = some_place(&rng);
+    float  soft = between(&rng, 0.8f, 1.8f), noise = between(&rng, 2, 30);
+    colour a = some_colour(&rng), b = near_colour(&rng, &a, 75), k = far_colour(&rng, &a, &b),
+           l = near_colour(&rng, &k, 40);
     texture ground = some_texture(&rng, &a, &b), skin = some_texture(&rng, &k, &l);
     draw_background(&v, &ground);
     for (int64_t n = gr_rng_below(&rng, 5); n > 0; n--) draw_distractor(&v, &rng);
@@ -286,7 +305,8 @@ static void draw_some(const void *arg, int64_t begin, int64_t end)
 {
     const task *t = arg;
     for (int64_t i = begin; i < end; i++)
-        t->set->labels[i] = draw(rng_of_image(t->rng, i, DRAWS), t->set->own + (size_t)i * PIXELS * CHANNELS);
+        t->set->labels[i] =
+            draw(rng_of_image(t->rng, i, DRAWS), t->set->own + (size_t)i * PIXELS * CHANNELS);
 }
 
 gr_dataset *gr_shapes(int64_t count, uint64_t seed)

@@ -7,7 +7,7 @@
    never used for it. */
 'use strict';
 
-/* ---- the sums ------------------------------------------------------------ */
+/* ---- the sums ---- */
 
 const acts = {
   relu: { of: (z) => Math.max(z, 0), gate: (y) => (y > 0 ? 1 : 0) },
@@ -15,105 +15,115 @@ const acts = {
   tanh: { of: Math.tanh, gate: (y) => 1 - y * y },
 };
 
+/* A convolution with what its sums need; sizes by the letters of docs/convolution.md. */
 function makeConv(op) {
   const about = op.conv, [x, k, b] = op.in.map((use) => use.t), y = op.y, act = acts[about.act];
   const [, C, H, W] = x.shape, [F, CG, KH, KW] = k.shape, [, , OH, OW] = y.shape;
-  const conv = { op, about, x, k, b, y, act, C, F, CG, FG: F / about.groups, KH, KW, OH, OW };
   const [SH, SW] = about.stride, [DH, DW] = about.dilation, [PH, PW] = about.padding;
   const lazy = (name) => {
     if (typeof about[name] === 'string') about[name] = look.reals(about[name]);
     return about[name];
   };
-  const X = numbers(x.v), K = numbers(k.v), Y = numbers(y.v), gY = numbers(y.g);
-  conv.G = Float32Array.from(gY, (g, i) => (act ? g * act.gate(Y[i]) : g));
+  const X = numbers(x.v), K = numbers(k.v), Y = numbers(y.v), FG = F / about.groups;
+  const conv = { op, about, x, k, b, y, act, C, H, W, F, CG, FG, KH, KW, OH, OW, X, K, Y };
+  conv.G = Float32Array.from(numbers(y.g), (g, i) => (act ? g * act.gate(Y[i]) : g));
   conv.gX = lazy('gx') || (x.g && numbers(x.g)) || null;
   conv.gK = lazy('gk') || (k.g && numbers(k.g)) || null;
-  conv.group = (f) => Math.floor(f / conv.FG);
+  conv.group = (f) => Math.floor(f / FG);
   conv.row = (i, p) => SH * i + DH * p - PH;
   conv.col = (j, q) => SW * j + DW * q - PW;
-  const held = (t, place) => place.every((index, d) => index < t.kept[d]);
-
-  /* Completes a sum whose products are grouped by channel, filter or image. */
-  const finish = (sum) => {
-    sum.groups = sum.groups.filter((g) => g.terms.length);
-    for (const g of sum.groups) g.sum = g.terms.reduce((s, t) => s + t.a * t.b, 0);
-    sum.count = sum.groups.reduce((n, g) => n + g.terms.length, 0);
-    sum.products = sum.groups.reduce((s, g) => s + g.sum, 0);
-    sum.size =
-      sum.groups.reduce((s, g) => s + g.terms.reduce((m, t) => m + Math.abs(t.a * t.b), 0), 0) +
-      Math.abs(sum.rest || 0);
-    sum.total = sum.products + (sum.rest || 0);
-    return sum;
-  };
-  const rest = (name, t, place) => (lazy(name) ? lazy(name)[offsetIn(t.kept, place)] : null);
-
-  conv.sumY = (n, f, i, j) => {
-    const sum = { of: 'Y', place: [n, f, i, j], groups: [], rest: rest('restY', y, [n, f, i, j]) };
-    for (let c = 0; c < CG; c++) {
-      const g = { index: conv.group(f) * CG + c, terms: [] };
-      for (let p = 0; p < KH; p++)
-        for (let q = 0; q < KW; q++) {
-          const h = conv.row(i, p), w = conv.col(j, q), from = [n, g.index, h, w];
-          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(k, [f, c, p, q]))
-            continue;
-          g.terms.push(
-            { p, q, h, w, a: X[offsetIn(x.kept, from)], b: K[offsetIn(k.kept, [f, c, p, q])] });
-        }
-      sum.groups.push(g);
-    }
-    finish(sum);
-    sum.bias = b ? (f < b.kept[0] ? numbers(b.v)[f] : NaN) : null;
-    sum.before = sum.total + (sum.bias || 0);
-    sum.size += Math.abs(sum.bias || 0);
-    sum.total = act ? act.of(sum.before) : sum.before;
-    sum.value = Y[offsetIn(y.kept, sum.place)];
-    return sum;
-  };
-
-  conv.sumX = (n, c, h, w) => {
-    const sum = { of: 'X', place: [n, c, h, w], groups: [], rest: rest('restX', x, [n, c, h, w]) };
-    const group = Math.floor(c / CG);
-    for (let f = group * conv.FG; f < (group + 1) * conv.FG; f++) {
-      const g = { index: f, terms: [] };
-      for (let p = 0; p < KH; p++)
-        for (let q = 0; q < KW; q++) {
-          const i = (h + PH - DH * p) / SH, j = (w + PW - DW * q) / SW, to = [n, f, i, j];
-          const entry = [f, c % CG, p, q];
-          if (!Number.isInteger(i) || !Number.isInteger(j) || i < 0 || j < 0 || i >= OH ||
-            j >= OW || !held(y, to) || !held(k, entry))
-            continue;
-          g.terms.push(
-            { p, q, i, j, a: K[offsetIn(k.kept, entry)], b: conv.G[offsetIn(y.kept, to)] });
-        }
-      sum.groups.push(g);
-    }
-    finish(sum);
-    sum.value = conv.gX ? conv.gX[offsetIn(x.kept, sum.place)] : null;
-    return sum;
-  };
-
-  conv.sumK = (f, c, p, q) => {
-    const sum = { of: 'K', place: [f, c, p, q], groups: [], rest: rest('restK', k, [f, c, p, q]) };
-    const channel = conv.group(f) * CG + c;
-    for (let n = 0; n < Math.min(x.kept[0], y.kept[0]); n++) {
-      const g = { index: n, terms: [] };
-      for (let i = 0; i < OH; i++)
-        for (let j = 0; j < OW; j++) {
-          const h = conv.row(i, p), w = conv.col(j, q), from = [n, channel, h, w];
-          const to = [n, f, i, j];
-          if (h < 0 || h >= H || w < 0 || w >= W || !held(x, from) || !held(y, to)) continue;
-          g.terms.push({i, j, h, w, a: X[offsetIn(x.kept, from)], b: conv.G[offsetIn(y.kept, to)]});
-        }
-      sum.groups.push(g);
-    }
-    finish(sum);
-    sum.value = conv.gK ? conv.gK[offsetIn(k.kept, sum.place)] : null;
-    return sum;
+  conv.outRow = (h, p) => (h + PH - DH * p) / SH; /* an integer where there is one */
+  conv.outCol = (w, q) => (w + PW - DW * q) / SW;
+  conv.rest = (of, t, place) => {
+    const rest = lazy(`rest${of}`);
+    return rest ? rest[offsetIn(t.kept, place)] : null;
   };
   return conv;
 }
 
-/* ---- a sum as text and matrices ------------------------------------------ */
+const isHeld = (t, place) => place.every((index, d) => index < t.kept[d]);
+
+const isInside = (h, w, H, W) => h >= 0 && h < H && w >= 0 && w < W;
+
+const beginSum = (conv, of, t, place) => ({ of, place, groups: [], rest: conv.rest(of, t, place) });
+
+/* Completes a sum whose products are grouped by channel, filter or image. */
+function finishSum(sum, value) {
+  const magnitude = (g) => g.terms.reduce((m, t) => m + Math.abs(t.a * t.b), 0);
+  sum.groups = sum.groups.filter((g) => g.terms.length);
+  for (const g of sum.groups) g.sum = g.terms.reduce((s, t) => s + t.a * t.b, 0);
+  sum.count = sum.groups.reduce((n, g) => n + g.terms.length, 0);
+  sum.products = sum.groups.reduce((s, g) => s + g.sum, 0);
+  sum.size = sum.groups.reduce((s, g) => s + magnitude(g), 0) + Math.abs(sum.rest || 0);
+  sum.total = sum.products + (sum.rest || 0);
+  sum.value = value;
+  return sum;
+}
+
+/* An output (33). */
+function sumY(conv, n, f, i, j) {
+  const { x, k, y, b: bias, act, CG, KH, KW } = conv;
+  const sum = beginSum(conv, 'Y', y, [n, f, i, j]);
+  for (let c = 0; c < CG; c++) {
+    const g = { index: conv.group(f) * CG + c, terms: [] };
+    for (let p = 0; p < KH; p++)
+      for (let q = 0; q < KW; q++) {
+        const h = conv.row(i, p), w = conv.col(j, q), from = [n, g.index, h, w];
+        const entry = [f, c, p, q];
+        if (!isInside(h, w, conv.H, conv.W) || !isHeld(x, from) || !isHeld(k, entry)) continue;
+        const a = conv.X[offsetIn(x.kept, from)], b = conv.K[offsetIn(k.kept, entry)];
+        g.terms.push({ p, q, h, w, a, b });
+      }
+    sum.groups.push(g);
+  }
+  finishSum(sum, conv.Y[offsetIn(y.kept, sum.place)]);
+  sum.bias = bias ? (f < bias.kept[0] ? numbers(bias.v)[f] : NaN) : null;
+  sum.before = sum.total + (sum.bias || 0);
+  sum.size += Math.abs(sum.bias || 0);
+  sum.total = act ? act.of(sum.before) : sum.before;
+  return sum;
+}
+
+/* The gradient of an input (34). */
+function sumX(conv, n, c, h, w) {
+  const { x, k, y, CG, FG, KH, KW } = conv, sum = beginSum(conv, 'X', x, [n, c, h, w]);
+  const group = Math.floor(c / CG);
+  for (let f = group * FG; f < (group + 1) * FG; f++) {
+    const g = { index: f, terms: [] };
+    for (let p = 0; p < KH; p++)
+      for (let q = 0; q < KW; q++) {
+        const i = conv.outRow(h, p), j = conv.outCol(w, q), to = [n, f, i, j];
+        const entry = [f, c % CG, p, q];
+        if (!Number.isInteger(i) || !Number.isInteger(j)) continue;
+        if (!isInside(i, j, conv.OH, conv.OW) || !isHeld(y, to) || !isHeld(k, entry)) continue;
+        const a = conv.K[offsetIn(k.kept, entry)], b = conv.G[offsetIn(y.kept, to)];
+        g.terms.push({ p, q, i, j, a, b });
+      }
+    sum.groups.push(g);
+  }
+  return finishSum(sum, conv.gX ? conv.gX[offsetIn(x.kept, sum.place)] : null);
+}
+
+/* The gradient of a kernel entry (35). */
+function sumK(conv, f, c, p, q) {
+  const { x, k, y, OH, OW } = conv, sum = beginSum(conv, 'K', k, [f, c, p, q]);
+  const channel = conv.group(f) * conv.CG + c;
+  for (let n = 0; n < Math.min(x.kept[0], y.kept[0]); n++) {
+    const g = { index: n, terms: [] };
+    for (let i = 0; i < OH; i++)
+      for (let j = 0; j < OW; j++) {
+        const h = conv.row(i, p), w = conv.col(j, q), from = [n, channel, h, w];
+        const to = [n, f, i, j];
+        if (!isInside(h, w, conv.H, conv.W) || !isHeld(x, from) || !isHeld(y, to)) continue;
+        const a = conv.X[offsetIn(x.kept, from)], b = conv.G[offsetIn(y.kept, to)];
+        g.terms.push({ i, j, h, w, a, b });
+      }
+    sum.groups.push(g);
+  }
+  return finishSum(sum, conv.gK ? conv.gK[offsetIn(k.kept, sum.place)] : null);
+}
+
+/* ---- a sum as text and matrices ---- */
 
 const words = {
   Y: {
@@ -165,7 +175,7 @@ function sumGroups(sum, group, choose) {
       title: `${w.group} ${g.index}: ${look.number(g.sum, 7)}`,
       onclick: () => choose(g.index)
     },
-      look.el('i', {style: { background: look.colour(g.sum, limit) }}),
+      look.el('i', { style: { background: look.colour(g.sum, limit) } }),
       look.el('span', { class: 'soft' }, `${w.key}\u2009=\u2009${g.index}`),
       look.el('span', {}, look.number(g.sum, 3)));
     button.dataset.v = g.sum;
@@ -228,125 +238,110 @@ function factsOf(parts) {
              name, about, ...['min', 'mean', 'max', 'norm'].map((key) => look.number(part[key])))));
 }
 
-/* ---- the six maps and the sum under them --------------------------------- */
+/* ---- the six maps and the sum under them ---- */
 
-function convSection(op, redraws, width) {
-  const conv = makeConv(op), { x, k, y } = conv;
-  const at = { n: 0, f: 0, c: 0 }, maps = {}, selects = {};
-  let shown = null, pinned = false;
-  const pane = look.el('div', { id: 'sum', class: 'sum' });
+/* at: the chosen image n, filter f and channel c. The positions of elements of the planes they
+   choose, and the group of a sum's products that is shown. */
+const placeX = (at, h, w) => [at.n, at.c, h, w];
+const placeK = (conv, at, p, q) => [at.f, at.c % conv.CG, p, q];
+const placeY = (at, i, j) => [at.n, at.f, i, j];
+const groupAt = (at, sum) => {
+  const index = { Y: at.c, X: at.f, K: at.n }[sum.of];
+  return sum.groups.find((g) => g.index === index);
+};
 
-  const map = (key, about) => {
-    const m = heatMap({
-      label: about.label,
-      width,
-      rank: 4,
-      tip: (i) => about.tip(Math.floor(i / m.plane.cols), i % m.plane.cols),
-      point: (i) => pinned || point(about.of, Math.floor(i / m.plane.cols), i % m.plane.cols),
-    });
-    m.canvas.dataset.map = key;
-    m.canvas.addEventListener('click', () => pin(!pinned));
-    redraws.push(() => m.redraw && m.redraw());
-    return (maps[key] = m);
-  };
+/* The six maps; point(of, row, col) and pin() are called as the pointer says. */
+function sixMaps(conv, at, width, redraws, { point, pin }) {
+  const { x, k, y } = conv, maps = {};
   const value = (name, array, t, place) => `${name}[${place.join(', ')}]\n${
     array ? look.number(array[offsetIn(t.kept, place)], 7) : 'not computed'}`;
-  const xPlace = (h, w) => [at.n, at.c, h, w], kPlace = (p, q) => [at.f, at.c % conv.CG, p, q];
-  const yPlace = (i, j) => [at.n, at.f, i, j];
-  map('X', { of: 'X', label: 'input X', tip: (h, w) => value('X', numbers(x.v), x, xPlace(h, w)) });
-  map('gX', {
-    of: 'X',
-    label: 'gradient of the input',
-    tip: (h, w) => value('gX', conv.gX, x, xPlace(h, w))
+  const map = (key, of, label, tip) => {
+    const cell = (f) => (i) => f(Math.floor(i / m.plane.cols), i % m.plane.cols);
+    const onPoint = cell((row, col) => point(of, row, col));
+    const m = heatMap({ label, width, rank: 4, tip: cell(tip), point: onPoint });
+    m.canvas.dataset.map = key;
+    m.canvas.addEventListener('click', pin);
+    redraws.push(() => m.redraw && m.redraw());
+    maps[key] = m;
+  };
+  map('X', 'X', 'input X', (h, w) => value('X', conv.X, x, placeX(at, h, w)));
+  map('gX', 'X', 'gradient of the input', (h, w) => value('gX', conv.gX, x, placeX(at, h, w)));
+  map('K', 'K', 'kernel K', (p, q) => value('K', conv.K, k, placeK(conv, at, p, q)));
+  map('gK', 'K', 'gradient of the kernel',
+    (p, q) => value('gK', conv.gK, k, placeK(conv, at, p, q)));
+  map('Y', 'Y', 'output Y', (i, j) => value('Y', conv.Y, y, placeY(at, i, j)));
+  map('G', 'Y', 'gradient G of the sums', (i, j) => {
+    const place = placeY(at, i, j), G = value('G', conv.G, y, place);
+    return conv.act ? `${G}\n${value('gY', numbers(y.g), y, place)}` : G;
   });
-  map('K', {of: 'K', label: 'kernel K', tip: (p, q) => value('K', numbers(k.v), k, kPlace(p, q))});
-  map('gK', {
-    of: 'K',
-    label: 'gradient of the kernel',
-    tip: (p, q) => value('gK', conv.gK, k, kPlace(p, q))
-  });
-  map('Y', {of: 'Y', label: 'output Y', tip: (i, j) => value('Y', numbers(y.v), y, yPlace(i, j))});
-  map('G', {
-    of: 'Y',
-    label: 'gradient G of the sums',
-    tip: (i, j) => `${value('G', conv.G, y, yPlace(i, j))}${
-      conv.act ? `\n${value('gY', numbers(y.g), y, yPlace(i, j))}` : ''}`
-  });
+  return maps;
+}
 
-  function point(of, row, col) {
-    shown = { of, row, col };
-    const sum = of === 'Y' ? conv.sumY(...yPlace(row, col)) :
-      of === 'X'           ? conv.sumX(...xPlace(row, col)) :
-                             conv.sumK(...kPlace(row, col));
-    showSum(sum);
-    markAll(sum);
-  }
-
-  function pin(on) {
-    pinned = on;
-    pane.classList.toggle('pinned', on);
-  }
-
-  function showSum(sum) {
-    const w = words[sum.of], chosen = { Y: at.c, X: at.f, K: at.n }[sum.of];
-    const group = sum.groups.find((g) => g.index === chosen) || sum.groups[0];
-    const name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
-    pane.replaceChildren(look.el('h3', {}, look.el('b', { class: 'badge' }, w.number),
-                           ` ${w.name}[${sum.place.join(', ')}]`,
-                           look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
-      ...sumMatrices(conv, sum, group, []),
-      look.el('p', { class: 'note' },
-        group ?
-          `${w.group} ${group.index}, one of ${sum.groups.length}; the contribution of each:` :
-          'no product of this sum is in this file'),
-      sumGroups(sum, group,
-        (index) => {
-          at[w.key] = index;
-          change();
-        }),
-      sumTotals(conv, sum),
-      look.el(
-        'p', { class: 'note pin' }, pinned ? 'Pinned. Click a map to unpin.' : 'Click to pin.'));
-    Object.assign(pane, { sum, group });
-  }
-
-  /* Marks, in the six maps, the number itself and everything that takes part in its sum. */
-  function markAll(sum) {
-    const marks = { X: [], gX: [], K: [], gK: [], Y: [], G: [] }, [row, col] = sum.place.slice(2);
-    const own = { Y: ['Y', 'G'], X: ['X', 'gX'], K: ['K', 'gK'] }[sum.of];
-    for (const key of own) marks[key].push([row, col, 'own']);
-    const group = sum.groups.find((g) => g.index === { Y: at.c, X: at.f, K: at.n }[sum.of]);
-    for (const t of sum.of === 'K' ? [] : group ? group.terms : []) {
-      if (sum.of === 'Y') marks.X.push([t.h, t.w]);
-      else marks.G.push([t.i, t.j]);
-      marks.K.push([t.p, t.q]);
-    }
-    if (sum.of === 'K' && group && group.terms.length) {
-      const first = group.terms[0], last = group.terms[group.terms.length - 1];
-      marks.X.push([first.h, first.w, 'area', last.h - first.h + 1, last.w - first.w + 1]);
-      marks.G.push([first.i, first.j, 'area', last.i - first.i + 1, last.j - first.j + 1]);
-    }
-    for (const key of Object.keys(marks)) maps[key].mark(marks[key]);
-  }
-
-  const drawPlane = (key, array, t, lead) => {
+function drawPlanes(conv, at, maps) {
+  const draw = (key, array, t, lead) => {
     const m = maps[key], plane = planeOf(t, lead);
     m.element.parentElement.classList.toggle('missing', !array);
     m.draw(array || new Float32Array(plane.start + plane.n), plane);
   };
-  function change() {
-    for (const key of ['n', 'f', 'c']) if (selects[key]) selects[key].value = at[key];
-    drawPlane('X', numbers(x.v), x, [at.n, at.c]);
-    drawPlane('gX', conv.gX, x, [at.n, at.c]);
-    drawPlane('K', numbers(k.v), k, [at.f, at.c % conv.CG]);
-    drawPlane('gK', conv.gK, k, [at.f, at.c % conv.CG]);
-    drawPlane('Y', numbers(y.v), y, [at.n, at.f]);
-    drawPlane('G', conv.G, y, [at.n, at.f]);
-    if (shown) point(shown.of, shown.row, shown.col);
-  }
+  const { x, k, y } = conv, ofX = [at.n, at.c], ofK = [at.f, at.c % conv.CG], ofY = [at.n, at.f];
+  draw('X', conv.X, x, ofX);
+  draw('gX', conv.gX, x, ofX);
+  draw('K', conv.K, k, ofK);
+  draw('gK', conv.gK, k, ofK);
+  draw('Y', conv.Y, y, ofY);
+  draw('G', conv.G, y, ofY);
+}
 
-  /* Controls for the indices of planes that are in the page; with groups, channel and filter depend
-     on each other. */
+/* Marks, in the six maps, the number itself and everything that takes part in its sum. */
+function markSum(maps, sum, group) {
+  const marks = { X: [], gX: [], K: [], gK: [], Y: [], G: [] }, [row, col] = sum.place.slice(2);
+  const own = { Y: ['Y', 'G'], X: ['X', 'gX'], K: ['K', 'gK'] }[sum.of];
+  for (const key of own) marks[key].push([row, col, 'own']);
+  for (const t of sum.of === 'K' || !group ? [] : group.terms) {
+    if (sum.of === 'Y') marks.X.push([t.h, t.w]);
+    else marks.G.push([t.i, t.j]);
+    marks.K.push([t.p, t.q]);
+  }
+  if (sum.of === 'K' && group && group.terms.length) {
+    const first = group.terms[0], last = group.terms[group.terms.length - 1];
+    marks.X.push([first.h, first.w, 'area', last.h - first.h + 1, last.w - first.w + 1]);
+    marks.G.push([first.i, first.j, 'area', last.i - first.i + 1, last.j - first.j + 1]);
+  }
+  for (const key of Object.keys(marks)) maps[key].mark(marks[key]);
+}
+
+const pinText = (pinned) => (pinned ? 'Pinned. Click a map to unpin.' : 'Click to pin.');
+
+/* The text and the matrices of a sum; choose(index) selects another group of its products. */
+function sumParts(conv, sum, group, pinned, choose) {
+  const w = words[sum.of], name = { Y: 'n,f,i,j', X: 'n,c,h,w', K: 'f,c,p,q' }[sum.of];
+  const count = group && `${w.group} ${group.index}, one of ${sum.groups.length}`;
+  return [
+    look.el('h3', {}, look.el('b', { class: 'badge' }, w.number),
+      ` ${w.name}[${sum.place.join(', ')}]`,
+      look.el('span', { class: 'soft' }, ` = ${w.name}[${name}]: ${w.what}`)),
+    ...sumMatrices(conv, sum, group, []),
+    look.el('p', { class: 'note' },
+      group ? `${count}; the contribution of each:` : 'no product of this sum is in this file'),
+    sumGroups(sum, group, choose),
+    sumTotals(conv, sum),
+    look.el('p', { class: 'note pin' }, pinText(pinned)),
+  ];
+}
+
+/* Controls for the indices of planes that are in the page; with groups, channel and filter depend
+   on each other. */
+function planePicker(conv, at, change) {
+  const { x, k, y } = conv, selects = {};
+  const fitChannel = () => {
+    const inGroup = Math.min(at.c % conv.CG, k.kept[1] - 1);
+    at.c = Math.min(conv.group(at.f) * conv.CG + inGroup, x.kept[1] - 1);
+  };
+  const fitFilter = () => {
+    const group = Math.floor(at.c / conv.CG);
+    if (conv.group(at.f) !== group) at.f = Math.min(group * conv.FG, k.kept[0] - 1, y.kept[1] - 1);
+    fitChannel();
+  };
   const choose = (key, name, n, of, fit) => {
     const select = look.el('select', { 'aria-label': name });
     for (let i = 0; i < n; i++) select.append(look.el('option', { value: i }, String(i)));
@@ -359,51 +354,87 @@ function convSection(op, redraws, width) {
     return look.el('label', {}, `${name} ${key} `, select,
       look.el('span', { class: 'soft' }, ` of ${look.count(of)}`));
   };
-  const fitChannel = () => {
-    at.c =
-      Math.min(conv.group(at.f) * conv.CG + Math.min(at.c % conv.CG, k.kept[1] - 1), x.kept[1] - 1);
-  };
-  const fitFilter = () => {
-    const group = Math.floor(at.c / conv.CG);
-    if (conv.group(at.f) !== group) at.f = Math.min(group * conv.FG, k.kept[0] - 1, y.kept[1] - 1);
-    fitChannel();
-  };
-  const choices = look.el('div', { class: 'picker' },
+  const element = look.el('div', { class: 'picker' },
     choose('n', 'image', Math.min(x.kept[0], y.kept[0]), x.shape[0], () => {}),
     choose('f', 'filter', Math.min(k.kept[0], y.kept[1]), conv.F, fitChannel),
     choose('c', 'channel', x.kept[1], conv.C, fitFilter));
-  const cell = (key, caption, about) => {
-    const figure = look.el(
-      'figure', {class: `map ${about}`}, look.el('figcaption', {}, ...caption), maps[key].element);
+  const show = () => { for (const key of Object.keys(selects)) selects[key].value = at[key]; };
+  fitChannel();
+  return { element, show };
+}
+
+function sixFigures(conv, maps) {
+  const number = (text) => look.el('b', { class: 'badge' }, text);
+  const gate = conv.act ? ` \u00b7 ${conv.about.act}\u2032` : '';
+  const cell = (key, about, ...caption) => {
+    const heading = look.el('figcaption', {}, ...caption);
+    const figure = look.el('figure', { class: `map ${about}` }, heading, maps[key].element);
     if (key === 'gX' || key === 'gK')
       figure.append(look.el('p', { class: 'none soft' }, 'not computed: not needed'));
     return figure;
   };
-  const number = (s) => look.el('b', { class: 'badge' }, s);
-  const gate = conv.act ? ` \u00b7 ${conv.about.act}\u2032` : '';
-  const section = look.el('div', { class: 'conv' }, choices,
-    look.el('div', { class: 'work' },
-      look.el('div', { class: 'six' }, cell('X', ['X, the input'], 'value'),
-        cell('gX', ['gX ', number('(34)')], 'gradient'), cell('K', ['K, the kernel'], 'value'),
-        cell('gK', ['gK ', number('(35)')], 'gradient'), cell('Y', ['Y ', number('(33)')], 'value'),
-        cell('G', [`G = gY${gate}`], 'gradient')),
-      pane),
-    factsOf([
-      ['X', x.v, 'value'], ['gX', x.g, 'gradient'], ['K', k.v, 'value'], ['gK', k.g, 'gradient'],
-      ['Y', y.v, 'value'], ['gY', y.g, 'gradient']
-    ]));
-  fitChannel();
-  change();
-  redraws.push(() => point(shown.of, shown.row, shown.col));
-  const Y = numbers(y.v), plane = maps.Y.plane;
+  return look.el('div', { class: 'six' },
+    cell('X', 'value', 'X, the input'), cell('gX', 'gradient', 'gX ', number('(34)')),
+    cell('K', 'value', 'K, the kernel'), cell('gK', 'gradient', 'gK ', number('(35)')),
+    cell('Y', 'value', 'Y ', number('(33)')), cell('G', 'gradient', `G = gY${gate}`));
+}
+
+/* The place in a plane of the largest of the outputs whose patch is in the page. */
+function largestOutput(conv, plane) {
+  const size = (i) => Math.abs(conv.Y[plane.start + i]);
   let best = 0;
-  for (let i = 0; i < plane.n; i++) { /* the largest of those whose patch is in the page */
+  for (let i = 0; i < plane.n; i++) {
     const h = conv.row(Math.floor(i / plane.cols), conv.KH - 1);
     const w = conv.col(i % plane.cols, conv.KW - 1);
-    if (h < x.kept[2] && w < x.kept[3] &&
-      Math.abs(Y[plane.start + i]) > Math.abs(Y[plane.start + best]))
-      best = i;
+    if (h < conv.x.kept[2] && w < conv.x.kept[3] && size(i) > size(best)) best = i;
   }
+  return best;
+}
+
+function convSection(op, redraws, width) {
+  const conv = makeConv(op), { x, k, y } = conv, at = { n: 0, f: 0, c: 0 };
+  const pane = look.el('div', { id: 'sum', class: 'sum' });
+  let shown = null, pinned = false;
+
+  function point(of, row, col) {
+    shown = { of, row, col };
+    const sum = of === 'Y' ? sumY(conv, ...placeY(at, row, col)) :
+      of === 'X' ? sumX(conv, ...placeX(at, row, col)) :
+      sumK(conv, ...placeK(conv, at, row, col));
+    const group = groupAt(at, sum), open = group || sum.groups[0];
+    const choose = (index) => {
+      at[words[of].key] = index;
+      change();
+    };
+    pane.replaceChildren(...sumParts(conv, sum, open, pinned, choose));
+    Object.assign(pane, { sum, group: open });
+    markSum(maps, sum, group);
+  }
+
+  const maps = sixMaps(conv, at, width, redraws, {
+    point: (of, row, col) => pinned || point(of, row, col),
+    pin: () => {
+      pinned = !pinned;
+      pane.classList.toggle('pinned', pinned);
+      pane.querySelector('.pin').textContent = pinText(pinned);
+    },
+  });
+  const picker = planePicker(conv, at, () => change());
+  function change() {
+    picker.show();
+    drawPlanes(conv, at, maps);
+    if (shown) point(shown.of, shown.row, shown.col);
+  }
+
+  const section = look.el('div', { class: 'conv' }, picker.element,
+    look.el('div', { class: 'work' }, sixFigures(conv, maps), pane),
+    factsOf([
+      ['X', x.v, 'value'], ['gX', x.g, 'gradient'], ['K', k.v, 'value'], ['gK', k.g, 'gradient'],
+      ['Y', y.v, 'value'], ['gY', y.g, 'gradient'],
+    ]));
+  change();
+  redraws.push(() => point(shown.of, shown.row, shown.col));
+  const { plane } = maps.Y, best = largestOutput(conv, plane);
   point('Y', Math.floor(best / plane.cols), best % plane.cols);
   return section;
 }

@@ -198,7 +198,7 @@ static const char *step_string(const gr__page *p)
     return s;
 }
 
-const char *gr_explain(gr_tensor *loss)
+const char *gr_explain_format(gr_tensor *loss)
 {
     gr_step   step = gr_step_begin();
     gr__graph gr = { .tensors = NULL };
@@ -221,6 +221,6 @@ const char *gr_explain(gr_tensor *loss)
 void gr_explain_print(gr_tensor *loss)
 {
     GR_STEP;
-    const char *text = gr_explain(loss);
+    const char *text = gr_explain_format(loss);
     if (text) fputs(text, stdout);
 }

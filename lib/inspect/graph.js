@@ -6,7 +6,7 @@
    Nothing here touches the page. */
 'use strict';
 
-/* ---- operations, leaves, layers ------------------------------------------ */
+/* ---- operations, leaves, layers ---- */
 
 /* The operations with their numbers, the leaves that are boxes of their own, and the layers that
    can be folded. */
@@ -72,7 +72,7 @@ function groupOf(graph, op) {
   return graph.groups.get(path) || null;
 }
 
-/* ---- visible boxes ------------------------------------------------------- */
+/* ---- visible boxes ---- */
 
 /* The box that shows an operation: its own, or that of the outermost folded layer around it. */
 function boxKey(graph, op) {
@@ -108,7 +108,7 @@ function visible(graph) {
   return { boxes: [...boxes.values()], edges: [...edges.values()] };
 }
 
-/* ---- positions ----------------------------------------------------------- */
+/* ---- positions ---- */
 
 const BOX = { width: 218, op: 54, chips: 20, leaf: 40, gap: 26, between: 30, label: 20, pad: 10 };
 
@@ -272,9 +272,8 @@ function edgePath(e) {
   let d = `M${points[0].map(Math.round)}`;
   for (let i = 1; i < points.length; i++) {
     const [x0, y0] = points[i - 1], [x1, y1] = points[i], bend = (y1 - y0) / 2;
-    d += x0 === x1 ? `L${Math.round(x1)},${Math.round(y1)}` :
-                     `C${Math.round(x0)},${Math.round(y0 + bend)} ${Math.round(x1)},${
-                       Math.round(y1 - bend)} ${Math.round(x1)},${Math.round(y1)}`;
+    const curve = [[x0, y0 + bend], [x1, y1 - bend], [x1, y1]].map((p) => p.map(Math.round));
+    d += x0 === x1 ? `L${curve[2]}` : `C${curve.join(' ')}`;
   }
   return d;
 }

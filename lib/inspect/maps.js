@@ -25,7 +25,7 @@ function dimensionName(t, d) {
   return d === 1 && rank === 4 ? 'channel' : `dim ${d}`;
 }
 
-/* ---- planes -------------------------------------------------------------- */
+/* ---- planes ---- */
 
 /* The last two dimensions of what is kept, at the given indices of those before; a vector is one
    row, or several rows if it is long. */
@@ -60,14 +60,35 @@ function cellSize(plane, width, rank) {
     const both = Math.min(w, whole(width / plane.rows));
     return [both, both];
   }
-  return [
-    w,
-    Math.max(
-      Math.min(w, whole(width / plane.rows)), Math.min(10, whole((width * 0.6) / plane.rows)))
-  ];
+  const flat = Math.min(10, whole((width * 0.6) / plane.rows));
+  return [w, Math.max(Math.min(w, whole(width / plane.rows)), flat)];
 }
 
-/* ---- a heat map ---------------------------------------------------------- */
+/* ---- a heat map ---- */
+
+/* Has map.point called by the pointer, and by arrow keys. */
+function listenToMap(map, canvas) {
+  const index = (part, n) => Math.min(n - 1, Math.max(0, Math.floor(part * n)));
+  canvas.addEventListener('pointermove', (e) => {
+    const box = canvas.getBoundingClientRect(), { rows, cols, n } = map.plane;
+    const row = index((e.clientY - box.top) / box.height, rows);
+    const i = row * cols + index((e.clientX - box.left) / box.width, cols);
+    if (i < n) map.point(i, e.clientX, e.clientY);
+  });
+  canvas.addEventListener('pointerleave', () => map.point(null));
+  canvas.addEventListener('blur', () => map.point(null));
+  canvas.addEventListener('keydown', (e) => {
+    const { rows, cols, n } = map.plane, box = canvas.getBoundingClientRect();
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -cols, ArrowDown: cols }[e.key];
+    if (!step || e.ctrlKey || e.metaKey || e.altKey) return;
+    e.preventDefault();
+    e.stopPropagation();
+    const i = map.at === null ? 0 : map.at + step;
+    const x = box.left + ((i % cols + 1) * box.width) / cols;
+    const y = box.top + ((Math.floor(i / cols) + 1) * box.height) / rows;
+    if (i >= 0 && i < n) map.point(i, x, y);
+  });
+}
 
 /* A map of values (a list as long as the plane, from start on) that can be pointed at by mouse, and
    by arrow keys when it has the focus. about: { label, width, rank, tip(i), point(i) }. It has:
@@ -108,34 +129,11 @@ function heatMap(about) {
     look.tip(i === null ? '' : about.tip(i), x, y);
     if (about.point && i !== null) about.point(i);
   };
-  canvas.addEventListener('pointermove', (e) => {
-    const box = canvas.getBoundingClientRect();
-    const col = Math.min(map.plane.cols - 1,
-      Math.max(0, Math.floor((e.clientX - box.left) / box.width * map.plane.cols)));
-    const row = Math.min(map.plane.rows - 1,
-      Math.max(0, Math.floor((e.clientY - box.top) / box.height * map.plane.rows)));
-    const i = row * map.plane.cols + col;
-    if (i < map.plane.n) map.point(i, e.clientX, e.clientY);
-  });
-  canvas.addEventListener('pointerleave', () => map.point(null));
-  canvas.addEventListener('blur', () => map.point(null));
-  canvas.addEventListener('keydown', (e) => {
-    const step = {ArrowLeft: -1,
-      ArrowRight: 1,
-      ArrowUp: -map.plane.cols,
-      ArrowDown: map.plane.cols}[e.key];
-    if (!step || e.ctrlKey || e.metaKey || e.altKey) return;
-    e.preventDefault();
-    e.stopPropagation();
-    const i = map.at === null ? 0 : map.at + step, box = canvas.getBoundingClientRect();
-    if (i >= 0 && i < map.plane.n)
-      map.point(i, box.left + (i % map.plane.cols + 1) * box.width / map.plane.cols,
-        box.top + (Math.floor(i / map.plane.cols) + 1) * box.height / map.plane.rows);
-  });
+  listenToMap(map, canvas);
   return map;
 }
 
-/* ---- small matrices of numbers ------------------------------------------- */
+/* ---- small matrices of numbers ---- */
 
 /* Values by (row, col); the other cells are blank. Small matrices show their numbers, large ones
    are heat maps. */
@@ -184,7 +182,7 @@ function smallMatrix(caption, entries, rows, cols, redraws) {
   return figure;
 }
 
-/* ---- statistics ---------------------------------------------------------- */
+/* ---- statistics ---- */
 
 function figuresOf(part) {
   const line = (name, x) =>
@@ -195,7 +193,7 @@ function figuresOf(part) {
 
 function placeText(place) { return place.length ? `[${place.join(', ')}]` : ''; }
 
-/* ---- value and gradient side by side ------------------------------------- */
+/* ---- value and gradient side by side ---- */
 
 /* Controls for the indices of all dimensions before the last two; change(lead) is called after each
    change. */
@@ -273,7 +271,7 @@ function tensorFigure(t, width, redraws) {
     isSampled(t) ? look.el('p', { class: 'note' }, sampleText(t)) : null);
 }
 
-/* ---- thumbnails ---------------------------------------------------------- */
+/* ---- thumbnails ---- */
 
 const THUMB = 48; /* pixels on a side, at most */
 

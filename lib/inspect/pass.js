@@ -13,7 +13,7 @@ const data = look.data(), graph = makeGraph(data), last = graph.ops.length, step
 const state = { step: steps, open: null, view: { x: 0, y: 0, zoom: 1 }, playing: 0 };
 let seen = null; /* the layout, with the elements of its boxes and edges */
 
-/* ---- steps --------------------------------------------------------------- */
+/* ---- steps ---- */
 
 const stepOf = (number) => 2 * last - number + 1; /* backward's */
 
@@ -37,10 +37,11 @@ const titleOf = (op) => [op.op, op.y.name || op.layer].filter(Boolean).join(' ')
 
 function showLabel() {
   const op = opAt(state.step), n = isForward(state.step) ? state.step : state.step - last;
-  const way = look.el('b', { class: isForward(state.step) ? 'forward' : 'backward' },
-    isForward(state.step) ? 'forward' : 'backward');
-  $('said').replaceChildren(...(op ? [way, ` ${n} of ${last}: `, look.el('bdi', {}, titleOf(op))] :
-                                     ['before the first operation']));
+  const way = isForward(state.step) ? 'forward' : 'backward';
+  const parts = op && [
+    look.el('b', { class: way }, way), ` ${n} of ${last}: `, look.el('bdi', {}, titleOf(op)),
+  ];
+  $('said').replaceChildren(...(parts || ['before the first operation']));
   $('step').value = state.step;
 }
 
@@ -55,19 +56,18 @@ function goTo(step, follow = true) {
   if (op || state.open) open(op ? { op } : state.open, false);
 }
 
-/* ---- the graph: boxes ---------------------------------------------------- */
+/* ---- the graph: boxes ---- */
 
 /* The tensor that a box shows: the result of its operation, or of the last operation of a folded
    layer. */
 const resultOf = (box) => box.leaf || box.ops[box.ops.length - 1].y;
 
 function nameOf(box) {
-  if (box.leaf)
-    return [look.el('bdi', {},
-      box.leaf.name ||
-        (box.leaf.param                    ? 'parameter' :
-            elements(box.leaf.shape) === 1 ? look.number(box.leaf.v.mean) :
-                                             'constant'))];
+  if (box.leaf) {
+    const { name, param, shape, v } = box.leaf;
+    const constant = elements(shape) === 1 ? look.number(v.mean) : 'constant';
+    return [look.el('bdi', {}, name || (param ? 'parameter' : constant))];
+  }
   if (box.group) return [look.el('bdi', {}, box.group.name)];
   return [
     box.op.op,
@@ -85,11 +85,9 @@ function makeBox(box) {
   const t = resultOf(box);
   const about = box.group ? plural(box.ops.length, 'operation') : shapeText(t.shape);
   const canvases = ['v', 'g'].map((which) => look.el('canvas', { 'aria-hidden': 'true' }));
+  const kind = box.leaf ? 'leaf' : box.group ? 'group' : 'op';
   const e = look.el('button', {
-    class: `box ${
-      box.leaf    ? 'leaf' :
-        box.group ? 'group' :
-                    'op'}`,
+    class: `box ${kind}`,
     'data-key': box.key,
     onclick: () => activate(box),
     style: {
@@ -103,10 +101,11 @@ function makeBox(box) {
     look.el('span', { class: 'about' }, about));
   e.append(words);
   if (!box.leaf)
-    ['v', 'g'].forEach(
-      (which, i) => e.append(look.el('span', { class: `slot ${which}` },
-        elements(t.shape) === 1 && t[which] ? look.el('b', {}, look.number(t[which].mean, 3)) :
-                                              canvases[i])));
+    ['v', 'g'].forEach((which, i) => {
+      const single = elements(t.shape) === 1 && t[which];
+      const inside = single ? look.el('b', {}, look.number(single.mean, 3)) : canvases[i];
+      e.append(look.el('span', { class: `slot ${which}` }, inside));
+    });
   const chips = box.op ? box.op.in.filter((use) => use.t.chip) : [];
   box.chips = chips.map((use) => ({
     t: use.t,
@@ -124,7 +123,7 @@ function activate(box) {
   else open(box.leaf ? { leaf: box.leaf } : { op: box.op }, true);
 }
 
-/* ---- the graph: edges and frames ----------------------------------------- */
+/* ---- the graph: edges and frames ---- */
 
 function makeEdge(e) {
   const x = Math.round(e.to.x), y = Math.round(e.to.y), fx = Math.round(e.from.x);
@@ -177,7 +176,7 @@ function foldAll(folded) {
   fit();
 }
 
-/* ---- the graph as it fills in -------------------------------------------- */
+/* ---- the graph as it fills in ---- */
 
 function showThumb(box, which) {
   const t = resultOf(box);
@@ -223,7 +222,7 @@ function showStep(from) {
   new Set(boxes.flatMap((box) => box.edges)).forEach(showEdge);
 }
 
-/* ---- pan and zoom -------------------------------------------------------- */
+/* ---- pan and zoom ---- */
 
 function applyView() {
   const v = state.view;
@@ -257,9 +256,10 @@ function zoomBy(factor, x, y) {
 /* Moves the graph by as little as makes the box visible. */
 function reveal(box) {
   const v = state.view, all = $('graph').getBoundingClientRect();
-  const inside = (from, to, low, high) => (to - from > high - low || from < low ? low - from :
-      to > high                                                                 ? high - to :
-                                                                                  0);
+  const inside = (from, to, low, high) => {
+    if (to - from > high - low || from < low) return low - from;
+    return to > high ? high - to : 0;
+  };
   v.x += inside(
     v.x + (box.x - box.w / 2) * v.zoom, v.x + (box.x + box.w / 2) * v.zoom, 14, all.width - 14);
   v.y += inside(v.y + box.y * v.zoom, v.y + (box.y + box.h) * v.zoom, Math.min(90, all.height / 5),
@@ -295,7 +295,7 @@ function dragGraph() {
   }, { passive: false });
 }
 
-/* ---- details ------------------------------------------------------------- */
+/* ---- details ---- */
 
 let redraws = []; /* functions that draw the panel's maps again after a change of colours */
 
@@ -445,7 +445,7 @@ function showLater() {
     e.classList.toggle('later', state.step < t.gradientStep);
 }
 
-/* ---- keys and buttons ---------------------------------------------------- */
+/* ---- keys and buttons ---- */
 
 function play(on) {
   clearInterval(state.playing);
@@ -515,7 +515,7 @@ function listen() {
   });
 }
 
-/* ---- the beginning ------------------------------------------------------- */
+/* ---- the beginning ---- */
 
 function foot() {
   const s = data.sample, cuts = new Set();
@@ -529,12 +529,12 @@ function foot() {
     [...cuts].some((c) => c.startsWith('dim')) && `${s.length} numbers`
   ].filter(Boolean);
   const loss = graph.ops.length ? graph.ops[last - 1].y : graph.tensors[0];
-  $('foot').textContent =
-    `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}; ${plural(last, 'operation')}, ${
-      plural(graph.tensors.filter((t) => t.param).length, 'parameter')}. ` +
-    (kept.length ? `Sampled, to keep this file small: of larger tensors it has the first ${
-                     kept.join(', ')}; statistics are of all values.` :
-                   'All values are in this file.');
+  const params = graph.tensors.filter((t) => t.param).length;
+  const counts = `${plural(last, 'operation')}, ${plural(params, 'parameter')}`;
+  const sampled = 'Sampled, to keep this file small: of larger tensors it has the first ' +
+    `${kept.join(', ')}; statistics are of all values.`;
+  $('foot').textContent = `${tensorName(loss)} = ${look.number(loss.v.mean, 6)}; ${counts}. ` +
+    (kept.length ? sampled : 'All values are in this file.');
 }
 
 $('top').append(look.themeButton());

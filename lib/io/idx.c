@@ -1,7 +1,8 @@
-/* idx.c: IDX files of bytes, plain or gz: two zero bytes, the type of element, the number of dimensions, each size as four bytes with
-   the highest first, and the elements.
+/* idx.c: IDX files of bytes, plain or gz: two zero bytes, the type of element, the number of
+   dimensions, each size as four bytes with the highest first, and the elements.
 
-   Invariant: room is made only as the file fills it, at most double what it has shown to hold, so that sizes that lie cost nothing. */
+   Invariant: room is made only as the file fills it, at most double what it has shown to hold, so
+   that sizes that lie cost nothing. */
 #include "io/io.h"
 
 #include <errno.h>
@@ -49,12 +50,18 @@ static bool read_magic(source *s, gr_shape *shape)
     unsigned char m[4];
     int           n = read_some(s, m, sizeof m);
     if (n < 0) return false;
-    if (n < 4) return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d bytes", s->path, n);
+    if (n < 4)
+        return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d bytes", s->path, n);
     if (m[0] || m[1])
-        return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it begins with %02x %02x, not with 00 00", s->path, m[0], m[1]);
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s' is not an IDX file: it begins with %02x %02x, not with 00 00", s->path, m[0],
+            m[1]);
     if (m[2] != UNSIGNED_BYTES)
-        return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of IDX type %02x, not unsigned bytes (08)", s->path, m[2]);
-    if (m[3] < 1 || m[3] > GR_MAX_DIMS) return gr__fail(GR_ERR_FORMAT, "'%s' has %d dimensions, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s' holds elements of IDX type %02x, not unsigned bytes (08)", s->path, m[2]);
+    if (m[3] < 1 || m[3] > GR_MAX_DIMS)
+        return gr__fail(
+            GR_ERR_FORMAT, "'%s' has %d dimensions, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
     shape->rank = m[3];
     return true;
 }
@@ -67,9 +74,12 @@ static bool read_sizes(source *s, gr_idx *idx)
     if (n < 0) return false;
     if (n < want) return gr__fail(GR_ERR_FORMAT, "'%s' is cut off among its sizes", s->path);
     for (int i = 0; i < idx->shape.rank; i++)
-        idx->shape.dim[i] = (int64_t)b[4 * i] << 24 | b[4 * i + 1] << 16 | b[4 * i + 2] << 8 | b[4 * i + 3];
+        idx->shape.dim[i] =
+            (int64_t)b[4 * i] << 24 | b[4 * i + 1] << 16 | b[4 * i + 2] << 8 | b[4 * i + 3];
     int64_t count = gr__count(&idx->shape);
-    if (count < 0) return gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", s->path, gr__shape_text(&idx->shape).s);
+    if (count < 0)
+        return gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", s->path,
+            gr__shape_text(&idx->shape).s);
     idx->count = (size_t)count;
     idx->item = idx->shape.dim[0] ? idx->count / (size_t)idx->shape.dim[0] : 0;
     return true;
@@ -89,15 +99,15 @@ static bool read_bytes(source *s, gr_idx *idx)
         int n = read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
         if (n < 0) return false;
         if (n == 0)
-            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu bytes, it holds %zu", s->path, gr__shape_text(&idx->shape).s,
-                idx->count, got);
+            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu bytes, it holds %zu",
+                s->path, gr__shape_text(&idx->shape).s, idx->count, got);
         got += (size_t)n;
     }
     unsigned char extra;
     int           n = read_some(s, &extra, 1); /* also has zlib compare the checksum */
     if (n > 0)
-        gr__fail(
-            GR_ERR_FORMAT, "'%s' goes on after the %zu bytes that its sizes %s take", s->path, idx->count, gr__shape_text(&idx->shape).s);
+        gr__fail(GR_ERR_FORMAT, "'%s' goes on after the %zu bytes that its sizes %s take", s->path,
+            idx->count, gr__shape_text(&idx->shape).s);
     return n == 0;
 }
 
@@ -138,7 +148,8 @@ const unsigned char *gr_idx_bytes(const gr_idx *idx, int64_t item)
     if (!idx)
         gr__fail(GR_ERR_ARGUMENT, "idx_bytes: the IDX file is NULL");
     else if (item < 0 || item >= idx->shape.dim[0])
-        gr__fail(GR_ERR_ARGUMENT, "idx_bytes: %s has no item %lld", gr__shape_text(&idx->shape).s, (long long)item);
+        gr__fail(GR_ERR_ARGUMENT, "idx_bytes: %s has no item %lld", gr__shape_text(&idx->shape).s,
+            (long long)item);
     else
         return idx->bytes ? idx->bytes + (size_t)item * idx->item : (const unsigned char *)"";
     return NULL;

@@ -1,12 +1,12 @@
-/* jpeg.c: JPEG files as cameras leave them, made as the standard wants them, before they are decoded.
+/* jpeg.c: JPEG files as cameras leave them, made as the standard wants them, before they are
+   decoded.
 
    Every viewer shows files with padding between segments, with stray markers or bytes after the
    data, or without EOI; decoders differ in how much of it they bear. What is left of a file here is
-   SOI, segments, scans and EOI, one right behind the other.
-   Invariant: nothing is read outside the file, and no more is written than was read, but for
-   GR__JPEG_MORE bytes. A file without EOI is whole only if the codes of all its blocks are there:
-   they are walked through, without being decoded.
-   Source: ITU-T T.81, annexes B (markers), C (codes), F and G (their order). */
+   SOI, segments, scans and EOI, one right behind the other. Invariant: nothing is read outside the
+   file, and no more is written than was read, but for GR__JPEG_MORE bytes. A file without EOI is
+   whole only if the codes of all its blocks are there: they are walked through, without being
+   decoded. Source: ITU-T T.81, annexes B (markers), C (codes), F and G (their order). */
 #include "io/jpeg.h"
 
 #include <stdint.h>
@@ -21,14 +21,14 @@ enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, DRI = 0xdd, APP14 = 0xee, APP15 = 0xe
 typedef struct component {
     int       id, h, v;
     int       across, down; /* its blocks, in a scan of this component alone */
-    int       row;          /* how many there are from one row to the next, with those of whole MCUs */
-    uint64_t *set;          /* of a progressive picture: which coefficients of each block are not 0 */
-    int       unknown[64];  /* how many of each coefficient's lowest bits are not known yet */
-    bool      seen;         /* in a scan */
+    int       row; /* how many there are from one row to the next, with those of whole MCUs */
+    uint64_t *set; /* of a progressive picture: which coefficients of each block are not 0 */
+    int       unknown[64]; /* how many of each coefficient's lowest bits are not known yet */
+    bool      seen;        /* in a scan */
 } component;
 
 typedef struct jpeg {
-    const unsigned char *p, *end;  /* what is left of the file */
+    const unsigned char *p, *end; /* what is left of the file */
     unsigned char       *out;
     unsigned char       *transform; /* of Adobe's marker, in what was written */
     bool                 exact;     /* the codes are walked through */
@@ -218,7 +218,8 @@ static bool walk_codes(const jpeg *j, scan *s)
 
 /* ---- segments; p: behind the marker, size: the length there ---- */
 
-/* A segment of Huffman tables: for each a number, the count of codes of each length, the symbols. */
+/* A segment of Huffman tables: for each a number, the count of codes of each length, the
+   symbols. */
 static bool read_tables(jpeg *j, const unsigned char *p, size_t size)
 {
     const unsigned char *end = p + size;
@@ -243,7 +244,8 @@ static bool is_rare_frame(int marker, const unsigned char *p, size_t size)
 /* What the walk through codes has to know; n stays 0 if the frame is none that will be decoded. */
 static void read_frame(jpeg *j, const unsigned char *p, size_t size)
 {
-    int n = size > 7 ? p[7] : 0, height = n ? two(p + 3) : 0, width = n ? two(p + 5) : 0, h = 1, v = 1;
+    int n = size > 7 ? p[7] : 0, height = n ? two(p + 3) : 0, width = n ? two(p + 5) : 0, h = 1,
+        v = 1;
     if (n < 1 || n > COMPONENTS || size != 8 + 3 * (size_t)n || height < 1 || width < 1) return;
     if (height > MOST_SIDE || width > MOST_SIDE || height > MOST_PIXELS / width) return;
     for (int i = 0; i < n; i++) {
@@ -264,7 +266,8 @@ static void read_frame(jpeg *j, const unsigned char *p, size_t size)
         c->down = up(up(height * c->v, v), 8);
         c->row = j->mcus_across * c->h;
         size_t blocks = (size_t)c->row * (size_t)(j->mcus_down * c->v);
-        if (j->exact && j->progressive && !(c->set = calloc(blocks, sizeof *c->set))) j->no_memory = true;
+        if (j->exact && j->progressive && !(c->set = calloc(blocks, sizeof *c->set)))
+            j->no_memory = true;
     }
     j->n = n;
 }
@@ -290,7 +293,8 @@ static bool read_scan(jpeg *j, const unsigned char *p, size_t size, scan *s)
         s->c[i]->seen = true;
     }
     if (!s->progressive) return true;
-    if (s->last > 63 || s->first > s->last || (s->first == 0 ? s->last > 0 : s->n > 1)) return false;
+    if (s->last > 63 || s->first > s->last || (s->first == 0 ? s->last > 0 : s->n > 1))
+        return false;
     for (int i = 0; i < s->n; i++)
         for (int k = s->first; k <= s->last; k++) s->c[i]->unknown[k] = s->low;
     return true;
@@ -300,7 +304,8 @@ static bool read_scan(jpeg *j, const unsigned char *p, size_t size, scan *s)
    number that it does not have YCCK, as for libjpeg; the decoder wants it said. */
 static void explain_channels(jpeg *j)
 {
-    static const unsigned char cmyk[] = { 0xff, APP14, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0 };
+    static const unsigned char cmyk[] = { 0xff, APP14, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0,
+        0, 0, 0 };
     if (j->n < COMPONENTS || j->scans > 0) return;
     if (!j->transform)
         put(j, cmyk, sizeof cmyk);
@@ -312,8 +317,10 @@ static void explain_channels(jpeg *j)
 static const char *copy_segment(jpeg *j, int marker, size_t size)
 {
     bool is_frame = marker >= SOF0 && marker <= SOF15 && marker != DHT;
-    if (marker == DHT && !read_tables(j, j->p, size)) return "is damaged: its Huffman tables are not valid";
-    if (is_frame && is_rare_frame(marker, j->p, size)) return "is a JPEG of a rare kind, which is not read";
+    if (marker == DHT && !read_tables(j, j->p, size))
+        return "is damaged: its Huffman tables are not valid";
+    if (is_frame && is_rare_frame(marker, j->p, size))
+        return "is a JPEG of a rare kind, which is not read";
     if (is_frame && (j->n || j->scans)) return "is damaged: it has several frames";
     if (marker == DRI && size >= 4) j->interval = two(j->p + 2);
     if (marker == SOS) explain_channels(j);
@@ -322,7 +329,8 @@ static const char *copy_segment(jpeg *j, int marker, size_t size)
         read_frame(j, j->p, size);
     }
     put(j, (const unsigned char[]){ 0xff, (unsigned char)marker }, 2);
-    if (marker == APP14 && size >= 14 && memcmp(j->p + 2, "Adobe", 6) == 0) j->transform = j->out + 13;
+    if (marker == APP14 && size >= 14 && memcmp(j->p + 2, "Adobe", 6) == 0)
+        j->transform = j->out + 13;
     put(j, j->p, size);
     j->p += size;
     return NULL;
@@ -346,7 +354,9 @@ static int next_marker(jpeg *j)
 static const unsigned char *find_end(const jpeg *j)
 {
     const unsigned char *p = j->p;
-    while (j->end - p >= 2 && (p[0] != 0xff || p[1] == 0 || p[1] == 0xff || (p[1] >= RST0 && p[1] <= RST7))) p++;
+    while (j->end - p >= 2 &&
+           (p[0] != 0xff || p[1] == 0 || p[1] == 0xff || (p[1] >= RST0 && p[1] <= RST7)))
+        p++;
     return j->end - p >= 2 ? p : j->end;
 }
 

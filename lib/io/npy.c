@@ -1,8 +1,9 @@
-/* npy.c: arrays in NumPy's files: a magic number, a version, the length of the header, the header (a dictionary as Python writes it), the
-   elements.
-   Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+/* npy.c: arrays in NumPy's files: a magic number, a version, the length of the header, the header
+   (a dictionary as Python writes it), the elements. Format:
+   https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
-   Invariant: elements are read only when the file is known to hold exactly as many as its shape says. */
+   Invariant: elements are read only when the file is known to hold exactly as many as its shape
+   says. */
 #include "io/io.h"
 
 #include <stdlib.h>
@@ -16,7 +17,10 @@ enum { MAGIC = 6, ALIGNMENT = 64, MOST_HEADER = 65536 };
 
 static const char magic[MAGIC + 1] = "\x93NUMPY";
 
-static size_t element_size(gr_dtype dtype) { return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
+static size_t element_size(gr_dtype dtype)
+{
+    return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
+}
 
 /* ---- writing ---- */
 
@@ -25,10 +29,12 @@ static size_t write_header(char *to, size_t room, const gr_tensor *t)
 {
     enum { BEFORE = MAGIC + 4 };
     size_t n = BEFORE;
-    n += (size_t)snprintf(to + n, room - n, "{'descr': '<%c%zu', 'fortran_order': False, 'shape': (", t->dtype == GR_INT32 ? 'i' : 'f',
-        element_size(t->dtype));
+    n +=
+        (size_t)snprintf(to + n, room - n, "{'descr': '<%c%zu', 'fortran_order': False, 'shape': (",
+            t->dtype == GR_INT32 ? 'i' : 'f', element_size(t->dtype));
     for (int i = 0; i < t->shape.rank; i++)
-        n += (size_t)snprintf(to + n, room - n, "%lld%s", (long long)t->shape.dim[i], i == 0 || i + 1 < t->shape.rank ? "," : "");
+        n += (size_t)snprintf(to + n, room - n, "%lld%s", (long long)t->shape.dim[i],
+            i == 0 || i + 1 < t->shape.rank ? "," : "");
     n += (size_t)snprintf(to + n, room - n, ")}");
     while ((n + 1) % ALIGNMENT) to[n++] = ' ';
     to[n++] = '\n';
@@ -55,8 +61,8 @@ bool gr_npy_save(const char *path, const gr_tensor *t)
 
 typedef struct array {
     const char *path;
-    char        kind; /* f float, i and u integers, b bool */
-    size_t      size; /* of one element */
+    char        kind;    /* f float, i and u integers, b bool */
+    size_t      size;    /* of one element */
     bool        swapped; /* its highest byte comes first */
     bool        fortran;
     gr_shape    shape;
@@ -67,7 +73,10 @@ typedef struct array {
     unsigned    seen; /* keys: bits in the order below */
 } array;
 
-static bool bad(const array *a, const char *why) { return gr__fail(GR_ERR_FORMAT, "'%s': the npy header %s", a->path, why); }
+static bool bad(const array *a, const char *why)
+{
+    return gr__fail(GR_ERR_FORMAT, "'%s': the npy header %s", a->path, why);
+}
 
 static void skip_space(array *a)
 {
@@ -111,21 +120,27 @@ static bool read_descr(array *a)
     a->kind = s[0] ? s[1] : 0;
     a->size = a->kind && s[2] >= '0' && s[2] <= '9' && !s[3] ? (size_t)(s[2] - '0') : 0;
     size_t n = a->size;
-    bool   known = a->kind == 'f' ? n == 4 || n == 8 : a->kind == 'b' ? n == 1 : (a->kind == 'i' || a->kind == 'u') && n && 8 % n == 0;
+    bool   known = a->kind == 'f'   ? n == 4 || n == 8
+                   : a->kind == 'b' ? n == 1
+                                    : (a->kind == 'i' || a->kind == 'u') && n && 8 % n == 0;
     a->swapped = s[0] == '>' && n > 1;
-    if (known && strchr("<>|=", s[0])) return true; /* = and | are the machine's order, which is < here */
-    return gr__fail(GR_ERR_FORMAT, "'%s' holds elements of dtype '%s', not floats of 4 or 8 bytes, integers or bools", a->path,
+    if (known && strchr("<>|=", s[0]))
+        return true; /* = and | are the machine's order, which is < here */
+    return gr__fail(GR_ERR_FORMAT,
+        "'%s' holds elements of dtype '%s', not floats of 4 or 8 bytes, integers or bools", a->path,
         gr__quoted(s).s);
 }
 
 static bool read_fortran_order(array *a)
 {
     a->fortran = is_word(a, "True");
-    return a->fortran || is_word(a, "False") || bad(a, "has no fortran_order that is True or False");
+    return a->fortran || is_word(a, "False") ||
+           bad(a, "has no fortran_order that is True or False");
 }
 
-/* A size: digits, with no 0 before others, which would be octal in Python 2. That writes 2L where a size comes from a long integer; NumPy
-   reads this in versions 1 and 2. The largest number there is if it is larger; -1: it is none. */
+/* A size: digits, with no 0 before others, which would be octal in Python 2. That writes 2L where a
+   size comes from a long integer; NumPy reads this in versions 1 and 2. The largest number there is
+   if it is larger; -1: it is none. */
 static int64_t read_size(array *a)
 {
     char *end;
@@ -143,13 +158,16 @@ static bool read_shape(array *a)
     while (!is_next(a, ')')) {
         int64_t n = comma ? read_size(a) : -1;
         if (n < 0) return bad(a, "has a shape that is no list of sizes");
-        if (a->shape.rank == GR_MAX_DIMS) return gr__fail(GR_ERR_FORMAT, "'%s' has more than %d dimensions", a->path, GR_MAX_DIMS);
+        if (a->shape.rank == GR_MAX_DIMS)
+            return gr__fail(
+                GR_ERR_FORMAT, "'%s' has more than %d dimensions", a->path, GR_MAX_DIMS);
         a->shape.dim[a->shape.rank++] = n;
         comma = is_next(a, ',');
     }
     if (a->shape.rank == 1 && !comma) return bad(a, "has a shape that is no list of sizes");
     a->count = gr__count(&a->shape);
-    return a->count >= 0 || gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows", a->path, gr__shape_text(&a->shape).s);
+    return a->count >= 0 || gr__fail(GR_ERR_FORMAT, "'%s': the product of its sizes %s overflows",
+                                a->path, gr__shape_text(&a->shape).s);
 }
 
 static bool read_item(array *a)
@@ -157,7 +175,8 @@ static bool read_item(array *a)
     static const struct {
         const char *name;
         bool (*read)(array *a);
-    } keys[] = { { "descr", read_descr }, { "fortran_order", read_fortran_order }, { "shape", read_shape } };
+    } keys[] = { { "descr", read_descr }, { "fortran_order", read_fortran_order },
+        { "shape", read_shape } };
     char name[32];
     bool good = quoted(a, name, sizeof name) && is_next(a, ':');
     for (unsigned i = 0; good && i < 3; i++)
@@ -176,7 +195,8 @@ static bool parse_header(array *a)
         good = is_next(a, ',') || *a->p == '}';
     }
     skip_space(a);
-    return (good && a->seen == 7 && !*a->p) || bad(a, "is not a dictionary of descr, fortran_order and shape, each once");
+    return (good && a->seen == 7 && !*a->p) ||
+           bad(a, "is not a dictionary of descr, fortran_order and shape, each once");
 }
 
 /* The length of the header, and so where the elements begin. */
@@ -187,17 +207,19 @@ static bool read_length(gr__file *f, array *a, size_t *length)
         return gr__fail(GR_ERR_FORMAT, "'%s' is not an npy file", f->path);
     int version = b[MAGIC];
     if (version < 1 || version > 3 || b[MAGIC + 1])
-        return gr__fail(GR_ERR_FORMAT, "'%s' is an npy file of version %d.%d, not 1.0, 2.0 or 3.0", f->path, version, b[MAGIC + 1]);
+        return gr__fail(GR_ERR_FORMAT, "'%s' is an npy file of version %d.%d, not 1.0, 2.0 or 3.0",
+            f->path, version, b[MAGIC + 1]);
     uint64_t at = MAGIC + 4, n = (uint64_t)b[MAGIC + 2] | (uint64_t)b[MAGIC + 3] << 8;
     if (version > 1) {
-        if (f->size < at + 2) return gr__fail(GR_ERR_FORMAT, "'%s': the length of its header is cut off", f->path);
+        if (f->size < at + 2)
+            return gr__fail(GR_ERR_FORMAT, "'%s': the length of its header is cut off", f->path);
         if (!gr__file_get(f, b + at, 2)) return false;
         n |= (uint64_t)b[at] << 16 | (uint64_t)b[at + 1] << 24;
         at += 2;
     }
     if (n > f->size - at || n > MOST_HEADER)
-        return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu bytes is %s", f->path, (unsigned long long)n,
-            n > MOST_HEADER ? "too long" : "longer than the file");
+        return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu bytes is %s", f->path,
+            (unsigned long long)n, n > MOST_HEADER ? "too long" : "longer than the file");
     *length = (size_t)n;
     a->begin = at + n;
     a->version = version;
@@ -224,16 +246,18 @@ static bool check_size(const gr__file *f, const array *a)
 {
     uint64_t is = f->size - a->begin, wanted = (uint64_t)a->count;
     if (is / a->size == wanted && is % a->size == 0) return true;
-    return gr__fail(GR_ERR_FORMAT, "'%s' %s: shape %s wants %llu elements of %zu bytes, it holds %llu bytes", f->path,
-        is / a->size < wanted ? "is cut off" : "goes on too long", gr__shape_text(&a->shape).s, (unsigned long long)wanted, a->size,
-        (unsigned long long)is);
+    return gr__fail(GR_ERR_FORMAT,
+        "'%s' %s: shape %s wants %llu elements of %zu bytes, it holds %llu bytes", f->path,
+        is / a->size < wanted ? "is cut off" : "goes on too long", gr__shape_text(&a->shape).s,
+        (unsigned long long)wanted, a->size, (unsigned long long)is);
 }
 
 /* The bytes of an element as a number, and as the bits of a float. */
 static uint64_t bits_at(const array *a, const unsigned char *p)
 {
     uint64_t x = 0;
-    for (size_t i = 0; i < a->size; i++) x |= (uint64_t)p[i] << 8 * (a->swapped ? a->size - 1 - i : i);
+    for (size_t i = 0; i < a->size; i++)
+        x |= (uint64_t)p[i] << 8 * (a->swapped ? a->size - 1 - i : i);
     return x;
 }
 
@@ -279,7 +303,8 @@ static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
         if (t->dtype == GR_REAL)
             gr__reals(t)[i] = (gr_real)float_at(a, p);
         else if (!int_at(a, p, &gr__ints(t)[i]))
-            return gr__fail(GR_ERR_FORMAT, "'%s': element %lld does not fit into int32", a->path, (long long)i);
+            return gr__fail(
+                GR_ERR_FORMAT, "'%s': element %lld does not fit into int32", a->path, (long long)i);
     }
     return true;
 }
@@ -287,7 +312,8 @@ static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
 static bool read_elements(gr__file *f, const array *a, gr_tensor *t)
 {
     size_t size = (size_t)a->count * a->size;
-    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) && a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
+    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) &&
+        a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
         return gr__file_get(f, t->data, size);
     unsigned char *bytes = gr__malloc(size + 1);
     if (!bytes) return gr__fail_memory("npy_load", size);

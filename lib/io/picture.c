@@ -1,8 +1,11 @@
-/* picture.c: PNG and JPEG pictures in, PNG pictures out. Bytes lie row by row, the channels of a pixel together (H, W, C); tensors are (C, H, W).
+/* picture.c: PNG and JPEG pictures in, PNG pictures out. Bytes lie row by row, the channels of a
+   pixel together (H, W, C); tensors are (C, H, W).
 
-   Invariant: what stb is given is a tidy copy, made while the file was walked through from end to end. A PNG is whole, its checksums right;
-   a JPEG (jpeg.c) is whole, its Huffman tables have no more symbols than there are, and it has not so many scans that decoding would
-   never end. Neither has more pixels than MOST_PIXELS, and while one is decoded no block of memory is larger than its size can justify. */
+   Invariant: what stb is given is a tidy copy, made while the file was walked through from end to
+   end. A PNG is whole, its checksums right; a JPEG (jpeg.c) is whole, its Huffman tables have no
+   more symbols than there are, and it has not so many scans that decoding would never end. Neither
+   has more pixels than MOST_PIXELS, and while one is decoded no block of memory is larger than its
+   size can justify. */
 #define ZLIB_CONST
 #include "io/io.h"
 #include "io/jpeg.h"
@@ -16,7 +19,8 @@
 
 enum { MOST_FILE = 1 << 30, MOST_SIDE = 1 << 14, MOST_PIXELS = 1 << 26, GAP = 2, GAP_BYTE = 128 };
 
-/* ---- a tidy copy of the file: only what the picture is made of, whole. Each returns what is wrong, or NULL ---- */
+/* ---- a tidy copy of the file -----------------------------------------------------------------
+   Only what the picture is made of, whole. Each returns what is wrong, or NULL. */
 
 static const char cut_off[] = "is cut off";
 
@@ -25,7 +29,9 @@ typedef struct chunks {
     unsigned char       *out;
 } chunks;
 
-enum { AROUND = 12 }; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
+enum {
+    AROUND = 12
+}; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
 
 static size_t left(const chunks *w) { return (size_t)(w->end - w->p); }
 
@@ -43,9 +49,13 @@ static const unsigned char *put(chunks *w, const unsigned char *from, size_t n)
     return w->out += n;
 }
 
-static bool is_type(const unsigned char *type, const char *name) { return memcmp(type, name, 4) == 0; }
+static bool is_type(const unsigned char *type, const char *name)
+{
+    return memcmp(type, name, 4) == 0;
+}
 
-/* Whether the IDAT chunks from p to end hold a compressed stream from its beginning to its end. no_memory: it cannot be told. */
+/* Whether the IDAT chunks from p to end hold a compressed stream from its beginning to its end.
+   no_memory: it cannot be told. */
 static bool stream_ends(const unsigned char *p, const unsigned char *end, bool *no_memory)
 {
     unsigned char nowhere[4096];
@@ -68,12 +78,14 @@ static bool stream_ends(const unsigned char *p, const unsigned char *end, bool *
     return state == Z_STREAM_END;
 }
 
-/* Copies the chunks that make up the picture. Others may be passed over, damaged or not, if the first letter of their type is small.
-   IEND may be missing, as for other readers, if the data are whole. */
+/* Copies the chunks that make up the picture. Others may be passed over, damaged or not, if the
+   first letter of their type is small. IEND may be missing, as for other readers, if the data are
+   whole. */
 static const char *tidy_png(chunks *w, bool *no_memory)
 {
     static const char *const   known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
-    static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
+    static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60,
+        0x82 };
     const unsigned char       *begin = put(w, w->p, 8);
     for (w->p += 8; left(w) >= AROUND;) {
         const unsigned char *chunk = w->p, *type = chunk + 4;
@@ -82,7 +94,8 @@ static const char *tidy_png(chunks *w, bool *no_memory)
         if (size > left(w) - AROUND) break;
         w->p += size + AROUND;
         if (type[0] & 32) continue;
-        if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4)) return "is damaged: a checksum is wrong";
+        if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4))
+            return "is damaged: a checksum is wrong";
         for (int i = 0; i < 4; i++) is |= is_type(type, known[i]);
         if (!is) return "is damaged: it has a chunk of a kind that no PNG has";
         put(w, chunk, size + AROUND);
@@ -96,10 +109,12 @@ static const char *tidy_png(chunks *w, bool *no_memory)
 /* false: *why is what is wrong, or NULL: no memory. *size becomes the copy's. */
 static bool tidy_file(const unsigned char *bytes, size_t *size, unsigned char *to, const char **why)
 {
-    static const unsigned char png[8] = { 137, 'P', 'N', 'G', 13, 10, 26, 10 }, jpeg[3] = { 0xff, 0xd8, 0xff };
-    chunks                     w = { bytes, bytes + *size, to };
-    bool                       no_memory = false;
-    if (*size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0) return gr__jpeg_tidy(bytes, size, to, why);
+    static const unsigned char png[8] = { 137, 'P', 'N', 'G', 13, 10, 26, 10 },
+                               jpeg[3] = { 0xff, 0xd8, 0xff };
+    chunks w = { bytes, bytes + *size, to };
+    bool   no_memory = false;
+    if (*size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
+        return gr__jpeg_tidy(bytes, size, to, why);
     *why = *size == 0 ? "is empty" : "is neither PNG nor JPEG";
     if (*size >= sizeof png && memcmp(bytes, png, sizeof png) == 0) *why = tidy_png(&w, &no_memory);
     if (no_memory) *why = NULL;
@@ -109,14 +124,16 @@ static bool tidy_file(const unsigned char *bytes, size_t *size, unsigned char *t
 
 /* ---- reading ---- */
 
-/* A file on its way to pixels. If broken.s is not empty, the file is no proper picture; other failures are pending as errors. */
+/* A file on its way to pixels. If broken.s is not empty, the file is no proper picture; other
+   failures are pending as errors. */
 typedef struct reading {
     const gr__picture_options *o;
     gr__picture               *picture;
     gr__quote                 *broken;
 } reading;
 
-__attribute__((format(printf, 2, 3))) static bool is_broken(const reading *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool is_broken(
+    const reading *r, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -135,11 +152,14 @@ static int rounded(double x) { return x < 1 ? 1 : x > MOST_SIDE ? MOST_SIDE : (i
 static part choose_part(const gr__picture *p, const gr__picture_options *o)
 {
     double ratio = (double)p->width / p->height;
-    part   c = { .height = p->height, .width = p->width, .new_height = o->height, .new_width = o->width };
-    if (!o->height) c.new_height = o->width ? rounded(o->width / ratio) : p->height;
-    if (!o->width) c.new_width = o->height ? rounded(o->height * ratio) : p->width;
+    part   c = { .height = p->height,
+          .width = p->width,
+          .new_height = (int)o->height,
+          .new_width = (int)o->width };
+    if (!o->height) c.new_height = o->width ? rounded((double)o->width / ratio) : p->height;
+    if (!o->width) c.new_width = o->height ? rounded((double)o->height * ratio) : p->width;
     if (!o->height || !o->width || o->squash) return c;
-    double wanted = (double)o->width / o->height;
+    double wanted = (double)o->width / (double)o->height;
     if (ratio > wanted)
         c.width = rounded(p->height * wanted);
     else
@@ -157,8 +177,10 @@ static bool fit(gr__picture *p, const gr__picture_options *o)
     int                  stride = p->width * p->channels;
     size_t               size = (size_t)c.new_height * (size_t)c.new_width * (size_t)p->channels;
     unsigned char       *bytes = gr__malloc(size);
-    const unsigned char *from = p->bytes + (size_t)c.y * (size_t)stride + (size_t)c.x * (size_t)p->channels;
-    if (!bytes || !gr__stb_resize(from, c.height, c.width, stride, bytes, c.new_height, c.new_width, p->channels)) {
+    const unsigned char *from =
+        p->bytes + (size_t)c.y * (size_t)stride + (size_t)c.x * (size_t)p->channels;
+    if (!bytes || !gr__stb_resize(from, c.height, c.width, stride, bytes, c.new_height, c.new_width,
+                      p->channels)) {
         free(bytes);
         return gr__fail_memory("picture", size);
     }
@@ -179,11 +201,13 @@ static bool decode(const reading *r, const unsigned char *file, size_t size)
     size_t pixels = (size_t)p->height * (size_t)p->width;
     if (p->height > MOST_SIDE || p->width > MOST_SIDE || pixels > MOST_PIXELS)
         return is_broken(r, "is too large: %d x %d pixels", p->width, p->height);
-    /* Sixteen bytes a pixel are twice what the largest kind of pixel takes; the rest is for tables, and for sides that are rounded up. */
+    /* Sixteen bytes a pixel are twice what the largest kind of pixel takes; the rest is for tables,
+       and for sides that are rounded up. */
     size_t most = 16 * pixels + 1024 * ((size_t)p->height + (size_t)p->width) + (1 << 20);
     p->channels = r->o->grey ? 1 : 3;
     p->bytes = gr__stb_decode(file, (int)size, p->channels, most, &why);
-    if (!p->bytes) return why ? is_broken(r, "is damaged: %s", why) : gr__fail_memory("picture", pixels);
+    if (!p->bytes)
+        return why ? is_broken(r, "is damaged: %s", why) : gr__fail_memory("picture", pixels);
     return fit(p, r->o);
 }
 
@@ -206,11 +230,14 @@ static bool tidy_and_decode(const reading *r, const unsigned char *file, size_t 
 
 bool gr__picture_check(const gr__picture_options *o, const char *what)
 {
-    if (o->height >= 0 && o->height <= MOST_SIDE && o->width >= 0 && o->width <= MOST_SIDE) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %d and a width of %d: 0 to %d wanted", what, o->height, o->width, MOST_SIDE);
+    if (o->height >= 0 && o->height <= MOST_SIDE && o->width >= 0 && o->width <= MOST_SIDE)
+        return true;
+    return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %lld and a width of %lld: 0 to %d wanted",
+        what, (long long)o->height, (long long)o->width, MOST_SIDE);
 }
 
-bool gr__picture_read(gr__picture *p, const char *path, const gr__picture_options *o, gr__quote *broken)
+bool gr__picture_read(
+    gr__picture *p, const char *path, const gr__picture_options *o, gr__quote *broken)
 {
     gr__file file;
     reading  r = { .o = o, .picture = p, .broken = broken };
@@ -239,9 +266,11 @@ void gr__planes_of(unsigned char *planes, const gr__picture *p)
 
 gr_tensor *gr_picture_load_(gr_picture_load_options o)
 {
-    gr__picture_options wanted = { .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash };
-    gr__picture         p;
-    gr__quote           broken;
+    gr__picture_options wanted = {
+        .height = o.height, .width = o.width, .grey = o.grey, .squash = o.squash
+    };
+    gr__picture p;
+    gr__quote   broken;
     if (!gr__picture_check(&wanted, "picture_load")) return NULL;
     if (!gr__picture_read(&p, o.path, &wanted, &broken)) {
         if (broken.s[0]) gr__fail(GR_ERR_FORMAT, "'%s' %s", o.path, broken.s);
@@ -249,7 +278,8 @@ gr_tensor *gr_picture_load_(gr_picture_load_options o)
     }
     gr_tensor *t = gr__tensor(GR_REAL, &gr_shape(p.channels, p.height, p.width), "picture_load");
     int64_t    pixels = (int64_t)p.height * p.width;
-    for (int64_t i = 0; t && i < t->count; i++) gr__reals(t)[i] = (gr_real)(p.bytes[i % pixels * p.channels + i / pixels] / 255.0);
+    for (int64_t i = 0; t && i < t->count; i++)
+        gr__reals(t)[i] = (gr_real)(p.bytes[i % pixels * p.channels + i / pixels] / 255.0);
     free(p.bytes);
     return gr__own_leaf(t);
 }
@@ -264,18 +294,29 @@ typedef struct grid {
 static bool check_range(const gr_picture_save_options *o)
 {
     return (o->low < o->high && isfinite(o->low) && isfinite(o->high)) ||
-           gr__fail(GR_ERR_ARGUMENT, "picture_save: black is %g and white is %g: both must be finite, and black less", o->low, o->high);
+           gr__fail(GR_ERR_ARGUMENT,
+               "picture_save: black is %g and white is %g: both must be finite, and black less",
+               o->low, o->high);
 }
 
 static bool lay_out(const gr_tensor *t, int64_t columns, grid *g)
 {
     const gr_shape *s = &t->shape;
-    if (s->rank < 2 || s->rank > 4 || t->count == 0 || (s->rank > 2 && s->dim[s->rank - 3] != 1 && s->dim[s->rank - 3] != 3))
+    if (s->rank < 2 || s->rank > 4 || t->count == 0 ||
+        (s->rank > 2 && s->dim[s->rank - 3] != 1 && s->dim[s->rank - 3] != 3))
+        return gr__fail(GR_ERR_ARGUMENT,
+            "picture_save: %s: (H,W), (C,H,W) or (N,C,H,W) wanted, with 1 or 3 channels, and not "
+            "empty",
+            GR__TEXT(t));
+    if (columns < 0)
         return gr__fail(
-            GR_ERR_ARGUMENT, "picture_save: %s: (H,W), (C,H,W) or (N,C,H,W) wanted, with 1 or 3 channels, and not empty", GR__TEXT(t));
-    if (columns < 0) return gr__fail(GR_ERR_ARGUMENT, "picture_save: %lld columns: at least 1 wanted", (long long)columns);
+            GR_ERR_ARGUMENT, "picture_save: %lld columns: at least 1 wanted", (long long)columns);
     const int64_t *last = s->dim + s->rank;
-    *g = (grid){ .N = s->rank > 3 ? last[-4] : 1, .C = s->rank > 2 ? last[-3] : 1, .H = last[-2], .W = last[-1], .columns = columns };
+    *g = (grid){ .N = s->rank > 3 ? last[-4] : 1,
+        .C = s->rank > 2 ? last[-3] : 1,
+        .H = last[-2],
+        .W = last[-1],
+        .columns = columns };
     while (!columns && g->columns * g->columns < g->N) g->columns++;
     if (g->columns > g->N) g->columns = g->N;
     int64_t rows = (g->N + g->columns - 1) / g->columns;
@@ -284,8 +325,9 @@ static bool lay_out(const gr_tensor *t, int64_t columns, grid *g)
     gr_shape all = gr_shape(g->height, g->width, 4);
     int64_t  bytes = g->height > INT_MAX || g->width > INT_MAX ? -1 : gr__count(&all);
     return (bytes >= 0 && bytes <= INT_MAX) ||
-           gr__fail(GR_ERR_ARGUMENT, "picture_save: %s makes a picture of %lldx%lld, more than a file may hold", GR__TEXT(t),
-               (long long)g->height, (long long)g->width);
+           gr__fail(GR_ERR_ARGUMENT,
+               "picture_save: %s makes a picture of %lldx%lld, more than a file may hold",
+               GR__TEXT(t), (long long)g->height, (long long)g->width);
 }
 
 /* NaN is black. */
@@ -295,14 +337,16 @@ static unsigned char byte_of(double x, double low, double high)
     return b >= 255 ? 255 : b >= 0 ? (unsigned char)b : 0;
 }
 
-static void draw_cells(unsigned char *pixels, const gr_tensor *t, const grid *g, double low, double high)
+static void draw_cells(
+    unsigned char *pixels, const gr_tensor *t, const grid *g, double low, double high)
 {
     const gr_real *x = gr__reals(t);
     for (int64_t n = 0; n < g->N; n++) {
         int64_t y0 = n / g->columns * (g->H + GAP), x0 = n % g->columns * (g->W + GAP);
         for (int64_t c = 0; c < g->C; c++)
             for (int64_t h = 0; h < g->H; h++)
-                for (int64_t w = 0; w < g->W; w++) pixels[((y0 + h) * g->width + x0 + w) * g->C + c] = byte_of(*x++, low, high);
+                for (int64_t w = 0; w < g->W; w++)
+                    pixels[((y0 + h) * g->width + x0 + w) * g->C + c] = byte_of(*x++, low, high);
     }
 }
 

@@ -1,8 +1,9 @@
 /* print.c: tensors as text, as NumPy's str() writes arrays.
 
-   A number is written with the fewest digits that tell it from its neighbours, at most 8 after the point. All numbers of a tensor are
-   written in one style: fixed, or with exponents if the largest is 1e8 or more, the smallest under 1e-4, or their ratio over 1000.
-   Invariant: the text is laid out twice by the same code, first to be measured (to is NULL), then to be written, so that it is
+   A number is written with the fewest digits that tell it from its neighbours, at most 8 after the
+   point. All numbers of a tensor are written in one style: fixed, or with exponents if the largest
+   is 1e8 or more, the smallest under 1e-4, or their ratio over 1000. Invariant: the text is laid
+   out twice by the same code, first to be measured (to is NULL), then to be written, so that it is
    exactly as long as the block that holds it. */
 #include "io/io.h"
 
@@ -14,7 +15,8 @@ enum { PRECISION = 8, THRESHOLD = 1000, EDGE = 3, LINE = 75, WORD = GR__NUMBER_R
 
 /* ---- one number ---- */
 
-/* A decimal number: digit[0] . digit[1] digit[2] ... times 10 to the exponent, without zeros at the end. */
+/* A decimal number: digit[0] . digit[1] digit[2] ... times 10 to the exponent, without zeros at the
+   end. */
 typedef struct decimal {
     bool negative;
     int  count, exponent;
@@ -48,8 +50,9 @@ static bool reads_back(const char *text, double x)
     return strtod(text, NULL) == x;
 }
 
-/* The fewest digits that read back as x. At a power of two the neighbour below is nearer than the one above, so that a number
-   further from x than the nearest of so many digits may be the one that reads back: the next one up. */
+/* The fewest digits that read back as x. At a power of two the neighbour below is nearer than the
+   one above, so that a number further from x than the nearest of so many digits may be the one that
+   reads back: the next one up. */
 static decimal shortest(double x)
 {
     char text[WORD];
@@ -106,7 +109,8 @@ static int put_exponent(char *to, double x, int precision, int exponent_digits)
         to[n++] = i < d.count ? d.digit[i] : '0';
         if (i == 0) to[n++] = '.';
     }
-    return n + snprintf(to + n, (size_t)(WORD - n), "e%c%0*d", d.exponent < 0 ? '-' : '+', exponent_digits, abs(d.exponent));
+    return n + snprintf(to + n, (size_t)(WORD - n), "e%c%0*d", d.exponent < 0 ? '-' : '+',
+                   exponent_digits, abs(d.exponent));
 }
 
 /* ---- the style of a tensor ---- */
@@ -129,10 +133,14 @@ typedef struct page {
 /* What is seen of a dimension of n: the first EDGE and the last EDGE in a summary. */
 static bool shortened(const page *p, int64_t n) { return p->summary && n > 2 * EDGE; }
 
-static double value(const gr_tensor *t, int64_t at) { return t->dtype == GR_INT32 ? (double)gr__ints(t)[at] : (double)gr__reals(t)[at]; }
+static double value(const gr_tensor *t, int64_t at)
+{
+    return t->dtype == GR_INT32 ? (double)gr__ints(t)[at] : (double)gr__reals(t)[at];
+}
 
 /* Calls fn for every element that will be seen. */
-static void each_seen(const page *p, int dim, int64_t at, void (*fn)(double x, void *arg), void *arg)
+static void each_seen(
+    const page *p, int dim, int64_t at, void (*fn)(double x, void *arg), void *arg)
 {
     if (dim == p->t->shape.rank) {
         fn(value(p->t, at), arg);
@@ -146,7 +154,8 @@ static void each_seen(const page *p, int dim, int64_t at, void (*fn)(double x, v
 }
 
 typedef struct survey {
-    gr_real largest, smallest;                  /* magnitudes of what is neither zero nor infinite */
+    /* magnitudes of what is neither zero nor infinite */
+    gr_real largest, smallest;
     bool    any, infinite_below, finite, other; /* other: nan or inf */
     style   style;
 } survey;
@@ -189,7 +198,8 @@ static style style_of_reals(const page *p)
 {
     survey s = { .any = false };
     each_seen(p, 0, 0, see_size, &s);
-    s.style.exponent = s.any && (s.largest >= (gr_real)1e8 || (double)s.smallest < 0.0001 || s.largest / s.smallest > (gr_real)1000);
+    s.style.exponent = s.any && (s.largest >= (gr_real)1e8 || (double)s.smallest < 0.0001 ||
+                                    s.largest / s.smallest > (gr_real)1000);
     each_seen(p, 0, 0, see_places, &s);
     style y = s.style;
     if (y.exponent) y.after = y.precision + y.exponent_digits + 2;
@@ -214,7 +224,8 @@ static style style_of_ints(const page *p)
 static int word_of(const page *p, int64_t at, char *to)
 {
     const style *s = &p->style;
-    if (p->t->dtype == GR_INT32) return snprintf(to, WORD, "%*d", s->before, (int)gr__ints(p->t)[at]);
+    if (p->t->dtype == GR_INT32)
+        return snprintf(to, WORD, "%*d", s->before, (int)gr__ints(p->t)[at]);
     double x = value(p->t, at);
     char   text[WORD];
     int    n, width = s->before + 1 + s->after, lead = 0;
@@ -251,7 +262,8 @@ static void put_times(page *p, char c, int times)
 
 static void put_row(page *p, int64_t at)
 {
-    int     rank = p->t->shape.rank, width = LINE - rank, column = rank; /* a bracket on either side for each dimension */
+    /* a bracket on either side for each dimension */
+    int     rank = p->t->shape.rank, width = LINE - rank, column = rank;
     int     spaces = 0; /* due if the line goes on: the last word's own, and one between words */
     int64_t n = p->t->shape.dim[rank - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -336,7 +348,8 @@ const char *gr_format(const gr_tensor *t)
     }
     page p = { .t = t, .summary = t->count > THRESHOLD };
     gr__strides(&t->shape, p.stride);
-    if (t->shape.rank > 0 && t->count > 0) p.style = t->dtype == GR_INT32 ? style_of_ints(&p) : style_of_reals(&p);
+    if (t->shape.rank > 0 && t->count > 0)
+        p.style = t->dtype == GR_INT32 ? style_of_ints(&p) : style_of_reals(&p);
     put_tensor(&p);
     p.to = gr__string(p.length + 1);
     if (!p.to) return NULL;

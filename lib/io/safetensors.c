@@ -1,9 +1,10 @@
-/* safetensors.c: files of named tensors. Eight bytes, the length of the header, lowest first; the header, a JSON object that gives each
-   name a dtype, a shape and where its data begins and ends; then the data.
-   Format: https://huggingface.co/docs/safetensors
+/* safetensors.c: files of named tensors. Eight bytes, the length of the header, lowest first; the
+   header, a JSON object that gives each name a dtype, a shape and where its data begins and ends;
+   then the data. Format: https://huggingface.co/docs/safetensors
 
-   Invariant of reading: nothing is believed before it is checked. In a file that gr__safetensors_read returns, the tensors' data fill
-   the rest of the file exactly, without a gap or an overlap, and each has the size that its shape and type take. */
+   Invariant of reading: nothing is believed before it is checked. In a file that
+   gr__safetensors_read returns, the tensors' data fill the rest of the file exactly, without a gap
+   or an overlap, and each has the size that its shape and type take. */
 #include "io/io.h"
 
 #include <jansson.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "safetensors.c copies numbers as they lie in memory, and the files want the lowest byte first"
+#error \
+    "safetensors.c copies numbers as they lie in memory, and the files want the lowest byte first"
 #endif
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8, MOST_HEADER = 100000000 /* the format's own limit */ };
@@ -36,15 +38,20 @@ size_t gr__type_size(gr__type type) { return types[type].size; }
 
 /* ---- writing ---- */
 
-static bool add_number(json_t *list, int64_t n) { return json_array_append_new(list, json_integer(n)) == 0; }
+static bool add_number(json_t *list, int64_t n)
+{
+    return json_array_append_new(list, json_integer(n)) == 0;
+}
 
 /* The header's item for one tensor; NULL: no memory. */
 static json_t *item_of(const gr__entry *e, int64_t begin, int64_t end)
 {
     json_t *item = json_object(), *shape = json_array(), *offsets = json_array();
-    bool    good = item && shape && offsets && json_object_set_new(item, "dtype", json_string(gr__type_name(e->type))) == 0;
+    bool    good = item && shape && offsets &&
+                json_object_set_new(item, "dtype", json_string(gr__type_name(e->type))) == 0;
     for (int i = 0; good && i < e->shape.rank; i++) good = add_number(shape, e->shape.dim[i]);
-    good = good && add_number(offsets, begin) && add_number(offsets, end) && json_object_set(item, "shape", shape) == 0 &&
+    good = good && add_number(offsets, begin) && add_number(offsets, end) &&
+           json_object_set(item, "shape", shape) == 0 &&
            json_object_set(item, "data_offsets", offsets) == 0;
     json_decref(shape);
     json_decref(offsets);
@@ -58,36 +65,49 @@ static bool is_utf8(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
     while (*p) {
-        int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
+        int more = *p < 0x80                 ? 0
+                   : *p >= 0xc2 && *p < 0xe0 ? 1
+                   : (*p & 0xf0) == 0xe0     ? 2
+                   : *p >= 0xf0 && *p < 0xf5 ? 3
+                                             : -1;
         if (more < 0) return false;
         unsigned code = more ? *p & (0x3fu >> more) : *p;
         for (int i = 0; i < more; i++) {
             if ((p[i + 1] & 0xc0) != 0x80) return false;
             code = code << 6 | (p[i + 1] & 0x3fu);
         }
-        if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) || (more == 3 && (code < 0x10000 || code > 0x10ffff)))
+        if ((more == 2 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
+            (more == 3 && (code < 0x10000 || code > 0x10ffff)))
             return false;
         p += more + 1;
     }
     return true;
 }
 
-bool gr__safetensors_may_name(const char *name) { return is_utf8(name) && strcmp(name, "__metadata__") != 0; }
+bool gr__safetensors_may_name(const char *name)
+{
+    return is_utf8(name) && strcmp(name, "__metadata__") != 0;
+}
 
 static bool check_entry(const json_t *header, const gr__entry *e, const char *path)
 {
     if (!e->name || !gr__safetensors_may_name(e->name))
-        return gr__fail(GR_ERR_ARGUMENT, "cannot write '%s': a tensor has the name '%s', which the format does not allow", path,
+        return gr__fail(GR_ERR_ARGUMENT,
+            "cannot write '%s': a tensor has the name '%s', which the format does not allow", path,
             e->name ? gr__quoted(e->name).s : "(null)");
     if (json_object_get(header, e->name))
-        return gr__fail(GR_ERR_ARGUMENT, "cannot write '%s': two tensors have the name '%s'", path, gr__quoted(e->name).s);
+        return gr__fail(GR_ERR_ARGUMENT, "cannot write '%s': two tensors have the name '%s'", path,
+            gr__quoted(e->name).s);
     if (gr__count(&e->shape) < 0 || (!e->data && gr__count(&e->shape) > 0))
-        return gr__fail(GR_ERR_ARGUMENT, "cannot write '%s': tensor '%s' of shape %s has no data", path, gr__quoted(e->name).s,
-            gr__shape_text(&e->shape).s);
+        return gr__fail(GR_ERR_ARGUMENT, "cannot write '%s': tensor '%s' of shape %s has no data",
+            path, gr__quoted(e->name).s, gr__shape_text(&e->shape).s);
     return true;
 }
 
-static size_t bytes_of(const gr__entry *e) { return (size_t)gr__count(&e->shape) * gr__type_size(e->type); }
+static size_t bytes_of(const gr__entry *e)
+{
+    return (size_t)gr__count(&e->shape) * gr__type_size(e->type);
+}
 
 static json_t *header_of(const gr__entry *e, int n, const char *path)
 {
@@ -97,7 +117,8 @@ static json_t *header_of(const gr__entry *e, int n, const char *path)
     for (int i = 0; good && i < n; i++) {
         good = check_entry(header, &e[i], path);
         int64_t end = good ? at + (int64_t)bytes_of(&e[i]) : at;
-        if (good && json_object_set_new(header, e[i].name, item_of(&e[i], at, end))) good = gr__fail_memory("save", sizeof(gr__entry));
+        if (good && json_object_set_new(header, e[i].name, item_of(&e[i], at, end)))
+            good = gr__fail_memory("save", sizeof(gr__entry));
         at = end;
     }
     if (good) return header;
@@ -171,10 +192,12 @@ typedef struct header {
     text        text;
 } header;
 
-/* Jansson does not notice when its buffer for the current word fails to grow: it loses bytes, and may then read and write past the
-   buffer's end. So a word of ours, longer than any other can be, goes before the header and has the buffer grown first. The buffer
-   doubles from 16 bytes on, so that a failure would lose byte 2^k - 1 of the word (and perhaps all that follow). There the word has
-   the first hexadecimal digit of an escape; without it the escape is not valid, and Jansson stops. */
+/* Jansson does not notice when its buffer for the current word fails to grow: it loses bytes, and
+   may then read and write past the buffer's end. So a word of ours, longer than any other can be,
+   goes before the header and has the buffer grown first. The buffer doubles from 16 bytes on, so
+   that a failure would lose byte 2^k - 1 of the word (and perhaps all that follow). There the word
+   has the first hexadecimal digit of an escape; without it the escape is not valid, and Jansson
+   stops. */
 static bool begin_with_long_word(text *t, size_t longest)
 {
     size_t size = 16;
@@ -191,15 +214,18 @@ static bool begin_with_long_word(text *t, size_t longest)
     return append("\",", 2, t) == 0;
 }
 
-/* Both times the same complaint about the text is a complaint about the text; anything else was a lack of memory. */
+/* Both times the same complaint about the text is a complaint about the text; anything else was a
+   lack of memory. */
 static json_t *parse(const header *h)
 {
     json_error_t first, second;
     json_t      *json = json_loadb(h->text.s, h->text.length, JSON_REJECT_DUPLICATES, &first);
     if (json) return json;
     json = json_loadb(h->text.s, h->text.length, JSON_REJECT_DUPLICATES, &second);
-    if (!json && first.text[0] && first.position == second.position && strcmp(first.text, second.text) == 0)
-        gr__fail(GR_ERR_FORMAT, "'%s': the header is not valid JSON: %s", h->path, gr__quoted(first.text).s);
+    if (!json && first.text[0] && first.position == second.position &&
+        strcmp(first.text, second.text) == 0)
+        gr__fail(GR_ERR_FORMAT, "'%s': the header is not valid JSON: %s", h->path,
+            gr__quoted(first.text).s);
     else
         gr__fail_memory("load", h->text.length);
     json_decref(json);
@@ -222,15 +248,20 @@ static json_t *header_object(const header *h)
     return object;
 }
 
-/* The format wants the header to begin with a brace, so that other files are told apart by their first bytes. PyTorch's own files are
-   zip archives, and were pickles before version 1.6. */
+/* The format wants the header to begin with a brace, so that other files are told apart by their
+   first bytes. PyTorch's own files are zip archives, and were pickles before version 1.6. */
 static bool begins_well(const gr__file *f, const unsigned char b[LENGTH_BYTES + 1])
 {
-    const char *kind = memcmp(b, "PK\3\4", 4) == 0 ? "a zip archive" : b[0] == 0x80 && b[1] > 0 && b[1] < 6 ? "a pickle" : NULL;
+    const char *kind = memcmp(b, "PK\3\4", 4) == 0            ? "a zip archive"
+                       : b[0] == 0x80 && b[1] > 0 && b[1] < 6 ? "a pickle"
+                                                              : NULL;
     if (b[LENGTH_BYTES] == '{') return true;
-    if (!kind) return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header does not begin with {", f->path);
+    if (!kind)
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s' is no safetensors file: its header does not begin with {", f->path);
     return gr__fail(GR_ERR_FORMAT,
-        "'%s' is no safetensors file but %s, PyTorch's own format: load it in Python and write its tensors by "
+        "'%s' is no safetensors file but %s, PyTorch's own format: load it in Python and write its "
+        "tensors by "
         "safetensors.torch.save_file(model.state_dict(), \"FILE.safetensors\")",
         f->path, kind);
 }
@@ -239,17 +270,21 @@ static bool read_header(gr__file *f, header *h)
 {
     unsigned char b[LENGTH_BYTES + 1];
     if (f->size < sizeof b)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu bytes", f->path, (unsigned long long)f->size);
+        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu bytes", f->path,
+            (unsigned long long)f->size);
     if (!gr__file_get(f, b, sizeof b) || !begins_well(f, b)) return false;
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)b[i] << 8 * i;
     if (length > f->size - LENGTH_BYTES)
-        return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu bytes does not fit into the file's %llu", f->path,
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s': a header of %llu bytes does not fit into the file's %llu", f->path,
             (unsigned long long)length, (unsigned long long)f->size);
     if (length > MOST_HEADER)
-        return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path, (unsigned long long)length, MOST_HEADER);
+        return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path,
+            (unsigned long long)length, MOST_HEADER);
     h->data_size = f->size - LENGTH_BYTES - length;
-    if (length == 0) return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header is empty", f->path);
+    if (length == 0)
+        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header is empty", f->path);
     if (!begin_with_long_word(&h->text, (size_t)length)) return false;
     h->text.s[h->text.length] = '{'; /* which has been read already */
     if (!gr__file_get(f, h->text.s + h->text.length + 1, (size_t)length - 1)) return false;
@@ -268,14 +303,16 @@ typedef struct claim {
 static bool claim_type(const header *h, const json_t *item, gr__entry *e)
 {
     const char *s = json_string_value(json_object_get(item, "dtype"));
-    if (!s) return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no dtype", h->path, gr__quoted(e->name).s);
+    if (!s)
+        return gr__fail(
+            GR_ERR_FORMAT, "'%s': tensor '%s' has no dtype", h->path, gr__quoted(e->name).s);
     for (int i = 0; i < TYPES; i++)
         if (strcmp(s, types[i].name) == 0) {
             e->type = (gr__type)i;
             return true;
         }
-    return gr__fail(
-        GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not F32, F64, I32, I64 or U8", h->path, gr__quoted(e->name).s, gr__quoted(s).s);
+    return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has dtype %s, not F32, F64, I32, I64 or U8",
+        h->path, gr__quoted(e->name).s, gr__quoted(s).s);
 }
 
 static bool claim_shape(const header *h, const json_t *item, gr__entry *e)
@@ -284,30 +321,40 @@ static bool claim_shape(const header *h, const json_t *item, gr__entry *e)
     size_t        rank = json_array_size(list);
     bool          good = json_is_array(list);
     for (size_t i = 0; good && i < rank; i++)
-        good = json_is_integer(json_array_get(list, i)) && json_integer_value(json_array_get(list, i)) >= 0;
-    if (!good) return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no shape that is a list of sizes", h->path, gr__quoted(e->name).s);
+        good = json_is_integer(json_array_get(list, i)) &&
+               json_integer_value(json_array_get(list, i)) >= 0;
+    if (!good)
+        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no shape that is a list of sizes",
+            h->path, gr__quoted(e->name).s);
     if (rank > GR_MAX_DIMS)
-        return gr__fail(
-            GR_ERR_FORMAT, "'%s': tensor '%s' has %zu dimensions, more than %d", h->path, gr__quoted(e->name).s, rank, GR_MAX_DIMS);
+        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has %zu dimensions, more than %d",
+            h->path, gr__quoted(e->name).s, rank, GR_MAX_DIMS);
     e->shape.rank = (int)rank;
     for (size_t i = 0; i < rank; i++) e->shape.dim[i] = json_integer_value(json_array_get(list, i));
-    return gr__count(&e->shape) >= 0 || gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s': the product of its sizes %s overflows", h->path,
-                                            gr__quoted(e->name).s, gr__shape_text(&e->shape).s);
+    return gr__count(&e->shape) >= 0 ||
+           gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s': the product of its sizes %s overflows",
+               h->path, gr__quoted(e->name).s, gr__shape_text(&e->shape).s);
 }
 
 static bool claim_offsets(const header *h, const json_t *item, claim *c)
 {
-    const json_t *list = json_object_get(item, "data_offsets"), *begin = json_array_get(list, 0), *end = json_array_get(list, 1);
+    const json_t *list = json_object_get(item, "data_offsets"), *begin = json_array_get(list, 0),
+                 *end = json_array_get(list, 1);
     if (json_array_size(list) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no data_offsets that are two numbers", h->path, gr__quoted(c->e.name).s);
+        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has no data_offsets that are two numbers",
+            h->path, gr__quoted(c->e.name).s);
     c->begin = json_integer_value(begin);
     c->end = json_integer_value(end);
     if (c->begin < 0 || c->end < c->begin || (uint64_t)c->end > h->data_size)
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' has data_offsets [%lld, %lld] outside the file's %llu bytes of data", h->path,
-            gr__quoted(c->e.name).s, (long long)c->begin, (long long)c->end, (unsigned long long)h->data_size);
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s': tensor '%s' has data_offsets [%lld, %lld] outside the file's %llu bytes of data",
+            h->path, gr__quoted(c->e.name).s, (long long)c->begin, (long long)c->end,
+            (unsigned long long)h->data_size);
     if ((uint64_t)(c->end - c->begin) != bytes_of(&c->e))
-        return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' of shape %s takes %zu bytes, its data_offsets give %lld", h->path,
-            gr__quoted(c->e.name).s, gr__shape_text(&c->e.shape).s, bytes_of(&c->e), (long long)(c->end - c->begin));
+        return gr__fail(GR_ERR_FORMAT,
+            "'%s': tensor '%s' of shape %s takes %zu bytes, its data_offsets give %lld", h->path,
+            gr__quoted(c->e.name).s, gr__shape_text(&c->e.shape).s, bytes_of(&c->e),
+            (long long)(c->end - c->begin));
     return true;
 }
 
@@ -326,12 +373,15 @@ static bool check_places(const header *h, claim *c, int n)
     if (n > 0) qsort(c, (size_t)n, sizeof *c, by_place);
     for (int i = 0; i < n; i++) {
         if (c[i].begin != at)
-            return gr__fail(GR_ERR_FORMAT, "'%s': the data of tensor '%s' begin at %lld, %s %lld", h->path, gr__quoted(c[i].e.name).s,
-                (long long)c[i].begin, c[i].begin < at ? "overlapping what reaches to" : "leaving a gap after", (long long)at);
+            return gr__fail(GR_ERR_FORMAT, "'%s': the data of tensor '%s' begin at %lld, %s %lld",
+                h->path, gr__quoted(c[i].e.name).s, (long long)c[i].begin,
+                c[i].begin < at ? "overlapping what reaches to" : "leaving a gap after",
+                (long long)at);
         at = c[i].end;
     }
-    return (uint64_t)at == h->data_size || gr__fail(GR_ERR_FORMAT, "'%s' holds %llu bytes of data, its tensors take %lld", h->path,
-                                               (unsigned long long)h->data_size, (long long)at);
+    return (uint64_t)at == h->data_size ||
+           gr__fail(GR_ERR_FORMAT, "'%s' holds %llu bytes of data, its tensors take %lld", h->path,
+               (unsigned long long)h->data_size, (long long)at);
 }
 
 /* Free for others to use, but of texts only. */
@@ -339,11 +389,13 @@ static bool check_metadata(const header *h, json_t *item)
 {
     const char *name;
     json_t     *value;
-    if (!json_is_object(item)) return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ is not an object of strings", h->path);
+    if (!json_is_object(item))
+        return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ is not an object of strings", h->path);
     json_object_foreach(item, name, value)
     {
         if (!json_is_string(value))
-            return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ holds '%s', which is no string", h->path, gr__quoted(name).s);
+            return gr__fail(GR_ERR_FORMAT, "'%s': __metadata__ holds '%s', which is no string",
+                h->path, gr__quoted(name).s);
     }
     return true;
 }
@@ -361,8 +413,11 @@ static bool read_claims(const header *h, json_t *json, claim *c, int *n)
         claim *one = &c[(*n)++];
         one->e.name = name;
         if (!json_is_object(item))
-            return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' is not described by an object", h->path, gr__quoted(name).s);
-        if (!claim_type(h, item, &one->e) || !claim_shape(h, item, &one->e) || !claim_offsets(h, item, one)) return false;
+            return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' is not described by an object",
+                h->path, gr__quoted(name).s);
+        if (!claim_type(h, item, &one->e) || !claim_shape(h, item, &one->e) ||
+            !claim_offsets(h, item, one))
+            return false;
     }
     return check_places(h, c, *n);
 }
@@ -393,8 +448,8 @@ gr__safetensors *gr__safetensors_read(const char *path)
     header           h = { .path = path };
     gr__safetensors *f = calloc(1, sizeof *f);
     bool             good = f || gr__fail_memory("load", sizeof *f);
-    good = good && read_header(&file, &h) && (f->json = header_object(&h)) != NULL && read_entries(f, &h) &&
-           gr__file_get(&file, f->data, (size_t)h.data_size);
+    good = good && read_header(&file, &h) && (f->json = header_object(&h)) != NULL &&
+           read_entries(f, &h) && gr__file_get(&file, f->data, (size_t)h.data_size);
     gr__file_close(&file);
     free(h.text.s);
     if (good) return f;
@@ -404,7 +459,10 @@ gr__safetensors *gr__safetensors_read(const char *path)
 
 int gr__safetensors_count(const gr__safetensors *f) { return f ? f->count : 0; }
 
-const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i) { return f && i >= 0 && i < f->count ? &f->entry[i] : NULL; }
+const gr__entry *gr__safetensors_entry(const gr__safetensors *f, int i)
+{
+    return f && i >= 0 && i < f->count ? &f->entry[i] : NULL;
+}
 
 void gr__safetensors_free(gr__safetensors *f)
 {

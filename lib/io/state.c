@@ -1,7 +1,8 @@
 /* state.c: the state of a run, to a file of named tensors and back.
 
-   Invariant: reading is in two passes. Nothing is copied unless everything of the file is in the list, everything of the list is in
-   the file, facts are the same, and values are of the type, size and range that they have in memory. */
+   Invariant: reading is in two passes. Nothing is copied unless everything of the file is in the
+   list, everything of the list is in the file, facts are the same, and values are of the type, size
+   and range that they have in memory. */
 #include "io/io.h"
 
 #include <math.h>
@@ -64,7 +65,10 @@ void gr__state_part(gr__state *s, int part)
     if (part > 1) snprintf(s->part, sizeof s->part, "part%d.", part);
 }
 
-void gr__state_under(gr__state *s, const char *section) { snprintf(s->prefix, sizeof s->prefix, "%s%s", s->part, section); }
+void gr__state_under(gr__state *s, const char *section)
+{
+    snprintf(s->prefix, sizeof s->prefix, "%s%s", s->part, section);
+}
 
 static thing *no_room(gr__state *s, size_t size)
 {
@@ -89,7 +93,8 @@ static thing *add(gr__state *s, const char *name, gr__type type, gr_shape shape,
     x->at = at;
     if (gr__map_get(s->by_name, x->name)) {
         s->failed = true;
-        gr__fail(GR_ERR_ARGUMENT, "checkpoint: two values have the name '%s'", gr__quoted(x->name).s);
+        gr__fail(
+            GR_ERR_ARGUMENT, "checkpoint: two values have the name '%s'", gr__quoted(x->name).s);
     } else if (gr__push(&s->things, &x, sizeof x)) {
         return gr__map_put(s->by_name, x->name, x) ? x : no_room(s, size);
     } else
@@ -166,9 +171,15 @@ void gr__state_number(gr__state *s, const char *name, double *at, double low, do
     x->high.number = high;
 }
 
-void gr__state_words(gr__state *s, const char *name, uint64_t *at, int64_t n) { add(s, name, GR__I64, gr_shape(n), at); }
+void gr__state_words(gr__state *s, const char *name, uint64_t *at, int64_t n)
+{
+    add(s, name, GR__I64, gr_shape(n), at);
+}
 
-void gr__state_bytes(gr__state *s, const char *name, unsigned char *at, int64_t n) { add(s, name, GR__U8, gr_shape(n), at); }
+void gr__state_bytes(gr__state *s, const char *name, unsigned char *at, int64_t n)
+{
+    add(s, name, GR__U8, gr_shape(n), at);
+}
 
 void gr__state_text(gr__state *s, const char *name, char *at, size_t room)
 {
@@ -197,7 +208,8 @@ bool gr__state_write(const gr__state *s, const char *path)
 
 static bool differs(const char *path, const thing *x, const char *there, const char *here)
 {
-    return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %s, this run has %s", path, gr__quoted(x->name).s, there, here);
+    return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %s, this run has %s", path,
+        gr__quoted(x->name).s, there, here);
 }
 
 static bool same_size(const char *path, const thing *x, const gr__entry *e)
@@ -206,8 +218,9 @@ static bool same_size(const char *path, const thing *x, const gr__entry *e)
     if (x->room && e->type == x->type && e->shape.rank == 1) {
         size_t n = (size_t)e->shape.dim[0];
         if (x->fact || (n < x->room && !memchr(e->data, 0, n))) return true;
-        return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s': the text %s has %zu bytes, and room for %zu without a zero", path,
-            gr__quoted(x->name).s, n, x->room - 1);
+        return gr__fail(GR_ERR_FORMAT,
+            "checkpoint_load: '%s': the text %s has %zu bytes, and room for %zu without a zero",
+            path, gr__quoted(x->name).s, n, x->room - 1);
     }
     if (e->type == x->type && gr__same_shape(&e->shape, &x->shape)) return true;
     snprintf(there, sizeof there, "%s %s", gr__type_name(e->type), gr__shape_text(&e->shape).s);
@@ -243,7 +256,8 @@ static bool same_fact(const char *path, const thing *x, const gr__entry *e)
 {
     if (x->type == GR__U8) {
         size_t n = (size_t)e->shape.dim[0], m = (size_t)x->shape.dim[0];
-        return (n == m && memcmp(e->data, x->at, n) == 0) || differs(path, x, quoted_bytes(e->data, n).s, quoted_bytes(x->at, m).s);
+        return (n == m && memcmp(e->data, x->at, n) == 0) ||
+               differs(path, x, quoted_bytes(e->data, n).s, quoted_bytes(x->at, m).s);
     }
     if (x->type == GR__F64) {
         double there;
@@ -276,32 +290,44 @@ static bool within(const char *path, const thing *x, const gr__entry *e)
     if (x->type != GR__F64) {
         int64_t v = integer_in(e);
         return (v >= x->low.integer && v <= x->high.integer) ||
-               gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %lld, %lld to %lld wanted", path, name.s, (long long)v,
-                   (long long)x->low.integer, (long long)x->high.integer);
+               gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %lld, %lld to %lld wanted",
+                   path, name.s, (long long)v, (long long)x->low.integer,
+                   (long long)x->high.integer);
     }
     double v;
     memcpy(&v, e->data, sizeof v);
     return (v >= x->low.number && v <= x->high.number) ||
-           gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %g, %g to %g wanted", path, name.s, v, x->low.number, x->high.number);
+           gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s %g, %g to %g wanted", path, name.s,
+               v, x->low.number, x->high.number);
 }
 
-/* Facts first: they say best what is wrong. e: the file's entry for each thing, NULL where there is none. */
-static bool check(const gr__state *s, const gr__safetensors *f, const gr__entry *const *e, const char *path)
+/* Facts first: they say best what is wrong. e: the file's entry for each thing, NULL where there is
+   none. */
+static bool check(
+    const gr__state *s, const gr__safetensors *f, const gr__entry *const *e, const char *path)
 {
     size_t n = gr__length(s->things);
-    if (n > 0 && !e[0]) return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' is no checkpoint: it lacks %s", path, s->things[0]->name);
+    if (n > 0 && !e[0])
+        return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' is no checkpoint: it lacks %s", path,
+            s->things[0]->name);
     for (size_t i = 0; i < n; i++)
-        if (e[i] && s->things[i]->fact && !(same_size(path, s->things[i], e[i]) && same_fact(path, s->things[i], e[i]))) return false;
+        if (e[i] && s->things[i]->fact &&
+            !(same_size(path, s->things[i], e[i]) && same_fact(path, s->things[i], e[i])))
+            return false;
     for (int i = 0; i < gr__safetensors_count(f); i++) {
         const char *name = gr__safetensors_entry(f, i)->name;
         if (!gr__map_get(s->by_name, name))
-            return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s, which this run lacks", path, gr__quoted(name).s);
+            return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' has %s, which this run lacks",
+                path, gr__quoted(name).s);
     }
     for (size_t i = 0; i < n; i++)
         if (!e[i])
-            return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' lacks %s, which this run has", path, gr__quoted(s->things[i]->name).s);
+            return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' lacks %s, which this run has",
+                path, gr__quoted(s->things[i]->name).s);
     for (size_t i = 0; i < n; i++)
-        if (!(same_size(path, s->things[i], e[i]) && (!s->things[i]->bounded || within(path, s->things[i], e[i])))) return false;
+        if (!(same_size(path, s->things[i], e[i]) &&
+                (!s->things[i]->bounded || within(path, s->things[i], e[i]))))
+            return false;
     return true;
 }
 
@@ -323,7 +349,8 @@ static bool match(const gr__state *s, const gr__safetensors *f, const gr__entry 
         const gr__entry *one_of = gr__safetensors_entry(f, i);
         good = gr__map_put(entries, one_of->name, (void *)(uintptr_t)one_of);
     }
-    for (size_t i = 0; good && i < gr__length(s->things); i++) e[i] = gr__map_get(entries, s->things[i]->name);
+    for (size_t i = 0; good && i < gr__length(s->things); i++)
+        e[i] = gr__map_get(entries, s->things[i]->name);
     gr__map_free(entries);
     return good || gr__fail_memory("checkpoint_load", sizeof *e);
 }

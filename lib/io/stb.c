@@ -1,9 +1,10 @@
 /* stb.c: stb_image, stb_image_write and stb_image_resize, the only file that includes them.
 
-   All that they define is static here, so that a program with a copy of its own can link us statically. They are compiled with signed
-   overflow defined to wrap, which they count on when a file is damaged (see Makefile.inc).
-   Invariant: no block of memory holds what nobody wrote (older versions read tables that a damaged JPEG never filled), and none is
-   larger than the caller allows. */
+   All that they define is static here, so that a program with a copy of its own can link us
+   statically. They are compiled with signed overflow defined to wrap, which they count on when a
+   file is damaged (see Makefile.inc). Invariant: no block of memory holds what nobody wrote (older
+   versions read tables that a damaged JPEG never filled), and none is larger than the caller
+   allows. */
 #include "io/stb.h"
 
 #include <limits.h>
@@ -99,11 +100,13 @@ bool gr__stb_size(const unsigned char *file, int size, int *height, int *width, 
 {
     begin(0);
     bool good = stbi_info_from_memory(file, size, width, height, NULL);
-    *why = good || heap.full ? NULL : "its header is not valid"; /* the last reason is that it is of no other type either */
+    /* the last reason is that it is of no other type either */
+    *why = good || heap.full ? NULL : "its header is not valid";
     return good;
 }
 
-unsigned char *gr__stb_decode(const unsigned char *file, int size, int channels, size_t most, const char **why)
+unsigned char *gr__stb_decode(
+    const unsigned char *file, int size, int channels, size_t most, const char **why)
 {
     int height, width;
     begin(most);
@@ -112,21 +115,24 @@ unsigned char *gr__stb_decode(const unsigned char *file, int size, int channels,
     return pixels;
 }
 
-bool gr__stb_resize(
-    const unsigned char *from, int height, int width, int stride, unsigned char *to, int new_height, int new_width, int channels)
+bool gr__stb_resize(const unsigned char *from, int height, int width, int stride, unsigned char *to,
+    int new_height, int new_width, int channels)
 {
-    /* The older version keeps as many rows of the result as one of its rows depends on, and counts their bytes in an int. */
+    /* The older version keeps as many rows of the result as one of its rows depends on, and counts
+       their bytes in an int. */
     double rows = 4.0 * height / new_height + 10;
     if (rows * new_width * channels * sizeof(float) > INT_MAX) return false;
     begin(0);
 #if __has_include(<stb_image_resize2.h>)
-    return stbir_resize_uint8_linear(from, width, height, stride, to, new_width, new_height, 0, channels == 1 ? STBIR_1CHANNEL : STBIR_RGB);
+    return stbir_resize_uint8_linear(from, width, height, stride, to, new_width, new_height, 0,
+        channels == 1 ? STBIR_1CHANNEL : STBIR_RGB);
 #else
     return stbir_resize_uint8(from, width, height, stride, to, new_width, new_height, 0, channels);
 #endif
 }
 
-unsigned char *gr__stb_encode(const unsigned char *pixels, int height, int width, int channels, int *size)
+unsigned char *gr__stb_encode(
+    const unsigned char *pixels, int height, int width, int channels, int *size)
 {
     begin(0);
     return stbi_write_png_to_mem(pixels, 0, width, height, channels, size);

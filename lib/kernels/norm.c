@@ -3,6 +3,7 @@
    cancels however far from 0 it lies. */
 #include "table.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Vectors of double, and as many reals as fit in one. */
@@ -58,6 +59,8 @@ static void add_moments(pair *p, const gr_real *x, int64_t S, double origin)
     }
 }
 
+static const double greatest = sizeof(gr_real) == 4 ? (double)FLT_MAX : DBL_MAX;
+
 static void find_moments(const gr__norm *n, int64_t b)
 {
     pair   p = { .first_rest = 0 };
@@ -70,7 +73,8 @@ static void find_moments(const gr__norm *n, int64_t b)
     double variance = second / m - first / m * (first / m);
     if (variance < 0) variance = 0;
     n->stats[b] = (gr_real)(origin + first / m);
-    n->stats[n->B + b] = (gr_real)variance;
+    /* An infinite one is said so: the conversion would raise overflow, where the result is finite. */
+    n->stats[n->B + b] = variance > greatest ? (gr_real)INFINITY : (gr_real)variance;
     n->stats[2 * n->B + b] = (gr_real)(1 / sqrt(variance + n->eps));
 }
 
@@ -85,6 +89,14 @@ static line line_of(const gr__norm *n, int64_t b)
     return (line){ n->stats[b], n->weight ? root * n->weight[b] : root, n->bias ? n->bias[b] : 0 };
 }
 
+/* The last n numbers of a run, filled up with the mean: zeros might lie so far from it that they overflow. */
+GR__INLINE vec last_of(const gr_real *x, int64_t n, const line *l)
+{
+    vec v = vec_load_some(x, n);
+    for (int64_t i = n; i < LANES; i++) v[i] = l->mean;
+    return v;
+}
+
 GR__INLINE vec on_line(vec x, const line *l) { return (x - l->mean) * l->slope + l->bias; }
 
 GR__INLINE vec relu(vec y) { return vec_choose(y < 0, (vec){ 0 }, y); }
@@ -97,7 +109,7 @@ static void lay(gr_real *y, const gr_real *x, int64_t S, const line *l, bool rec
     else
         for (; i + LANES <= S; i += LANES) vec_store(y + i, on_line(vec_load(x + i), l));
     if (i == S) return;
-    vec last = on_line(vec_load_some(x + i, S - i), l);
+    vec last = on_line(last_of(x + i, S - i, l), l);
     vec_store_some(y + i, rectify ? relu(last) : last, S - i);
 }
 
@@ -155,7 +167,7 @@ GR__INLINE void add_run(pair *p, const gr_real *g, const gr_real *x, int64_t S, 
     if (i == S) return;
     gr_real last_g[LANES], last_x[LANES];
     vec_store(last_g, vec_load_some(g + i, S - i));
-    vec_store(last_x, vec_load_some(x + i, S - i));
+    vec_store(last_x, last_of(x + i, S - i, l));
     add_few(p, last_g, last_x, 1, l, rectify);
 }
 
@@ -165,7 +177,7 @@ void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end)
         line   l = line_of(n, b);
         pair   p = { .first_rest = 0 };
         double first, second;
-        for (int64_t a = 0; a < n->A; a++) {
+        for (int64_t a = 0; n->S > 0 && a < n->A; a++) {
             const gr_real *g = n->g + (a * n->B + b) * n->S, *x = n->x + (a * n->B + b) * n->S;
             ask_ahead(n, n->x, a, b);
             ask_ahead(n, n->g, a, b);
@@ -194,17 +206,24 @@ GR__INLINE void grad_run(gr_real *gx, const gr_real *g, const gr_real *x, int64_
 {
     int64_t i = 0;
     for (; i + LANES <= S; i += LANES) vec_store(gx + i, gradient(vec_load(g + i), vec_load(x + i), l, s, rectify));
-    if (i < S) vec_store_some(gx + i, gradient(vec_load_some(g + i, S - i), vec_load_some(x + i, S - i), l, s, rectify), S - i);
+    if (i < S) vec_store_some(gx + i, gradient(vec_load_some(g + i, S - i), last_of(x + i, S - i, l), l, s, rectify), S - i);
 }
+
+/* One number in a set is its own mean: h is 0 whatever it is. */
+static void grad_of_single(const gr__norm *n, int64_t b) { n->y[b] = n->g[b] - n->g[b]; }
 
 void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end)
 {
     double m = (double)(n->A * n->S);
     for (int64_t b = begin; b < end; b++) {
         if (n->find) GR__NAME(norm_sums)(n, b, b + 1);
+        if (!n->fixed && n->A * n->S == 1) {
+            grad_of_single(n, b);
+            continue;
+        }
         line  l = line_of(n, b);
         slant s = { 0, 0 };
-        if (!n->fixed) {
+        if (!n->fixed && m > 0) {
             s.level = (gr_real)((double)l.slope * (double)n->sums[n->B + b] / m);
             s.tilt = (gr_real)((double)l.slope * (double)n->stats[2 * n->B + b] * (double)n->sums[b] / m);
         }

@@ -99,13 +99,23 @@ void GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inn
         y[o] = reduced ? (int32_t)greatest(x + o / inner * reduced * inner + o % inner, reduced, inner) : 0;
 }
 
+/* x - shift, where no x is over shift; or what is so low that exp of it is 0: by halves, since the difference may be no number that there is. */
+GR__INLINE vec shifted(vec x, gr_real shift)
+{
+    const gr_real low = -400;
+    vec           d = x * (gr_real)0.5 - shift * (gr_real)0.5;
+    d = vec_choose(d < low, vec_all(low), d);
+    d = vec_choose(d > 0, (vec){ 0 }, d); /* the zeros that fill up the last vector, if shift is below them */
+    return d + d;
+}
+
 /* y = exp(x - shift); returns the sum. y may be NULL. */
 static double exp_shifted(gr_real *y, const gr_real *x, gr_real shift, int64_t n)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i += LANES) {
         int64_t some = at_most(LANES, n - i);
-        vec     e = vec_exp(vec_load_some(x + i, some) - shift);
+        vec     e = vec_exp(shifted(vec_load_some(x + i, some), shift));
         for (int64_t l = 0; l < some; l++) sum += (double)e[l];
         if (y) vec_store_some(y + i, e, some);
     }

@@ -13,6 +13,8 @@
 #define real_(name) name##f
 #endif
 
+GR__INLINE vec vec_most(vec x, gr_real most) { return vec_choose(x > most, vec_all(most), x); } /* a NaN stays one */
+
 #ifdef GRADUS_DOUBLE
 
 GR__INLINE vec vec_exp(vec x)
@@ -50,11 +52,12 @@ GR__INLINE vec vec_exp(vec x)
     return e * vec_power_of_2(half) * vec_power_of_2(power - half);
 }
 
-/* Near 0, x + x^3 p(x^2), since 1 - 2/(exp(2|x|)+1) would lose digits there. */
+/* Near 0, x + x^3 p(x^2), since 1 - 2/(exp(2|x|)+1) would lose digits there. Each lane computes both, and neither may overflow:
+   from 9 on, tanh is 1 to the last bit. */
 GR__INLINE vec vec_tanh(vec x)
 {
     ivec sign = (ivec)x & (ivec)vec_all(-0.0f);
-    vec  a = (vec)((ivec)x ^ sign), z = a * a;
+    vec  a = vec_most((vec)((ivec)x ^ sign), 10), z = a * a;
     vec  p = -0.33333332059f + z * (0.13333120410f + z * (-0.05391074908f + z * (0.02131752456f + z * -0.00662559730f)));
     vec  far = 1.0f - 2.0f / (vec_exp(a + a) + 1.0f);
     return (vec)((ivec)vec_choose(a < 0.54f, a + a * z * p, far) | sign);
@@ -62,6 +65,12 @@ GR__INLINE vec vec_tanh(vec x)
 
 #endif
 
-GR__INLINE vec vec_sigmoid(vec x) { return (gr_real)1 / ((gr_real)1 + vec_exp(-x)); }
+/* 0 where e^-x would be infinite, without asking for that: nothing here overflows. */
+GR__INLINE vec vec_sigmoid(vec x)
+{
+    const gr_real edge = sizeof(gr_real) == 4 ? (gr_real)88.7228317 : (gr_real)709.782712893384;
+    vec           y = (gr_real)1 / ((gr_real)1 + vec_exp(vec_most(-x, edge)));
+    return vec_choose(-x > edge, (vec){ 0 }, y);
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* checkpoint.c: a run of training to a file, and back.
 
-   Invariant: what a run is made of is listed once (list_run), for saving and for loading alike, so that the two cannot differ; io's state.c
-   changes nothing unless all of the file fits the list. What is not simply memory (the loader's place, what is frozen) stands in a
-   `part` meanwhile. */
+   Invariant: what a run is made of is listed once (list_run), for saving and for loading alike, so
+   that the two cannot differ; io's state.c changes nothing unless all of the file fits the list.
+   What is not simply memory (the loader's place, what is frozen) stands in a `part` meanwhile. */
 #include "nn/nn.h"
 #include "data/data.h"
 #include "gradus/checkpoint.h"
@@ -33,8 +33,10 @@ typedef struct run {
 static bool check_part(const run *r, const gr_checkpoint_options *o)
 {
     if (!gr__model_built(o->model, r->what)) return false;
-    if (o->optim && o->optim->model != o->model) return gr__fail(GR_ERR_ARGUMENT, "%s: the optimiser is of another model", r->what);
-    return !o->schedule || o->schedule->optim == o->optim || gr__fail(GR_ERR_ARGUMENT, "%s: the schedule is of another optimiser", r->what);
+    if (o->optim && o->optim->model != o->model)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: the optimiser is of another model", r->what);
+    return !o->schedule || o->schedule->optim == o->optim ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: the schedule is of another optimiser", r->what);
 }
 
 static bool check_value(const run *r, const gr_value *v)
@@ -43,9 +45,12 @@ static bool check_value(const run *r, const gr_value *v)
     if (!*v->name || given != 1)
         return gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s' %s", r->what, gr__quoted(v->name).s,
             !*v->name ? "has no name" : "wants one of .integer, .real, .rng and .text");
-    if (v->rng && v->same) return gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': .same is not for .rng", r->what, gr__quoted(v->name).s);
+    if (v->rng && v->same)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': .same is not for .rng", r->what,
+            gr__quoted(v->name).s);
     return !v->text || memchr(v->text, 0, v->size) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': its %zu bytes hold no text that ends", r->what, gr__quoted(v->name).s, v->size);
+           gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': its %zu bytes hold no text that ends",
+               r->what, gr__quoted(v->name).s, v->size);
 }
 
 static bool no_gradients(const run *r)
@@ -55,7 +60,9 @@ static bool no_gradients(const run *r)
         for (size_t i = 0; i < gr__length(m->params); i++)
             if (m->params[i]->t->grad)
                 return gr__fail(GR_ERR_ARGUMENT,
-                    "checkpoint_save: '%s' has a gradient, which a checkpoint does not hold: gr_zero_grad first", m->params[i]->name);
+                    "checkpoint_save: '%s' has a gradient, which a checkpoint does not hold: "
+                    "gr_zero_grad first",
+                    m->params[i]->name);
     }
     return true;
 }
@@ -127,7 +134,9 @@ static bool list_run(run *r, const gr_checkpoint_options *o)
     gr__state_is_integer(r->state, "gradus.checkpoint", VERSION);
     gr__state_is_text(r->state, "gradus.real", sizeof(gr_real) == 4 ? "float" : "double");
     for (; o; o = o->also) {
-        if (r->parts == MOST_PARTS) return gr__fail(GR_ERR_ARGUMENT, "%s: .also goes on after %d models", r->what, MOST_PARTS);
+        if (r->parts == MOST_PARTS)
+            return gr__fail(
+                GR_ERR_ARGUMENT, "%s: .also goes on after %d models", r->what, MOST_PARTS);
         part *p = &r->part[r->parts++];
         p->o = *o;
         gr__state_part(r->state, r->parts);

@@ -1,15 +1,18 @@
 /* clip.c: gradients brought back to a size.
 
-   Invariant: the gradients of a model are all changed, or none; and the norm is summed in one order, in double. */
+   Invariant: the gradients of a model are all changed, or none; and the norm is summed in one
+   order, in double. */
 #include "nn/nn.h"
 
 #include <math.h>
 
-/* Whether there are gradients to clip, and nothing has failed that should have made more of them. */
+/* Whether there are gradients to clip, and nothing has failed that should have made more of
+   them. */
 static bool may_clip(const gr_model *m, double most, const char *what)
 {
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
-    if (!(most >= 0)) return gr__fail(GR_ERR_ARGUMENT, "%s: at most %g: 0 or more wanted", what, most);
+    if (!(most >= 0))
+        return gr__fail(GR_ERR_ARGUMENT, "%s: at most %g: 0 or more wanted", what, most);
     if (gr__failed() || !gr__k()) return false;
     for (size_t i = 0; i < gr__length(m->params); i++)
         if (m->params[i]->t->grad) return true;
@@ -36,8 +39,8 @@ double gr_clip_grad_norm(gr_model *m, double max_norm)
         const gr_tensor *g = m->params[i]->t->grad;
         double           of_g = g ? gr__squares(gr__reals(g), g->count) : 0;
         if (!isfinite(of_g)) {
-            gr__fail(GR_ERR_NUMBER, "clip_grad_norm: the gradient of '%s' %s has the norm %s", m->params[i]->name, GR__TEXT(g),
-                isnan(of_g) ? "nan" : "inf");
+            gr__fail(GR_ERR_NUMBER, "clip_grad_norm: the gradient of '%s' %s has the norm %s",
+                m->params[i]->name, GR__TEXT(g), isnan(of_g) ? "nan" : "inf");
             return NAN;
         }
         square += of_g;
@@ -60,7 +63,8 @@ bool gr_clip_grad_value(gr_model *m, double max_value)
         gr_tensor *g = m->params[i]->t->grad;
         gr_real   *v = g ? gr__reals(g) : NULL;
         if (g) gr__touch(g);
-        for (int64_t k = 0; g && k < g->count; k++) v[k] = v[k] > most ? most : v[k] < -most ? -most : v[k];
+        for (int64_t k = 0; g && k < g->count; k++)
+            v[k] = v[k] > most ? most : v[k] < -most ? -most : v[k];
     }
     return true;
 }

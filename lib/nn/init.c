@@ -1,14 +1,16 @@
 /* init.c: how weights begin, by torch.nn.init's definitions.
 
-   Invariant: what a parameter begins as depends on (the model's seed, its name) and the options alone; and of a model all parameters that
-   are meant begin anew, or, if something is wrong, none. */
+   Invariant: what a parameter begins as depends on (the model's seed, its name) and the options
+   alone; and of a model all parameters that are meant begin anew, or, if something is wrong,
+   none. */
 #include "nn/nn.h"
 
 #include <math.h>
 
 enum { GRAIN = 32768 };
 
-/* The weights that one output sums over, and the outputs that one input goes to: of (O,I,...), I and O times what follows. */
+/* The weights that one output sums over, and the outputs that one input goes to: of (O,I,...), I
+   and O times what follows. */
 static void fans(const gr_tensor *t, double *in, double *out)
 {
     double rest = 1;
@@ -31,11 +33,12 @@ static double deviation(const gr_tensor *t, const gr_init_options *o)
 {
     double in, out;
     fans(t, &in, &out);
-    if (o->how == GR_XAVIER_UNIFORM || o->how == GR_XAVIER_NORMAL) return gain_of(o) * sqrt(2 / (in + out));
+    if (o->how == GR_XAVIER_UNIFORM || o->how == GR_XAVIER_NORMAL)
+        return gain_of(o) * sqrt(2 / (in + out));
     return gain_of(o) / sqrt(o->fan_out ? out : in);
 }
 
-/* ---- orthogonal -------------------------------------------------------------------------------------------------------------------- */
+/* ---- orthogonal ------------------------------------------------------------------------------ */
 
 static double dot(const double *a, const double *b, int64_t n)
 {
@@ -63,39 +66,46 @@ static void take_off(const void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Gram and Schmidt's, twice, since what one turn leaves along the others need not be small beside what it leaves of the vector. Lengths are
-   positive: that is the Q of the QR whose R has a positive diagonal, and uniform among all if v was normal. */
+/* Gram and Schmidt's, twice, since what one turn leaves along the others need not be small beside
+   what it leaves of the vector. Lengths are positive: that is the Q of the QR whose R has a
+   positive diagonal, and uniform among all if v was normal. */
 static void orthonormalise(double *v, int64_t count, int64_t length)
 {
     for (int turn = 0; turn < 2; turn++)
         for (int64_t k = 0; k < count; k++) {
             double *vk = v + k * length, norm = sqrt(dot(vk, vk, length));
             for (int64_t i = 0; i < length; i++) vk[i] /= norm;
-            gr__parallel(count - k - 1, 1 + GRAIN / length, take_off, &(later){ vk + length, vk, length });
+            gr__parallel(
+                count - k - 1, 1 + GRAIN / length, take_off, &(later){ vk + length, vk, length });
         }
 }
 
 /* Rows are made orthonormal, or columns if there are more rows than columns. */
 static void fill_orthogonal(gr_tensor *t, gr_rng *rng, double gain, double *v)
 {
-    int64_t rows = t->shape.dim[0], columns = t->count / rows, count = rows < columns ? rows : columns, length = t->count / count;
+    int64_t rows = t->shape.dim[0], columns = t->count / rows,
+            count = rows < columns ? rows : columns, length = t->count / count;
     for (int64_t i = 0; i < t->count; i++) v[i] = gr_rng_normal(rng);
     orthonormalise(v, count, length);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++)
-            gr__reals(t)[r * columns + c] = (gr_real)(gain * (rows < columns ? v[r * length + c] : v[c * length + r]));
+            gr__reals(t)[r * columns + c] =
+                (gr_real)(gain * (rows < columns ? v[r * length + c] : v[c * length + r]));
 }
 
-/* ---- any --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- any ------------------------------------------------------------------------------------- */
 
-static bool may_fill(const gr_tensor *t, const char *name, const gr_init_options *o, const char *what)
+static bool may_fill(
+    const gr_tensor *t, const char *name, const gr_init_options *o, const char *what)
 {
     if (o->how < GR_KAIMING_UNIFORM || o->how > GR_CONSTANT)
         return gr__fail(GR_ERR_ARGUMENT, "%s: there is no way %d to begin", what, (int)o->how);
-    if (!(o->gain >= 0)) return gr__fail(GR_ERR_ARGUMENT, "%s: gain %g: 0 or more wanted", what, o->gain);
+    if (!(o->gain >= 0))
+        return gr__fail(GR_ERR_ARGUMENT, "%s: gain %g: 0 or more wanted", what, o->gain);
     return o->how == GR_CONSTANT || t->shape.rank >= 2 ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: %s%s %s: a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone", what,
-               name ? "" : "a tensor", name ? name : "", GR__TEXT(t));
+           gr__fail(GR_ERR_ARGUMENT,
+               "%s: %s%s %s: a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone",
+               what, name ? "" : "a tensor", name ? name : "", GR__TEXT(t));
 }
 
 static size_t work_bytes(const gr_tensor *t, const gr_init_options *o)
@@ -117,14 +127,18 @@ static void fill(gr_tensor *t, gr_rng *rng, const gr_init_options *o, double *wo
         for (int64_t i = 0; i < t->count; i++) v[i] = (gr_real)(std * gr_rng_normal(rng));
     } else {
         double bound = sqrt(3) * deviation(t, o);
-        for (int64_t i = 0; i < t->count; i++) v[i] = (gr_real)(bound * (2 * gr_rng_uniform(rng) - 1));
+        for (int64_t i = 0; i < t->count; i++)
+            v[i] = (gr_real)(bound * (2 * gr_rng_uniform(rng) - 1));
     }
 }
 
 bool gr_tensor_init_(gr_tensor *t, gr_rng *rng, gr_init_options o)
 {
-    if (!t || (!rng && o.how != GR_CONSTANT)) return gr__fail(GR_ERR_ARGUMENT, "tensor_init: %s is NULL", !t ? "the tensor" : "the stream");
-    if (!gr__is(GR_REAL, "tensor_init", 0, t) || !may_fill(t, NULL, &o, "tensor_init")) return false;
+    if (!t || (!rng && o.how != GR_CONSTANT))
+        return gr__fail(
+            GR_ERR_ARGUMENT, "tensor_init: %s is NULL", !t ? "the tensor" : "the stream");
+    if (!gr__is(GR_REAL, "tensor_init", 0, t) || !may_fill(t, NULL, &o, "tensor_init"))
+        return false;
     size_t  bytes = work_bytes(t, &o);
     double *work = bytes ? gr__alloc(bytes) : NULL;
     if (bytes && !work) return gr__fail_memory("tensor_init", bytes);
@@ -135,7 +149,8 @@ bool gr_tensor_init_(gr_tensor *t, gr_rng *rng, gr_init_options o)
 
 bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o)
 {
-    if (!gr__model_built(m, "model_init") || !gr__pattern_good(m, pattern, "model_init")) return false;
+    if (!gr__model_built(m, "model_init") || !gr__pattern_good(m, pattern, "model_init"))
+        return false;
     size_t most = 0;
     for (size_t i = 0; i < gr__length(m->params); i++) {
         const gr__slot *s = m->params[i];

@@ -10,9 +10,13 @@
 enum { NAME_MOST = 256 };
 
 /* Whether a slot of that name would be made now. */
-static bool is_new(const gr_model *m, const char *name) { return m && name && !m->sealed && !gr__map_get(m->by_name, name); }
+static bool is_new(const gr_model *m, const char *name)
+{
+    return m && name && !m->sealed && !gr__map_get(m->by_name, name);
+}
 
-/* How a parameter is made is handed on as a pointer: a copy of so much takes longer than finding the parameter. */
+/* How a parameter is made is handed on as a pointer: a copy of so much takes longer than finding
+   the parameter. */
 typedef const gr_nn_param_options beginning;
 
 static gr_tensor *param(gr_model *m, const char *name, beginning *o)
@@ -31,7 +35,10 @@ static gr_tensor *param(gr_model *m, const char *name, beginning *o)
     return s->t;
 }
 
-gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o) { return param(m, name, &o); }
+gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_options o)
+{
+    return param(m, name, &o);
+}
 
 gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
 {
@@ -41,13 +48,15 @@ gr_tensor *gr_nn_buffer_(gr_model *m, const char *name, gr_nn_buffer_options o)
     return s ? s->t : NULL;
 }
 
-/* The name layer.what; false: there is none. Every step makes the names of all its parameters: snprintf would take a tenth of a small one. */
+/* The name layer.what; false: there is none. Every step makes the names of all its parameters:
+   snprintf would take a tenth of a small one. */
 static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
 {
     size_t length = layer ? strlen(layer) : 0, rest = strlen(what) + 1;
     if (length == 0) return gr__fail(GR_ERR_ARGUMENT, "model: a layer's name is NULL or empty");
     if (length + 1 + rest > NAME_MOST)
-        return gr__fail(GR_ERR_ARGUMENT, "model: the layer's name '%s' is too long: with .%s it may have %d bytes",
+        return gr__fail(GR_ERR_ARGUMENT,
+            "model: the layer's name '%s' is too long: with .%s it may have %d bytes",
             gr__quoted(layer).s, what, NAME_MOST - 1);
     memcpy(name, layer, length);
     name[length] = '.';
@@ -62,18 +71,25 @@ static gr_tensor *part(gr_model *m, const char *layer, const char *what, beginni
     return part_name(name, layer, what) ? param(m, name, o) : NULL;
 }
 
-/* A weight of ones and a bias of zeros, to follow a normalisation; none of them if the layer says so. */
-static bool affine(gr_model *m, const char *layer, gr_shape shape, bool none, bool shared, gr_tensor **w, gr_tensor **b)
+/* A weight of ones and a bias of zeros, to follow a normalisation; none of them if the layer says
+   so. */
+static bool affine(gr_model *m, const char *layer, gr_shape shape, bool none, bool shared,
+    gr_tensor **w, gr_tensor **b)
 {
-    *w = none ? NULL : part(m, layer, "weight", &(beginning){ .shape = shape, .value = 1, .shared = shared });
+    *w = none ? NULL
+              : part(m, layer, "weight",
+                    &(beginning){ .shape = shape, .value = 1, .shared = shared });
     *b = *w ? part(m, layer, "bias", &(beginning){ .shape = shape, .shared = shared }) : NULL;
     return none || *b;
 }
 
-static gr_tensor *buffer(gr_model *m, const char *layer, const char *what, gr_shape shape, double value, bool shared)
+static gr_tensor *buffer(
+    gr_model *m, const char *layer, const char *what, gr_shape shape, double value, bool shared)
 {
     char name[NAME_MOST];
-    return part_name(name, layer, what) ? gr_nn_buffer(m, name, shape, .value = value, .shared = shared) : NULL;
+    return part_name(name, layer, what)
+               ? gr_nn_buffer(m, name, shape, .value = value, .shared = shared)
+               : NULL;
 }
 
 /* The counter layer.what, 0 when it is made. */
@@ -87,74 +103,95 @@ static gr_tensor *counter(gr_model *m, const char *layer, const char *what, bool
     return s ? s->t : NULL;
 }
 
-/* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so are biases. */
+/* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so
+   are biases. */
 static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
 
-/* ---- linear and convolutions -------------------------------------------------------------------------------------------------------- */
+/* ---- linear and convolutions ----------------------------------------------------------------- */
 
-gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_tensor *x, gr_nn_linear_options o)
+gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_nn_linear_options o)
 {
-    if (!x) return gr_linear(x, NULL);
-    if (x->shape.rank < 1 || o.units < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted", name ? name : "",
-            GR__TEXT(x), (long long)o.units);
+    if (!o.x) return gr_linear(o.x, NULL);
+    if (o.x->shape.rank < 1 || o.units < 1) {
+        gr__fail(GR_ERR_ARGUMENT,
+            "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted",
+            name ? name : "", GR__TEXT(o.x), (long long)o.units);
         return NULL;
     }
-    int64_t    in = x->shape.dim[x->shape.rank - 1];
+    int64_t    in = o.x->shape.dim[o.x->shape.rank - 1];
     beginning  of_w = { .shape = gr_shape(o.units, in), .uniform = bound(in), .shared = o.shared };
     beginning  of_b = { .shape = gr_shape(o.units), .uniform = of_w.uniform, .shared = o.shared };
     gr_tensor *w = part(m, name, "weight", &of_w);
     gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", &of_b) : NULL;
-    return w && (b || o.no_bias) ? gr_linear(x, w, .bias = b, .act = o.act) : NULL;
+    return w && (b || o.no_bias) ? gr_linear(o.x, w, .bias = b, .act = o.act) : NULL;
 }
 
-gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv2d_options o)
+gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_nn_conv2d_options o)
 {
-    if (!x) return gr_conv2d(x, NULL);
-    int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
-    if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0) {
+    if (!o.x) return gr_conv2d(o.x, NULL);
+    int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel,
+            kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
+    if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 ||
+        o.x->shape.dim[1] % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
-            "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more wanted, groups "
+            "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input "
+            "(N,C,H,W) and sizes of 1 or more wanted, groups "
             "that divide C",
-            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+            name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw,
+            (long long)groups);
         return NULL;
     }
-    int64_t    per_group = x->shape.dim[1] / groups;
-    beginning  of_k = { .shape = gr_shape(filters, per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
-    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    int64_t   per_group = o.x->shape.dim[1] / groups;
+    beginning of_k = { .shape = gr_shape(o.filters, per_group, kh, kw),
+        .uniform = bound(per_group * kh * kw),
+        .shared = o.shared };
+    beginning of_bias = {
+        .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared
+    };
     gr_tensor *k = part(m, name, "weight", &of_k);
     gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
-    return gr_conv2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups,
-        .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
+    return gr_conv2d(o.x, k, .bias = bias, .stride = o.stride, .padding = o.padding,
+        .dilation = o.dilation, .groups = o.groups, .stride_hw = o.stride_hw,
+        .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw, .act = o.act);
 }
 
-/* PyTorch counts the second dimension of a weight as what comes in, also here, where it is what goes out. */
-gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_tensor *x, int64_t filters, gr_nn_conv_transpose2d_options o)
+/* PyTorch counts the second dimension of a weight as what comes in, also here, where it is what
+   goes out. */
+gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_nn_conv_transpose2d_options o)
 {
-    if (!x) return gr_conv_transpose2d(x, NULL);
+    if (!o.x) return gr_conv_transpose2d(o.x, NULL);
     if (!gr__want_act(o.act, "conv_transpose2d")) return NULL;
-    int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel, kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
-    if (x->shape.rank != 4 || filters < 1 || kh < 1 || kw < 1 || groups < 1 || x->shape.dim[1] % groups != 0 || filters % groups != 0) {
+    int64_t groups = o.groups ? o.groups : 1, kh = o.kernel_hw.h ? o.kernel_hw.h : o.kernel,
+            kw = o.kernel_hw.w ? o.kernel_hw.w : o.kernel;
+    if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 ||
+        o.x->shape.dim[1] % groups != 0 || o.filters % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
-            "conv_transpose2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input (N,C,H,W) and sizes of 1 or more "
+            "conv_transpose2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an "
+            "input (N,C,H,W) and sizes of 1 or more "
             "wanted, groups that divide C and the filters",
-            name ? name : "", GR__TEXT(x), (long long)filters, (long long)kh, (long long)kw, (long long)groups);
+            name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw,
+            (long long)groups);
         return NULL;
     }
-    int64_t    per_group = filters / groups;
-    beginning  of_k = { .shape = gr_shape(x->shape.dim[1], per_group, kh, kw), .uniform = bound(per_group * kh * kw), .shared = o.shared };
-    beginning  of_bias = { .shape = gr_shape(filters), .uniform = of_k.uniform, .shared = o.shared };
+    int64_t   per_group = o.filters / groups;
+    beginning of_k = { .shape = gr_shape(o.x->shape.dim[1], per_group, kh, kw),
+        .uniform = bound(per_group * kh * kw),
+        .shared = o.shared };
+    beginning of_bias = {
+        .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared
+    };
     gr_tensor *k = part(m, name, "weight", &of_k);
     gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
-    gr_tensor *y = gr_conv_transpose2d(x, k, .bias = bias, .stride = o.stride, .padding = o.padding, .dilation = o.dilation,
-        .groups = o.groups, .stride_hw = o.stride_hw, .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
+    gr_tensor *y = gr_conv_transpose2d(o.x, k, .bias = bias, .stride = o.stride,
+        .padding = o.padding, .dilation = o.dilation, .groups = o.groups, .stride_hw = o.stride_hw,
+        .padding_hw = o.padding_hw, .dilation_hw = o.dilation_hw,
         .output_padding = o.output_padding, .output_padding_hw = o.output_padding_hw);
     return gr__act(o.act, y);
 }
 
-/* ---- normalisation ---------------------------------------------------------------------------------------------------------------- */
+/* ---- normalisation --------------------------------------------------------------------------- */
 
 gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d_options o)
 {
@@ -167,8 +204,9 @@ gr_tensor *gr_nn_batch_norm2d_(gr_model *m, const char *name, gr_nn_batch_norm2d
     gr_tensor *batches = var ? counter(m, name, "num_batches_tracked", o.shared) : NULL;
     if (!batches) return NULL;
     bool       training = m->sealed && !m->eval;
-    gr_tensor *y = gr_batch_norm2d(o.x, .weight = w, .bias = b, .running_mean = mean, .running_var = var, .training = training,
-        .momentum = o.momentum, .eps = o.eps, .act = o.act);
+    gr_tensor *y =
+        gr_batch_norm2d(o.x, .weight = w, .bias = b, .running_mean = mean, .running_var = var,
+            .training = training, .momentum = o.momentum, .eps = o.eps, .act = o.act);
     if (y && training) {
         gr__touch(batches);
         if (gr__ints(batches)[0] < INT32_MAX) gr__ints(batches)[0]++;
@@ -180,34 +218,37 @@ gr_tensor *gr_nn_layer_norm_(gr_model *m, const char *name, gr_nn_layer_norm_opt
 {
     gr_shape   tail = { .rank = o.dims ? o.dims : 1 };
     gr_tensor *w, *b;
-    if (!o.x || tail.rank < 1 || tail.rank > o.x->shape.rank) return gr_layer_norm(o.x, .dims = o.dims);
-    for (int i = 0; i < tail.rank; i++) tail.dim[i] = o.x->shape.dim[o.x->shape.rank - tail.rank + i];
+    if (!o.x || tail.rank < 1 || tail.rank > o.x->shape.rank)
+        return gr_layer_norm(o.x, .dims = o.dims);
+    for (int i = 0; i < tail.rank; i++)
+        tail.dim[i] = o.x->shape.dim[o.x->shape.rank - tail.rank + i];
     if (!affine(m, name, tail, o.no_affine, o.shared, &w, &b)) return NULL;
     return gr_layer_norm(o.x, .dims = o.dims, .weight = w, .bias = b, .eps = o.eps);
 }
 
-gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_tensor *x, gr_nn_group_norm_options o)
+gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_nn_group_norm_options o)
 {
     gr_tensor *w, *b;
-    if (!x || x->shape.rank < 2) return gr_group_norm(x, o.groups);
-    if (!affine(m, name, gr_shape(x->shape.dim[1]), o.no_affine, o.shared, &w, &b)) return NULL;
-    return gr_group_norm(x, o.groups, .weight = w, .bias = b, .eps = o.eps);
+    if (!o.x || o.x->shape.rank < 2) return gr_group_norm(o.x, o.groups);
+    if (!affine(m, name, gr_shape(o.x->shape.dim[1]), o.no_affine, o.shared, &w, &b)) return NULL;
+    return gr_group_norm(o.x, o.groups, .weight = w, .bias = b, .eps = o.eps);
 }
 
-/* ---- embedding -------------------------------------------------------------------------------------------------------------------- */
+/* ---- embedding ------------------------------------------------------------------------------- */
 
-gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_tensor *index, int64_t rows, gr_nn_embedding_options o)
+gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_nn_embedding_options o)
 {
-    if (rows < 1 || o.features < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted", name ? name : "", (long long)rows,
-            (long long)o.features);
+    if (o.rows < 1 || o.features < 1) {
+        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted",
+            name ? name : "", (long long)o.rows, (long long)o.features);
         return NULL;
     }
-    gr_tensor *w = part(m, name, "weight", &(beginning){ .shape = gr_shape(rows, o.features), .normal = 1, .shared = o.shared });
-    return w ? gr_embedding(w, index) : NULL;
+    gr_tensor *w = part(m, name, "weight",
+        &(beginning){ .shape = gr_shape(o.rows, o.features), .normal = 1, .shared = o.shared });
+    return w ? gr_embedding(w, o.index) : NULL;
 }
 
-/* ---- dropout -------------------------------------------------------------------------------------------------------------------- */
+/* ---- dropout --------------------------------------------------------------------------------- */
 
 typedef struct draw {
     gr_real *y;
@@ -244,7 +285,9 @@ static gr_tensor *drop(gr_model *m, const char *name, gr_tensor *x, const gr_sha
 static bool may_drop(const char *op, const char *name, const gr_tensor *x, double p)
 {
     if (!x) return gr__fail(GR_ERR_ARGUMENT, "%s '%s': the input is NULL", op, name ? name : "");
-    return (p >= 0 && p < 1) || gr__fail(GR_ERR_ARGUMENT, "%s '%s': p = %g: 0 or more and under 1 wanted", op, name ? name : "", p);
+    return (p >= 0 && p < 1) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s '%s': p = %g: 0 or more and under 1 wanted", op,
+               name ? name : "", p);
 }
 
 gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
@@ -254,6 +297,7 @@ gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
 
 gr_tensor *gr_nn_dropout2d(gr_model *m, const char *name, gr_tensor *x, double p)
 {
-    if (!may_drop("dropout2d", name, x, p) || !gr__want_rank(x, 4, "dropout2d", "input")) return NULL;
+    if (!may_drop("dropout2d", name, x, p) || !gr__want_rank(x, 4, "dropout2d", "input"))
+        return NULL;
     return drop(m, name, x, &(gr_shape){ 4, { x->shape.dim[0], x->shape.dim[1], 1, 1 } }, p);
 }

@@ -1,15 +1,15 @@
 /* model.c: a model is a set of named slots.
 
-   Invariant: until it is sealed a model only grows, and a name is given out once; from then on its slots are fixed, and looking one up
-   writes nothing, so threads may share it. */
+   Invariant: until it is sealed a model only grows, and a name is given out once; from then on its
+   slots are fixed, and looking one up writes nothing, so threads may share it. */
 #include "nn/nn.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- life --------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-gr_model *gr_model_open(uint64_t seed)
+gr_model *gr_model_new(uint64_t seed)
 {
     gr_model *m = calloc(1, sizeof *m);
     if (m && (m->by_name = gr__map_new())) {
@@ -41,6 +41,8 @@ void gr_model_free(gr_model *m)
     free(m);
 }
 
+void *gr_model_ctx(const gr_model *m) { return m ? m->ctx : NULL; }
+
 bool gr_model_seal(gr_model *m)
 {
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "model_seal: the model is NULL");
@@ -55,13 +57,15 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
         gr__fail(GR_ERR_ARGUMENT, "model_build: the forward function is NULL");
         return NULL;
     }
-    gr_model *m = gr_model_open(o.seed);
+    gr_model *m = gr_model_new(o.seed);
     if (!m) return NULL;
     m->forward = forward;
+    m->ctx = o.ctx;
     m->input = o.input;
     bool    recorded = gr_set_recording(false);
     gr_step step = gr_step_begin();
-    m->eval = true; /* the run is for the parameters: layers that count their runs begin with the first real one */
+    /* the run is for the parameters: layers that count their runs begin with the first real one */
+    m->eval = true;
     gr_tensor *x = step.depth > 0 ? gr_zeros(o.input) : NULL;
     bool       good = x && forward(m, x);
     m->eval = false;
@@ -76,10 +80,11 @@ gr_model *gr_model_build_(gr_forward *forward, gr_model_options o)
 bool gr__model_built(const gr_model *m, const char *what)
 {
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
-    return m->sealed || gr__fail(GR_ERR_ARGUMENT, "%s: the model is still being built; gr_model_seal ends that", what);
+    return m->sealed || gr__fail(GR_ERR_ARGUMENT,
+                            "%s: the model is still being built; gr_model_seal ends that", what);
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static gr__slot *new_slot(const char *name, gr__kind kind, const gr_shape *shape)
 {
@@ -92,7 +97,8 @@ static gr__slot *new_slot(const char *name, gr__kind kind, const gr_shape *shape
     }
     memcpy(s->name, name, size);
     s->kind = kind;
-    if (shape && (!(s->t = gr__tensor(kind == GR__COUNTER ? GR_INT32 : GR_REAL, shape, name)) || !gr_named(s->t, name))) {
+    if (shape && (!(s->t = gr__tensor(kind == GR__COUNTER ? GR_INT32 : GR_REAL, shape, name)) ||
+                     !gr_named(s->t, name))) {
         slot_free(s);
         return NULL;
     }
@@ -107,7 +113,9 @@ static gr__slot *add_slot(gr_model *m, const char *name, gr__kind kind, const gr
     gr__slot ***of_kind = kind == GR__PARAM ? &m->params : kind == GR__LAYER ? NULL : &m->buffers;
     size_t      slots = gr__length(m->slots), others = of_kind ? gr__length(*of_kind) : 0;
     s->place = slots;
-    if (gr__push(&m->slots, &s, sizeof s) && (!of_kind || gr__push(of_kind, &s, sizeof s)) && gr__map_put(m->by_name, name, s)) return s;
+    if (gr__push(&m->slots, &s, sizeof s) && (!of_kind || gr__push(of_kind, &s, sizeof s)) &&
+        gr__map_put(m->by_name, name, s))
+        return s;
     gr__cut(m->slots, slots);
     if (of_kind) gr__cut(*of_kind, others);
     slot_free(s);
@@ -118,39 +126,50 @@ static gr__slot *add_slot(gr_model *m, const char *name, gr__kind kind, const gr
 static bool same_kind(const gr__slot *s, gr__kind kind, const gr_shape *shape)
 {
     static const char *const names[] = { "a parameter", "a buffer", "a counter", "a layer" };
-    if (s->kind != kind) return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, not %s", s->name, names[s->kind], names[kind]);
+    if (s->kind != kind)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "model: '%s' is %s, not %s", s->name, names[s->kind], names[kind]);
     if (shape && !gr__same_shape(&s->t->shape, shape))
-        return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, %s wanted", s->name, GR__TEXT(s->t), gr__shape_text(shape).s);
+        return gr__fail(GR_ERR_ARGUMENT, "model: '%s' is %s, %s wanted", s->name, GR__TEXT(s->t),
+            gr__shape_text(shape).s);
     return true;
 }
 
-/* A name that no file of weights can hold is refused where it is given, not when a trained model is saved. */
+/* A name that no file of weights can hold is refused where it is given, not when a trained model is
+   saved. */
 static bool may_name(const char *name)
 {
-    return gr__safetensors_may_name(name) ||
-           gr__fail(GR_ERR_ARGUMENT, "model: '%s' cannot be a name: files of weights take valid UTF-8 only, and not __metadata__",
-               gr__quoted(name).s);
+    return gr__safetensors_may_name(name) || gr__fail(GR_ERR_ARGUMENT,
+                                                 "model: '%s' cannot be a name: files of weights "
+                                                 "take valid UTF-8 only, and not __metadata__",
+                                                 gr__quoted(name).s);
 }
 
-/* A forward function asks for its slots in the order in which it made them, so the one after the thread's last is looked at first. */
+/* A forward function asks for its slots in the order in which it made them, so the one after the
+   thread's last is looked at first. */
 static gr__slot *find(const gr_model *m, const char *name)
 {
-    size_t *last = &gr__self()->last_slot, slots = gr__length(m->slots);
-    size_t  next = *last + 1 < slots ? *last + 1 : 0;
-    gr__slot *s = slots > 0 && strcmp(m->slots[next]->name, name) == 0 ? m->slots[next] : gr__map_get(m->by_name, name);
+    size_t   *last = &gr__self()->last_slot, slots = gr__length(m->slots);
+    size_t    next = *last + 1 < slots ? *last + 1 : 0;
+    gr__slot *s = slots > 0 && strcmp(m->slots[next]->name, name) == 0
+                      ? m->slots[next]
+                      : gr__map_get(m->by_name, name);
     if (s) *last = s->place;
     return s;
 }
 
-gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared)
+gr__slot *gr__model_slot(
+    gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared)
 {
     if (!m || !name || !*name) {
-        gr__fail(GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
+        gr__fail(
+            GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
         return NULL;
     }
     gr__slot *s = find(m, name);
     if (s && !m->sealed && !shared) {
-        gr__fail(GR_ERR_ARGUMENT, "model: '%s' was made already; layers that mean to share it say .shared", name);
+        gr__fail(GR_ERR_ARGUMENT,
+            "model: '%s' was made already; layers that mean to share it say .shared", name);
         return NULL;
     }
     if (!s && m->sealed) {
@@ -161,9 +180,12 @@ gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_
     return same_kind(s, kind, shape) ? s : NULL;
 }
 
-/* ---- modes and parameters ------------------------------------------------------------------------------------------------------------ */
+/* ---- modes and parameters -------------------------------------------------------------------- */
 
-static bool given(const gr_model *m, const char *what) { return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what); }
+static bool given(const gr_model *m, const char *what)
+{
+    return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
+}
 
 void gr_model_train(gr_model *m)
 {
@@ -194,11 +216,20 @@ static bool set_frozen(gr_model *m, const char *name, bool frozen, const char *w
     return found || gr__fail(GR_ERR_ARGUMENT, "%s: there is no parameter '%s'", what, name);
 }
 
-bool gr_model_freeze(gr_model *m, const char *name) { return set_frozen(m, name, true, "model_freeze"); }
+bool gr_model_freeze(gr_model *m, const char *name)
+{
+    return set_frozen(m, name, true, "model_freeze");
+}
 
-bool gr_model_unfreeze(gr_model *m, const char *name) { return set_frozen(m, name, false, "model_unfreeze"); }
+bool gr_model_unfreeze(gr_model *m, const char *name)
+{
+    return set_frozen(m, name, false, "model_unfreeze");
+}
 
-int gr_model_count(const gr_model *m) { return given(m, "model_count") ? (int)gr__length(m->params) : -1; }
+int gr_model_count(const gr_model *m)
+{
+    return given(m, "model_count") ? (int)gr__length(m->params) : -1;
+}
 
 static gr__slot *slot_at(gr__slot *const *slots, int i, const char *what, const char *kind)
 {
@@ -229,7 +260,10 @@ gr_tensor *gr_model_at(const gr_model *m, int i)
     return s ? s->t : NULL;
 }
 
-int gr_model_buffer_count(const gr_model *m) { return given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1; }
+int gr_model_buffer_count(const gr_model *m)
+{
+    return given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1;
+}
 
 const char *gr_model_buffer_name(const gr_model *m, int i)
 {
@@ -248,6 +282,7 @@ gr_tensor *gr_model_get(const gr_model *m, const char *name)
     if (!given(m, "model_get")) return NULL;
     gr__slot *s = name ? gr__map_get(m->by_name, name) : NULL;
     if (s && s->t) return s->t;
-    gr__fail(GR_ERR_ARGUMENT, "model_get: there is no parameter or buffer '%s'", name ? name : "(NULL)");
+    gr__fail(
+        GR_ERR_ARGUMENT, "model_get: there is no parameter or buffer '%s'", name ? name : "(NULL)");
     return NULL;
 }

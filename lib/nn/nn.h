@@ -7,8 +7,9 @@
 #include "gradus/optim.h"
 #include "io/io.h"
 
-/* What a name of a model stands for: a parameter; a buffer, which is saved with it but has no gradient; a counter, which is a buffer of
-   one integer; a layer that keeps count of its runs (and has no tensor). */
+/* What a name of a model stands for: a parameter; a buffer, which is saved with it but has no
+   gradient; a counter, which is a buffer of one integer; a layer that keeps count of its runs (and
+   has no tensor). */
 typedef enum gr__kind { GR__PARAM, GR__BUFFER, GR__COUNTER, GR__LAYER } gr__kind;
 
 typedef struct gr__slot {
@@ -22,28 +23,35 @@ typedef struct gr__slot {
 struct gr_model {
     uint64_t    seed;
     bool        sealed, eval;
-    gr_forward *forward; /* what it was built by, and for which input; NULL if it was opened by hand */
+    /* what it was built by, and for which input; NULL if it was opened by hand */
+    gr_forward *forward;
     gr_shape    input;
+    void       *ctx; /* the program's, for forward */
     gr__map    *by_name;
-    gr__slot  **slots;             /* stb_ds array, in the order they were made */
-    gr__slot  **params, **buffers; /* those that are parameters; those that are buffers or counters */
+    gr__slot  **slots; /* stb_ds array, in the order they were made */
+    /* those that are parameters; those that are buffers or counters */
+    gr__slot  **params, **buffers;
 };
 
-/* The slot of that name and kind, made while the model is being built. shape: the tensor's; NULL for a layer. */
-gr__slot *gr__model_slot(gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared);
-bool      gr__model_built(const gr_model *m, const char *what);
+/* The slot of that name and kind, made while the model is being built. shape: the tensor's; NULL
+   for a layer. */
+gr__slot *gr__model_slot(
+    gr_model *m, const char *name, gr__kind kind, const gr_shape *shape, bool shared);
+bool gr__model_built(const gr_model *m, const char *what);
 
-/* ---- pattern.c ------------------------------------------------------------------------------------------------------------------- */
+/* ---- pattern.c ------------------------------------------------------------------------------- */
 
-bool gr__chosen(const char *pattern, const gr__slot *s);                         /* by a pattern that is good */
-bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what); /* else the error */
+/* by a pattern that is good */
+bool gr__chosen(const char *pattern, const gr__slot *s);
+/* else the error */
+bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what);
 
-/* ---- optim.c: plain data, all that a step depends on --------------------------------------------------------------------------------- */
+/* ---- optim.c: plain data, all that a step depends on ----------------------------------------- */
 
 enum { GR__MOMENTS = 3 };
 
-/* Told of each parameter i that a step changes, before and after; and, with i one past the last, that the optimiser is being freed. It
-   changes nothing. */
+/* Told of each parameter i that a step changes, before and after; and, with i one past the last,
+   that the optimiser is being freed. It changes nothing. */
 typedef void gr__watch(void *arg, size_t i, bool changed);
 
 /* How an optimiser updates, and PyTorch's names of the tensors that it keeps of a parameter. */
@@ -75,13 +83,15 @@ struct gr_optim {
     void           *watch_arg;
 };
 
-void gr__list_optim(gr__state *s, gr_optim *o); /* lists all that its steps depend on, but for the parameters */
+/* lists all that its steps depend on, but for the parameters */
+void gr__list_optim(gr__state *s, gr_optim *o);
 
-/* ---- clip.c -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- clip.c ---------------------------------------------------------------------------------- */
 
-double gr__squares(const gr_real *x, int64_t n); /* their sum, in double and always in the same order */
+/* their sum, in double and always in the same order */
+double gr__squares(const gr_real *x, int64_t n);
 
-/* ---- schedule.c: plain data; the state is all that changes ------------------------------------------------------------------------------ */
+/* ---- schedule.c: plain data; the state is all that changes ----------------------------------- */
 
 /* A schedule's rate, and the momentum if it moves that, at its own count t >= 0. */
 typedef struct gr__curve {
@@ -93,9 +103,10 @@ typedef struct gr__curve {
 
 typedef struct gr__schedule_state {
     int64_t count;
-    double  lr0;          /* the rate that it began with */
-    double  lr, best;     /* of plateau, as the next two */
-    int64_t bad, cooling; /* reports in a row that were not better; reports that will not be counted */
+    double  lr0;      /* the rate that it began with */
+    double  lr, best; /* of plateau, as the next two */
+    /* reports in a row that were not better; reports that will not be counted */
+    int64_t bad, cooling;
 } gr__schedule_state;
 
 struct gr_schedule {
@@ -114,7 +125,8 @@ struct gr_schedule {
     } o;
 };
 
-void gr__schedule_apply(gr_schedule *s); /* sets the optimiser's rate, and momentum, to what the state says */
+/* sets the optimiser's rate, and momentum, to what the state says */
+void gr__schedule_apply(gr_schedule *s);
 void gr__list_schedule(gr__state *s, gr_schedule *x);
 
 #endif

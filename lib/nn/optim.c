@@ -1,6 +1,7 @@
 /* optim.c: optimisers.
 
-   Invariant: a step changes every parameter that has a gradient, or none: what can fail (state, guards) comes before the first change. */
+   Invariant: a step changes every parameter that has a gradient, or none: what can fail (state,
+   guards) comes before the first change. */
 #include "nn/nn.h"
 
 #include <float.h>
@@ -10,7 +11,7 @@
 
 enum { GRAIN = 32768 };
 
-/* ---- rules ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 typedef struct update {
     const gr_optim   *o;
@@ -25,7 +26,8 @@ static void sgd_update(const void *arg, int64_t begin, int64_t end)
     const update     *u = arg;
     const gr_optim   *o = u->o;
     const gr__memory *m = u->m;
-    gr__sgd           s = { o->lr * m->lr_factor, o->momentum, o->dampening, m->weight_decay, o->nesterov, m->steps == 1 };
+    gr__sgd s = { o->lr * m->lr_factor, o->momentum, o->dampening, m->weight_decay, o->nesterov,
+        m->steps == 1 };
     gr__k()->sgd(from(m->p, begin), u->g + begin, from(m->moment[0], begin), &s, end - begin);
 }
 
@@ -44,7 +46,8 @@ static void adam_update(const void *arg, int64_t begin, int64_t end)
                  .correction2 = 1 - pow(o->beta2, (double)m->steps),
                  .decoupled = o->decoupled,
     };
-    gr__k()->adam(from(m->p, begin), u->g + begin, from(m->moment[0], begin), from(m->moment[1], begin), &a, end - begin);
+    gr__k()->adam(from(m->p, begin), u->g + begin, from(m->moment[0], begin),
+        from(m->moment[1], begin), &a, end - begin);
 }
 
 static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
@@ -53,16 +56,19 @@ static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
     const gr_optim   *o = u->o;
     const gr__memory *m = u->m;
     gr__rmsprop       r = { o->lr * m->lr_factor, o->beta2, o->eps, o->momentum, m->weight_decay };
-    gr__k()->rmsprop(
-        from(m->p, begin), u->g + begin, from(m->moment[0], begin), from(m->moment[1], begin), from(m->moment[2], begin), &r, end - begin);
+    gr__k()->rmsprop(from(m->p, begin), u->g + begin, from(m->moment[0], begin),
+        from(m->moment[1], begin), from(m->moment[2], begin), &r, end - begin);
 }
 
 static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update, .beta1 = false };
-static const gr__rule adam_rule = { "adam", { "exp_avg", "exp_avg_sq" }, adam_update, .beta1 = true };
-static const gr__rule adamw_rule = { "adamw", { "exp_avg", "exp_avg_sq" }, adam_update, .beta1 = true };
-static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buffer", "grad_avg" }, rmsprop_update, .beta1 = false };
+static const gr__rule adam_rule = { "adam", { "exp_avg", "exp_avg_sq" }, adam_update,
+    .beta1 = true };
+static const gr__rule adamw_rule = { "adamw", { "exp_avg", "exp_avg_sq" }, adam_update,
+    .beta1 = true };
+static const gr__rule rmsprop_rule = { "rmsprop", { "square_avg", "momentum_buffer", "grad_avg" },
+    rmsprop_update, .beta1 = false };
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void gr_optim_free(gr_optim *o)
 {
@@ -92,7 +98,8 @@ static bool remember(gr__memory *m, const gr__slot *s, const bool *keep, const c
     return true;
 }
 
-/* The optimiser like this one, with its memories: of each parameter the decay, and the moments that are kept. */
+/* The optimiser like this one, with its memories: of each parameter the decay, and the moments that
+   are kept. */
 static gr_optim *optim_open(gr_optim like, double weight_decay, const bool keep[GR__MOMENTS])
 {
     if (!gr__model_built(like.model, like.rule->name)) return NULL;
@@ -127,25 +134,33 @@ gr_optim *gr_sgd_(gr_sgd_options s)
 {
     double lr = or_else(s.lr, 0.001);
     if (!(lr >= 0 && s.momentum >= 0 && s.weight_decay >= 0)) {
-        gr__fail(GR_ERR_ARGUMENT, "sgd: lr %g, momentum %g, weight_decay %g: none may be negative", lr, s.momentum, s.weight_decay);
+        gr__fail(GR_ERR_ARGUMENT, "sgd: lr %g, momentum %g, weight_decay %g: none may be negative",
+            lr, s.momentum, s.weight_decay);
         return NULL;
     }
     if (s.nesterov && (s.momentum == 0 || s.dampening != 0)) {
-        gr__fail(GR_ERR_ARGUMENT, "sgd: nesterov wants a momentum and no dampening, %g and %g given", s.momentum, s.dampening);
+        gr__fail(GR_ERR_ARGUMENT,
+            "sgd: nesterov wants a momentum and no dampening, %g and %g given", s.momentum,
+            s.dampening);
         return NULL;
     }
-    gr_optim o = { &sgd_rule, s.model, lr, .momentum = s.momentum, .dampening = s.dampening, .nesterov = s.nesterov };
+    gr_optim o = { &sgd_rule, s.model, lr, .momentum = s.momentum, .dampening = s.dampening,
+        .nesterov = s.nesterov };
     return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ s.momentum > 0 });
 }
 
 static gr_optim *adam(const gr__rule *rule, gr_adam_options s)
 {
-    gr_optim o = { rule, s.model, or_else(s.lr, 0.001), .momentum = s.no_beta1 ? 0 : or_else(s.beta1, 0.9),
-        .beta2 = or_else(s.beta2, 0.999), .eps = or_else(s.eps, 1e-8), .decoupled = rule == &adamw_rule };
-    if (o.lr >= 0 && o.momentum >= 0 && o.momentum < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && s.weight_decay >= 0)
+    gr_optim o = { rule, s.model, or_else(s.lr, 0.001),
+        .momentum = s.no_beta1 ? 0 : or_else(s.beta1, 0.9), .beta2 = or_else(s.beta2, 0.999),
+        .eps = or_else(s.eps, 1e-8), .decoupled = rule == &adamw_rule };
+    if (o.lr >= 0 && o.momentum >= 0 && o.momentum < 1 && o.beta2 >= 0 && o.beta2 < 1 &&
+        o.eps >= 0 && s.weight_decay >= 0)
         return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ true, true });
-    gr__fail(GR_ERR_ARGUMENT, "%s: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are under 1", rule->name,
-        o.lr, o.momentum, o.beta2, o.eps, s.weight_decay);
+    gr__fail(GR_ERR_ARGUMENT,
+        "%s: lr %g, beta1 %g, beta2 %g, eps %g, weight_decay %g: none may be negative, betas are "
+        "under 1",
+        rule->name, o.lr, o.momentum, o.beta2, o.eps, s.weight_decay);
     return NULL;
 }
 
@@ -153,30 +168,37 @@ gr_optim *gr_adam_(gr_adam_options s) { return adam(&adam_rule, s); }
 
 gr_optim *gr_adamw_(gr_adamw_options s)
 {
-    return adam(&adamw_rule,
-        (gr_adam_options){ s.model, NULL, s.lr, s.beta1, s.beta2, s.eps, s.no_decay ? 0 : or_else(s.weight_decay, 0.01), s.no_beta1 });
+    return adam(&adamw_rule, (gr_adam_options){ s.model, NULL, s.lr, s.beta1, s.beta2, s.eps,
+                                 s.no_decay ? 0 : or_else(s.weight_decay, 0.01), s.no_beta1 });
 }
 
 gr_optim *gr_rmsprop_(gr_rmsprop_options s)
 {
-    gr_optim o = { &rmsprop_rule, s.model, or_else(s.lr, 0.01), .momentum = s.momentum, .beta2 = s.no_alpha ? 0 : or_else(s.alpha, 0.99),
-        .eps = or_else(s.eps, 1e-8) };
-    if (o.lr >= 0 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && o.momentum >= 0 && s.weight_decay >= 0)
-        return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ true, s.momentum > 0, s.centered });
-    gr__fail(GR_ERR_ARGUMENT, "rmsprop: lr %g, alpha %g, eps %g, momentum %g, weight_decay %g: none may be negative, alpha is under 1",
+    gr_optim o = { &rmsprop_rule, s.model, or_else(s.lr, 0.01), .momentum = s.momentum,
+        .beta2 = s.no_alpha ? 0 : or_else(s.alpha, 0.99), .eps = or_else(s.eps, 1e-8) };
+    if (o.lr >= 0 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && o.momentum >= 0 &&
+        s.weight_decay >= 0)
+        return optim_open(
+            o, s.weight_decay, (bool[GR__MOMENTS]){ true, s.momentum > 0, s.centered });
+    gr__fail(GR_ERR_ARGUMENT,
+        "rmsprop: lr %g, alpha %g, eps %g, momentum %g, weight_decay %g: none may be negative, "
+        "alpha is under 1",
         o.lr, o.beta2, o.eps, o.momentum, s.weight_decay);
     return NULL;
 }
 
-/* ---- groups ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 bool gr_optim_group_(gr_optim *o, gr_optim_group_options g)
 {
     if (!o) return gr__fail(GR_ERR_ARGUMENT, "optim_group: the optimiser is NULL");
     if (!(g.lr_factor >= 0 && g.weight_decay >= 0))
-        return gr__fail(GR_ERR_ARGUMENT, "optim_group: lr_factor %g, weight_decay %g: none may be negative", g.lr_factor, g.weight_decay);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "optim_group: lr_factor %g, weight_decay %g: none may be negative", g.lr_factor,
+            g.weight_decay);
     if (g.no_decay && g.weight_decay != 0)
-        return gr__fail(GR_ERR_ARGUMENT, "optim_group: .no_decay and .weight_decay %g: one of them", g.weight_decay);
+        return gr__fail(GR_ERR_ARGUMENT, "optim_group: .no_decay and .weight_decay %g: one of them",
+            g.weight_decay);
     if (!gr__pattern_good(o->model, g.pattern, "optim_group")) return false;
     for (size_t i = 0; i < o->count; i++) {
         gr__memory *m = &o->memories[i];
@@ -187,7 +209,7 @@ bool gr_optim_group_(gr_optim *o, gr_optim_group_options g)
     return true;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static bool may_step(const gr_optim *o)
 {
@@ -195,7 +217,8 @@ static bool may_step(const gr_optim *o)
     if (gr__failed() || !gr__k()) return false;
     for (size_t i = 0; i < o->count; i++)
         if (o->memories[i].p->grad) return true;
-    return gr__fail(GR_ERR_GRAPH, "optim_step: no parameter has a gradient; gr_backward comes first");
+    return gr__fail(
+        GR_ERR_GRAPH, "optim_step: no parameter has a gradient; gr_backward comes first");
 }
 
 bool gr_optim_step(gr_optim *o)
@@ -233,12 +256,13 @@ double gr_optim_momentum(const gr_optim *o) { return o ? o->momentum : NAN; }
 bool gr_optim_set_lr(gr_optim *o, double lr)
 {
     if (!o || !(lr >= 0))
-        return gr__fail(GR_ERR_ARGUMENT, o ? "optim_set_lr: %g is no learning rate" : "optim_set_lr: the optimiser is NULL", lr);
+        return gr__fail(GR_ERR_ARGUMENT,
+            o ? "optim_set_lr: %g is no learning rate" : "optim_set_lr: the optimiser is NULL", lr);
     o->lr = lr;
     return true;
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 /* Learning rate and momentum may be changed while a run lasts. */
 void gr__list_optim(gr__state *s, gr_optim *o)

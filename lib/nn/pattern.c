@@ -1,7 +1,8 @@
 /* pattern.c: parameters chosen by name.
 
-   A pattern is one or more of the shell's, with spaces or commas between; GR_VECTORS among them chooses by rank instead.
-   Invariant: a pattern is good only if every part of it fits some parameter, so that a slip in a name is not passed over. */
+   A pattern is one or more of the shell's, with spaces or commas between; GR_VECTORS among them
+   chooses by rank instead. Invariant: a pattern is good only if every part of it fits some
+   parameter, so that a slip in a name is not passed over. */
 #include "nn/nn.h"
 
 #include <fnmatch.h>
@@ -15,7 +16,8 @@ typedef struct part {
 
 static const char *const separators = " ,";
 
-/* Takes the next part off *pattern; empty at its end. A longer one is cut, and fits nothing: no such name can be asked for. */
+/* Takes the next part off *pattern; empty at its end. A longer one is cut, and fits nothing: no
+   such name can be asked for. */
 static part next_part(const char **pattern)
 {
     part   p;
@@ -48,7 +50,8 @@ bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what)
     for (part p = next_part(&pattern); *p.s; p = next_part(&pattern)) {
         bool found = false;
         for (size_t i = 0; i < gr__length(m->params) && !found; i++) found = fits(&p, m->params[i]);
-        if (!found && strcmp(p.s, GR_VECTORS) == 0) return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter is a vector", what);
+        if (!found && strcmp(p.s, GR_VECTORS) == 0)
+            return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter is a vector", what);
         if (!found) return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter fits '%s'", what, p.s);
         any = true;
     }

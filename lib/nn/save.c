@@ -1,8 +1,8 @@
 /* save.c: a model's parameters and buffers to a file of weights, and back.
 
-   Invariant: loading is strict, and in two passes: every entry is matched with a parameter or buffer first, and nothing is copied unless
-   all are. A counter is an int64 in the file, as PyTorch's are; one that the file lacks (PyTorch had none before 0.4.1) becomes 0, as
-   there. */
+   Invariant: loading is strict, and in two passes: every entry is matched with a parameter or
+   buffer first, and nothing is copied unless all are. A counter is an int64 in the file, as
+   PyTorch's are; one that the file lacks (PyTorch had none before 0.4.1) becomes 0, as there. */
 #include "nn/nn.h"
 #include "io/io.h"
 
@@ -21,7 +21,7 @@ bool gr_save(const gr_model *m, const char *path)
 {
     if (!gr__model_built(m, "save")) return false;
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "save: the path is NULL");
-    size_t     slots = gr__length(m->slots), size = (slots + 1) * (sizeof(gr__entry) + sizeof(int64_t));
+    size_t slots = gr__length(m->slots), size = (slots + 1) * (sizeof(gr__entry) + sizeof(int64_t));
     gr__entry *e = malloc(size);
     if (!e) return gr__fail_memory("save", size);
     int64_t *wide = (int64_t *)(e + slots + 1);
@@ -45,16 +45,18 @@ static bool fits(const gr_model *m, const gr__entry *e, const char *path)
     const gr__slot *s = gr__map_get(m->by_name, e->name);
     gr__quote       quote = gr__quoted(e->name);
     const char     *name = quote.s;
-    if (!s || !s->t) return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
+    if (!s || !s->t)
+        return gr__fail(GR_ERR_FORMAT, "load: '%s' has '%s', which the model lacks", path, name);
     gr__type wanted = s->kind == GR__COUNTER ? GR__I64 : GR__REALS;
     if (e->type != wanted)
-        return gr__fail(
-            GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path, name, gr__type_name(e->type), gr__type_name(wanted));
+        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' holds %s, the model's holds %s", path,
+            name, gr__type_name(e->type), gr__type_name(wanted));
     if (!gr__same_shape(&e->shape, &s->t->shape))
-        return gr__fail(
-            GR_ERR_FORMAT, "load: '%s': '%s' is %s, the model's is %s", path, name, gr__shape_text(&e->shape).s, GR__TEXT(s->t));
+        return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %s, the model's is %s", path, name,
+            gr__shape_text(&e->shape).s, GR__TEXT(s->t));
     return s->kind != GR__COUNTER || (counted(e) >= 0 && counted(e) <= INT32_MAX) ||
-           gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %lld, 0 to %d wanted", path, name, (long long)counted(e), INT32_MAX);
+           gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %lld, 0 to %d wanted", path, name,
+               (long long)counted(e), INT32_MAX);
 }
 
 static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *path)
@@ -65,8 +67,11 @@ static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *pat
     for (size_t p = 0; p < gr__length(m->slots); p++) {
         const gr__slot *s = m->slots[p];
         bool            found = !s->t || s->kind == GR__COUNTER;
-        for (int i = 0; i < n && !found; i++) found = strcmp(gr__safetensors_entry(f, i)->name, s->name) == 0;
-        if (!found) return gr__fail(GR_ERR_FORMAT, "load: '%s' lacks '%s' %s", path, s->name, GR__TEXT(s->t));
+        for (int i = 0; i < n && !found; i++)
+            found = strcmp(gr__safetensors_entry(f, i)->name, s->name) == 0;
+        if (!found)
+            return gr__fail(
+                GR_ERR_FORMAT, "load: '%s' lacks '%s' %s", path, s->name, GR__TEXT(s->t));
     }
     return true;
 }

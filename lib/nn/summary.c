@@ -1,7 +1,8 @@
 /* summary.c: a model told as a table, a line a layer.
 
-   The forward function is run once, recorded, in a step of its own; the tape then says what was computed, in which order, and by which
-   parameters. Invariant: the run leaves no trace in the model, and the lines outlive it, since they hold no tensor. */
+   The forward function is run once, recorded, in a step of its own; the tape then says what was
+   computed, in which order, and by which parameters. Invariant: the run leaves no trace in the
+   model, and the lines outlive it, since they hold no tensor. */
 #include "nn/nn.h"
 
 #include <stdlib.h>
@@ -21,12 +22,13 @@ typedef struct line {
 
 typedef struct summary {
     const gr_model  *m;
-    line            *lines;   /* stb_ds array */
-    const gr__slot **of;      /* of each node: the parameter that its result is made of alone, or NULL */
+    line            *lines; /* stb_ds array */
+    /* of each node: the parameter that its result is made of alone, or NULL */
+    const gr__slot **of;
     bool            *counted; /* of each parameter: whether a line has it */
 } summary;
 
-/* ---- what a node costs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- what a node costs ----------------------------------------------------------------------- */
 
 static int64_t conv_flops(const gr__node *nd)
 {
@@ -40,7 +42,10 @@ static int64_t conv_transpose_flops(const gr__node *nd)
     return k->shape.dim[0] > 0 ? 2 * u->count * (k->count / k->shape.dim[0]) : 0;
 }
 
-static int64_t linear_flops(const gr__node *nd) { return 2 * nd->out->count * nd->in[1]->shape.dim[1]; }
+static int64_t linear_flops(const gr__node *nd)
+{
+    return 2 * nd->out->count * nd->in[1]->shape.dim[1];
+}
 
 /* The first operand's matrices are M x K or its transpose. */
 static int64_t matmul_flops(const gr__node *nd)
@@ -68,7 +73,8 @@ static bool is_product(const char *name)
     return false;
 }
 
-/* Of the others, one for each number read or made, whichever are more; none where numbers are only moved. */
+/* Of the others, one for each number read or made, whichever are more; none where numbers are only
+   moved. */
 static int64_t flops_of(const gr__node *nd, const char **name)
 {
     *name = nd->op->name;
@@ -81,7 +87,7 @@ static int64_t flops_of(const gr__node *nd, const char **name)
     return nd->in[0]->count > nd->out->count ? nd->in[0]->count : nd->out->count;
 }
 
-/* ---- whose a node is ------------------------------------------------------------------------------------------------------------------- */
+/* ---- whose a node is ------------------------------------------------------------------------- */
 
 static const gr__slot *slot_of(gr__slot *const *slots, const gr_tensor *t)
 {
@@ -102,19 +108,23 @@ static bool same_layer(const char *name, const char *layer, int length)
     return layer_length(name) == length && strncmp(name, layer, (size_t)length) == 0;
 }
 
-/* The parameter or buffer that a node computes with. *alone: with those of one layer and single numbers alone, so that its result, a
-   weight in another shape or scaled, still stands for the layer's weights. */
+/* The parameter or buffer that a node computes with. *alone: with those of one layer and single
+   numbers alone, so that its result, a weight in another shape or scaled, still stands for the
+   layer's weights. */
 static const gr__slot *owner(const summary *s, const gr__node *nd, size_t first, bool *alone)
 {
     const gr__slot *found = NULL;
     *alone = true;
     for (int i = 0; i < nd->n; i++) {
         const gr_tensor *t = nd->in[i];
-        bool             made = t->node && t->node->index >= first; /* else a leaf, or older than the run */
+        /* else a leaf, or older than the run */
+        bool             made = t->node && t->node->index >= first;
         const gr__slot  *by = made ? s->of[t->node->index - first] : slot_of(s->m->params, t);
         if (!by && !made) by = slot_of(s->m->buffers, t);
         if (by && !found) found = by;
-        if (by ? !same_layer(by->name, found->name, layer_length(found->name)) : gr__tracked(t) || t->count != 1) *alone = false;
+        if (by ? !same_layer(by->name, found->name, layer_length(found->name))
+               : gr__tracked(t) || t->count != 1)
+            *alone = false;
     }
     return found;
 }
@@ -131,17 +141,19 @@ static int64_t take_params(const summary *s, const char *layer, int length)
     return sum;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool same_line(const line *a, const line *b)
 {
-    return a->name && b->name && a->name_length == b->name_length && strncmp(a->name, b->name, (size_t)a->name_length) == 0;
+    return a->name && b->name && a->name_length == b->name_length &&
+           strncmp(a->name, b->name, (size_t)a->name_length) == 0;
 }
 
 /* What layer norm and group norm do without their weights comes before what they do by them. */
 static void adopt(line *last, const line *l)
 {
-    if (last->name || !l->name || strcmp(last->op[0], "norm") != 0 || strcmp(l->op[0], "mul") != 0) return;
+    if (last->name || !l->name || strcmp(last->op[0], "norm") != 0 || strcmp(l->op[0], "mul") != 0)
+        return;
     last->name = l->name;
     last->name_length = l->name_length;
     last->params = l->params;
@@ -161,9 +173,11 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
     }
     line *last = n > 0 ? &s->lines[n - 1] : NULL;
     if (last) adopt(last, &l);
-    if (!last || !same_line(last, &l)) return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
+    if (!last || !same_line(last, &l))
+        return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
     last->shape = l.shape;
-    if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true; /* a bias that the product does not add itself */
+    /* a bias that the product does not add itself */
+    if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true;
     if (last->ops < MOST_OPS) last->op[last->ops++] = l.op[0];
     last->flops += l.flops;
     return true;
@@ -187,7 +201,11 @@ static bool add_unused(summary *s)
     for (size_t i = 0; i < gr__length(s->m->params); i++) {
         const char *name = s->m->params[i]->name;
         if (s->counted[i]) continue;
-        line l = { .name = name, .name_length = layer_length(name), .op = { "(not used)" }, .ops = 1, .shape.rank = -1 };
+        line l = { .name = name,
+            .name_length = layer_length(name),
+            .op = { "(not used)" },
+            .ops = 1,
+            .shape.rank = -1 };
         l.params = take_params(s, name, l.name_length);
         if (!gr__push(&s->lines, &l, sizeof l)) return gr__fail_memory("model_format", sizeof l);
     }
@@ -204,7 +222,8 @@ static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *in
     size_t      first = gr__length(me->tape);
     gr_tensor  *x = gr_param(gr_zeros(*input));
     m->eval = true;
-    bool good = x && (forward(m, x) || gr__fail(GR_ERR_ARGUMENT, "model_format: the forward function gave NULL"));
+    bool good = x && (forward(m, x) ||
+                         gr__fail(GR_ERR_ARGUMENT, "model_format: the forward function gave NULL"));
     m->eval = eval;
     gr_set_recording(recorded);
     if (good) {
@@ -219,7 +238,7 @@ static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *in
     return good;
 }
 
-/* ---- text -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* 61706 as "61,706". */
 static const char *grouped(char to[NUMBER], int64_t n)
@@ -243,7 +262,8 @@ static cells cells_of(const line *l)
 {
     cells c = { "", "", "", "" };
     int   n = 0;
-    for (int i = 0; i < l->ops; i++) n += snprintf(c.op + n, sizeof c.op - (size_t)n, "%s%.30s", i ? ", " : "", l->op[i]);
+    for (int i = 0; i < l->ops; i++)
+        n += snprintf(c.op + n, sizeof c.op - (size_t)n, "%s%.30s", i ? ", " : "", l->op[i]);
     if (l->shape.rank >= 0) memcpy(c.shape, gr__shape_text(&l->shape).s, sizeof c.shape);
     if (l->params > 0) grouped(c.params, l->params);
     grouped(c.flops, l->flops);
@@ -266,9 +286,11 @@ __attribute__((format(printf, 2, 3))) static void put(page *p, const char *forma
     p->length += n > 0 ? (size_t)n : 0;
 }
 
-static void put_row(page *p, const char *name, int name_length, const char *op, const char *shape, const char *params, const char *flops)
+static void put_row(page *p, const char *name, int name_length, const char *op, const char *shape,
+    const char *params, const char *flops)
 {
-    put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape, p->params, params, p->flops, flops);
+    put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape,
+        p->params, params, p->flops, flops);
 }
 
 static void put_rule(page *p)
@@ -281,7 +303,11 @@ static int wider(int width, size_t other) { return (int)other > width ? (int)oth
 
 static void measure_columns(page *p, const summary *s, const cells *total)
 {
-    *p = (page){ .name = 5, .op = 5, .shape = 6, .params = wider(10, strlen(total->params)), .flops = wider(5, strlen(total->flops)) };
+    *p = (page){ .name = 5,
+        .op = 5,
+        .shape = 6,
+        .params = wider(10, strlen(total->params)),
+        .flops = wider(5, strlen(total->flops)) };
     for (size_t i = 0; i < gr__length(s->lines); i++) {
         cells c = cells_of(&s->lines[i]);
         p->name = wider(p->name, (size_t)s->lines[i].name_length);
@@ -301,10 +327,12 @@ static void put_notes(page *p, const summary *s)
     }
     for (size_t i = 0; i < gr__length(s->m->buffers); i++) buffers += s->m->buffers[i]->t->count;
     double kib = (double)params * sizeof(gr_real) / 1024;
-    put(p, "%s parameters, %.1f %s", grouped(text, params), kib < 1024 ? kib : kib / 1024, kib < 1024 ? "KiB" : "MiB");
+    put(p, "%s parameters, %.1f %s", grouped(text, params), kib < 1024 ? kib : kib / 1024,
+        kib < 1024 ? "KiB" : "MiB");
     if (frozen) put(p, "; %s of them frozen", grouped(text, frozen));
     if (buffers) put(p, "; %s numbers in buffers", grouped(text, buffers));
-    put(p, "\nFLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each number read or made\n");
+    put(p, "\nFLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each "
+           "number read or made\n");
 }
 
 static void put_page(page *p, const summary *s, const cells *total, const gr_shape *input)
@@ -348,7 +376,8 @@ const char *gr_model_format_(gr_model_format_options o)
     gr_forward *forward = o.forward ? o.forward : m->forward;
     gr_shape    input = o.forward || o.input.rank ? o.input : m->input;
     if (!forward) {
-        gr__fail(GR_ERR_ARGUMENT, "model_format: the model was opened by hand: .forward and .input wanted");
+        gr__fail(GR_ERR_ARGUMENT,
+            "model_format: the model was opened by hand: .forward and .input wanted");
         return NULL;
     }
     summary     s = { .m = m };

@@ -1,11 +1,15 @@
-/* arrange.c: dimensions taken out, put in, exchanged; tensors stacked, split and rolled. Made of the moves of move.c, which have the rules. */
+/* arrange.c: dimensions taken out, put in, exchanged; tensors stacked, split and rolled. Made of
+   the moves of move.c, which have the rules. */
 #include "ops/ops.h"
 
 #include <string.h>
 
 gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
 {
-    if (!gr__given("transpose", 1, &x) || !gr__want_axis(x, &a, "transpose") || !gr__want_axis(x, &b, "transpose")) return NULL;
+    if (!gr__given("transpose", 1, &x)) return NULL;
+    if (!gr__want_axis_or_scalar(x, &a, "transpose") ||
+        !gr__want_axis_or_scalar(x, &b, "transpose"))
+        return NULL;
     gr_dims order = { .count = x->shape.rank };
     for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
     return gr_permute(x, order);
@@ -31,7 +35,7 @@ gr_tensor *gr_squeeze_(gr_squeeze_options o)
     for (int i = 0; i < GR_MAX_DIMS; i++) out[i] = o.axes.count == 0;
     for (int i = 0; i < o.axes.count && i < GR_MAX_DIMS; i++) {
         int axis = o.axes.at[i];
-        if (!gr__want_axis(o.x, &axis, "squeeze")) return NULL;
+        if (!gr__want_axis_or_scalar(o.x, &axis, "squeeze")) return NULL;
         out[axis] = true;
     }
     gr_shape y = { .rank = 0 };
@@ -49,7 +53,8 @@ gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis)
     if (!gr__given("stack", n, xs)) return NULL;
     for (int i = 1; i < n; i++)
         if (!gr__same_shape(&xs[i]->shape, &xs[0]->shape) || xs[i]->dtype != xs[0]->dtype) {
-            gr__fail(GR_ERR_ARGUMENT, "stack: input %d %s differs from %s", i + 1, GR__TEXT(xs[i]), GR__TEXT(xs[0]));
+            gr__fail(GR_ERR_ARGUMENT, "stack: input %d %s differs from %s", i + 1, GR__TEXT(xs[i]),
+                GR__TEXT(xs[0]));
             return NULL;
         }
     size_t      bytes = (size_t)n * sizeof(gr_tensor *);
@@ -65,9 +70,12 @@ bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n)
 {
     if (!gr__given("split", 1, &x) || !gr__want_axis(x, &axis, "split")) return false;
     int64_t whole = x->shape.dim[axis];
-    if (!parts || size < 1 || n != (whole + size - 1) / size)
-        return gr__fail(
-            GR_ERR_ARGUMENT, "split: %s along axis %d in parts of %lld does not give %d", GR__TEXT(x), axis, (long long)size, n);
+    bool fits = parts && size > 0 && (whole == 0 ? n == 0 || n == 1 : n == (whole - 1) / size + 1);
+    if (!fits)
+        return gr__fail(GR_ERR_ARGUMENT,
+            "split: %s along axis %d in parts of %lld does not give %d", GR__TEXT(x), axis,
+            (long long)size, n);
+    if (size > whole) size = whole; /* one part: no product of this may leave its type */
     bool good = true;
     for (int i = 0; i < n; i++) {
         parts[i] = good ? gr_slice(x, axis, i * size, (i + 1) * size) : NULL;
@@ -81,5 +89,7 @@ gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis)
     if (!gr__given("roll", 1, &x) || !gr__want_axis(x, &axis, "roll")) return NULL;
     int64_t size = x->shape.dim[axis], by = size > 0 ? (shift % size + size) % size : 0;
     if (by == 0) return gr_reshape(x, x->shape);
-    return gr_concat((gr_tensor *[]){ gr_slice(x, axis, size - by, size), gr_slice(x, axis, 0, size - by) }, 2, axis);
+    return gr_concat(
+        (gr_tensor *[]){ gr_slice(x, axis, size - by, size), gr_slice(x, axis, 0, size - by) }, 2,
+        axis);
 }

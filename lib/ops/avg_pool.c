@@ -1,12 +1,14 @@
 /* avg_pool.c: average pooling: by windows, to a size, and over the whole picture.
 
-   y = A x, with A the means over windows; gx = A^T g spreads g over them, and the gradient of that is A again: a closed pair.
-   Invariant: what a row of windows sees depends on the row alone, and likewise a column, so a rule gives spans for each of the two. */
+   y = A x, with A the means over windows; gx = A^T g spreads g over them, and the gradient of that
+   is A again: a closed pair. Invariant: what a row of windows sees depends on the row alone, and
+   likewise a column, so a rule gives spans for each of the two. */
 #include "ops/ops.h"
 
-/* ---- ops over windows ------------------------------------------------------------------------------------------------------------- */
+/* ---- ops over windows ------------------------------------------------------------------------ */
 
-typedef void kernel(const gr__windows *s, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
+typedef void kernel(
+    const gr__windows *s, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
 
 typedef struct call {
     const gr__windows *s;
@@ -30,8 +32,10 @@ static bool run(gr__node *nd, gr_tensor *y, kernel *fn)
     if (!spans) return gr__fail_memory(nd->op->name, bytes);
     v->rows.rule(&v->rows, spans);
     v->columns.rule(&v->columns, spans + OH);
-    gr__windows s = { v->rows.size, v->columns.size, OH, v->columns.count, spans, spans + OH, v->divisor };
-    gr__parallel(v->planes, GR__GRAIN / plane, part, &(call){ &s, fn, gr__reals(nd->in[0]), gr__reals(y) });
+    gr__windows s = { v->rows.size, v->columns.size, OH, v->columns.count, spans, spans + OH,
+        v->divisor };
+    gr__parallel(
+        v->planes, GR__GRAIN / plane, part, &(call){ &s, fn, gr__reals(nd->in[0]), gr__reals(y) });
     gr__release(spans, bytes);
     return true;
 }
@@ -58,15 +62,17 @@ bool gr__spread_shape(gr__node *nd, gr_shape *y)
 
 bool gr__spread_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->window_spread); }
 
-/* ---- the pair -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the pair -------------------------------------------------------------------------------- */
 
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u);
 
-static const gr__op avg_pool_op = { "avg_pool2d", "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
+static const gr__op avg_pool_op = { "avg_pool2d",
+    "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
     .vjp = avg_pool_vjp, .torch = "F.avg_pool2d" };
-static const gr__op spread_op = { "avg_pool2d_spread", "x = g / n, spread over the window; gg = mean of u", gr__spread_shape,
-    gr__spread_forward, .vjp = spread_vjp };
+static const gr__op spread_op = { "avg_pool2d_spread",
+    "x = g / n, spread over the window; gg = mean of u", gr__spread_shape, gr__spread_forward,
+    .vjp = spread_vjp };
 
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -80,7 +86,7 @@ static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr__apply(&avg_pool_op, 1, &u, nd->args, sizeof(gr__cover2d));
 }
 
-/* ---- entering from outside ---------------------------------------------------------------------------------------------------------------- */
+/* ---- entering from outside ------------------------------------------------------------------- */
 
 /* Window i is S i - P .. S i - P + K - 1, as far as it lies inside. */
 static void by_stride(const gr__cover *v, gr__span *spans)
@@ -91,50 +97,51 @@ static void by_stride(const gr__cover *v, gr__span *spans)
     }
 }
 
-gr_tensor *gr_avg_pool2d_(gr_tensor *x, gr_avg_pool2d_options o)
+gr_tensor *gr_avg_pool2d_(gr_pool_options o)
 {
-    gr_pool_options windows = {
-        .size = o.size,
-        .stride = o.stride,
-        .padding = o.padding,
-        .size_hw = o.size_hw,
-        .stride_hw = o.stride_hw,
-        .padding_hw = o.padding_hw,
-    };
     gr__pool p = { 0 };
-    if (x && !gr__pool_geometry("avg_pool2d", x, &windows, &p)) return NULL;
+    if (o.x && !gr__pool_geometry("avg_pool2d", &o, &p)) return NULL;
     gr__cover2d v = {
         .planes = p.planes,
         .rows = { by_stride, p.H, p.OH, p.KH, p.SH, p.PH, 0 },
         .columns = { by_stride, p.W, p.OW, p.KW, p.SW, p.PW, 0 },
         .divisor = o.exclude_padding ? 0 : (double)p.KH * (double)p.KW,
     };
-    return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
+    return gr__apply(&avg_pool_op, 1, &o.x, &v, sizeof v);
 }
 
 /* Window i is i size / count .. (i + 1) size / count, rounded outwards. */
 static void by_count(const gr__cover *v, gr__span *spans)
 {
-    for (int64_t i = 0; i < v->count; i++) spans[i] = (gr__span){ i * v->size / v->count, ((i + 1) * v->size + v->count - 1) / v->count };
+    for (int64_t i = 0; i < v->count; i++)
+        spans[i] =
+            (gr__span){ i * v->size / v->count, ((i + 1) * v->size + v->count - 1) / v->count };
 }
 
-static gr_tensor *adaptive(const char *name, gr_tensor *x, int64_t height, int64_t width)
+static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
 {
     if (!gr__given(name, 1, &x) || !gr__want_rank(x, 4, name, "input")) return NULL;
     const int64_t *size = x->shape.dim;
-    if (size[2] < 1 || size[3] < 1 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: from %s to %lldx%lld: there must be something on both sides", name, GR__TEXT(x), (long long)height,
-            (long long)width);
+    if (size[2] < 1 || size[3] < 1 || to.h < 1 || to.w < 1 || to.h > INT32_MAX ||
+        to.w > INT32_MAX || size[2] > INT32_MAX || size[3] > INT32_MAX) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: from %s to %lldx%lld: there must be something on both sides",
+            name, GR__TEXT(x), (long long)to.h, (long long)to.w);
         return NULL;
     }
     gr__cover2d v = {
         .planes = size[0] * size[1],
-        .rows = { .rule = by_count, .size = size[2], .count = height },
-        .columns = { .rule = by_count, .size = size[3], .count = width },
+        .rows = { .rule = by_count, .size = size[2], .count = to.h },
+        .columns = { .rule = by_count, .size = size[3], .count = to.w },
     };
     return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
 }
 
-gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, int64_t height, int64_t width) { return adaptive("adaptive_avg_pool2d", x, height, width); }
+gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, gr_hw size)
+{
+    return adaptive("adaptive_avg_pool2d", x, size);
+}
 
-gr_tensor *gr_global_avg_pool2d(gr_tensor *x) { return adaptive("global_avg_pool2d", x, 1, 1); }
+gr_tensor *gr_global_avg_pool2d(gr_tensor *x)
+{
+    return adaptive("global_avg_pool2d", x, gr_hw(1, 1));
+}

@@ -1,17 +1,19 @@
 /* elementwise.c: arithmetic, activations and comparisons, element by element.
 
-   y = f(a, b) over the common shape of a and b. Two operands broadcast: along a dimension that one lacks or has with size 1, its
-   stride is 0. Neighbouring dimensions that both operands walk alike are one, so that the kernel runs over the longest row there is.
-   A rule gives the gradient in the result's shape; the backward driver sums it over what was repeated. */
+   y = f(a, b) over the common shape of a and b. Two operands broadcast: along a dimension that one
+   lacks or has with size 1, its stride is 0. Neighbouring dimensions that both operands walk alike
+   are one, so that the kernel runs over the longest row there is. A rule gives the gradient in the
+   result's shape; the backward driver sums it over what was repeated. */
 #include "ops/ops.h"
 
 #include <string.h>
 
 #define LOOP(name) offsetof(gr__kernels, name)
 
-/* ---- walking two operands ------------------------------------------------------------------------------------------------- */
+/* ---- walking two operands -------------------------------------------------------------------- */
 
-/* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits over dim. */
+/* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits
+   over dim. */
 typedef struct walk {
     gr__binary    *fn;
     const gr_real *a, *b;
@@ -26,11 +28,15 @@ static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stri
     int64_t own[GR_MAX_DIMS];
     gr__strides(&t->shape, own);
     int lead = y->rank - t->shape.rank;
-    for (int i = 0; i < y->rank; i++) stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
+    for (int i = 0; i < y->rank; i++)
+        stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
 }
 
 /* Whether dimension i continues the one kept before it, for this operand. */
-static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size) { return kept[at] == stride[i] * size; }
+static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size)
+{
+    return kept[at] == stride[i] * size;
+}
 
 static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
 {
@@ -38,7 +44,8 @@ static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b
     for (int i = 0; i < y->rank; i++) {
         if (y->dim[i] == 1) continue;
         int last = w->rank - 1;
-        if (last >= 0 && continues(w->a_stride, last, a, i, y->dim[i]) && continues(w->b_stride, last, b, i, y->dim[i]))
+        if (last >= 0 && continues(w->a_stride, last, a, i, y->dim[i]) &&
+            continues(w->b_stride, last, b, i, y->dim[i]))
             w->dim[last] *= y->dim[i];
         else
             w->dim[last = w->rank++] = y->dim[i];
@@ -72,11 +79,15 @@ static void walk_rows(const void *arg, int64_t begin, int64_t end)
 static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
 {
     const walk *w = arg;
-    w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step, end - begin);
+    w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step,
+        end - begin);
 }
 
 /* Whether an operand is as long as the result, or one number: then it is walked in one row. */
-static bool is_one_row(const gr_tensor *t, const gr_tensor *y) { return t->count == y->count || t->count == 1; }
+static bool is_one_row(const gr_tensor *t, const gr_tensor *y)
+{
+    return t->count == y->count || t->count == 1;
+}
 
 /* y = op of a and b; y may be one of them, if it has their shape. */
 static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
@@ -113,12 +124,16 @@ static bool broadcast_shape(gr__node *nd, gr_shape *y)
         return true;
     }
     return gr__broadcast(&a->shape, &b->shape, y) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s do not broadcast", nd->op->name, GR__TEXT(a), GR__TEXT(b));
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s do not broadcast", nd->op->name, GR__TEXT(a),
+               GR__TEXT(b));
 }
 
-static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b) { return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0); }
+static gr_tensor *apply2(const gr__op *op, gr_tensor *a, gr_tensor *b)
+{
+    return gr__apply(op, 2, (gr_tensor *[]){ a, b }, NULL, 0);
+}
 
-/* ---- arithmetic of two -------------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic of two ----------------------------------------------------------------------- */
 
 static gr_tensor *add_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -140,7 +155,8 @@ static gr_tensor *div_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? gr_div(g, b) : gr_neg(gr_div(gr_mul(g, nd->out), b));
 }
 
-/* What is not chosen is replaced before it is used, so that no infinity times zero comes in at any order. */
+/* What is not chosen is replaced before it is used, so that no infinity times zero comes in at any
+   order. */
 static gr_tensor *pow_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     gr_tensor *a = nd->in[0], *b = nd->in[1], *zero = gr__number(0), *one = gr__number(1);
@@ -165,20 +181,24 @@ static gr_tensor *minimum_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_mul(g, gr_sub(one, gr_scale(gr_add(gr_gt(mine, other), gr_ge(mine, other)), 0.5)));
 }
 
-static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward, .vjp = add_vjp, .broadcasts = true,
-    .kernel = LOOP(add), .torch = "torch.add" };
-static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward, .vjp = sub_vjp, .broadcasts = true,
-    .kernel = LOOP(sub), .torch = "torch.sub" };
-static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape, binary_forward, .vjp = mul_vjp, .broadcasts = true,
-    .kernel = LOOP(mul), .torch = "torch.mul" };
-static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape, binary_forward, .vjp = div_vjp,
-    .broadcasts = true, .kernel = LOOP(div), .torch = "torch.div" };
-static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape, binary_forward, .vjp = pow_vjp,
-    .broadcasts = true, .kernel = LOOP(pow), .torch = "torch.pow" };
-static const gr__op maximum_op = { "maximum", "y = max(a, b); ga = g [a > b] + g/2 [a = b], gb = g [b > a] + g/2 [a = b]", broadcast_shape,
-    binary_forward, .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum), .torch = "torch.maximum" };
-static const gr__op minimum_op = { "minimum", "y = min(a, b); ga = g [a < b] + g/2 [a = b], gb = g [b < a] + g/2 [a = b]", broadcast_shape,
-    binary_forward, .vjp = minimum_vjp, .broadcasts = true, .kernel = LOOP(minimum), .torch = "torch.minimum" };
+static const gr__op add_op = { "add", "y = a + b; ga = g, gb = g", broadcast_shape, binary_forward,
+    .vjp = add_vjp, .broadcasts = true, .kernel = LOOP(add), .torch = "torch.add" };
+static const gr__op sub_op = { "sub", "y = a - b; ga = g, gb = -g", broadcast_shape, binary_forward,
+    .vjp = sub_vjp, .broadcasts = true, .kernel = LOOP(sub), .torch = "torch.sub" };
+static const gr__op mul_op = { "mul", "y = a b; ga = g b, gb = g a", broadcast_shape,
+    binary_forward, .vjp = mul_vjp, .broadcasts = true, .kernel = LOOP(mul), .torch = "torch.mul" };
+static const gr__op div_op = { "div", "y = a / b; ga = g / b, gb = -g y / b", broadcast_shape,
+    binary_forward, .vjp = div_vjp, .broadcasts = true, .kernel = LOOP(div), .torch = "torch.div" };
+static const gr__op pow_op = { "pow", "y = a^b; ga = g b a^(b-1), gb = g y log a", broadcast_shape,
+    binary_forward, .vjp = pow_vjp, .broadcasts = true, .kernel = LOOP(pow), .torch = "torch.pow" };
+static const gr__op maximum_op = { "maximum",
+    "y = max(a, b); ga = g [a > b] + g/2 [a = b], gb = g [b > a] + g/2 [a = b]", broadcast_shape,
+    binary_forward, .vjp = maximum_vjp, .broadcasts = true, .kernel = LOOP(maximum),
+    .torch = "torch.maximum" };
+static const gr__op minimum_op = { "minimum",
+    "y = min(a, b); ga = g [a < b] + g/2 [a = b], gb = g [b < a] + g/2 [a = b]", broadcast_shape,
+    binary_forward, .vjp = minimum_vjp, .broadcasts = true, .kernel = LOOP(minimum),
+    .torch = "torch.minimum" };
 
 gr_tensor *gr_add(gr_tensor *a, gr_tensor *b) { return apply2(&add_op, a, b); }
 gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b) { return apply2(&sub_op, a, b); }
@@ -188,26 +208,44 @@ gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b) { return apply2(&pow_op, a, b); }
 gr_tensor *gr_maximum(gr_tensor *a, gr_tensor *b) { return apply2(&maximum_op, a, b); }
 gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b) { return apply2(&minimum_op, a, b); }
 
-/* ---- comparisons: 1 or 0, no gradient ---------------------------------------------------------------------------------------------- */
+/* ---- comparisons: 1 or 0, no gradient -------------------------------------------------------- */
 
-static const gr__op eq_op = {
-    .name = "eq", .equation = "y = [a = b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(eq), .torch = "torch.eq"
-};
-static const gr__op ne_op = {
-    .name = "ne", .equation = "y = [a != b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ne), .torch = "torch.ne"
-};
-static const gr__op lt_op = {
-    .name = "lt", .equation = "y = [a < b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(lt), .torch = "torch.lt"
-};
-static const gr__op le_op = {
-    .name = "le", .equation = "y = [a <= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(le), .torch = "torch.le"
-};
-static const gr__op gt_op = {
-    .name = "gt", .equation = "y = [a > b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(gt), .torch = "torch.gt"
-};
-static const gr__op ge_op = {
-    .name = "ge", .equation = "y = [a >= b]", .shape = broadcast_shape, .forward = binary_forward, .kernel = LOOP(ge), .torch = "torch.ge"
-};
+static const gr__op eq_op = { .name = "eq",
+    .equation = "y = [a = b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(eq),
+    .torch = "torch.eq" };
+static const gr__op ne_op = { .name = "ne",
+    .equation = "y = [a != b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(ne),
+    .torch = "torch.ne" };
+static const gr__op lt_op = { .name = "lt",
+    .equation = "y = [a < b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(lt),
+    .torch = "torch.lt" };
+static const gr__op le_op = { .name = "le",
+    .equation = "y = [a <= b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(le),
+    .torch = "torch.le" };
+static const gr__op gt_op = { .name = "gt",
+    .equation = "y = [a > b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(gt),
+    .torch = "torch.gt" };
+static const gr__op ge_op = { .name = "ge",
+    .equation = "y = [a >= b]",
+    .shape = broadcast_shape,
+    .forward = binary_forward,
+    .kernel = LOOP(ge),
+    .torch = "torch.ge" };
 
 gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
 gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b) { return apply2(&ne_op, a, b); }
@@ -216,7 +254,7 @@ gr_tensor *gr_le(gr_tensor *a, gr_tensor *b) { return apply2(&le_op, a, b); }
 gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b) { return apply2(&gt_op, a, b); }
 gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b) { return apply2(&ge_op, a, b); }
 
-/* ---- functions of one ------------------------------------------------------------------------------------------------------------------ */
+/* ---- functions of one ------------------------------------------------------------------------ */
 
 typedef struct flat {
     gr__unary     *fn;
@@ -254,40 +292,83 @@ bool gr__shape_of_first(gr__node *nd, gr_shape *y)
 static bool scale_forward(gr__node *nd, gr_tensor *y)
 {
     const double *factor = nd->args;
-    gr__parallel(y->count, GR__GRAIN, scale_part, &(flat){ .factor = *factor, .y = gr__reals(y), .x = gr__reals(nd->in[0]) });
+    gr__parallel(y->count, GR__GRAIN, scale_part,
+        &(flat){ .factor = *factor, .y = gr__reals(y), .x = gr__reals(nd->in[0]) });
     return true;
 }
 
-static gr_tensor *neg_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)nd, (void)i, gr_neg(g); }
-static gr_tensor *scale_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_scale(g, *(const double *)nd->args); }
+static gr_tensor *neg_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)nd, (void)i, gr_neg(g);
+}
+static gr_tensor *scale_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_scale(g, *(const double *)nd->args);
+}
 static gr_tensor *exp_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, nd->out); }
-static gr_tensor *log_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, nd->in[0]); }
-static gr_tensor *sqrt_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_scale(gr_div(g, nd->out), 0.5); }
-static gr_tensor *abs_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sign(nd->in[0])); }
-static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_RELU, nd->out, g); }
-static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_SIGMOID, nd->out, g); }
-static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr__act_back(GR_TANH, nd->out, g); }
+static gr_tensor *log_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_div(g, nd->in[0]);
+}
+static gr_tensor *sqrt_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_scale(gr_div(g, nd->out), 0.5);
+}
+static gr_tensor *abs_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_mul(g, gr_sign(nd->in[0]));
+}
+static gr_tensor *relu_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr__act_back(GR_RELU, nd->out, g);
+}
+static gr_tensor *sigmoid_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr__act_back(GR_SIGMOID, nd->out, g);
+}
+static gr_tensor *tanh_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr__act_back(GR_TANH, nd->out, g);
+}
 
-static gr_tensor *sin_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_cos(nd->in[0])); }
-static gr_tensor *cos_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_neg(gr_mul(g, gr_sin(nd->in[0]))); }
-static gr_tensor *softplus_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, gr_sigmoid(nd->in[0])); }
+static gr_tensor *sin_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_mul(g, gr_cos(nd->in[0]));
+}
+static gr_tensor *cos_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_neg(gr_mul(g, gr_sin(nd->in[0])));
+}
+static gr_tensor *softplus_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_mul(g, gr_sigmoid(nd->in[0]));
+}
 
 static gr_tensor *plus_one(gr_tensor *x) { return gr_add(x, gr__number(1)); }
-static gr_tensor *log1p_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_div(g, plus_one(nd->in[0])); }
-static gr_tensor *expm1_vjp(gr__node *nd, int i, gr_tensor *g) { return (void)i, gr_mul(g, plus_one(nd->out)); }
+static gr_tensor *log1p_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_div(g, plus_one(nd->in[0]));
+}
+static gr_tensor *expm1_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return (void)i, gr_mul(g, plus_one(nd->out));
+}
 
 static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    gr_tensor *x = nd->in[0];
+    /* beyond, e^(-x^2) is 0 in any type, and x^2 might overflow */
+    gr_tensor *x = gr_clamp(nd->in[0], -30, 30);
     (void)i;
-    return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390); /* 2 / sqrt(pi) */
+    /* 2 / sqrt(pi) */
+    return gr_scale(gr_mul(g, gr_exp(gr_neg(gr_mul(x, x)))), 1.12837916709551257390);
 }
 
-#define UNARY_OP(f, equation, pytorch) \
-    static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, .vjp = f##_vjp, .kernel = LOOP(f), .torch = pytorch }
+#define UNARY_OP(f, equation, pytorch)                                              \
+    static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, \
+        .vjp = f##_vjp, .kernel = LOOP(f), .torch = pytorch }
 UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
-static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward, .vjp = scale_vjp,
-    .torch = "torch.mul, by a number" };
+static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward,
+    .vjp = scale_vjp, .torch = "torch.mul, by a number" };
 UNARY_OP(exp, "y = e^x; gx = g y", "torch.exp");
 UNARY_OP(log, "y = log x; gx = g / x", "torch.log");
 UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)", "torch.sqrt");
@@ -327,9 +408,12 @@ gr_tensor *gr_expm1(gr_tensor *x) { return apply1(&expm1_op, x); }
 gr_tensor *gr_erf(gr_tensor *x) { return apply1(&erf_op, x); }
 gr_tensor *gr_softplus(gr_tensor *x) { return apply1(&softplus_op, x); }
 
-gr_tensor *gr_scale(gr_tensor *x, double factor) { return gr__apply(&scale_op, 1, &x, &factor, sizeof factor); }
+gr_tensor *gr_scale(gr_tensor *x, double factor)
+{
+    return gr__apply(&scale_op, 1, &x, &factor, sizeof factor);
+}
 
-/* ---- activations backwards: h(y, g) = g act'(x), with act' written in y ------------------------------------------------------------------- */
+/* ---- activations backwards: h(y, g) = g act'(x), with act' written in y ---------------------- */
 
 static gr_tensor *relu_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
@@ -350,29 +434,40 @@ static gr_tensor *tanh_grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return i == 1 ? gr__act_grad(GR_TANH, y, u) : gr_scale(gr_mul(gr_mul(u, g), y), -2);
 }
 
-static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gg = u [y > 0]", gr__shape_of_first, binary_forward, .vjp = relu_grad_vjp,
-    .constant = 1, .kernel = LOOP(relu_grad) };
-static const gr__op sigmoid_grad_op = { "sigmoid_grad", "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", gr__shape_of_first,
-    binary_forward, .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
-static const gr__op tanh_grad_op = { "tanh_grad", "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", gr__shape_of_first, binary_forward,
+static const gr__op relu_grad_op = { "relu_grad", "h = g [y > 0]; gg = u [y > 0]",
+    gr__shape_of_first, binary_forward, .vjp = relu_grad_vjp, .constant = 1,
+    .kernel = LOOP(relu_grad) };
+static const gr__op sigmoid_grad_op = { "sigmoid_grad",
+    "h = g y (1 - y); gy = u g (1 - 2 y), gg = u y (1 - y)", gr__shape_of_first, binary_forward,
+    .vjp = sigmoid_grad_vjp, .kernel = LOOP(sigmoid_grad) };
+static const gr__op tanh_grad_op = { "tanh_grad",
+    "h = g (1 - y^2); gy = -2 u g y, gg = u (1 - y^2)", gr__shape_of_first, binary_forward,
     .vjp = tanh_grad_vjp, .kernel = LOOP(tanh_grad) };
 
 bool gr__want_act(gr_act act, const char *op)
 {
-    return (unsigned)act <= GR_TANH || gr__fail(GR_ERR_ARGUMENT, "%s: there is no activation %d", op, (int)act);
+    return (unsigned)act <= GR_TANH ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: there is no activation %d", op, (int)act);
 }
 
 gr_tensor *gr__act(gr_act act, gr_tensor *x)
 {
-    static const gr__op *const ops[] = { [GR_RELU] = &relu_op, [GR_SIGMOID] = &sigmoid_op, [GR_TANH] = &tanh_op };
-    gr_tensor                 *y = act == GR_NO_ACT ? x : apply1(ops[act], x);
+    static const gr__op *const ops[] = {
+        [GR_RELU] = &relu_op, [GR_SIGMOID] = &sigmoid_op, [GR_TANH] = &tanh_op
+    };
+    gr_tensor *y = act == GR_NO_ACT ? x : apply1(ops[act], x);
     if (y && act == GR_RELU) y->rectified = true;
     return y;
 }
 
-static const gr__op *const grads[] = { [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op };
+static const gr__op *const grads[] = {
+    [GR_RELU] = &relu_grad_op, [GR_SIGMOID] = &sigmoid_grad_op, [GR_TANH] = &tanh_grad_op
+};
 
-gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g) { return act == GR_NO_ACT ? g : apply2(grads[act], y, g); }
+gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
+{
+    return act == GR_NO_ACT ? g : apply2(grads[act], y, g);
+}
 
 gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g)
 {
@@ -385,7 +480,7 @@ gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g)
     return g;
 }
 
-/* ---- choice ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 typedef struct choice {
     const gr_real *c, *a, *b;
@@ -411,8 +506,8 @@ static gr_tensor *where_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 1 ? gr_where(nd->in[0], g, zero) : gr_where(nd->in[0], zero, g);
 }
 
-static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g", gr__shape_of_first, where_forward,
-    .vjp = where_vjp, .constant = 1, .torch = "torch.where" };
+static const gr__op where_op = { "where", "y = c ? a : b; ga = c ? g : 0, gb = c ? 0 : g",
+    gr__shape_of_first, where_forward, .vjp = where_vjp, .constant = 1, .torch = "torch.where" };
 
 gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
 {
@@ -420,7 +515,8 @@ gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
     if (condition && a && b) {
         gr_shape y;
         if (!gr__broadcast(&a->shape, &b->shape, &y) || !gr__broadcast(&condition->shape, &y, &y)) {
-            gr__fail(GR_ERR_ARGUMENT, "where: %s, %s and %s do not broadcast", GR__TEXT(condition), GR__TEXT(a), GR__TEXT(b));
+            gr__fail(GR_ERR_ARGUMENT, "where: %s, %s and %s do not broadcast", GR__TEXT(condition),
+                GR__TEXT(a), GR__TEXT(b));
             return NULL;
         }
         for (int i = 0; i < 3; i++)

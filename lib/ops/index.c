@@ -1,8 +1,9 @@
 /* index.c: elements and rows picked by int32 indices.
 
-   gather picks along one axis, embedding whole rows of a table. The gradient of each adds g back to where it was picked from, by an op
-   of its own whose gradient picks again: two closed pairs. Invariant: an index is checked where it enters, and each sum is made by one
-   task in the order of the index, so that the bits do not depend on the threads. */
+   gather picks along one axis, embedding whole rows of a table. The gradient of each adds g back to
+   where it was picked from, by an op of its own whose gradient picks again: two closed pairs.
+   Invariant: an index is checked where it enters, and each sum is made by one task in the order of
+   the index, so that the bits do not depend on the threads. */
 #include "ops/ops.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@ static int64_t stray(const gr_tensor *index, int64_t limit, gr_shape *at)
     return e;
 }
 
-/* ---- gather, and its inverse, scatter_add ----------------------------------------------------------------------------------------- */
+/* ---- gather, and its inverse, scatter_add ---------------------------------------------------- */
 
 typedef struct pick {
     int      axis;
@@ -55,7 +56,8 @@ static void gather_part(const void *arg, int64_t begin, int64_t end)
     int          axis = l->p->axis;
     for (int64_t line = begin, i, x; line < end; line++) {
         line_begin(l, line, &i, &x);
-        for (int64_t k = 0; k < l->shape->dim[axis]; k++, i += l->stride[axis]) l->to[i] = l->from[x + l->at[i] * l->x_stride[axis]];
+        for (int64_t k = 0; k < l->shape->dim[axis]; k++, i += l->stride[axis])
+            l->to[i] = l->from[x + l->at[i] * l->x_stride[axis]];
     }
 }
 
@@ -65,7 +67,8 @@ static void scatter_part(const void *arg, int64_t begin, int64_t end)
     int          axis = l->p->axis;
     for (int64_t line = begin, i, x; line < end; line++) {
         line_begin(l, line, &i, &x);
-        for (int64_t k = 0; k < l->shape->dim[axis]; k++, i += l->stride[axis]) l->to[x + l->at[i] * l->x_stride[axis]] += l->from[i];
+        for (int64_t k = 0; k < l->shape->dim[axis]; k++, i += l->stride[axis])
+            l->to[x + l->at[i] * l->x_stride[axis]] += l->from[i];
     }
 }
 
@@ -74,7 +77,11 @@ static void each_line(gr__node *nd, gr_tensor *y, void (*part)(const void *, int
     const gr_tensor *index = nd->in[1];
     const pick      *p = nd->args;
     int64_t          n = index->shape.dim[p->axis];
-    lines            l = { .p = p, .shape = &index->shape, .at = gr__ints(index), .from = gr__reals(nd->in[0]), .to = gr__reals(y) };
+    lines            l = { .p = p,
+                   .shape = &index->shape,
+                   .at = gr__ints(index),
+                   .from = gr__reals(nd->in[0]),
+                   .to = gr__reals(y) };
     gr__strides(&index->shape, l.stride);
     gr__strides(&p->x, l.x_stride);
     if (index->count > 0) gr__parallel(index->count / n, GR__GRAIN / 4 / n, part, &l);
@@ -86,14 +93,18 @@ static bool gather_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *x = nd->in[0], *index = nd->in[1];
     gr_shape         at;
     bool             good = index->shape.rank == x->shape.rank;
-    for (int d = 0; good && d < x->shape.rank; d++) good = d == p->axis || index->shape.dim[d] <= x->shape.dim[d];
+    for (int d = 0; good && d < x->shape.rank; d++)
+        good = d == p->axis || index->shape.dim[d] <= x->shape.dim[d];
     if (!good)
-        return gr__fail(GR_ERR_ARGUMENT, "gather: the index %s is larger than the input %s beside axis %d, or of another rank",
+        return gr__fail(GR_ERR_ARGUMENT,
+            "gather: the index %s is larger than the input %s beside axis %d, or of another rank",
             GR__TEXT(index), GR__TEXT(x), p->axis);
     int64_t bad = stray(index, x->shape.dim[p->axis], &at);
     *y = index->shape;
-    return bad < 0 || gr__fail(GR_ERR_ARGUMENT, "gather: index %d at %s is outside 0 .. %lld, axis %d of the input %s",
-                          gr__ints(index)[bad], gr__shape_text(&at).s, (long long)x->shape.dim[p->axis] - 1, p->axis, GR__TEXT(x));
+    return bad < 0 || gr__fail(GR_ERR_ARGUMENT,
+                          "gather: index %d at %s is outside 0 .. %lld, axis %d of the input %s",
+                          gr__ints(index)[bad], gr__shape_text(&at).s,
+                          (long long)x->shape.dim[p->axis] - 1, p->axis, GR__TEXT(x));
 }
 
 static bool gather_forward(gr__node *nd, gr_tensor *y)
@@ -128,10 +139,11 @@ static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr_gather(u, p->axis, nd->in[1]);
 }
 
-static const gr__op gather_op = { "gather", "y = x[index]; gx[index] = sum of g", gather_shape, gather_forward, .vjp = gather_vjp,
-    .constant = 2, .ints = 2, .torch = "torch.gather" };
-static const gr__op scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]", scatter_shape, scatter_forward, .vjp = scatter_vjp,
-    .constant = 2, .ints = 2, .torch = "Tensor.scatter_add" };
+static const gr__op gather_op = { "gather", "y = x[index]; gx[index] = sum of g", gather_shape,
+    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2, .torch = "torch.gather" };
+static const gr__op scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]",
+    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2,
+    .torch = "Tensor.scatter_add" };
 
 static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index)
 {
@@ -141,12 +153,20 @@ static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index
 gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
 {
     pick p = { .axis = axis };
-    if (x && !gr__want_axis(x, &p.axis, "gather")) return NULL;
+    if (x && !gr__want_axis_or_scalar(x, &p.axis, "gather")) return NULL;
+    /* As in PyTorch, a scalar is a line of one number, and an index of nothing picks nothing,
+       whatever its rank. */
+    if (x && x->shape.rank == 0) x = gr_reshape(x, gr_shape(1));
+    if (x && index && index->dtype == GR_INT32 && index->shape.rank == 0 && x->shape.rank == 1)
+        return gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape);
+    if (x && index && index->dtype == GR_INT32 && index->count == 0 &&
+        index->shape.rank != x->shape.rank)
+        return gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape);
     if (x) p.x = x->shape;
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
 }
 
-/* ---- embedding, and its inverse, row_add --------------------------------------------------------------------------------------------- */
+/* ---- embedding, and its inverse, row_add ----------------------------------------------------- */
 
 typedef struct table {
     const gr_real *from;
@@ -159,7 +179,8 @@ static void embedding_part(const void *arg, int64_t begin, int64_t end)
 {
     const table *t = arg;
     size_t       bytes = (size_t)t->width * sizeof(gr_real);
-    for (int64_t i = begin; i < end; i++) memcpy(t->to + i * t->width, t->from + t->at[i] * t->width, bytes);
+    for (int64_t i = begin; i < end; i++)
+        memcpy(t->to + i * t->width, t->from + t->at[i] * t->width, bytes);
 }
 
 /* Rows begin .. end-1 of the table. */
@@ -169,7 +190,8 @@ static void row_add_part(const void *arg, int64_t begin, int64_t end)
     memset(t->to + begin * t->width, 0, (size_t)((end - begin) * t->width) * sizeof(gr_real));
     for (int64_t i = 0; i < t->count; i++) {
         gr_real *row = t->to + t->at[i] * t->width;
-        if (t->at[i] >= begin && t->at[i] < end) gr__k()->add(row, row, 1, t->from + i * t->width, 1, t->width);
+        if (t->at[i] >= begin && t->at[i] < end)
+            gr__k()->add(row, row, 1, t->from + i * t->width, 1, t->width);
     }
 }
 
@@ -180,10 +202,14 @@ static bool embedding_shape(gr__node *nd, gr_shape *y)
     if (!gr__want_rank(weight, 2, "embedding", "weight")) return false;
     int64_t bad = stray(index, weight->shape.dim[0], &at);
     if (bad >= 0)
-        return gr__fail(GR_ERR_ARGUMENT, "embedding: index %d at %s is outside the %lld rows of the weight %s", gr__ints(index)[bad],
-            gr__shape_text(&at).s, (long long)weight->shape.dim[0], GR__TEXT(weight));
+        return gr__fail(GR_ERR_ARGUMENT,
+            "embedding: index %d at %s is outside the %lld rows of the weight %s",
+            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)weight->shape.dim[0],
+            GR__TEXT(weight));
     *y = index->shape;
-    if (y->rank == GR_MAX_DIMS) return gr__fail(GR_ERR_ARGUMENT, "embedding: no room for a dimension after the index %s", GR__TEXT(index));
+    if (y->rank == GR_MAX_DIMS)
+        return gr__fail(GR_ERR_ARGUMENT, "embedding: no room for a dimension after the index %s",
+            GR__TEXT(index));
     y->dim[y->rank++] = weight->shape.dim[1];
     return true;
 }
@@ -191,7 +217,7 @@ static bool embedding_shape(gr__node *nd, gr_shape *y)
 static bool embedding_forward(gr__node *nd, gr_tensor *y)
 {
     int64_t width = nd->in[0]->shape.dim[1];
-    table   t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
+    table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
     if (y->count > 0) gr__parallel(t.count, GR__GRAIN / width, embedding_part, &t);
     return true;
 }
@@ -212,8 +238,9 @@ static bool row_add_shape(gr__node *nd, gr_shape *y)
 static bool row_add_forward(gr__node *nd, gr_tensor *y)
 {
     int64_t rows = y->shape.dim[0], width = y->shape.dim[1];
-    table   t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
-    if (y->count > 0) gr__parallel(rows, t.count * width < GR__GRAIN ? rows : (rows + 7) / 8, row_add_part, &t);
+    table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
+    if (y->count > 0)
+        gr__parallel(rows, t.count * width < GR__GRAIN ? rows : (rows + 7) / 8, row_add_part, &t);
     return true;
 }
 
@@ -223,10 +250,11 @@ static gr_tensor *row_add_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr_embedding(u, nd->in[1]);
 }
 
-static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g", embedding_shape, embedding_forward,
-    .vjp = embedding_vjp, .constant = 2, .ints = 2, .torch = "F.embedding" };
-static const gr__op row_add_op = { "row_add", "w[index] = sum of g; gg = rows of u", row_add_shape, row_add_forward, .vjp = row_add_vjp,
-    .constant = 2, .ints = 2, .torch = "Tensor.index_add" };
+static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g",
+    embedding_shape, embedding_forward, .vjp = embedding_vjp, .constant = 2, .ints = 2,
+    .torch = "F.embedding" };
+static const gr__op row_add_op = { "row_add", "w[index] = sum of g; gg = rows of u", row_add_shape,
+    row_add_forward, .vjp = row_add_vjp, .constant = 2, .ints = 2, .torch = "Tensor.index_add" };
 
 static gr_tensor *row_add(int64_t rows, gr_tensor *g, gr_tensor *index)
 {
@@ -238,7 +266,7 @@ gr_tensor *gr_embedding(gr_tensor *weight, gr_tensor *index)
     return gr__apply(&embedding_op, 2, (gr_tensor *[]){ weight, index }, NULL, 0);
 }
 
-/* ---- one_hot ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- one_hot --------------------------------------------------------------------------------- */
 
 static bool one_hot_shape(gr__node *nd, gr_shape *y)
 {
@@ -247,11 +275,12 @@ static bool one_hot_shape(gr__node *nd, gr_shape *y)
     gr_shape         at;
     int64_t          bad = stray(index, classes, &at);
     if (bad >= 0)
-        return gr__fail(GR_ERR_ARGUMENT, "one_hot: index %d at %s is outside the %lld classes", gr__ints(index)[bad], gr__shape_text(&at).s,
-            (long long)classes);
+        return gr__fail(GR_ERR_ARGUMENT, "one_hot: index %d at %s is outside the %lld classes",
+            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)classes);
     *y = index->shape;
     if (classes < 1 || y->rank == GR_MAX_DIMS)
-        return gr__fail(GR_ERR_ARGUMENT, "one_hot: %lld classes after the index %s: 1 or more wanted, and room for a dimension",
+        return gr__fail(GR_ERR_ARGUMENT,
+            "one_hot: %lld classes after the index %s: 1 or more wanted, and room for a dimension",
             (long long)classes, GR__TEXT(index));
     y->dim[y->rank++] = classes;
     return true;
@@ -261,7 +290,8 @@ static bool one_hot_forward(gr__node *nd, gr_tensor *y)
 {
     int64_t classes = *(const int64_t *)nd->args;
     memset(y->data, 0, (size_t)y->count * sizeof(gr_real));
-    for (int64_t i = 0; i < nd->in[0]->count; i++) gr__reals(y)[i * classes + gr__ints(nd->in[0])[i]] = 1;
+    for (int64_t i = 0; i < nd->in[0]->count; i++)
+        gr__reals(y)[i * classes + gr__ints(nd->in[0])[i]] = 1;
     return true;
 }
 
@@ -272,4 +302,7 @@ static const gr__op one_hot_op = { .name = "one_hot",
     .ints = 1,
     .torch = "F.one_hot" };
 
-gr_tensor *gr_one_hot(gr_tensor *index, int64_t classes) { return gr__apply(&one_hot_op, 1, &index, &classes, sizeof classes); }
+gr_tensor *gr_one_hot(gr_tensor *index, int64_t classes)
+{
+    return gr__apply(&one_hot_op, 1, &index, &classes, sizeof classes);
+}

@@ -1,7 +1,8 @@
 /* loss.c: softmax, and the losses of labels.
 
-   The kernels work on rows, the last axis; along another axis, x is permuted first. Cross-entropy is one op forward and one backward,
-   softmax - targets, which is again an op with a rule; both take rows to numbers, and what reduces them is made of ops. */
+   The kernels work on rows, the last axis; along another axis, x is permuted first. Cross-entropy
+   is one op forward and one backward, softmax - targets, which is again an op with a rule; both
+   take rows to numbers, and what reduces them is made of ops. */
 #include "ops/ops.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 
 static int64_t at_least_one(int64_t n) { return n > 0 ? n : 1; }
 
-/* ---- softmax and log_softmax ----------------------------------------------------------------------------------------------------- */
+/* ---- softmax and log_softmax ----------------------------------------------------------------- */
 
 typedef struct rows {
     const gr_real *x;
@@ -24,15 +25,21 @@ static void rows_part(const void *arg, int64_t begin, int64_t end)
     r->fn(r->y, r->x, r->n, begin, end);
 }
 
-static bool by_rows(gr__node *nd, gr_tensor *y, void (*fn)(gr_real *, const gr_real *, int64_t, int64_t, int64_t))
+static bool by_rows(
+    gr__node *nd, gr_tensor *y, void (*fn)(gr_real *, const gr_real *, int64_t, int64_t, int64_t))
 {
-    int64_t n = y->shape.dim[y->shape.rank - 1];
-    if (y->count > 0) gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part, &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
+    int64_t n = y->shape.rank > 0 ? y->shape.dim[y->shape.rank - 1] : 1;
+    if (y->count > 0)
+        gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part,
+            &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
     return true;
 }
 
 static bool softmax_forward(gr__node *nd, gr_tensor *y) { return by_rows(nd, y, gr__k()->softmax); }
-static bool log_softmax_forward(gr__node *nd, gr_tensor *y) { return by_rows(nd, y, gr__k()->log_softmax); }
+static bool log_softmax_forward(gr__node *nd, gr_tensor *y)
+{
+    return by_rows(nd, y, gr__k()->log_softmax);
+}
 
 static gr_tensor *softmax_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -47,17 +54,17 @@ static gr_tensor *log_softmax_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_sub(g, gr_mul(gr_exp(nd->out), gr_sum(g, .axes = GR_DIMS(-1), .keepdim = true)));
 }
 
-static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)", gr__shape_of_first, softmax_forward,
-    .vjp = softmax_vjp, .torch = "torch.softmax" };
-static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g", gr__shape_of_first, log_softmax_forward,
-    .vjp = log_softmax_vjp, .torch = "torch.log_softmax" };
+static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - sum g y)",
+    gr__shape_of_first, softmax_forward, .vjp = softmax_vjp, .torch = "torch.softmax" };
+static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g",
+    gr__shape_of_first, log_softmax_forward, .vjp = log_softmax_vjp, .torch = "torch.log_softmax" };
 
 static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 {
     if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
-    if (!gr__want_axis(x, &axis, op->name)) return NULL;
-    if (axis == last) return gr__apply(op, 1, &x, NULL, 0);
+    if (!gr__want_axis_or_scalar(x, &axis, op->name)) return NULL;
+    if (axis >= last) return gr__apply(op, 1, &x, NULL, 0);
     gr_dims swap = { .count = x->shape.rank };
     for (int i = 0; i < swap.count; i++) swap.at[i] = i == axis ? last : i == last ? axis : i;
     gr_tensor *turned = gr_permute(x, swap);
@@ -67,10 +74,10 @@ static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
 gr_tensor *gr_softmax(gr_tensor *x, int axis) { return along(&softmax_op, x, axis); }
 gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return along(&log_softmax_op, x, axis); }
 
-/* ---- labels ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
-/* How labels count. Row n of C numbers, with label y, has the target q_c = (1 - smoothing) w_y [c = y] + smoothing / C w_c, or 0 if y is
-   ignored; w is 1 without class weights. */
+/* How labels count. Row n of C numbers, with label y, has the target q_c = (1 - smoothing) w_y [c =
+   y] + smoothing / C w_c, or 0 if y is ignored; w is 1 without class weights. */
 typedef struct counting {
     double  smoothing;
     int32_t ignored;
@@ -80,25 +87,38 @@ static const gr_real *weights_of(const gr_tensor *w) { return w ? gr__reals(w) :
 static double         weight_at(const gr_real *w, int64_t c) { return w ? (double)w[c] : 1; }
 
 /* x is (N,C,...), labels (N,...), weight (C). */
-static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *labels, const gr_tensor *weight, const counting *how)
+static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *labels,
+    const gr_tensor *weight, const counting *how)
 {
-    gr_shape wanted = { .rank = x->shape.rank - 1, .dim = { x->shape.rank > 0 ? x->shape.dim[0] : 0 } };
+    gr_shape wanted = { .rank = x->shape.rank - 1,
+        .dim = { x->shape.rank > 0 ? x->shape.dim[0] : 0 } };
     for (int i = 1; i < wanted.rank; i++) wanted.dim[i] = x->shape.dim[i + 1];
-    if (x->shape.rank < 2) return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s, (N,C) or (N,C,...) wanted", name, GR__TEXT(x));
+    if (x->shape.rank < 2)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "%s: logits %s, (N,C) or (N,C,...) wanted", name, GR__TEXT(x));
     if (!gr__same_shape(&labels->shape, &wanted))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want labels %s, labels %s given", name, GR__TEXT(x), gr__shape_text(&wanted).s,
-            GR__TEXT(labels));
+        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want labels %s, labels %s given", name,
+            GR__TEXT(x), gr__shape_text(&wanted).s, GR__TEXT(labels));
     int64_t C = x->shape.dim[1];
     if (weight && (weight->dtype != GR_REAL || weight->shape.rank != 1 || weight->count != C))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weights, %s %s given", name, GR__TEXT(x), (long long)C,
-            weight->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(weight));
+        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weights, %s %s given",
+            name, GR__TEXT(x), (long long)C, weight->dtype == GR_REAL ? "reals" : "int32",
+            GR__TEXT(weight));
     for (int64_t n = 0; n < labels->count; n++) {
         int32_t y = gr__ints(labels)[n];
         if (y != how->ignored && (y < 0 || y >= C))
-            return gr__fail(GR_ERR_ARGUMENT, "%s: label %d at %lld is outside the %lld classes of logits %s", name, y, (long long)n,
-                (long long)C, GR__TEXT(x));
+            return gr__fail(GR_ERR_ARGUMENT,
+                "%s: label %d at %lld is outside the %lld classes of logits %s", name, y,
+                (long long)n, (long long)C, GR__TEXT(x));
     }
     return true;
+}
+
+/* One row of logits (C) and its label (), without a batch. */
+static bool is_single(const gr_tensor *x, const gr_tensor *labels)
+{
+    return x && labels && x->shape.rank == 1 && labels->shape.rank == 0 &&
+           labels->dtype == GR_INT32;
 }
 
 /* (N,C,...) as rows of C, in the order of the labels. */
@@ -126,7 +146,8 @@ static double counted(const gr_tensor *labels, const gr_tensor *weight, const co
 }
 
 /* The losses of the rows, reduced. Of none, the mean is NaN: 0 times infinity. */
-static gr_tensor *reduced(gr_tensor *losses, const gr_tensor *labels, const gr_tensor *weight, const counting *how, gr_reduction reduction)
+static gr_tensor *reduced(gr_tensor *losses, const gr_tensor *labels, const gr_tensor *weight,
+    const counting *how, gr_reduction reduction)
 {
     if (!losses || reduction == GR_NONE) return losses ? gr_reshape(losses, labels->shape) : NULL;
     gr_tensor *sum = gr_sum(losses);
@@ -135,14 +156,16 @@ static gr_tensor *reduced(gr_tensor *losses, const gr_tensor *labels, const gr_t
 
 bool gr__want_reduction(gr_reduction r, const char *op)
 {
-    return (unsigned)r <= GR_NONE || gr__fail(GR_ERR_ARGUMENT, "%s: there is no reduction %d", op, (int)r);
+    return (unsigned)r <= GR_NONE ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: there is no reduction %d", op, (int)r);
 }
 
 static int32_t ignored_by(int index, bool class_0) { return index ? index : class_0 ? 0 : -100; }
 
-/* ---- cross-entropy: rows (N,C) to the loss of each, (N) ---------------------------------------------------------------------------- */
+/* ---- cross-entropy: rows (N,C) to the loss of each, (N) -------------------------------------- */
 
-static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w);
+static gr_tensor *cross_entropy_grad(
+    const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w);
 
 static bool cross_entropy_shape(gr__node *nd, gr_shape *y)
 {
@@ -180,13 +203,16 @@ static void loss_part(const void *arg, int64_t begin, int64_t end)
 {
     const ce_rows *r = arg;
     for (int64_t n = begin; n < end; n++)
-        r->y[n] = r->labels[n] == r->how->ignored ? 0 : (gr_real)row_loss(r, r->x + n * r->C, r->labels[n]);
+        r->y[n] = r->labels[n] == r->how->ignored
+                      ? 0
+                      : (gr_real)row_loss(r, r->x + n * r->C, r->labels[n]);
 }
 
 static bool cross_entropy_forward(gr__node *nd, gr_tensor *y)
 {
     int64_t C = nd->in[0]->shape.dim[1];
-    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 2 ? gr__reals(nd->in[2]) : NULL, NULL, gr__ints(nd->in[1]), gr__reals(y), C };
+    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 2 ? gr__reals(nd->in[2]) : NULL, NULL,
+        gr__ints(nd->in[1]), gr__reals(y), C };
     gr__parallel(y->count, GR__GRAIN / 8 / at_least_one(C), loss_part, &r);
     return true;
 }
@@ -200,7 +226,8 @@ static gr_tensor *cross_entropy_vjp(gr__node *nd, int i, gr_tensor *g)
 /* z = g (Q softmax(x) - q), Q the sum of q. */
 static void grad_row(const ce_rows *r, gr_real *z, int32_t label, gr_real g)
 {
-    gr_real whole = (gr_real)(target_sum(r, label, NULL) * (double)g), sure = (gr_real)(1 - r->how->smoothing);
+    gr_real whole = (gr_real)(target_sum(r, label, NULL) * (double)g),
+            sure = (gr_real)(1 - r->how->smoothing);
     for (int64_t c = 0; c < r->C; c++) z[c] *= whole;
     z[label] -= g * sure * (gr_real)weight_at(r->w, label);
     gr_real share = g * (gr_real)(r->how->smoothing / (double)r->C);
@@ -223,14 +250,15 @@ static void grad_part(const void *arg, int64_t begin, int64_t end)
 static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
 {
     int64_t N = z->shape.dim[0], C = z->shape.dim[1];
-    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 3 ? gr__reals(nd->in[3]) : NULL, gr__reals(nd->in[2]), gr__ints(nd->in[1]),
-        gr__reals(z), C };
+    ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 3 ? gr__reals(nd->in[3]) : NULL,
+        gr__reals(nd->in[2]), gr__ints(nd->in[1]), gr__reals(z), C };
     gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), grad_part, &r);
     return true;
 }
 
 /* Q of every row, as a column. */
-static gr_tensor *target_sums(const counting *how, const gr_tensor *x, const gr_tensor *labels, const gr_tensor *w)
+static gr_tensor *target_sums(
+    const counting *how, const gr_tensor *x, const gr_tensor *labels, const gr_tensor *w)
 {
     gr_tensor *q = gr__constant(&(gr_shape){ 2, { x->shape.dim[0], 1 } }, 0);
     ce_rows    r = { .how = how, .w = weights_of(w), .C = x->shape.dim[1] };
@@ -241,14 +269,29 @@ static gr_tensor *target_sums(const counting *how, const gr_tensor *x, const gr_
     return q;
 }
 
+/* g as a column, and 0 for a label that does not count, even where g is infinite: the mean of none
+   divides by 0. */
+static gr_tensor *counted_only(const counting *how, const gr_tensor *labels, gr_tensor *g)
+{
+    gr_shape   column = { 2, { labels->count, 1 } };
+    gr_tensor *counts = gr__constant(&column, 1);
+    for (int64_t n = 0; counts && n < labels->count; n++)
+        if (gr__ints(labels)[n] == how->ignored) gr__reals(counts)[n] = 0;
+    return gr_where(counts, gr_reshape(g, column), gr__number(0));
+}
+
 static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const counting *how = nd->args;
-    gr_tensor      *x = nd->in[0], *labels = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL;
-    if (i == 2) return gr_sum(gr_mul(u, cross_entropy_grad(how, x, labels, gr__constant(&g->shape, 1), w)), .axes = GR_DIMS(-1));
+    gr_tensor      *x = nd->in[0], *labels = nd->in[1], *g = nd->in[2],
+              *w = nd->n > 3 ? nd->in[3] : NULL;
+    if (i == 2)
+        return gr_sum(gr_mul(u, cross_entropy_grad(how, x, labels, gr__constant(&g->shape, 1), w)),
+            .axes = GR_DIMS(-1));
     gr_tensor *s = gr_softmax(x, -1);
     gr_tensor *inner = gr_sub(u, gr_sum(gr_mul(u, s), .axes = GR_DIMS(-1), .keepdim = true));
-    return gr_mul(gr_mul(gr_reshape(g, gr_shape(-1, 1)), target_sums(how, x, labels, w)), gr_mul(s, inner));
+    return gr_mul(
+        gr_mul(counted_only(how, labels, g), target_sums(how, x, labels, w)), gr_mul(s, inner));
 }
 
 static const gr__op cross_entropy_op = {
@@ -264,7 +307,8 @@ static const gr__op cross_entropy_op = {
 
 static const gr__op cross_entropy_grad_op = {
     .name = "cross_entropy_grad",
-    .equation = "z = g (s sum q - q), s = softmax(x); gx = g s (u - sum u s) sum q, gg = sum u (s sum q - q)",
+    .equation = "z = g (s sum q - q), s = softmax(x); gx = g s (u - sum u s) sum q, gg = sum u (s "
+                "sum q - q)",
     .shape = gr__shape_of_first,
     .forward = cross_entropy_grad_forward,
     .vjp = cross_entropy_grad_vjp,
@@ -272,32 +316,45 @@ static const gr__op cross_entropy_grad_op = {
     .ints = 1 << 1,
 };
 
-static gr_tensor *cross_entropy_grad(const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w)
+static gr_tensor *cross_entropy_grad(
+    const counting *how, gr_tensor *x, gr_tensor *labels, gr_tensor *g, gr_tensor *w)
 {
-    return gr__apply(&cross_entropy_grad_op, w ? 4 : 3, (gr_tensor *[]){ x, labels, g, w }, how, sizeof *how);
+    return gr__apply(
+        &cross_entropy_grad_op, w ? 4 : 3, (gr_tensor *[]){ x, labels, g, w }, how, sizeof *how);
 }
 
-gr_tensor *gr_cross_entropy_(gr_tensor *logits, gr_cross_entropy_options o)
+gr_tensor *gr_cross_entropy_(gr_cross_entropy_options o)
 {
     static const char *const name = "cross_entropy";
-    counting                 how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
-    if (!gr__given_reals(name, 1, &logits) || !gr__given(name, 2, (gr_tensor *[]){ logits, o.labels }) ||
-        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name))
+    if (is_single(o.logits, o.labels)) {
+        gr_shape one = o.labels->shape;
+        o.labels = gr_reshape(o.labels, gr_shape(1));
+        o.logits = gr_reshape(o.logits, gr_shape(1, o.logits->count));
+        gr_tensor *loss = gr_cross_entropy_(o);
+        return loss ? gr_reshape(loss, one) : NULL;
+    }
+    counting how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
+    if (!gr__given_reals(name, 1, &o.logits) ||
+        !gr__given(name, 2, (gr_tensor *[]){ o.logits, o.labels }) ||
+        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) ||
+        !gr__want_reduction(o.reduction, name))
         return NULL;
     if (!(o.smoothing >= 0 && o.smoothing <= 1)) {
         gr__fail(GR_ERR_ARGUMENT, "%s: smoothing %g: 0 to 1 wanted", name, o.smoothing);
         return NULL;
     }
-    if (!labels_fit(name, logits, o.labels, o.weight, &how)) return NULL;
-    gr_tensor *x = to_rows(logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
-    gr_tensor *losses = gr__apply(&cross_entropy_op, o.weight ? 3 : 2, (gr_tensor *[]){ x, labels, o.weight }, &how, sizeof how);
+    if (!labels_fit(name, o.logits, o.labels, o.weight, &how)) return NULL;
+    gr_tensor *x = to_rows(o.logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
+    gr_tensor *losses = gr__apply(&cross_entropy_op, o.weight ? 3 : 2,
+        (gr_tensor *[]){ x, labels, o.weight }, &how, sizeof how);
     return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }
 
-/* ---- negative log-likelihood --------------------------------------------------------------------------------------------------------- */
+/* ---- negative log-likelihood ----------------------------------------------------------------- */
 
 /* The labels as indices, an ignored one as 0; and what each row's number is multiplied with. */
-static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *how, gr_tensor **index, gr_tensor **factor)
+static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *how,
+    gr_tensor **index, gr_tensor **factor)
 {
     gr_shape column = gr_shape(labels->count, 1);
     *index = gr__own(gr__tensor(GR_INT32, &column, "nll"));
@@ -311,17 +368,27 @@ static bool picks(const gr_tensor *labels, const gr_tensor *w, const counting *h
     return true;
 }
 
-gr_tensor *gr_nll_(gr_tensor *log_probs, gr_nll_options o)
+gr_tensor *gr_nll_(gr_nll_options o)
 {
     static const char *const name = "nll";
-    counting                 how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
-    gr_tensor               *index, *factor;
-    if (!gr__given_reals(name, 1, &log_probs) || !gr__given(name, 2, (gr_tensor *[]){ log_probs, o.labels }) ||
-        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) || !gr__want_reduction(o.reduction, name) ||
-        !labels_fit(name, log_probs, o.labels, o.weight, &how) || !picks(o.labels, o.weight, &how, &index, &factor))
+    if (is_single(o.log_probs, o.labels)) {
+        gr_shape one = o.labels->shape;
+        o.labels = gr_reshape(o.labels, gr_shape(1));
+        o.log_probs = gr_reshape(o.log_probs, gr_shape(1, o.log_probs->count));
+        gr_tensor *loss = gr_nll_(o);
+        return loss ? gr_reshape(loss, one) : NULL;
+    }
+    counting   how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
+    gr_tensor *index, *factor;
+    if (!gr__given_reals(name, 1, &o.log_probs) ||
+        !gr__given(name, 2, (gr_tensor *[]){ o.log_probs, o.labels }) ||
+        !gr__is(GR_INT32, name, 1, o.labels) || (!o.weight && gr__failed()) ||
+        !gr__want_reduction(o.reduction, name) ||
+        !labels_fit(name, o.log_probs, o.labels, o.weight, &how) ||
+        !picks(o.labels, o.weight, &how, &index, &factor))
         return NULL;
     /* What is ignored is replaced first: it may be infinite. */
-    gr_tensor *picked = gr_gather(to_rows(log_probs), 1, index), *zero = gr__number(0);
+    gr_tensor *picked = gr_gather(to_rows(o.log_probs), 1, index), *zero = gr__number(0);
     gr_tensor *losses = gr_mul(gr_where(factor, picked, zero), factor);
     return reduced(losses, o.labels, o.weight, &how, o.reduction);
 }

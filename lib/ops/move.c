@@ -1,16 +1,20 @@
 /* move.c: the same elements in another shape or order.
 
-   Each is one copy of a box, with a stride of 0 where elements repeat and a negative one where they run backwards; or, where the order
-   in memory stays as it is, a view. Backward moves g back, by an op of this file. */
+   Each is one copy of a box, with a stride of 0 where elements repeat and a negative one where they
+   run backwards; or, where the order in memory stays as it is, a view. Backward moves g back, by an
+   op of this file. */
 #include "ops/ops.h"
 
 #include <string.h>
 
-static size_t element(const gr_tensor *t) { return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real); }
+static size_t element(const gr_tensor *t)
+{
+    return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
+}
 
 /* Copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
-static void copy_box(
-    gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x, int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
+static void copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
+    int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
 {
     gr__box box = { .rank = dim->rank };
     memcpy(box.dim, dim->dim, sizeof box.dim);
@@ -18,10 +22,11 @@ static void copy_box(
     memcpy(box.from, x_stride, sizeof(int64_t) * (size_t)dim->rank);
     size_t size = element(y);
     if (gr__count(dim) > 0)
-        gr__k()->copy_box((char *)y->data + y_at * (int64_t)size, (const char *)x->data + x_at * (int64_t)size, size, &box);
+        gr__k()->copy_box((char *)y->data + y_at * (int64_t)size,
+            (const char *)x->data + x_at * (int64_t)size, size, &box);
 }
 
-/* ---- constants ---------------------------------------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 gr_tensor *gr__constant(const gr_shape *shape, double value)
 {
@@ -32,7 +37,7 @@ gr_tensor *gr__constant(const gr_shape *shape, double value)
 
 gr_tensor *gr__number(double value) { return gr__constant(&(gr_shape){ .rank = 0 }, value); }
 
-/* ---- reshape ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reshape --------------------------------------------------------------------------------- */
 
 /* The size that stands for -1. */
 static bool fill_in(gr_shape *y, int64_t count)
@@ -56,8 +61,8 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *x = nd->in[0];
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
-        return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld elements, shape %s wanted", GR__TEXT(x), (long long)x->count,
-            gr__shape_text(nd->args).s);
+        return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld elements, shape %s wanted",
+            GR__TEXT(x), (long long)x->count, gr__shape_text(nd->args).s);
     nd->offset = 0;
     return true;
 }
@@ -68,10 +73,13 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_reshape(g, nd->in[0]->shape);
 }
 
-static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's", reshape_shape, NULL, .vjp = reshape_vjp,
-    .moves = true, .torch = "torch.reshape" };
+static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's",
+    reshape_shape, NULL, .vjp = reshape_vjp, .moves = true, .torch = "torch.reshape" };
 
-gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape) { return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape); }
+gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape)
+{
+    return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape);
+}
 
 gr_tensor *gr_flatten(gr_tensor *x)
 {
@@ -85,7 +93,7 @@ gr_tensor *gr_flatten(gr_tensor *x)
     return gr_reshape(x, gr_shape(x->shape.dim[0], rest));
 }
 
-/* ---- permute --------------------------------------------------------------------------------------------------------------------- */
+/* ---- permute --------------------------------------------------------------------------------- */
 
 static bool permute_shape(gr__node *nd, gr_shape *y)
 {
@@ -101,7 +109,9 @@ static bool permute_shape(gr__node *nd, gr_shape *y)
             y->dim[i] = x->dim[from];
         }
     }
-    return good || gr__fail(GR_ERR_ARGUMENT, "permute: %s wants each of its %d dimensions named once", GR__TEXT(nd->in[0]), x->rank);
+    return good ||
+           gr__fail(GR_ERR_ARGUMENT, "permute: %s wants each of its %d dimensions named once",
+               GR__TEXT(nd->in[0]), x->rank);
 }
 
 static bool permute_forward(gr__node *nd, gr_tensor *y)
@@ -110,7 +120,8 @@ static bool permute_forward(gr__node *nd, gr_tensor *y)
     int64_t        x_stride[GR_MAX_DIMS], stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
-    for (int i = 0; i < y->shape.rank; i++) stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
+    for (int i = 0; i < y->shape.rank; i++)
+        stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
     copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
     return true;
 }
@@ -120,22 +131,27 @@ static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
     const gr_dims *order = nd->args;
     gr_dims        back = { .count = order->count };
     (void)i;
-    for (int d = 0; d < order->count; d++) back.at[order->at[d] < 0 ? order->at[d] + order->count : order->at[d]] = d;
+    for (int d = 0; d < order->count; d++)
+        back.at[order->at[d] < 0 ? order->at[d] + order->count : order->at[d]] = d;
     return gr_permute(g, back);
 }
 
-static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back", permute_shape, permute_forward,
-    .vjp = permute_vjp, .moves = true, .torch = "torch.permute" };
+static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back",
+    permute_shape, permute_forward, .vjp = permute_vjp, .moves = true, .torch = "torch.permute" };
 
-gr_tensor *gr_permute(gr_tensor *x, gr_dims order) { return gr__apply(&permute_op, 1, &x, &order, sizeof order); }
+gr_tensor *gr_permute(gr_tensor *x, gr_dims order)
+{
+    return gr__apply(&permute_op, 1, &x, &order, sizeof order);
+}
 
-/* ---- expand ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- expand ---------------------------------------------------------------------------------- */
 
 static bool expand_shape(gr__node *nd, gr_shape *y)
 {
     const gr_shape *to = nd->args, *x = &nd->in[0]->shape;
     if (gr__count(to) < 0 || !gr__broadcast(x, to, y) || !gr__same_shape(y, to))
-        return gr__fail(GR_ERR_ARGUMENT, "expand: %s does not repeat to %s", gr__shape_text(x).s, gr__shape_text(to).s);
+        return gr__fail(GR_ERR_ARGUMENT, "expand: %s does not repeat to %s", gr__shape_text(x).s,
+            gr__shape_text(to).s);
     return true;
 }
 
@@ -146,7 +162,8 @@ static bool expand_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&x->shape, own);
     gr__strides(&y->shape, y_stride);
     int lead = y->shape.rank - x->shape.rank;
-    for (int i = 0; i < y->shape.rank; i++) x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
+    for (int i = 0; i < y->shape.rank; i++)
+        x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
     copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
     return true;
 }
@@ -157,12 +174,18 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr__sum_to(g, &nd->in[0]->shape);
 }
 
-static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats", expand_shape, expand_forward,
-    .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
+static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats",
+    expand_shape, expand_forward, .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
 
-gr_tensor *gr_expand(gr_tensor *x, gr_shape shape) { return gr__apply(&expand_op, 1, &x, &shape, sizeof shape); }
+gr_tensor *gr_expand(gr_tensor *x, gr_shape shape)
+{
+    int lead = x ? shape.rank - x->shape.rank : 0;
+    for (int i = lead > 0 ? lead : 0; x && i < shape.rank && i < GR_MAX_DIMS; i++)
+        if (shape.dim[i] == -1 && i - lead < GR_MAX_DIMS) shape.dim[i] = x->shape.dim[i - lead];
+    return gr__apply(&expand_op, 1, &x, &shape, sizeof shape);
+}
 
-/* ---- flip ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- flip ------------------------------------------------------------------------------------ */
 
 static bool flip_shape(gr__node *nd, gr_shape *y)
 {
@@ -170,7 +193,9 @@ static bool flip_shape(gr__node *nd, gr_shape *y)
     *y = nd->in[0]->shape;
     for (int i = 0; i < dims->count && i < GR_MAX_DIMS; i++) {
         int axis = dims->at[i];
-        if (!gr__axis(&axis, y->rank)) return gr__fail(GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
+        if (!gr__axis(&axis, y->rank > 0 ? y->rank : 1))
+            return gr__fail(
+                GR_ERR_ARGUMENT, "flip: %s has no dimension %d", GR__TEXT(nd->in[0]), axis);
     }
     return true;
 }
@@ -198,12 +223,15 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_flip(g, *(const gr_dims *)nd->args);
 }
 
-static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape, flip_forward, .vjp = flip_vjp, .moves = true,
-    .torch = "torch.flip" };
+static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape,
+    flip_forward, .vjp = flip_vjp, .moves = true, .torch = "torch.flip" };
 
-gr_tensor *gr_flip(gr_tensor *x, gr_dims dims) { return gr__apply(&flip_op, 1, &x, &dims, sizeof dims); }
+gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
+{
+    return gr__apply(&flip_op, 1, &x, &dims, sizeof dims);
+}
 
-/* ---- slice, and its inverse, spread ---------------------------------------------------------------------------------------------------------- */
+/* ---- slice, and its inverse, spread ---------------------------------------------------------- */
 
 /* Indices start, start + step, ... (count of them) along axis, of a tensor with `size` there. */
 typedef struct range {
@@ -221,7 +249,8 @@ static bool slice_shape(gr__node *nd, gr_shape *y)
     *y = x->shape;
     y->dim[r->axis] = r->count;
     int64_t outer = 1, inner = 1;
-    for (int i = 0; i < x->shape.rank; i++) *(i < r->axis ? &outer : &inner) *= i == r->axis ? 1 : x->shape.dim[i];
+    for (int i = 0; i < x->shape.rank; i++)
+        *(i < r->axis ? &outer : &inner) *= i == r->axis ? 1 : x->shape.dim[i];
     if (r->step == 1 && outer == 1) nd->offset = r->start * inner; /* one run of memory: a view */
     return true;
 }
@@ -271,14 +300,20 @@ static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
     return slice_range(g, nd->args);
 }
 
-static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0", slice_shape, slice_forward, .vjp = slice_vjp,
-    .moves = true, .torch = "x[a:b:step]" };
-static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there", spread_shape, spread_forward, .vjp = spread_vjp,
-    .moves = true };
+static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0",
+    slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .torch = "x[a:b:step]" };
+static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
+    spread_shape, spread_forward, .vjp = spread_vjp, .moves = true };
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r) { return gr__apply(&slice_op, 1, &x, r, sizeof *r); }
+static gr_tensor *slice_range(gr_tensor *x, const range *r)
+{
+    return gr__apply(&slice_op, 1, &x, r, sizeof *r);
+}
 
-static gr_tensor *spread_range(gr_tensor *x, const range *r) { return gr__apply(&spread_op, 1, &x, r, sizeof *r); }
+static gr_tensor *spread_range(gr_tensor *x, const range *r)
+{
+    return gr__apply(&spread_op, 1, &x, r, sizeof *r);
+}
 
 /* Python's rule: negative from the end, then held within 0 .. size. */
 static int64_t hold(int64_t index, int64_t size)
@@ -287,24 +322,26 @@ static int64_t hold(int64_t index, int64_t size)
     return index < 0 ? 0 : index > size ? size : index;
 }
 
-gr_tensor *gr_slice_(gr_tensor *x, int axis, int64_t start, gr_slice_options o)
+gr_tensor *gr_slice_(gr_slice_options o)
 {
-    if (!x) return slice_range(NULL, &(range){ 0 });
+    if (!o.x) return slice_range(NULL, &(range){ 0 });
     range r = { .step = o.step == 0 ? 1 : o.step };
     if (r.step < 1) {
         gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
         return NULL;
     }
-    if (!gr__want_axis(x, &axis, "slice")) return NULL;
-    r.axis = axis;
-    r.size = x->shape.dim[axis];
-    r.start = hold(start, r.size);
+    if (!gr__want_axis(o.x, &o.axis, "slice")) return NULL;
+    r.axis = o.axis;
+    r.size = o.x->shape.dim[o.axis];
+    /* one index at most: no product of this may leave its type */
+    if (r.step > r.size) r.step = r.size > 0 ? r.size : 1;
+    r.start = hold(o.start, r.size);
     int64_t stop = hold(o.stop, r.size);
     r.count = stop > r.start ? (stop - r.start - 1) / r.step + 1 : 0;
-    return slice_range(x, &r);
+    return slice_range(o.x, &r);
 }
 
-/* ---- pad: its gradient is a pad by the negative amounts ----------------------------------------------------------------------------------------- */
+/* ---- pad: its gradient is a pad by the negative amounts -------------------------------------- */
 
 typedef struct border {
     int64_t before[GR_MAX_DIMS], after[GR_MAX_DIMS];
@@ -317,12 +354,16 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
 {
     const border *b = nd->args;
     *y = nd->in[0]->shape;
+    if (nd->in[0]->dtype == GR_INT32 && !(b->value > INT32_MIN - 1.0 && b->value < INT32_MAX + 1.0))
+        return gr__fail(GR_ERR_ARGUMENT, "pad: %s of int32 cannot hold the value %g",
+            GR__TEXT(nd->in[0]), b->value);
     for (int i = 0; i < y->rank; i++) {
         int64_t size = y->dim[i] + b->before[i] + b->after[i];
-        /* Taking away at one end what was added at the other would leave nothing of x, and a gradient that cannot be a pad. */
+        /* Taking away at one end what was added at the other would leave nothing of x, and a
+           gradient that cannot be a pad. */
         if (size < 0 || y->dim[i] + b->before[i] < 0 || y->dim[i] + b->after[i] < 0)
-            return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i, GR__TEXT(nd->in[0]),
-                (long long)-b->before[i], (long long)-b->after[i]);
+            return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i,
+                GR__TEXT(nd->in[0]), (long long)-b->before[i], (long long)-b->after[i]);
         y->dim[i] = size;
     }
     return true;
@@ -345,7 +386,8 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     gr_shape both = x->shape;
     for (int i = 0; i < both.rank; i++) {
-        int64_t lost = b->before[i] < 0 ? -b->before[i] : 0, gone = b->after[i] < 0 ? -b->after[i] : 0;
+        int64_t lost = b->before[i] < 0 ? -b->before[i] : 0,
+                gone = b->after[i] < 0 ? -b->after[i] : 0;
         both.dim[i] = both.dim[i] > lost + gone ? both.dim[i] - lost - gone : 0;
         x_at += lost * x_stride[i];
         y_at += (b->before[i] > 0 ? b->before[i] : 0) * y_stride[i];
@@ -367,42 +409,65 @@ static gr_tensor *pad_vjp(gr__node *nd, int i, gr_tensor *g)
     return pad_border(g, &back);
 }
 
-static const gr__op pad_op = { "pad", "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
+static const gr__op pad_op = { "pad",
+    "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
     .vjp = pad_vjp, .moves = true, .torch = "F.pad" };
 
-static gr_tensor *pad_border(gr_tensor *x, const border *b) { return gr__apply(&pad_op, 1, &x, b, sizeof *b); }
-
-gr_tensor *gr_pad_(gr_tensor *x, gr_pad_options o)
+static gr_tensor *pad_border(gr_tensor *x, const border *b)
 {
-    border  b = { .value = o.value };
-    gr_dims after = o.after.count > 0 ? o.after : o.before;
-    if (x && (o.before.count != x->shape.rank || after.count != x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given", GR__TEXT(x), x->shape.rank, o.before.count,
-            after.count);
-        return NULL;
-    }
-    for (int i = 0; x && i < x->shape.rank; i++) {
-        b.before[i] = o.before.at[i];
-        b.after[i] = after.at[i];
-    }
-    return pad_border(x, &b);
+    return gr__apply(&pad_op, 1, &x, b, sizeof *b);
 }
 
-/* ---- concat -------------------------------------------------------------------------------------------------------------------------------------- */
+gr_tensor *gr_pad_(gr_pad_options o)
+{
+    border   b = { .value = o.value };
+    gr_shape after = o.after.rank > 0 ? o.after : o.before;
+    if (o.x && (o.before.rank != o.x->shape.rank || after.rank != o.x->shape.rank)) {
+        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given",
+            GR__TEXT(o.x), o.x->shape.rank, o.before.rank, after.rank);
+        return NULL;
+    }
+    for (int i = 0; o.x && i < o.x->shape.rank; i++) {
+        b.before[i] = o.before.dim[i];
+        b.after[i] = after.dim[i];
+    }
+    return pad_border(o.x, &b);
+}
+
+/* ---- concat ---------------------------------------------------------------------------------- */
+
+/* Of shape (0): it continues anything, as in PyTorch, and adds nothing. */
+static bool is_nothing(const gr_tensor *x) { return x->shape.rank == 1 && x->count == 0; }
+
+/* The tensor that says what shape the others must have. */
+static gr_tensor *leading(gr_tensor *const *xs, int n)
+{
+    int i = 0;
+    while (i < n && xs[i] && is_nothing(xs[i])) i++;
+    return xs[i < n ? i : 0];
+}
+
+/* How far x reaches along the axis. */
+static int64_t share_of(const gr_tensor *x, int axis)
+{
+    return is_nothing(x) ? 0 : x->shape.dim[axis];
+}
 
 static bool concat_shape(gr__node *nd, gr_shape *y)
 {
     const int       *axis = nd->args;
-    const gr_tensor *first = nd->in[0];
+    const gr_tensor *first = leading(nd->in, nd->n);
     *y = first->shape;
     y->dim[*axis] = 0;
     for (int i = 0; i < nd->n; i++) {
         const gr_tensor *x = nd->in[i];
         gr_shape         like = x->shape;
+        if (is_nothing(x) && first->shape.rank != 1 && x->dtype == first->dtype) continue;
         if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
         if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
-            return gr__fail(
-                GR_ERR_ARGUMENT, "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x), GR__TEXT(first), *axis);
+            return gr__fail(GR_ERR_ARGUMENT,
+                "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x),
+                GR__TEXT(first), *axis);
         y->dim[*axis] += x->shape.dim[*axis];
     }
     return true;
@@ -414,6 +479,7 @@ static bool concat_forward(gr__node *nd, gr_tensor *y)
     int64_t    x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
     gr__strides(&y->shape, y_stride);
     for (int i = 0; i < nd->n; i++) {
+        if (is_nothing(nd->in[i])) continue;
         gr__strides(&nd->in[i]->shape, x_stride);
         copy_box(y, at, y_stride, nd->in[i], 0, x_stride, &nd->in[i]->shape);
         at += nd->in[i]->shape.dim[*axis] * y_stride[*axis];
@@ -424,13 +490,16 @@ static bool concat_forward(gr__node *nd, gr_tensor *y)
 static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const int *axis = nd->args;
-    range      r = { .axis = *axis, .step = 1, .count = nd->in[i]->shape.dim[*axis], .size = g->shape.dim[*axis] };
-    for (int before = 0; before < i; before++) r.start += nd->in[before]->shape.dim[*axis];
+    range      r = {
+        .axis = *axis, .step = 1, .count = share_of(nd->in[i], *axis), .size = g->shape.dim[*axis]
+    };
+    if (is_nothing(nd->in[i])) return gr__constant(&nd->in[i]->shape, 0);
+    for (int before = 0; before < i; before++) r.start += share_of(nd->in[before], *axis);
     return slice_range(g, &r);
 }
 
-static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape, concat_forward, .vjp = concat_vjp,
-    .moves = true, .torch = "torch.cat" };
+static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape,
+    concat_forward, .vjp = concat_vjp, .moves = true, .torch = "torch.cat" };
 
 gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
 {
@@ -438,6 +507,7 @@ gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
         gr__fail(GR_ERR_ARGUMENT, "concat: %d tensors, 1 or more wanted", xs ? n : 0);
         return NULL;
     }
-    if (xs[0] && !gr__want_axis(xs[0], &axis, "concat")) return NULL;
+    const gr_tensor *first = leading(xs, n);
+    if (first && !gr__want_axis(first, &axis, "concat")) return NULL;
     return gr__apply(&concat_op, n, xs, &axis, sizeof axis);
 }

@@ -1,20 +1,24 @@
 /* norm.c: numbers brought to mean 0 and variance 1, in sets: batch, layer and group norm.
 
-   x is seen as A x B x S, and set b is all x[a,b,s]: for batch norm A is the batch, B the channels, S a plane; for layer and group norm A
-   is 1 and S what is normalised together. With the mean m and variance v of its set, r = 1 / sqrt(v + eps), h = (x - m) r and y = act(weight h + bias).
+   x is seen as A x B x S, and set b is all x[a,b,s]: for batch norm A is the batch, B the channels,
+   S a plane; for layer and group norm A is 1 and S what is normalised together. With the mean m and
+   variance v of its set, r = 1 / sqrt(v + eps), h = (x - m) r and y = act(weight h + bias).
 
    Backward, with G = g act'(y), <> the mean over a set and
 
        P(x, G) = r (G - <G> - h <G h>),
 
-   is gx = weight P(x, G), gweight = sum of G h, gbias = sum of G. P is linear in G, and its own transpose; by x, with u the gradient of P,
+   is gx = weight P(x, G), gweight = sum of G h, gbias = sum of G. P is linear in G, and its own
+   transpose; by x, with u the gradient of P,
 
        gx = -r^2 (<u G> - <u> <G> - <u h> <G h>) h - r <G h> P(x, u) - r <u h> P(x, G),
 
-   which closes the family: every rule is made of these ops. In eval mode m and v are given: then they do not depend on x, and P(x, G) = r G.
+   which closes the family: every rule is made of these ops. In eval mode m and v are given: then
+   they do not depend on x, and P(x, G) = r G.
 
-   Invariant: `stats` (3,B) holds m, v and r, and `sums` (2,B) sum of G h and of G. Both are made by the ops that read them (unless they
-   are known already): they stand among the inputs, but depend on the others alone, so no gradient goes there. */
+   Invariant: `stats` (3,B) holds m, v and r, and `sums` (2,B) sum of G h and of G. Both are made by
+   the ops that read them (unless they are known already): they stand among the inputs, but depend
+   on the others alone, so no gradient goes there. */
 #include "ops/ops.h"
 
 #include <math.h>
@@ -28,22 +32,25 @@ typedef struct norm_args {
 static const gr__op norm_op, sums_op, grad_op;
 
 /* Without a weight (and bias) h itself is the result. */
-static gr_tensor *norm(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *w, gr_tensor *b)
+static gr_tensor *norm(
+    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *w, gr_tensor *b)
 {
     return gr__apply(&norm_op, w ? 4 : 2, (gr_tensor *[]){ x, stats, w, b }, n, sizeof *n);
 }
 
-static gr_tensor *sums(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
+static gr_tensor *sums(
+    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
 {
     return gr__apply(&sums_op, w ? 5 : 3, (gr_tensor *[]){ x, stats, g, w, b }, n, sizeof *n);
 }
 
-static gr_tensor *grad(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *sums, gr_tensor *g, gr_tensor *w, gr_tensor *b)
+static gr_tensor *grad(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *sums,
+    gr_tensor *g, gr_tensor *w, gr_tensor *b)
 {
     return gr__apply(&grad_op, w ? 6 : 4, (gr_tensor *[]){ x, stats, sums, g, w, b }, n, sizeof *n);
 }
 
-/* ---- forward -------------------------------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static gr__norm plain(const gr__node *nd)
 {
@@ -68,9 +75,18 @@ static void set_line(gr__norm *k, const gr__node *nd, int first)
     k->bias = gr__reals(nd->in[first + 1]);
 }
 
-static void forward_part(const void *arg, int64_t begin, int64_t end) { gr__k()->norm(arg, begin, end); }
-static void sums_part(const void *arg, int64_t begin, int64_t end) { gr__k()->norm_sums(arg, begin, end); }
-static void grad_part(const void *arg, int64_t begin, int64_t end) { gr__k()->norm_grad(arg, begin, end); }
+static void forward_part(const void *arg, int64_t begin, int64_t end)
+{
+    gr__k()->norm(arg, begin, end);
+}
+static void sums_part(const void *arg, int64_t begin, int64_t end)
+{
+    gr__k()->norm_sums(arg, begin, end);
+}
+static void grad_part(const void *arg, int64_t begin, int64_t end)
+{
+    gr__k()->norm_grad(arg, begin, end);
+}
 
 static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 {
@@ -113,34 +129,54 @@ static bool grad_forward(gr__node *nd, gr_tensor *gx)
     return run(&k, grad_part);
 }
 
-/* ---- the rules -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the rules ------------------------------------------------------------------------------- */
 
 /* Row i of the sums, as the gradient of a weight or bias. */
-static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i) { return gr_reshape(gr_slice(s, 0, i, i + 1), gr_shape(n->B)); }
+static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
+{
+    return gr_reshape(gr_slice(s, 0, i, i + 1), gr_shape(n->B));
+}
 
 static gr_tensor *norm_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const norm_args *n = nd->args;
-    gr_tensor       *x = nd->in[0], *stats = nd->in[1], *w = nd->n > 2 ? nd->in[2] : NULL, *b = nd->n > 2 ? nd->in[3] : NULL;
-    norm_args        once = *n;
+    gr_tensor       *x = nd->in[0], *stats = nd->in[1], *w = nd->n > 2 ? nd->in[2] : NULL,
+              *b = nd->n > 2 ? nd->in[3] : NULL;
+    norm_args once = *n;
     if (!nd->left) {
-        /* What is not recorded is quicker found while gx is made; else the sums are results, with a rule. */
+        /* What is not recorded is quicker found while gx is made; else the sums are results, with a
+           rule. */
         once.find = i == 0 && gr__self()->no_grad;
-        nd->left = once.find ? gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0) : sums(n, x, stats, g, w, b);
+        nd->left =
+            once.find ? gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0) : sums(n, x, stats, g, w, b);
         if (!nd->left) return NULL;
     }
     return i == 0 ? grad(&once, x, stats, nd->left, g, w, b) : row(n, nd->left, i - 2);
 }
 
-/* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a set. */
+/* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a
+   set. */
 
-static gr_tensor *cube(const norm_args *n, gr_tensor *t) { return gr_reshape(t, gr_shape(n->A, n->B, n->S)); }
-static gr_tensor *each(const norm_args *n, gr_tensor *v) { return gr_reshape(v, gr_shape(1, n->B, 1)); }
-static gr_tensor *over_set(gr_tensor *t) { return gr_sum(t, .axes = GR_DIMS(0, 2), .keepdim = true); }
-static gr_tensor *set_mean(gr_tensor *t) { return gr_mean(t, .axes = GR_DIMS(0, 2), .keepdim = true); }
+static gr_tensor *cube(const norm_args *n, gr_tensor *t)
+{
+    return gr_reshape(t, gr_shape(n->A, n->B, n->S));
+}
+static gr_tensor *each(const norm_args *n, gr_tensor *v)
+{
+    return gr_reshape(v, gr_shape(1, n->B, 1));
+}
+static gr_tensor *over_set(gr_tensor *t)
+{
+    return gr_sum(t, .axes = GR_DIMS(0, 2), .keepdim = true);
+}
+static gr_tensor *set_mean(gr_tensor *t)
+{
+    return gr_mean(t, .axes = GR_DIMS(0, 2), .keepdim = true);
+}
 
 /* G: g where the ReLU let x through. */
-static gr_tensor *gated(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
+static gr_tensor *gated(
+    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
 {
     norm_args again = *n;
     if (!n->relu) return g;
@@ -148,7 +184,10 @@ static gr_tensor *gated(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_t
     return gr__act_grad(GR_RELU, gr_detach(norm(&again, x, stats, w, b)), g);
 }
 
-static norm_args bare(const norm_args *n) { return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false, false }; }
+static norm_args bare(const norm_args *n)
+{
+    return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false, false };
+}
 
 static gr_tensor *h_of(const norm_args *n, gr_tensor *x, gr_tensor *stats)
 {
@@ -160,28 +199,35 @@ static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tenso
 {
     norm_args p = bare(n);
     p.find = true;
-    return grad(&p, x, stats, gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0), gr_reshape(g, x->shape), NULL, NULL);
+    return grad(&p, x, stats, gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0),
+        gr_reshape(g, x->shape), NULL, NULL);
 }
 
 static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL, *b = nd->n > 3 ? nd->in[4] : NULL;
+    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL,
+              *b = nd->n > 3 ? nd->in[4] : NULL;
     gr_tensor *u_h = each(n, row(n, u, 0)), *u_1 = each(n, row(n, u, 1));
-    if (i == 0) return gr_reshape(gr_mul(u_h, cube(n, P(n, x, stats, gated(n, x, stats, g, w, b)))), x->shape);
+    if (i == 0)
+        return gr_reshape(
+            gr_mul(u_h, cube(n, P(n, x, stats, gated(n, x, stats, g, w, b)))), x->shape);
     gr_tensor *inner = gr_add(gr_mul(cube(n, h_of(n, x, stats)), u_h), u_1);
     return gated(n, x, stats, gr_reshape(inner, x->shape), w, b);
 }
 
 /* d <u, P(x, G)> / dx. */
-static gr_tensor *P_by_x(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *u, gr_tensor *G)
+static gr_tensor *P_by_x(
+    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *u, gr_tensor *G)
 {
-    if (n->fixed) return gr__constant(&x->shape, 0);
+    if (n->fixed || x->count == 0) return gr__constant(&x->shape, 0);
     gr_tensor *h = cube(n, h_of(n, x, stats));
-    gr_tensor *variance = gr_var(cube(n, x), .axes = GR_DIMS(0, 2), .keepdim = true, .biased = true);
+    gr_tensor *variance =
+        gr_var(cube(n, x), .axes = GR_DIMS(0, 2), .keepdim = true, .biased = true);
     gr_tensor *r = gr_div(gr__number(1), gr_sqrt(gr_add(variance, gr__number(n->eps))));
     gr_tensor *uh = set_mean(gr_mul(u, h)), *Gh = set_mean(gr_mul(G, h));
-    gr_tensor *d = gr_sub(gr_sub(set_mean(gr_mul(u, G)), gr_mul(set_mean(u), set_mean(G))), gr_mul(uh, Gh));
+    gr_tensor *d =
+        gr_sub(gr_sub(set_mean(gr_mul(u, G)), gr_mul(set_mean(u), set_mean(G))), gr_mul(uh, Gh));
     gr_tensor *through_r = gr_mul(gr_mul(gr_mul(r, r), d), h);
     gr_tensor *through_G = gr_mul(gr_mul(r, Gh), cube(n, P(n, x, stats, u))),
               *through_u = gr_mul(gr_mul(r, uh), cube(n, P(n, x, stats, G)));
@@ -191,17 +237,20 @@ static gr_tensor *P_by_x(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_
 static gr_tensor *grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[3], *w = nd->n > 4 ? nd->in[4] : NULL, *b = nd->n > 4 ? nd->in[5] : NULL;
+    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[3], *w = nd->n > 4 ? nd->in[4] : NULL,
+              *b = nd->n > 4 ? nd->in[5] : NULL;
     gr_tensor *wu = w ? gr_mul(each(n, w), cube(n, u)) : cube(n, u);
     if (i == 3) return gated(n, x, stats, P(n, x, stats, wu), w, b);
     gr_tensor *G = gated(n, x, stats, g, w, b);
-    if (i == 4) return gr_reshape(over_set(gr_mul(cube(n, u), cube(n, P(n, x, stats, G)))), w->shape);
+    if (i == 4)
+        return gr_reshape(over_set(gr_mul(cube(n, u), cube(n, P(n, x, stats, G)))), w->shape);
     return P_by_x(n, x, stats, wu, cube(n, G));
 }
 
 static const gr__op norm_op = {
     .name = "norm",
-    .equation = "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, G), gw = sum G h, gb = sum G",
+    .equation = "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, "
+                "G), gw = sum G h, gb = sum G",
     .shape = gr__shape_of_first,
     .forward = norm_forward,
     .vjp = norm_vjp,
@@ -220,22 +269,27 @@ static const gr__op sums_op = {
 
 static const gr__op grad_op = {
     .name = "norm_grad",
-    .equation = "z = w P(x, G), P = r (G - <G> - h <G h>); gx as in norm.c, gG = w P(x, u), gw = sum u P(x, G)",
+    .equation = "z = w P(x, G), P = r (G - <G> - h <G h>); gx as in norm.c, gG = w P(x, u), gw = "
+                "sum u P(x, G)",
     .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,
     .constant = 1 << 1 | 1 << 2 | 1 << 5,
 };
 
-/* ---- batch norm ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- batch norm ------------------------------------------------------------------------------ */
 
-static gr_tensor *ones_or(gr_tensor *t, int64_t n, double value) { return t ? t : gr__constant(&(gr_shape){ 1, { n } }, value); }
+static gr_tensor *ones_or(gr_tensor *t, int64_t n, double value)
+{
+    return t ? t : gr__constant(&(gr_shape){ 1, { n } }, value);
+}
 
-static bool vector_of(const gr_tensor *t, int64_t n, const char *op, const char *what, const gr_tensor *x)
+static bool vector_of(
+    const gr_tensor *t, int64_t n, const char *op, const char *what, const gr_tensor *x)
 {
     return !t || (t->dtype == GR_REAL && t->shape.rank == 1 && t->count == n) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: input %s wants a %s (%lld), %s %s given", op, GR__TEXT(x), what, (long long)n,
-               t->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(t));
+           gr__fail(GR_ERR_ARGUMENT, "%s: input %s wants a %s (%lld), %s %s given", op, GR__TEXT(x),
+               what, (long long)n, t->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(t));
 }
 
 static bool eps_is_good(double *eps, const char *op)
@@ -247,7 +301,8 @@ static bool eps_is_good(double *eps, const char *op)
 /* Whether two tensors of as many reals have an element in common. */
 static bool meet(const gr_tensor *a, const gr_tensor *b)
 {
-    return a->storage == b->storage && gr__reals(a) < gr__reals(b) + b->count && gr__reals(b) < gr__reals(a) + a->count;
+    return a->storage == b->storage && gr__reals(a) < gr__reals(b) + b->count &&
+           gr__reals(b) < gr__reals(a) + a->count;
 }
 
 static bool batch_norm_fits(const gr_batch_norm2d_options *o, const gr_tensor *x)
@@ -256,14 +311,20 @@ static bool batch_norm_fits(const gr_batch_norm2d_options *o, const gr_tensor *x
     if (!gr__want_rank(x, 4, name, "input") || !gr__want_act(o->act, name)) return false;
     int64_t C = x->shape.dim[1];
     if (!vector_of(o->weight, C, name, "weight", x) || !vector_of(o->bias, C, name, "bias", x) ||
-        !vector_of(o->running_mean, C, name, "running_mean", x) || !vector_of(o->running_var, C, name, "running_var", x))
+        !vector_of(o->running_mean, C, name, "running_mean", x) ||
+        !vector_of(o->running_var, C, name, "running_var", x))
         return false;
     if (!o->running_mean != !o->running_var || (!o->training && !o->running_mean))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: running_mean and running_var go together, and without .training both are needed", name);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: running_mean and running_var go together, and without .training both are needed",
+            name);
     if (o->training && o->running_mean && C > 0 && meet(o->running_mean, o->running_var))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: running_mean and running_var lie in the same memory", name);
+        return gr__fail(
+            GR_ERR_ARGUMENT, "%s: running_mean and running_var lie in the same memory", name);
     return !o->training || C == 0 || x->count != C ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a channel, which has no variance to train with", name, GR__TEXT(x));
+           gr__fail(GR_ERR_ARGUMENT,
+               "%s: input %s has one number a channel, which has no variance to train with", name,
+               GR__TEXT(x));
 }
 
 /* What eval mode knows of each channel. */
@@ -280,10 +341,12 @@ static gr_tensor *known_stats(const gr_batch_norm2d_options *o, int64_t C, doubl
 }
 
 /* PyTorch's: running += momentum (new - running), with the unbiased variance. */
-static void run_on(const gr_batch_norm2d_options *o, const gr_tensor *x, const gr_tensor *stats, int64_t C)
+static void run_on(
+    const gr_batch_norm2d_options *o, const gr_tensor *x, const gr_tensor *stats, int64_t C)
 {
     double   m = (double)(x->count / C), share = o->momentum;
-    gr_real *mean = gr__reals(o->running_mean), *var = gr__reals(o->running_var), *s = gr__reals(stats);
+    gr_real *mean = gr__reals(o->running_mean), *var = gr__reals(o->running_var),
+            *s = gr__reals(stats);
     gr__touch(o->running_mean);
     gr__touch(o->running_var);
     for (int64_t c = 0; c < C; c++) {
@@ -296,9 +359,10 @@ gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
 {
     gr_tensor *x = o.x;
     norm_args  n = { .eps = o.eps, .fixed = !o.training, .relu = o.act == GR_RELU };
-    bool       all = o.weight && o.bias && (o.running_mean || o.training) && (o.running_var || o.training);
-    if (!gr__given_reals("batch_norm2d", 1, &x) || (!all && gr__failed()) || !eps_is_good(&n.eps, "batch_norm2d") ||
-        !batch_norm_fits(&o, x))
+    bool       all =
+        o.weight && o.bias && (o.running_mean || o.training) && (o.running_var || o.training);
+    if (!gr__given_reals("batch_norm2d", 1, &x) || (!all && gr__failed()) ||
+        !eps_is_good(&n.eps, "batch_norm2d") || !batch_norm_fits(&o, x))
         return NULL;
     n.A = x->shape.dim[0];
     n.B = x->shape.dim[1];
@@ -306,14 +370,15 @@ gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
     if (o.momentum == 0) o.momentum = 0.1;
     bool       line = o.weight || o.bias;
     gr_tensor *stats = known_stats(&o, n.B, n.eps);
-    gr_tensor *w = line ? ones_or(o.weight, n.B, 1) : NULL, *b = line ? ones_or(o.bias, n.B, 0) : NULL;
+    gr_tensor *w = line ? ones_or(o.weight, n.B, 1) : NULL,
+              *b = line ? ones_or(o.bias, n.B, 0) : NULL;
     if (!stats || (line && (!w || !b))) return NULL;
     gr_tensor *y = norm(&n, x, stats, w, b);
     if (y && o.training && o.running_mean && x->count > 0) run_on(&o, x, stats, n.B);
     return n.relu ? y : gr__act(o.act, y);
 }
 
-/* ---- layer and group norm --------------------------------------------------------------------------------------------------------------- */
+/* ---- layer and group norm -------------------------------------------------------------------- */
 
 /* h for sets of neighbours, then weight and bias, shaped to broadcast against x. */
 static gr_tensor *norm_neighbours(norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
@@ -327,8 +392,8 @@ static gr_tensor *norm_neighbours(norm_args n, gr_tensor *x, gr_tensor *w, gr_te
 static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, const gr_tensor *x)
 {
     return !t || (t->dtype == GR_REAL && gr__same_shape(&t->shape, tail)) ||
-           gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s wants a %s %s, %s %s given", GR__TEXT(x), what, gr__shape_text(tail).s,
-               t->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(t));
+           gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s wants a %s %s, %s %s given", GR__TEXT(x),
+               what, gr__shape_text(tail).s, t->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(t));
 }
 
 gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
@@ -336,9 +401,12 @@ gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
     gr_tensor *x = o.x;
     norm_args  n = { .eps = o.eps, .B = 1, .S = 1 };
     int        dims = o.dims ? o.dims : 1;
-    if (!gr__given_reals("layer_norm", 1, &x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, "layer_norm")) return NULL;
+    if (!gr__given_reals("layer_norm", 1, &x) || (!(o.weight && o.bias) && gr__failed()) ||
+        !eps_is_good(&n.eps, "layer_norm"))
+        return NULL;
     if (dims < 1 || dims > x->shape.rank) {
-        gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s, the last %d dimensions wanted", GR__TEXT(x), dims);
+        gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s, the last %d dimensions wanted",
+            GR__TEXT(x), dims);
         return NULL;
     }
     gr_shape tail = { .rank = dims };
@@ -347,7 +415,9 @@ gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
             n.B *= x->shape.dim[i];
         else
             n.S *= tail.dim[i - first] = x->shape.dim[i];
-    return is_tail(o.weight, &tail, "weight", x) && is_tail(o.bias, &tail, "bias", x) ? norm_neighbours(n, x, o.weight, o.bias) : NULL;
+    return is_tail(o.weight, &tail, "weight", x) && is_tail(o.bias, &tail, "bias", x)
+               ? norm_neighbours(n, x, o.weight, o.bias)
+               : NULL;
 }
 
 /* (C) as (C,1,1), so that it broadcasts against x. */
@@ -358,24 +428,29 @@ static gr_tensor *by_channel(gr_tensor *t, const gr_tensor *x)
     return t ? gr_reshape(t, s) : NULL;
 }
 
-gr_tensor *gr_group_norm_(gr_tensor *x, gr_group_norm_options o)
+gr_tensor *gr_group_norm_(gr_group_norm_options o)
 {
     static const char *const name = "group_norm";
     norm_args                n = { .eps = o.eps };
-    if (!gr__given_reals(name, 1, &x) || (!(o.weight && o.bias) && gr__failed()) || !eps_is_good(&n.eps, name)) return NULL;
-    if (x->shape.rank < 2 || o.groups < 1 || x->shape.dim[1] % o.groups != 0) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name, GR__TEXT(x),
-            (long long)o.groups);
+    if (!gr__given_reals(name, 1, &o.x) || (!(o.weight && o.bias) && gr__failed()) ||
+        !eps_is_good(&n.eps, name))
+        return NULL;
+    if (o.x->shape.rank < 2 || o.groups < 1 || o.x->shape.dim[1] % o.groups != 0) {
+        gr__fail(GR_ERR_ARGUMENT,
+            "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name,
+            GR__TEXT(o.x), (long long)o.groups);
         return NULL;
     }
-    int64_t N = x->shape.dim[0], C = x->shape.dim[1];
-    if (!vector_of(o.weight, C, name, "weight", x) || !vector_of(o.bias, C, name, "bias", x)) return NULL;
-    if (x->count > 0 && x->count == o.groups) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance", name, GR__TEXT(x));
+    int64_t N = o.x->shape.dim[0], C = o.x->shape.dim[1];
+    if (!vector_of(o.weight, C, name, "weight", o.x) || !vector_of(o.bias, C, name, "bias", o.x))
+        return NULL;
+    if (o.x->count > 0 && o.x->count == o.groups) {
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance",
+            name, GR__TEXT(o.x));
         return NULL;
     }
     n.B = N * o.groups;
-    n.S = n.B > 0 ? x->count / n.B : 0;
-    gr_tensor *w = by_channel(o.weight, x), *b = by_channel(o.bias, x);
-    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, x, w, b) : NULL;
+    n.S = n.B > 0 ? o.x->count / n.B : 0;
+    gr_tensor *w = by_channel(o.weight, o.x), *b = by_channel(o.bias, o.x);
+    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, o.x, w, b) : NULL;
 }

@@ -8,7 +8,8 @@
 /* How many elements are worth waking a thread for. */
 enum { GR__GRAIN = 32768 };
 
-/* A constant inside a rule or a composed op: belongs to the step even outside any step, unlike what the user makes. */
+/* A constant inside a rule or a composed op: belongs to the step even outside any step, unlike what
+   the user makes. */
 gr_tensor *gr__constant(const gr_shape *shape, double value);
 gr_tensor *gr__number(double value); /* one without dimensions */
 /* The shape rule of an op whose result is as its first input. */
@@ -29,22 +30,27 @@ bool gr__want_reduction(gr_reduction r, const char *op);
 
 /* Whether x has that axis, which is counted from the first afterwards, or the error. */
 bool gr__want_axis(const gr_tensor *x, int *axis, const char *op);
-/* Marks the axes, all where none is named; or the error: one that x lacks, or that is named twice. */
+/* The same for an op that takes a scalar as PyTorch does: as if it had one dimension of size 1,
+   whose axis is 0 or -1. */
+bool gr__want_axis_or_scalar(const gr_tensor *x, int *axis, const char *op);
+/* Marks the axes, all where none is named; or the error: one that x lacks, or that is named
+   twice. */
 bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIMS], const char *op);
 /* The rank that an op wants of its input, or the error. */
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
 /* A pair of options, plain and _hw, with its default where both are 0. */
-void gr__pair(int both, gr_hw hw, int otherwise, int64_t *h, int64_t *w);
+void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w);
 
 /* conv.c: what a node of conv2d was told. false: it is a node of another op. */
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 
 /* pool.c: the windows of a pooling, or the error. */
-bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p);
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p);
 
 /* avg_pool.c: ops over windows, whose args is a gr__cover2d. */
 typedef struct gr__cover {
-    void (*rule)(const struct gr__cover *v, gr__span *spans); /* count spans of 0 .. size-1, in rising order */
+    /* count spans of 0 .. size-1, in rising order */
+    void (*rule)(const struct gr__cover *v, gr__span *spans);
     int64_t size, count, K, S, P;
     double  scale;
 } gr__cover;
@@ -55,7 +61,8 @@ typedef struct gr__cover2d {
     double    divisor; /* of a sum; 0: how many numbers its window has */
 } gr__cover2d;
 
-/* y = divided sums over windows: from rows.size x columns.size to rows.count x columns.count; and the transpose. */
+/* y = divided sums over windows: from rows.size x columns.size to rows.count x columns.count; and
+   the transpose. */
 bool gr__sums_shape(gr__node *nd, gr_shape *y);
 bool gr__sums_forward(gr__node *nd, gr_tensor *y);
 bool gr__spread_shape(gr__node *nd, gr_shape *y);

@@ -1,9 +1,11 @@
 /* pool.c: max pooling.
 
-   y = the largest of each window; `at` keeps which. Backward scatters g to those places, the backward of a scatter gathers from them,
-   and that of a gather scatters: closed, with one `at` for all three. Planes are the N C pictures of H x W.
+   y = the largest of each window; `at` keeps which. Backward scatters g to those places, the
+   backward of a scatter gathers from them, and that of a gather scatters: closed, with one `at` for
+   all three. Planes are the N C pictures of H x W.
 
-   max(act(x)) = act(max(x)), and so the gradient that a ReLU under the pool stops may be stopped here, on a quarter of the numbers. */
+   max(act(x)) = act(max(x)), and so the gradient that a ReLU under the pool stops may be stopped
+   here, on a quarter of the numbers. */
 #include "ops/ops.h"
 
 static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at);
@@ -36,7 +38,7 @@ static void gather_part(const void *arg, int64_t begin, int64_t end)
     gr__k()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
 }
 
-/* ---- the three ops ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the three ops --------------------------------------------------------------------------- */
 
 static bool pool_shape(gr__node *nd, gr_shape *y)
 {
@@ -52,7 +54,8 @@ static bool pool_forward(gr__node *nd, gr_tensor *y)
     const gr__pool *p = nd->args;
     if (nd->record && !(nd->saved = gr__tensor(GR_INT32, &y->shape, nd->op->name))) return false;
     int32_t *at = nd->saved ? gr__ints(nd->saved) : NULL;
-    gr__parallel(p->planes, grain(p), pool_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), at });
+    gr__parallel(
+        p->planes, grain(p), pool_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), at });
     return true;
 }
 
@@ -84,7 +87,8 @@ static bool scatter_shape(gr__node *nd, gr_shape *y)
 static bool scatter_forward(gr__node *nd, gr_tensor *y)
 {
     const gr__pool *p = nd->args;
-    gr__parallel(p->planes, grain(p), scatter_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
+    gr__parallel(p->planes, grain(p), scatter_part,
+        &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
 }
 
@@ -97,7 +101,8 @@ static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 static bool gather_forward(gr__node *nd, gr_tensor *y)
 {
     const gr__pool *p = nd->args;
-    gr__parallel(p->planes, grain(p), gather_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
+    gr__parallel(p->planes, grain(p), gather_part,
+        &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
 }
 
@@ -107,12 +112,12 @@ static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *u)
     return scatter(nd->args, u, nd->in[1]);
 }
 
-static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest", pool_shape, pool_forward,
-    .vjp = pool_vjp, .torch = "F.max_pool2d" };
-static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]", scatter_shape, scatter_forward, .vjp = scatter_vjp,
-    .constant = 2, .ints = 2 };
-static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape, gather_forward, .vjp = gather_vjp,
-    .constant = 2, .ints = 2 };
+static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
+    pool_shape, pool_forward, .vjp = pool_vjp, .torch = "F.max_pool2d" };
+static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]",
+    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2 };
+static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape,
+    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2 };
 
 static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at)
 {
@@ -124,10 +129,11 @@ static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, at }, p, sizeof *p);
 }
 
-/* ---- entering from outside ------------------------------------------------------------------------------------------------------------ */
+/* ---- entering from outside ------------------------------------------------------------------- */
 
-bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_options *o, gr__pool *p)
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
 {
+    const gr_tensor *x = o->x;
     if (!gr__want_rank(x, 4, name, "input")) return false;
     p->planes = x->shape.dim[0] * x->shape.dim[1];
     p->H = x->shape.dim[2];
@@ -137,20 +143,30 @@ bool gr__pool_geometry(const char *name, const gr_tensor *x, const gr_pool_optio
     gr__pair(o->padding, o->padding_hw, 0, &p->PH, &p->PW);
     p->SH = p->SH ? p->SH : p->KH;
     p->SW = p->SW ? p->SW : p->KW;
-    if (p->KH < 1 || p->KW < 1 || p->SH < 1 || p->SW < 1 || p->PH < 0 || p->PW < 0 || 2 * p->PH > p->KH || 2 * p->PW > p->KW)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most half the size",
-            name, (long long)p->KH, (long long)p->KW, (long long)p->SH, (long long)p->SW, (long long)p->PH, (long long)p->PW);
-    if (p->H < 1 || p->W < 1 || p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW || x->count > INT32_MAX * (int64_t)p->planes)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)", name,
+    if (p->KH < 1 || p->KW < 1 || p->SH < 1 || p->SW < 1 || p->PH < 0 || p->PW < 0 ||
+        2 * p->PH > p->KH || 2 * p->PW > p->KW)
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: size (%lld,%lld), stride (%lld,%lld), padding (%lld,%lld): padding is at most "
+            "half the size",
+            name, (long long)p->KH, (long long)p->KW, (long long)p->SH, (long long)p->SW,
+            (long long)p->PH, (long long)p->PW);
+    if (p->H < 1 || p->W < 1 || p->H + 2 * p->PH < p->KH || p->W + 2 * p->PW < p->KW ||
+        x->count > INT32_MAX * (int64_t)p->planes)
+        return gr__fail(GR_ERR_ARGUMENT,
+            "%s: a window of %lldx%lld does not fit the input %s, padded by (%lld,%lld)", name,
             (long long)p->KH, (long long)p->KW, GR__TEXT(x), (long long)p->PH, (long long)p->PW);
     p->OH = (p->H + 2 * p->PH - p->KH) / p->SH + 1;
     p->OW = (p->W + 2 * p->PW - p->KW) / p->SW + 1;
     return true;
 }
 
-gr_tensor *gr_max_pool2d_(gr_tensor *x, gr_pool_options o)
+gr_tensor *gr_max_pool2d_(gr_pool_options o)
 {
     gr__pool p = { 0 };
-    if (x && !gr__pool_geometry("max_pool2d", x, &o, &p)) return NULL;
-    return gr__apply(&pool_op, 1, &x, &p, sizeof p);
+    if (o.exclude_padding) {
+        gr__fail(GR_ERR_ARGUMENT, "max_pool2d: .exclude_padding is an option of avg_pool2d");
+        return NULL;
+    }
+    if (o.x && !gr__pool_geometry("max_pool2d", &o, &p)) return NULL;
+    return gr__apply(&pool_op, 1, &o.x, &p, sizeof p);
 }

@@ -1,12 +1,13 @@
 /* reduce.c: sum, mean and max over dimensions, argmax.
 
-   x is seen as outer x reduced x inner for each run of neighbouring reduced dimensions; several runs are reduced one after another, the
-   last first. Backward of a reduction spreads g over what was reduced: g with the reduced dimensions put back as size 1 broadcasts. */
+   x is seen as outer x reduced x inner for each run of neighbouring reduced dimensions; several
+   runs are reduced one after another, the last first. Backward of a reduction spreads g over what
+   was reduced: g with the reduced dimensions put back as size 1 broadcasts. */
 #include "ops/ops.h"
 
 #include <string.h>
 
-/* ---- which dimensions ------------------------------------------------------------------------------------------------------------- */
+/* ---- which dimensions ------------------------------------------------------------------------ */
 
 typedef struct reduction {
     gr_dims axes; /* as given; none: all */
@@ -16,17 +17,25 @@ typedef struct reduction {
 
 bool gr__want_axis(const gr_tensor *x, int *axis, const char *op)
 {
-    return gr__axis(axis, x->shape.rank) || gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", op, GR__TEXT(x), *axis);
+    return gr__axis(axis, x->shape.rank) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s has no axis %d", op, GR__TEXT(x), *axis);
+}
+
+bool gr__want_axis_or_scalar(const gr_tensor *x, int *axis, const char *op)
+{
+    if (x->shape.rank > 0) return gr__want_axis(x, axis, op);
+    return gr__axis(axis, 1) || gr__want_axis(x, axis, op);
 }
 
 bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIMS], const char *op)
 {
     if (axes->count < 0 || axes->count > GR_MAX_DIMS)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", op, axes->count, GR_MAX_DIMS);
+        return gr__fail(
+            GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", op, axes->count, GR_MAX_DIMS);
     for (int i = 0; i < GR_MAX_DIMS; i++) over[i] = axes->count == 0;
     for (int i = 0; i < axes->count; i++) {
         int axis = axes->at[i];
-        if (!gr__want_axis(x, &axis, op)) return false;
+        if (!gr__want_axis_or_scalar(x, &axis, op)) return false;
         if (over[axis]) return gr__fail(GR_ERR_ARGUMENT, "%s: axis %d is named twice", op, axis);
         over[axis] = true;
     }
@@ -44,15 +53,15 @@ static bool reduce_shape(gr__node *nd, gr_shape *y)
 }
 
 /* A reduced dimension put back with size 1, so that g broadcasts against what was reduced. */
-static gr_tensor *keepdim(gr_tensor *g, const gr_shape *shape, const gr_dims *axes)
+static gr_tensor *keepdim(gr_tensor *g, const gr_shape *shape, const reduction *r)
 {
     gr_shape kept = *shape;
-    for (int i = 0; i < shape->rank && axes->count == 0; i++) kept.dim[i] = 1;
-    for (int i = 0; i < axes->count; i++) kept.dim[axes->at[i] < 0 ? axes->at[i] + shape->rank : axes->at[i]] = 1;
+    for (int i = 0; i < shape->rank; i++)
+        if (r->over[i]) kept.dim[i] = 1;
     return gr_reshape(g, kept);
 }
 
-/* ---- walking ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 /* One pass: outer x reduced x inner to outer x inner. */
 typedef struct pass {
@@ -92,7 +101,8 @@ static bool next_run(gr_shape *s, bool *over, int64_t *outer, int64_t *reduced, 
     return true;
 }
 
-static bool reduce(const gr__node *nd, gr_tensor *y, void (*part)(const void *, int64_t, int64_t), double factor)
+static bool reduce(
+    const gr__node *nd, gr_tensor *y, void (*part)(const void *, int64_t, int64_t), double factor)
 {
     const reduction *r = nd->args;
     bool             over[GR_MAX_DIMS];
@@ -124,26 +134,40 @@ static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
     return gr__apply(op, 1, (gr_tensor *[]){ o->x }, &r, sizeof r);
 }
 
-/* ---- sum and mean ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sum and mean ---------------------------------------------------------------------------- */
 
 static bool sum_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_part, 1); }
 
-static double share(const gr__node *nd) { return (double)nd->out->count / (double)nd->in[0]->count; }
+/* 1 / n. If there are no means, it is 1: 0 / 0 would be an invalid operation that nobody asked
+   for. */
+static double part_of(const gr_tensor *y, const gr_tensor *x)
+{
+    return y->count ? (double)y->count / (double)x->count : 1;
+}
 
-static bool mean_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_part, (double)y->count / (double)nd->in[0]->count); }
+static double share(const gr__node *nd) { return part_of(nd->out, nd->in[0]); }
+
+static bool mean_forward(gr__node *nd, gr_tensor *y)
+{
+    return reduce(nd, y, sum_part, part_of(y, nd->in[0]));
+}
 
 static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const reduction *r = nd->args;
     (void)i;
-    return gr_expand(keepdim(g, &nd->in[0]->shape, &r->axes), nd->in[0]->shape);
+    return gr_expand(keepdim(g, &nd->in[0]->shape, r), nd->in[0]->shape);
 }
 
-static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g) { return sum_vjp(nd, i, gr_scale(g, share(nd))); }
+static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return sum_vjp(nd, i, gr_scale(g, share(nd)));
+}
 
-static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward, .vjp = sum_vjp, .torch = "torch.sum" };
-static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape, mean_forward, .vjp = mean_vjp,
-    .torch = "torch.mean" };
+static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward,
+    .vjp = sum_vjp, .torch = "torch.sum" };
+static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape,
+    mean_forward, .vjp = mean_vjp, .torch = "torch.mean" };
 
 gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
 gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
@@ -158,16 +182,18 @@ gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape)
     return lead > 0 ? gr_reshape(g, *shape) : g;
 }
 
-/* ---- max --------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- max ------------------------------------------------------------------------------------- */
 
 static bool max_shape(gr__node *nd, gr_shape *y)
 {
     const reduction *r = nd->args;
     const gr_tensor *x = nd->in[0];
-    for (int i = 0; i < x->shape.rank; i++)
+    reduce_shape(nd, y);
+    for (int i = 0; i < x->shape.rank && gr__count(y) > 0; i++)
         if (r->over[i] && x->shape.dim[i] == 0)
-            return gr__fail(GR_ERR_ARGUMENT, "max: %s has nothing along axis %d to take the largest of", GR__TEXT(x), i);
-    return reduce_shape(nd, y);
+            return gr__fail(GR_ERR_ARGUMENT,
+                "max: %s has nothing along axis %d to take the largest of", GR__TEXT(x), i);
+    return true;
 }
 
 static bool max_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, max_part, 1); }
@@ -177,26 +203,34 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
     const reduction *r = nd->args;
     gr_tensor       *x = nd->in[0];
     (void)i;
-    gr_tensor *largest = gr_eq(x, keepdim(gr_detach(nd->out), &x->shape, &r->axes));
+    gr_tensor *largest = gr_eq(x, keepdim(gr_detach(nd->out), &x->shape, r));
     gr_tensor *ties = gr_sum(largest, .axes = r->axes, .keepdim = true);
-    return gr_mul(largest, gr_div(keepdim(g, &x->shape, &r->axes), ties));
+    return gr_mul(largest, gr_div(keepdim(g, &x->shape, r), ties));
 }
 
-static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward, .vjp = max_vjp,
-    .torch = "torch.amax" };
+static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward,
+    .vjp = max_vjp, .torch = "torch.amax" };
 
 gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
 
-/* ---- argmax ---------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- argmax ---------------------------------------------------------------------------------- */
+
+static int64_t size_along(const gr_shape *s, int axis) { return s->rank > 0 ? s->dim[axis] : 1; }
 
 static bool argmax_shape(gr__node *nd, gr_shape *y)
 {
     const int       *axis = nd->args;
     const gr_tensor *x = nd->in[0];
-    if (x->shape.dim[*axis] == 0) return gr__fail(GR_ERR_ARGUMENT, "argmax: %s has nothing along axis %d", GR__TEXT(x), *axis);
     y->rank = 0;
     for (int i = 0; i < x->shape.rank; i++)
         if (i != *axis) y->dim[y->rank++] = x->shape.dim[i];
+    int64_t size = size_along(&x->shape, *axis);
+    if (size == 0 && gr__count(y) > 0)
+        return gr__fail(
+            GR_ERR_ARGUMENT, "argmax: %s has nothing along axis %d", GR__TEXT(x), *axis);
+    if (size > INT32_MAX)
+        return gr__fail(GR_ERR_ARGUMENT, "argmax: axis %d of %s is longer than an int32 can count",
+            *axis, GR__TEXT(x));
     nd->dtype = GR_INT32;
     return true;
 }
@@ -207,7 +241,7 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *s = &nd->in[0]->shape;
     int64_t         inner = 1;
     for (int i = *axis + 1; i < s->rank; i++) inner *= s->dim[i];
-    gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), s->dim[*axis], inner, 0, y->count);
+    gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), size_along(s, *axis), inner, 0, y->count);
     return true;
 }
 
@@ -219,6 +253,6 @@ static const gr__op argmax_op = { .name = "argmax",
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
 {
-    if (x && !gr__want_axis(x, &axis, "argmax")) return NULL;
+    if (x && !gr__want_axis_or_scalar(x, &axis, "argmax")) return NULL;
     return gr__apply(&argmax_op, 1, &x, &axis, sizeof axis);
 }

@@ -1,13 +1,16 @@
-/* statistics.c: min, var, std, norm and logsumexp over dimensions, made of the reductions and element-wise ops, which have the rules. */
+/* statistics.c: min, var, std, norm and logsumexp over dimensions, made of the reductions and
+   element-wise ops, which have the rules. */
 #include "ops/ops.h"
 
+#include <float.h>
 #include <math.h>
 
 /* The axes are good, in the name of the call; how many elements go into one result. */
 static bool look(const char *name, const gr_reduce_options *o, int64_t *reduced)
 {
     bool over[GR_MAX_DIMS];
-    if (!gr__given_reals(name, 1, &o->x) || !gr__mark_axes(o->x, &o->axes, over, name)) return false;
+    if (!gr__given_reals(name, 1, &o->x) || !gr__mark_axes(o->x, &o->axes, over, name))
+        return false;
     *reduced = 1;
     for (int i = 0; i < o->x->shape.rank; i++) *reduced *= over[i] ? o->x->shape.dim[i] : 1;
     return true;
@@ -17,7 +20,8 @@ static bool look_for_some(const char *name, const gr_reduce_options *o)
 {
     int64_t reduced;
     if (!look(name, o, &reduced)) return false;
-    return reduced > 0 || gr__fail(GR_ERR_ARGUMENT, "%s: %s has nothing along its axes", name, GR__TEXT(o->x));
+    return reduced > 0 ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s has nothing along its axes", name, GR__TEXT(o->x));
 }
 
 gr_tensor *gr_min_(gr_reduce_options o)
@@ -26,7 +30,8 @@ gr_tensor *gr_min_(gr_reduce_options o)
     return gr_neg(gr_max(gr_neg(o.x), .axes = o.axes, .keepdim = o.keepdim));
 }
 
-/* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes in. */
+/* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes
+   in. */
 static gr_tensor *root(gr_tensor *s)
 {
     gr_tensor *flat = s ? gr_eq(s, gr__number(0)) : NULL;
@@ -58,12 +63,22 @@ gr_tensor *gr_norm_(gr_reduce_options o)
     return root(gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim));
 }
 
-/* The largest is taken out, as a constant: it cancels. An infinite one is left in, for infinity less itself is no number. */
+/* The largest is taken out, as a constant: it cancels. Infinity less itself is no number, and so,
+   of an infinite one, the largest finite number is: what stands beside infinity then counts for
+   nothing. Of nothing, the sum is 0. */
 gr_tensor *gr_logsumexp_(gr_reduce_options o)
 {
-    if (!look_for_some("logsumexp", &o)) return NULL;
+    int64_t reduced;
+    if (!look("logsumexp", &o, &reduced)) return NULL;
+    if (reduced == 0) return gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim));
     gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
-    most = most ? gr_where(gr_eq(gr_abs(most), gr__number(INFINITY)), gr__number(0), most) : NULL;
-    gr_tensor *sum = gr_sum(gr_exp(gr_sub(o.x, most)), .axes = o.axes, .keepdim = o.keepdim);
+    most = most ? gr_where(gr_eq(most, gr__number(-INFINITY)), gr__number(0), most) : NULL;
+    const double finite = sizeof(gr_real) == 4 ? (double)FLT_MAX : DBL_MAX;
+    most = most ? gr_minimum(most, gr__number(finite)) : NULL;
+    /* What lies so far below that e^(x - most) is 0 is lifted, since x - most might overflow. */
+    gr_tensor *floor =
+        most ? gr_where(gr_ge(most, gr__number(0)), gr__number(-1000), gr__number(-finite)) : NULL;
+    gr_tensor *sum =
+        gr_sum(gr_exp(gr_sub(gr_maximum(o.x, floor), most)), .axes = o.axes, .keepdim = o.keepdim);
     return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
 }

@@ -1,20 +1,23 @@
 /* upsample.c: pictures made larger or smaller, by the nearest element or by a blend of four.
 
-   y = U x, and gx = U^T g: a closed pair for each way. By the nearest, an element of x is spread over a window of y, so U is what takes
-   average pooling back, without its division. Sizes and rounding are torch.nn.functional.interpolate's. */
+   y = U x, and gx = U^T g: a closed pair for each way. By the nearest, an element of x is spread
+   over a window of y, so U is what takes average pooling back, without its division. Sizes and
+   rounding are torch.nn.functional.interpolate's. */
 #include "ops/ops.h"
 
 #include <math.h>
 
-/* ---- the nearest: y[i] = x[i / scale], rounded down ------------------------------------------------------------------------------- */
+/* ---- the nearest: y[i] = x[i / scale], rounded down ------------------------------------------ */
 
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u);
 
-static const gr__op nearest_op = { "upsample", "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
+static const gr__op nearest_op = { "upsample",
+    "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
     gr__spread_forward, .vjp = nearest_vjp, .torch = "F.interpolate" };
-static const gr__op collect_op = { "upsample_sum", "x = sum of g where x is the nearest; gg = the nearest of u", gr__sums_shape,
-    gr__sums_forward, .vjp = collect_vjp };
+static const gr__op collect_op = { "upsample_sum",
+    "x = sum of g where x is the nearest; gg = the nearest of u", gr__sums_shape, gr__sums_forward,
+    .vjp = collect_vjp };
 
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -28,7 +31,8 @@ static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr__apply(&nearest_op, 1, &u, nd->args, sizeof(gr__cover2d));
 }
 
-/* Span i is those of y that take x's element i: where that is a matter of rounding, as PyTorch rounds, which is in float for doubles too. */
+/* Span i is those of y that take x's element i: where that is a matter of rounding, as PyTorch
+   rounds, which is in float for doubles too. */
 static void by_nearest(const gr__cover *v, gr__span *spans)
 {
     int64_t at = 0;
@@ -40,7 +44,7 @@ static void by_nearest(const gr__cover *v, gr__span *spans)
     }
 }
 
-/* ---- bilinear --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- bilinear -------------------------------------------------------------------------------- */
 
 /* One axis: from a size to another, in steps of x. */
 typedef struct along {
@@ -56,7 +60,8 @@ typedef struct zoom {
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u);
 
-/* Element i lies at (i + 1/2) step - 1/2 between two of x's, and at the first where that is before it. */
+/* Element i lies at (i + 1/2) step - 1/2 between two of x's, and at the first where that is before
+   it. */
 static void place(const along *a, gr__taps *taps)
 {
     for (int64_t i = 0; i < a->to; i++) {
@@ -64,11 +69,13 @@ static void place(const along *a, gr__taps *taps)
         int64_t at = (int64_t)place, last = a->from - 1;
         if (at > last) at = last;
         double rest = fmin(place - (double)at, 1);
-        taps[i] = (gr__taps){ { at, at < last ? at + 1 : last }, { (gr_real)(1 - rest), (gr_real)rest } };
+        taps[i] =
+            (gr__taps){ { at, at < last ? at + 1 : last }, { (gr_real)(1 - rest), (gr_real)rest } };
     }
 }
 
-typedef void kernel(const gr__blend *b, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
+typedef void kernel(
+    const gr__blend *b, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
 
 typedef struct call {
     const gr__blend *b;
@@ -93,7 +100,8 @@ static bool run(gr__node *nd, gr_tensor *y, kernel *fn)
     place(&z->rows, taps);
     place(&z->columns, taps + OH);
     gr__blend b = { z->rows.from, z->columns.from, OH, OW, taps, taps + OH };
-    gr__parallel(z->planes, GR__GRAIN / 4 / (OH * OW), part, &(call){ &b, fn, gr__reals(nd->in[0]), gr__reals(y) });
+    gr__parallel(z->planes, GR__GRAIN / 4 / (OH * OW), part,
+        &(call){ &b, fn, gr__reals(nd->in[0]), gr__reals(y) });
     gr__release(taps, bytes);
     return true;
 }
@@ -118,12 +126,17 @@ static bool bilinear_spread_shape(gr__node *nd, gr_shape *y)
 
 static bool bilinear_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->blend); }
 
-static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->blend_spread); }
+static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y)
+{
+    return run(nd, y, gr__k()->blend_spread);
+}
 
-static const gr__op bilinear_op = { "upsample_bilinear", "y = a blend of four of x; gx = g, given to the four", bilinear_shape,
-    bilinear_forward, .vjp = bilinear_vjp, .torch = "F.interpolate, mode bilinear" };
-static const gr__op bilinear_spread_op = { "upsample_bilinear_spread", "x = g, given to four; gg = a blend of four of u",
-    bilinear_spread_shape, bilinear_spread_forward, .vjp = bilinear_spread_vjp };
+static const gr__op bilinear_op = { "upsample_bilinear",
+    "y = a blend of four of x; gx = g, given to the four", bilinear_shape, bilinear_forward,
+    .vjp = bilinear_vjp, .torch = "F.interpolate, mode bilinear" };
+static const gr__op bilinear_spread_op = { "upsample_bilinear_spread",
+    "x = g, given to four; gg = a blend of four of u", bilinear_spread_shape,
+    bilinear_spread_forward, .vjp = bilinear_spread_vjp };
 
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -137,10 +150,11 @@ static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr__apply(&bilinear_op, 1, &u, nd->args, sizeof(zoom));
 }
 
-/* ---- entering from outside ------------------------------------------------------------------------------------------------------------------ */
+/* ---- entering from outside ------------------------------------------------------------------- */
 
-/* A scale that leaves the size as it is leaves the elements as they are; PyTorch's rule, also for 1.1 times 7. */
-static along resize(int64_t from, int size, double scale)
+/* A scale that leaves the size as it is leaves the elements as they are; PyTorch's rule, also for
+   1.1 times 7. */
+static along resize(int64_t from, int64_t size, double scale)
 {
     double to = size ? (double)size : floor((double)from * scale);
     along  a = { .from = from, .to = to >= 1 && to <= INT32_MAX ? (int64_t)to : 0 };
@@ -153,31 +167,39 @@ static bool geometry(const gr_tensor *x, const gr_upsample_options *o, zoom *z)
     bool sized = o->size_hw.h || o->size_hw.w;
     if (!gr__want_rank(x, 4, "upsample", "input")) return false;
     if (sized ? o->size_hw.h < 1 || o->size_hw.w < 1 || o->scale != 0 : !(o->scale > 0))
-        return gr__fail(GR_ERR_ARGUMENT, "upsample: scale %g, size (%d,%d): a scale over 0, or 0 and a size, wanted", o->scale,
-            o->size_hw.h, o->size_hw.w);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "upsample: scale %g, size (%lld,%lld): a scale over 0, or 0 and a size, wanted",
+            o->scale, (long long)o->size_hw.h, (long long)o->size_hw.w);
     z->planes = x->shape.dim[0] * x->shape.dim[1];
     z->rows = resize(x->shape.dim[2], o->size_hw.h, o->scale);
     z->columns = resize(x->shape.dim[3], o->size_hw.w, o->scale);
     if (x->shape.dim[2] < 1 || x->shape.dim[3] < 1 || z->rows.to < 1 || z->columns.to < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "upsample: %s times %g, or to size (%d,%d): there must be something on both sides", GR__TEXT(x),
-            o->scale, o->size_hw.h, o->size_hw.w);
+        return gr__fail(GR_ERR_ARGUMENT,
+            "upsample: %s times %g, or to size (%lld,%lld): there must be something on both sides",
+            GR__TEXT(x), o->scale, (long long)o->size_hw.h, (long long)o->size_hw.w);
     return true;
 }
 
-/* What gives twice the size takes each element twice, whatever the scale says; PyTorch's rule again, though its forward of several channels
-   does not keep to either, as its backward does. */
+/* What gives twice the size takes each element twice, whatever the scale says; PyTorch's rule
+   again, though its forward of several channels does not keep to either, as its backward does. */
 static double nearest_step(const along *a) { return a->to == 2 * a->from ? 0.5 : a->step; }
 
-gr_tensor *gr_upsample_(gr_tensor *x, gr_upsample_options o)
+gr_tensor *gr_upsample_(gr_upsample_options o)
 {
     zoom z = { 0 };
-    if (x && !geometry(x, &o, &z)) return NULL;
-    if (o.bilinear) return gr__apply(&bilinear_op, 1, &x, &z, sizeof z);
+    if (o.x && !geometry(o.x, &o, &z)) return NULL;
+    if (o.bilinear) return gr__apply(&bilinear_op, 1, &o.x, &z, sizeof z);
     gr__cover2d v = {
         .planes = z.planes,
-        .rows = { .rule = by_nearest, .size = z.rows.to, .count = z.rows.from, .scale = nearest_step(&z.rows) },
-        .columns = { .rule = by_nearest, .size = z.columns.to, .count = z.columns.from, .scale = nearest_step(&z.columns) },
+        .rows = { .rule = by_nearest,
+            .size = z.rows.to,
+            .count = z.rows.from,
+            .scale = nearest_step(&z.rows) },
+        .columns = { .rule = by_nearest,
+            .size = z.columns.to,
+            .count = z.columns.from,
+            .scale = nearest_step(&z.columns) },
         .divisor = 1,
     };
-    return gr__apply(&nearest_op, 1, &x, &v, sizeof v);
+    return gr__apply(&nearest_op, 1, &o.x, &v, sizeof v);
 }

@@ -22,7 +22,7 @@ function hoverCells(canvas, rows, cols, text) {
   canvas.addEventListener('pointerleave', () => look.tip(''));
 }
 
-/* ---- axes ---------------------------------------------------------------- */
+/* ---- axes ---- */
 
 const PAD = { left: 52, right: 12, top: 8, bottom: 34 };
 
@@ -65,9 +65,10 @@ function scaleOf(lines, log, zero) {
         high = Math.max(high, v);
       }
   if (low > high) return null;
-  if (log)
-    return low === high ? [low / 2, high * 2] :
-                          [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
+  if (log) {
+    const margin = low === high ? 2 : (high / low) ** 0.04;
+    return [low / margin, high * margin];
+  }
   const room = high > low ? 0.05 * (high - low) : Math.abs(high) / 2 || 1;
   return [zero && low >= 0 && low < high / 2 ? 0 : low - room, high + room];
 }
@@ -103,138 +104,134 @@ const nearest = (x, step) => {
 const stepText = (step) => `step ${look.count(Math.round(step))}${
   run.batches ? `, epoch ${look.number(epochOf(step), 4)}` : ''}`;
 
-/* A chart of lines { name, x, y, colour, low, high, thin, dots, quiet } over steps. options:
-   height, log, zero, text, label. Its legend has the last values, or those at the cursor. Call
-   draw() after a change of options or width. */
+/* ---- charts ---- */
+/* A chart: lines { name, x, y, colour, low, high, thin, dots, quiet } over steps; options { height,
+   log, zero, text, tick, label }; named, the lines that are not quiet; first and end, its range of
+   steps; cursor, a step or null; focus, the name of a line or null; px(step), py(value). */
+
+/* The last values of the lines, or those at the cursor. */
+function legendItems(c) {
+  const text = c.options.text || ((v) => look.number(v)), step = c.cursor;
+  const items = c.named.map((l) => {
+    const k = step === null ? l.y.length - 1 : nearest(l.x, step);
+    const swatch = el('i', { style: { background: l.colour } });
+    const inside = [swatch, l.name, el('b', {}, text(l.y[k]))];
+    if (c.named.length < 4) return el('span', {}, ...inside);
+    const on = () => { c.focus = l.name; c.draw(); };
+    const off = () => { c.focus = null; c.draw(); };
+    const events = { onpointerenter: on, onpointerleave: off, onfocus: on, onblur: off };
+    return el('button', { type: 'button', ...events }, ...inside);
+  });
+  return [el('span', { class: 'at' }, stepText(step === null ? c.end : step)), ...items];
+}
+
+function drawAxes(c, low, high, height) {
+  const put = (tag, about, ...inside) => c.svg.append(el(tag, about, ...inside));
+  const bottom = height - PAD.bottom, right = c.width - PAD.right, { first, end, px, py } = c;
+  const text = c.options.tick || tickText;
+  const rows = c.options.log ? logTicks(low, high) : ticks(low, high, Math.max(3, height / 45));
+  for (const v of rows) {
+    put('line', { class: 'grid', x1: PAD.left, x2: right, y1: py(v), y2: py(v) });
+    put('text', { x: PAD.left - 7, y: py(v) + 4, 'text-anchor': 'end' }, text(v));
+  }
+  for (const v of ticks(first, end, Math.max(2, c.width / 75)))
+    put('text', { x: px(v), y: bottom + 17, 'text-anchor': 'middle' }, look.count(Math.round(v)));
+  put('text', { x: right, y: height - 2, 'text-anchor': 'end' }, 'step');
+  if (!run.batches || (end - first) / run.batches > 60) return;
+  const n = run.batches;
+  for (let step = n * (Math.floor(first / n) + 1); step <= end; step += n)
+    put('line', { class: 'epoch', x1: px(step), x2: px(step), y1: PAD.top, y2: bottom });
+}
+
+function drawLines(c) {
+  const { px, py } = c;
+  for (const l of c.lines) {
+    const dim = c.focus && c.focus !== l.name ? ' dim' : '';
+    const stroke = { style: { stroke: l.colour } }, fill = { style: { fill: l.colour } };
+    if (l.low) c.svg.append(el('path', { class: `band${dim}`, d: bandOf(l, px, py), ...fill }));
+    const kind = `line${l.thin ? ' thin' : ''}${c.lines.length > 4 ? ' many' : ''}${dim}`;
+    c.svg.append(el('path', { class: kind, d: pathOf(l.x, l.y, px, py), ...stroke }));
+    if (!l.dots || l.x.length > 60) continue;
+    for (let i = 0; i < l.x.length; i++)
+      if (Number.isFinite(py(l.y[i])))
+        c.svg.append(el('circle', { class: dim, cx: px(l.x[i]), cy: py(l.y[i]), r: 3, ...fill }));
+  }
+}
+
+function drawCursor(c, height) {
+  if (c.cursor === null) return;
+  const x = c.px(c.cursor), ends = { y1: PAD.top, y2: height - PAD.bottom };
+  c.svg.append(el('line', { class: 'cursor', x1: x, x2: x, ...ends }));
+  for (const l of c.named) {
+    const k = nearest(l.x, c.cursor), y = c.py(l.y[k]), fill = { style: { fill: l.colour } };
+    if (Number.isFinite(y))
+      c.svg.append(el('circle', { class: 'at', cx: c.px(l.x[k]), cy: y, r: 3.5, ...fill }));
+  }
+}
+
+function drawChart(c) {
+  const height = c.options.height || 240, { log, zero } = c.options;
+  const bounds = scaleOf(c.lines, log, zero);
+  c.width = c.host.clientWidth || 600;
+  c.svg.setAttribute('viewBox', `0 0 ${c.width} ${height}`);
+  c.svg.setAttribute('height', height);
+  c.svg.replaceChildren();
+  if (!document.activeElement || document.activeElement.parentNode !== c.legend)
+    c.legend.replaceChildren(...legendItems(c));
+  if (!bounds) {
+    const text = 'no positive values to show on a logarithmic scale';
+    return c.svg.append(el('text', { x: PAD.left, y: 40 }, text));
+  }
+  const [low, high] = bounds, f = log ? Math.log10 : (v) => v;
+  const inner = c.width - PAD.left - PAD.right, tall = height - PAD.top - PAD.bottom;
+  const part = (v) => (log && !(v > 0) ? NaN : (f(v) - f(low)) / (f(high) - f(low)));
+  c.px = (step) => PAD.left + ((step - c.first) / (c.end - c.first)) * inner;
+  c.py = (v) => PAD.top + (1 - part(v)) * tall;
+  drawAxes(c, low, high, height);
+  drawLines(c);
+  drawCursor(c, height);
+}
+
+/* Moves the cursor by pointer and keys. */
+function listenToChart(c) {
+  const xs = [...new Set(c.named.flatMap((l) => Array.from(l.x)))].sort((a, b) => a - b);
+  const set = (step) => { c.cursor = step; c.draw(); };
+  c.svg.addEventListener('pointermove', (event) => {
+    const x = event.clientX - c.svg.getBoundingClientRect().left - PAD.left;
+    const part = x / (c.width - PAD.left - PAD.right);
+    set(xs[nearest(xs, c.first + part * (c.end - c.first))]);
+  });
+  c.svg.addEventListener('pointerleave', () => set(null));
+  c.svg.addEventListener('blur', () => set(null));
+  const n = xs.length;
+  const moves = { ArrowLeft: -1, ArrowRight: 1, PageDown: -20, PageUp: 20, Home: -n, End: n };
+  c.svg.addEventListener('keydown', (event) => {
+    const by = moves[event.key];
+    if (event.key === 'Escape') set(null);
+    if (!by) return;
+    event.preventDefault();
+    const now = c.cursor === null ? n - 1 : nearest(xs, c.cursor);
+    set(xs[Math.max(0, Math.min(n - 1, now + by))]);
+  });
+}
+
+/* Puts a chart into host. Call its draw() after a change of options. */
 function chart(host, lines, options) {
   lines = lines.filter((l) => some(l.y));
   if (!lines.length) return host.append(el('p', { class: 'none' }, 'no data yet')), { draw() {} };
   const legend = el('div', { class: 'legend' });
   const svg = el('svg', { tabindex: 0, role: 'img', 'aria-label': options.label });
-  const state = { cursor: null, focus: null };
-  const text = options.text || ((v) => look.number(v));
+  const named = lines.filter((l) => !l.quiet);
+  const first = Math.min(run.first, ...lines.map((l) => l.x[0]));
+  const end = Math.max(...lines.map((l) => last(l.x)), first + 1);
+  const c = { host, lines, options, legend, svg, named, first, end, cursor: null, focus: null };
+  c.draw = () => drawChart(c);
   host.classList.add('chart');
   host.append(legend, svg);
-  const named = lines.filter((l) => !l.quiet), ends = lines.map((l) => [l.x[0], last(l.x)]);
-  const first = Math.min(run.first, ...ends.map((e) => e[0]));
-  const end = Math.max(...ends.map((e) => e[1]), first + 1);
-  let px, width;
-
-  function legendItems() {
-    const step = state.cursor;
-    const items = named.map((l) => {
-      const k = step === null ? l.y.length - 1 : nearest(l.x, step);
-      const inside = [el('i', {style: {background: l.colour}}), l.name, el('b', {}, text(l.y[k]))];
-      if (named.length < 4) return el('span', {}, ...inside);
-      const on = () => { state.focus = l.name; draw(); };
-      const off = () => { state.focus = null; draw(); };
-      return el('button',
-        { type: 'button', onpointerenter: on, onpointerleave: off, onfocus: on, onblur: off },
-        ...inside);
-    });
-    return [el('span', { class: 'at' }, step === null ? stepText(end) : stepText(step)), ...items];
-  }
-
-  function drawAxes(low, high, py, height) {
-    const put = (tag, about, ...inside) => svg.append(el(tag, about, ...inside));
-    const bottom = height - PAD.bottom, right = width - PAD.right;
-    for (const v of options.log ? logTicks(low, high) :
-                                  ticks(low, high, Math.max(3, height / 45))) {
-      put('line', { class: 'grid', x1: PAD.left, x2: right, y1: py(v), y2: py(v) });
-      put('text', { x: PAD.left - 7, y: py(v) + 4, 'text-anchor': 'end' },
-        (options.tick || tickText)(v));
-    }
-    for (const v of ticks(first, end, Math.max(2, width / 75)))
-      put('text', { x: px(v), y: bottom + 17, 'text-anchor': 'middle' }, look.count(Math.round(v)));
-    put('text', { x: right, y: height - 2, 'text-anchor': 'end' }, 'step');
-    if (!run.batches || (end - first) / run.batches > 60) return;
-    for (let step = run.batches * (Math.floor(first / run.batches) + 1); step <= end;
-         step += run.batches)
-      put('line', { class: 'epoch', x1: px(step), x2: px(step), y1: PAD.top, y2: bottom });
-  }
-
-  function drawLines(py) {
-    for (const l of lines) {
-      const dim = state.focus && state.focus !== l.name ? ' dim' : '';
-      if (l.low)
-        svg.append(
-          el('path', {class: `band${dim}`, d: bandOf(l, px, py), style: { fill: l.colour }}));
-      const kind = `line${l.thin ? ' thin' : ''}${lines.length > 4 ? ' many' : ''}${dim}`;
-      svg.append(el('path', {class: kind, d: pathOf(l.x, l.y, px, py), style: {stroke: l.colour}}));
-      if (!l.dots || l.x.length > 60) continue;
-      for (let i = 0; i < l.x.length; i++)
-        if (Number.isFinite(py(l.y[i])))
-          svg.append(el(
-            'circle', {class: dim, cx: px(l.x[i]), cy: py(l.y[i]), r: 3, style: {fill: l.colour}}));
-    }
-  }
-
-  function drawCursor(py, height) {
-    if (state.cursor === null) return;
-    svg.append(el('line', {
-      class: 'cursor',
-      x1: px(state.cursor),
-      x2: px(state.cursor),
-      y1: PAD.top,
-      y2: height - PAD.bottom
-    }));
-    for (const l of named) {
-      const k = nearest(l.x, state.cursor), y = py(l.y[k]);
-      if (Number.isFinite(y))
-        svg.append(
-          el('circle', {class: 'at', cx: px(l.x[k]), cy: y, r: 3.5, style: { fill: l.colour }}));
-    }
-  }
-
-  function draw() {
-    const height = options.height || 240, bounds = scaleOf(lines, options.log, options.zero);
-    width = host.clientWidth || 600;
-    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-    svg.setAttribute('height', height);
-    svg.replaceChildren();
-    if (!document.activeElement || document.activeElement.parentNode !== legend)
-      legend.replaceChildren(...legendItems());
-    if (!bounds)
-      return svg.append(
-        el('text', { x: PAD.left, y: 40 }, 'no positive values to show on a logarithmic scale'));
-    const [low, high] = bounds, f = options.log ? Math.log10 : (v) => v;
-    const inner = height - PAD.top - PAD.bottom;
-    px = (v) => PAD.left + ((v - first) / (end - first)) * (width - PAD.left - PAD.right);
-    const py = (v) => (
-      options.log && !(v > 0) ? NaN : PAD.top + (1 - (f(v) - f(low)) / (f(high) - f(low))) * inner);
-    drawAxes(low, high, py, height);
-    drawLines(py);
-    drawCursor(py, height);
-  }
-
-  const xs = [...new Set(named.flatMap((l) => Array.from(l.x)))].sort((a, b) => a - b);
-  const set = (step) => { state.cursor = step; draw(); };
-  svg.addEventListener('pointermove', (event) => {
-    const box = svg.getBoundingClientRect();
-    const step = first +
-      ((event.clientX - box.left - PAD.left) / (width - PAD.left - PAD.right)) * (end - first);
-    set(xs[nearest(xs, step)]);
-  });
-  svg.addEventListener('pointerleave', () => set(null));
-  svg.addEventListener('blur', () => set(null));
-  svg.addEventListener('keydown', (event) => {
-    const by = {
-      ArrowLeft: -1,
-      ArrowRight: 1,
-      PageDown: -20,
-      PageUp: 20,
-      Home: -xs.length,
-      End: xs.length
-    }[event.key];
-    if (event.key === 'Escape') set(null);
-    if (!by) return;
-    event.preventDefault();
-    const now = state.cursor === null ? xs.length - 1 : nearest(xs, state.cursor);
-    set(xs[Math.max(0, Math.min(xs.length - 1, now + by))]);
-  });
-  new ResizeObserver(() => host.clientWidth !== width && draw()).observe(host);
-  draw();
-  return { draw };
+  listenToChart(c);
+  new ResizeObserver(() => host.clientWidth !== c.width && c.draw()).observe(host);
+  c.draw();
+  return c;
 }
 
 /* A moving average over reach points on both sides. Near the left end it takes fewer, as many on

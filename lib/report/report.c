@@ -291,7 +291,8 @@ bool gr_report_pictures_(gr_report *r, const char *name, gr_report_pictures_opti
     if (!t || t->dtype != GR_REAL || (t->shape.rank != 4 && t->shape.rank != 3) || t->count == 0)
         return gr__fail(GR_ERR_ARGUMENT, "report_pictures: images %s: (N,C,H,W) or (N,H,W) wanted",
             t ? GR__TEXT(t) : "NULL");
-    if (o.columns < 0) return gr__fail(GR_ERR_ARGUMENT, "report_pictures: %d columns", o.columns);
+    if (o.columns < 0)
+        return gr__fail(GR_ERR_ARGUMENT, "report_pictures: %lld columns", (long long)o.columns);
     gr__report_album *a = album_of(r, name);
     if (!a) return false;
     a->count = 0;

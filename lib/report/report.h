@@ -129,7 +129,8 @@ typedef struct gr__report_curve {
 /* Pictures of the caller. */
 typedef struct gr__report_album {
     char      *title;
-    int        count, columns;
+    int        count;
+    int64_t    columns;
     int64_t    step; /* when they were given */
     gr__thumb *picture;
 } gr__report_album;

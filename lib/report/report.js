@@ -61,14 +61,15 @@ function card(where, kind, title, note, ...tools) {
   return body;
 }
 
-/* ---- the top ------------------------------------------------------------- */
+/* ---- the top ---- */
 
 /* "41.2" s, "18:41" min, "2:03:05" h. */
 function clock(seconds) {
   const two = (n) => String(n).padStart(2, '0'), s = Math.round(seconds);
   if (seconds < 59.95) return [seconds.toFixed(1), 's'];
-  return s < 3600 ? [`${Math.floor(s / 60)}:${two(s % 60)}`, 'min'] :
-                    [`${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`, 'h'];
+  const hours = Math.floor(s / 3600), minutes = Math.floor(s / 60) % 60;
+  if (!hours) return [`${minutes}:${two(s % 60)}`, 'min'];
+  return [`${hours}:${two(minutes)}:${two(s % 60)}`, 'h'];
 }
 
 const stepTime = (s) =>
@@ -111,8 +112,10 @@ function best(values, better) {
   return k;
 }
 
-const epochName = (i) => (run.batches ? `epoch ${look.number(epochOf(run.epochs.x[i]), 4)}` :
-                                        `step ${look.count(Math.round(run.epochs.x[i]))}`);
+const epochName = (i) => {
+  const step = run.epochs.x[i];
+  return run.batches ? `epoch ${look.number(epochOf(step), 4)}` : `step ${look.count(step)}`;
+};
 
 function drawTiles() {
   const e = run.epochs;
@@ -139,7 +142,7 @@ function drawTiles() {
     run.step > run.first ? stepTime(run.seconds / (run.step - run.first)) : '');
 }
 
-/* ---- curves -------------------------------------------------------------- */
+/* ---- curves ---- */
 
 const spans = (c, what) => (c.span > 1 ?
     `each point is the mean of ${look.count(c.span)} ${what}; the band spans minimum to maximum` :
@@ -165,8 +168,8 @@ function drawLoss(kind) {
     drawn.draw();
   });
   options.log = now === 'log';
-  const note = run.not_finite ? `${plural(run.not_finite, 'step')} had a loss that is not finite` :
-                                spans(c, 'steps');
+  const bad = `${plural(run.not_finite, 'step')} had a loss that is not finite`;
+  const note = run.not_finite ? bad : spans(c, 'steps');
   drawn = chart(card(at('curves'), kind, 'Loss', note, toggle), lines, options);
 }
 
@@ -202,7 +205,7 @@ function drawCurves() {
       chart(card(k < 2 ? stack : at('curves'), 'third', title, note), lines, {height, ...options}));
 }
 
-/* ---- layers -------------------------------------------------------------- */
+/* ---- layers ---- */
 
 /* Few layers have colours that differ as much as possible (after Okabe and Ito), many a ramp from
    blue at the input to red at the output, on which neighbours differ in lightness. */
@@ -225,9 +228,8 @@ function logMap(canvas, rows, low, high) {
 
 function timeMap(host, key) {
   const list = run.layers.list, x = run.layers.x, rows = list.map((l) => l[key]);
-  const sorted = rows.flatMap((r) => Array.from(r))
-                   .filter((v) => v > 0 && Number.isFinite(v))
-                   .sort((a, b) => a - b);
+  const positive = rows.flatMap((r) => Array.from(r)).filter((v) => v > 0 && v < Infinity);
+  const sorted = positive.sort((a, b) => a - b);
   if (!sorted.length) return host.append(el('p', { class: 'none' }, 'no data yet'));
   const low = sorted[Math.floor(0.005 * sorted.length)];
   const high = sorted[Math.ceil(0.995 * sorted.length) - 1] * 1.0001;
@@ -277,7 +279,7 @@ function drawLayers(key, title, note) {
   show(now);
 }
 
-/* ---- predictions --------------------------------------------------------- */
+/* ---- predictions ---- */
 
 /* One row per actual class, and the precision of each class below. Correct counts are teal, wrong
    ones red, stronger for a larger share of the row. */
@@ -303,8 +305,9 @@ function confusionTable(classes, counts) {
     return el('tr', {}, el('th', { scope: 'row', title: c }, c), ...cells,
       el('td', { class: 'sum' }, part(right(t), of)));
   });
-  const precision = classes.map((c, g) => el('td', { class: 'precision' },
-                                  part(right(g), total(counts.filter((v, i) => i % n === g)))));
+  const column = (g) => counts.filter((v, i) => i % n === g);
+  const precision = classes.map((c, g) =>
+    el('td', { class: 'precision' }, part(right(g), total(column(g)))));
   const all = el('td', {class: 'sum'}, part(total(classes.map((c, k) => right(k))), total(counts)));
   const head = [
     ...classes.map((c) => el('th', { scope: 'col', title: c }, c)),
@@ -396,7 +399,7 @@ function drawAlbums() {
   }
 }
 
-/* ---- kernels and activations --------------------------------------------- */
+/* ---- kernels and activations ---- */
 
 /* Maps of h x w, side by side in rows, on one canvas; tipOf(tile, y, x, value) is the text of a
    tip. */
@@ -521,7 +524,7 @@ function drawActivations() {
   body.append(el('div', { class: 'maps' }, ...figures, scores ? scoresFigure(end) : ''));
 }
 
-/* ---- the page ------------------------------------------------------------ */
+/* ---- the page ---- */
 
 drawTop();
 drawTiles();

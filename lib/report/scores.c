@@ -20,7 +20,7 @@ void gr__scores_close(gr__scores *s)
 
 static bool tally_open(gr__scores_tally *t, int classes)
 {
-    t->table = gr_confusion_open(classes);
+    t->table = gr_confusion_new(classes);
     t->mistake = malloc(GR__SCORES_MISTAKES * sizeof *t->mistake);
     return t->table && (t->mistake || gr__fail_memory("report_scores",
                                           GR__SCORES_MISTAKES * sizeof *t->mistake));

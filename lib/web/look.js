@@ -7,7 +7,7 @@
 
 const look = {};
 
-/* ---- data and numbers ---------------------------------------------------- */
+/* ---- data and numbers ---- */
 
 look.data = () => JSON.parse(document.getElementById('data').textContent);
 
@@ -26,9 +26,8 @@ look.number = (x, digits = 4) => {
   if (Number.isNaN(x)) return 'NaN';
   if (!Number.isFinite(x)) return x < 0 ? '\u2212inf' : 'inf';
   const size = Math.abs(x);
-  let text = x === 0           ? '0' :
-    size >= 1e5 || size < 1e-3 ? x.toExponential(digits - 2) :
-                                 x.toPrecision(digits);
+  const power = x !== 0 && (size >= 1e5 || size < 1e-3);
+  let text = x === 0 ? '0' : power ? x.toExponential(digits - 2) : x.toPrecision(digits);
   if (!text.includes('e') && text.includes('.')) text = text.replace(/\.?0+$/, '');
   return text.replace('e+', 'e').replace(/-/g, '\u2212');
 };
@@ -80,7 +79,7 @@ look.stats = (values) => {
              { min: 0, max: 0, mean: 0, limit: 0 };
 };
 
-/* ---- elements ------------------------------------------------------------ */
+/* ---- elements ---- */
 
 /* look.el('p', { class: 'soft', onclick: f }, 'text', element, ...) */
 look.el = (tag, about = {}, ...inside) => {
@@ -101,7 +100,7 @@ look.el = (tag, about = {}, ...inside) => {
   return e;
 };
 
-/* ---- light and dark ------------------------------------------------------ */
+/* ---- light and dark ---- */
 
 look.onTheme = []; /* functions that draw a canvas again after a change of colours */
 
@@ -128,7 +127,7 @@ look.themeButton = () => {
   dark.addEventListener('change', () => look.chosen || look.theme(dark.matches ? 'dark' : 'light'));
 }
 
-/* ---- heat maps ----------------------------------------------------------- */
+/* ---- heat maps ---- */
 
 look.variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -174,7 +173,7 @@ look.heat = (canvas, values, rows, cols, limit, offset = 0) => {
 look.bar = (limit) => look.el(
   'div', { class: 'bar number' }, look.number(-limit, 2), look.el('i'), look.number(limit, 2));
 
-/* ---- tips ---------------------------------------------------------------- */
+/* ---- tips ---- */
 
 look.tip = (text, x, y) => {
   let tip = document.getElementById('tip');

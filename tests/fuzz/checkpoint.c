@@ -30,7 +30,7 @@ static void train(run *r)
     gr_batch b;
     for (int i = 0; i < 3 && gr_next_batch(r->loader, &b); i++) {
         GR_STEP;
-        gr_minimize(r->adam, gr_cross_entropy(layers(r->net, b.images), b.labels));
+        gr_minimize(r->adam, gr_cross_entropy(layers(r->net, b.inputs), b.targets));
         gr_schedule_next(r->cosine);
     }
 }
@@ -39,7 +39,8 @@ static run *the_run(void)
 {
     static run r;
     if (r.net) return &r;
-    r.data = gr_dataset_from(gr_shape(1, 1, 2), 5, (const unsigned char *)"0123456789", (const unsigned char[]){ 0, 1, 0, 1, 1 }, 2);
+    r.data = gr_dataset_from(gr_shape(1, 1, 2), 5, (const unsigned char *)"0123456789",
+        (const unsigned char[]){ 0, 1, 0, 1, 1 }, 2);
     r.loader = gr_loader_open(r.data, 2);
     r.net = gr_model_build(layers, gr_shape(1, 1, 1, 2), .seed = 1);
     r.adam = gr_adam(r.net);
@@ -47,7 +48,8 @@ static run *the_run(void)
     const gr_value values[5] = { { "number", .integer = &r.number }, { "best", .real = &r.best },
         { "text", .text = r.text, .size = sizeof r.text }, { "rng", .rng = &r.rng } };
     for (int i = 0; i < 5; i++) r.values[i] = values[i];
-    r.parts = (gr_checkpoint_options){ r.net, .optim = r.adam, .schedule = r.cosine, .loader = r.loader, .values = r.values };
+    r.parts = (gr_checkpoint_options){ r.net, .optim = r.adam, .schedule = r.cosine,
+        .loader = r.loader, .values = r.values };
     train(&r);
     fuzz_check(!gr_error(), "the run");
     return &r;
@@ -61,8 +63,10 @@ static uint64_t of_tensor(uint64_t hash, const gr_tensor *t)
 
 static uint64_t state(const run *r)
 {
-    int64_t  place[] = { gr_loader_epoch(r->loader), gr_loader_batch_index(r->loader), r->number, r->cosine->state.count };
-    double   numbers[] = { r->best, r->adam->lr, r->adam->momentum, r->cosine->state.lr, r->cosine->state.best };
+    int64_t  place[] = { gr_loader_epoch(r->loader), gr_loader_batch_index(r->loader), r->number,
+         r->cosine->state.count };
+    double   numbers[] = { r->best, r->adam->lr, r->adam->momentum, r->cosine->state.lr,
+          r->cosine->state.best };
     uint64_t hash = fuzz_hash(fuzz_hash(0, place, sizeof place), numbers, sizeof numbers);
     hash = fuzz_hash(fuzz_hash(hash, &r->rng, sizeof r->rng), r->text, sizeof r->text);
     for (size_t i = 0; i < r->adam->count; i++) {
@@ -70,7 +74,8 @@ static uint64_t state(const run *r)
         hash = of_tensor(of_tensor(of_tensor(hash, m->p), m->moment[0]), m->moment[1]);
         hash = fuzz_hash(hash, &m->steps, sizeof m->steps);
     }
-    for (size_t i = 0; i < gr__length(r->net->slots); i++) hash = fuzz_hash(hash, &r->net->slots[i]->runs, sizeof(uint64_t));
+    for (size_t i = 0; i < gr__length(r->net->slots); i++)
+        hash = fuzz_hash(hash, &r->net->slots[i]->runs, sizeof(uint64_t));
     return hash;
 }
 

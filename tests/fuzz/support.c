@@ -9,7 +9,8 @@
 
 enum { MOST_PATHS = 16 };
 
-/* A folder of this process, in memory if there is such a place, and what stands in it: files after the folders they are in. */
+/* A folder of this process, in memory if there is such a place, and what stands in it: files after
+   the folders they are in. */
 static char folder[64], path[MOST_PATHS][128];
 static int  paths;
 
@@ -22,7 +23,8 @@ static void clean_up(void)
 const char *fuzz_folder(void)
 {
     if (*folder) return folder;
-    snprintf(folder, sizeof folder, "%s/gradus-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(folder, sizeof folder, "%s/gradus-fuzz-XXXXXX",
+        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     fuzz_check(mkdtemp(folder) != NULL, "a folder for temporary files");
     atexit(clean_up);
     return folder;

@@ -13,7 +13,8 @@ static uint64_t state(const gr_model *m)
 {
     uint64_t hash = 0;
     for (int i = 0; i < gr_model_count(m); i++)
-        hash = fuzz_hash(hash, gr_data(gr_model_at(m, i)), (size_t)gr_count(gr_model_at(m, i)) * sizeof(gr_real));
+        hash = fuzz_hash(hash, gr_data(gr_model_at(m, i)),
+            (size_t)gr_count(gr_model_at(m, i)) * sizeof(gr_real));
     return fuzz_hash(hash, gr_data(gr_model_buffer_at(m, 0)), 2 * sizeof(gr_real));
 }
 

@@ -1,6 +1,7 @@
 /* filt: element (1,2) of the gradient of b is .* off by 0.500.*look at (26) */
 
-static void filt_backward(const gr_real g[HY][WY], const gr_real a[HA][WA], const gr_real b[HB][WB], gr_real ga[HA][WA], gr_real gb[HB][WB])
+static void filt_backward(const gr_real g[HY][WY], const gr_real a[HA][WA], const gr_real b[HB][WB],
+    gr_real ga[HA][WA], gr_real gb[HB][WB])
 {
     for (int i = 0; i < HY; i++)
         for (int j = 0; j < WY; j++)

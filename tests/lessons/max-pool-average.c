@@ -1,6 +1,7 @@
 /* max-pool: of the gradient of x is .*look at chapter 8, max pooling */
 
-static void max_pool_backward(const gr_real g[C][HY][WY], const gr_real x[C][HX][WX], gr_real gx[C][HX][WX])
+static void max_pool_backward(
+    const gr_real g[C][HY][WY], const gr_real x[C][HX][WX], gr_real gx[C][HX][WX])
 {
     (void)x;
     for (int c = 0; c < C; c++)

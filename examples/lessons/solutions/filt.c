@@ -1,6 +1,8 @@
-/* filt.c: a solution of exercise-filt.c. One loop over all products a b of y, each of which sends a part to both: (19) and (27). */
+/* filt.c: a solution of exercise-filt.c. One loop over all products a b of y, each of which sends a
+   part to both: (19) and (27). */
 
-static void filt_backward(const gr_real g[HY][WY], const gr_real a[HA][WA], const gr_real b[HB][WB], gr_real ga[HA][WA], gr_real gb[HB][WB])
+static void filt_backward(const gr_real g[HY][WY], const gr_real a[HA][WA], const gr_real b[HB][WB],
+    gr_real ga[HA][WA], gr_real gb[HB][WB])
 {
     for (int i = 0; i < HY; i++)
         for (int j = 0; j < WY; j++)
