@@ -19,7 +19,7 @@ START_TEST(added)
     ck_assert_int_eq(toy_runs, 1);
     y = gr_conv2d(T(gr_shape(1, 1, 1, 2), 3, 4), T(gr_shape(1, 1, 1, 1), 5));
     HOLDS(y, gr_shape(1, 1, 1, 2), 15, 20);
-    y = gr_conv2d_input_grad(T(gr_shape(1, 1, 1, 1), 3), T(gr_shape(1, 1, 1, 1), 5), 1, 1);
+    y = gr_conv2d_input_grad(T(gr_shape(1, 1, 1, 1), 3), T(gr_shape(1, 1, 1, 1), 5), { 1, 1 });
     HOLDS(y, gr_shape(1, 1, 1, 1), 15);
     ck_assert_int_eq(toy_runs, 1);
 }
