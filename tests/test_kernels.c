@@ -470,7 +470,7 @@ START_TEST(pooling)
     int                n = tables(fast) / 2;
     gr_rng             rng = gr_rng_of((uint64_t)_i, "pooling");
     for (int i = 0; i < POOLS; i++) {
-        gr__pool p = { .planes = pick(&rng, 1, 5), .H = pick(&rng, 2, 9), .W = pick(&rng, 2, i % 2 ? 70 : 20), .KH = 2, .KW = 2 };
+        gr__window2d p = { .planes = pick(&rng, 1, 5), .H = pick(&rng, 2, 9), .W = pick(&rng, 2, i % 2 ? 70 : 20), .KH = 2, .KW = 2 };
         if (i % 8 == 0) p.KH = pick(&rng, 1, p.H), p.KW = pick(&rng, 1, p.W), p.PH = p.KH / 2, p.PW = p.KW / 2;
         p.SH = i % 8 ? 2 : pick(&rng, 1, 3), p.SW = i % 8 ? 2 : pick(&rng, 1, 3);
         p.OH = reach(p.H, p.KH, p.SH, p.PH, 1), p.OW = reach(p.W, p.KW, p.SW, p.PW, 1);

@@ -47,7 +47,7 @@ typedef struct gr__mutex {
 enum {
     GR__LOCK_ONCE,
     GR__LOCK_MAPS,
-    GR__LOCK_POOL,
+    GR__LOCK_WORKERS,
     GR__LOCK_PROCESSORS,
     GR__LOCK_MEMORY,
     GR__LOCKS
@@ -422,14 +422,14 @@ void gr__tape_cut(gr__thread *me, size_t length);
 gr_rng gr__rng_of_parts(
     uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- pool.c: threads that help --------------------------------------------------------------- */
+/* ---- workers.c: threads that help --------------------------------------------------------------- */
 
 enum { GR__MOST_THREADS = 256 };
 
 typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
-void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
-void         gr__pool_dismiss(void); /* its threads end */
-void         gr__pool_forget(void);  /* they are not there, in a child process */
+void         gr__workers_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
+void         gr__workers_dismiss(void); /* its threads end */
+void         gr__workers_forget(void);  /* they are not there, in a child process */
 
 /* ---- parallel.c ------------------------------------------------------------------------------ */
 

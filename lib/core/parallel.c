@@ -138,7 +138,7 @@ void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t 
     }
     range r = { fn, arg, n, grain < 1 ? 1 : grain, 0 };
     r.chunks = (n + r.grain - 1) / r.grain;
-    gr__pool_run(run_chunk, &r, r.chunks, threads);
+    gr__workers_run(run_chunk, &r, r.chunks, threads);
 }
 
 typedef struct stage {
@@ -177,7 +177,7 @@ bool gr__run_plan(
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared ? p.shared + shared_bytes : NULL;
     for (p.number = 0; p.number < plan->stages; p.number++)
-        gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
+        gr__workers_run(run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

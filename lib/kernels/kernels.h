@@ -78,9 +78,9 @@ struct gr__conv_algorithm {
 };
 
 /* Pooling windows over planes of H x W, padded by P with minus infinity. */
-typedef struct gr__pool {
+typedef struct gr__window2d {
     int64_t planes, H, W, OH, OW, KH, KW, SH, SW, PH, PW;
-} gr__pool;
+} gr__window2d;
 
 typedef struct gr__span {
     int64_t begin, end;
@@ -156,13 +156,13 @@ typedef struct gr__kernels {
 
     void (*matmul_plan)(const gr__matmul *m, gr__plan *plan);
     void (*matmul_run)(
-        const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+        const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch);
 
     /* pooling, planes begin..end-1; at: the winner's index h W + w in its plane; the first of equals wins, a NaN wins over all; NULL: y alone */
-    void (*max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
-    void (*max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin,
+    void (*max_pool)(const gr__window2d *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
+    void (*max_pool_scatter)(const gr__window2d *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin,
         int64_t end); /* gx[at] += g, gx cleared first */
-    void (*max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end); /* y = x[at] */
+    void (*max_pool_gather)(const gr__window2d *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end); /* y = x[at] */
 
     /* windows and blends, planes begin..end-1; each with its transpose, from OH x OW back to H x W */
     void (*window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end);

@@ -39,7 +39,7 @@ typedef struct terms {
 static int64_t rounded_up(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; }
 
 /* The t of 0..n-1 for which 0 <= at + t step < size. */
-static terms inside(int64_t at, int64_t step, int64_t size, int64_t n)
+static terms reference_inside(int64_t at, int64_t step, int64_t size, int64_t n)
 {
     int64_t end = rounded_up(size - at, step);
     return (terms){ rounded_up(-at, step), end < n ? end : n, 1 };
@@ -50,8 +50,8 @@ static terms inside(int64_t at, int64_t step, int64_t size, int64_t n)
 static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
     double      y = 0;
-    const terms P = inside(s->SH * i - s->PH, s->DH, s->H, s->KH);
-    const terms Q = inside(s->SW * j - s->PW, s->DW, s->W, s->KW);
+    const terms P = reference_inside(s->SH * i - s->PH, s->DH, s->H, s->KH);
+    const terms Q = reference_inside(s->SW * j - s->PW, s->DW, s->W, s->KW);
     if (P.first >= P.end || Q.first >= Q.end) return 0;
     for (int64_t c = 0; c < s->C / s->G; c++)
         for (int64_t p = P.first; p < P.end; p++)
@@ -131,8 +131,8 @@ static void input_grad_plane(const gr__conv *s, const gr__operands *o, int64_t t
 static double kernel_grad_at(const gr__conv *s, const gr_real *x, const gr_real *g, int64_t p, int64_t q)
 {
     double      gk = 0;
-    const terms I = inside(s->DH * p - s->PH, s->SH, s->H, s->OH);
-    const terms J = inside(s->DW * q - s->PW, s->SW, s->W, s->OW);
+    const terms I = reference_inside(s->DH * p - s->PH, s->SH, s->H, s->OH);
+    const terms J = reference_inside(s->DW * q - s->PW, s->SW, s->W, s->OW);
     for (int64_t n = 0; n < s->N; n++)
         for (int64_t i = I.first; i < I.end; i++)
             for (int64_t j = J.first; j < J.end; j++)
@@ -197,7 +197,7 @@ static void matmul_run(
 /* y[i,j] = max over p,q of x[S i + p - P, S j + q - P]. */
 
 /* The winner's place in the plane x: the first of equals, the first NaN before all. */
-static int32_t pool_winner(const gr__pool *s, const gr_real *x, int64_t i, int64_t j)
+static int32_t pool_winner(const gr__window2d *s, const gr_real *x, int64_t i, int64_t j)
 {
     int32_t at = -1;
     for (int64_t p = 0; p < s->KH; p++)
@@ -210,7 +210,7 @@ static int32_t pool_winner(const gr__pool *s, const gr_real *x, int64_t i, int64
     return at;
 }
 
-static void max_pool(const gr__pool *s, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
+static void max_pool(const gr__window2d *s, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = 0; i < s->OH; i++)
@@ -222,7 +222,7 @@ static void max_pool(const gr__pool *s, const gr_real *x, gr_real *y, int32_t *a
             }
 }
 
-static void max_pool_scatter(const gr__pool *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
+static void max_pool_scatter(const gr__window2d *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
     for (int64_t i = begin * s->H * s->W; i < end * s->H * s->W; i++) gx[i] = 0;
     for (int64_t plane = begin; plane < end; plane++)
@@ -230,7 +230,7 @@ static void max_pool_scatter(const gr__pool *s, const gr_real *g, const int32_t 
             if (at[out] >= 0) gx[plane * s->H * s->W + at[out]] += g[out];
 }
 
-static void max_pool_gather(const gr__pool *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
+static void max_pool_gather(const gr__window2d *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t out = plane * s->OH * s->OW; out < (plane + 1) * s->OH * s->OW; out++)
@@ -306,7 +306,7 @@ static double norm_line(const gr__norm *n, int64_t b, int64_t at)
     return (n->weight ? (double)n->weight[b] : 1) * norm_h(n, b, at) + (n->bias ? (double)n->bias[b] : 0);
 }
 
-static void norm(const gr__norm *n, int64_t begin, int64_t end)
+static void reference_norm(const gr__norm *n, int64_t begin, int64_t end)
 {
     for (int64_t b = begin; n->A * n->S > 0 && b < end; b++) {
         if (!n->fixed) {
@@ -368,7 +368,7 @@ const gr__kernels gr__kernels_reference = {
     .max_pool_gather = max_pool_gather,
     .window_sums = window_sums,
     .window_spread = window_spread,
-    .norm = norm,
+    .norm = reference_norm,
     .norm_sums = norm_sums,
     .norm_grad = norm_grad,
     GR__SHARED_ENTRIES,

@@ -11,11 +11,11 @@ extern const gr__conv_algorithm *const GR__NAME(conv_algorithms)[];
 
 void GR__NAME(matmul_plan)(const gr__matmul *m, gr__plan *plan);
 void GR__NAME(matmul_run)(
-    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch);
+    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch);
 
-void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
-void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end);
-void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);
+void GR__NAME(max_pool)(const gr__window2d *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end);
+void GR__NAME(max_pool_scatter)(const gr__window2d *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end);
+void GR__NAME(max_pool_gather)(const gr__window2d *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end);
 
 void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end);
 void GR__NAME(window_spread)(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end);

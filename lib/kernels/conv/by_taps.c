@@ -12,41 +12,41 @@
 #include <math.h>
 
 enum { WIDTH = 256 };                  /* of a panel: columns at once, whole vectors */
-enum { CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of (35) */
-enum { FEW_PRODUCTS = 32 };            /* for a tap and a column: no more than pay for panels */
-enum { TASKS = 16 };                   /* worth splitting for more threads */
-enum { COLUMNS = 64 };                 /* worth taking more images for */
+enum { TAPS_CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of (35) */
+enum { TAPS_FEW_PRODUCTS = 32 };            /* for a tap and a column: no more than pay for panels */
+enum { TAPS_TASKS = 16 };                   /* worth splitting for more threads */
+enum { TAPS_COLUMNS = 64 };                 /* worth taking more images for */
 enum { WASTE = 6 };                    /* so many times what there is to do are too many */
 
-/* A longer stride is not for algorithms that go through its steps: the phases of (34), the rows of
+/* A longer stride is not for algorithms that go through its steps: the residues of (34), the rows of
    a band of planes, which are for few products of a tap. */
 enum { MOST_STRIDE = 8, FEW_PLANES = 16 };
 
 /* ---- what a tap joins ----------------------------------------------------------------------- */
 
 /* Outputs out, out + 1, ... of an axis to inputs in, in + S, ...: so many. */
-typedef struct join {
+typedef struct taps_join {
     int64_t out, in, count;
-} join;
+} taps_join;
 
 /* One axis of the forward convolution: output i reads S i + D p - P at tap p. */
-typedef struct line {
+typedef struct taps_line {
     int64_t H, K, OH, S, P, D;
-} line;
+} taps_line;
 
-static line line_h(const gr__conv *c) { return (line){ c->H, c->KH, c->OH, c->SH, c->PH, c->DH }; }
+static taps_line line_h(const gr__conv *c) { return (taps_line){ c->H, c->KH, c->OH, c->SH, c->PH, c->DH }; }
 
-static line line_w(const gr__conv *c) { return (line){ c->W, c->KW, c->OW, c->SW, c->PW, c->DW }; }
+static taps_line line_w(const gr__conv *c) { return (taps_line){ c->W, c->KW, c->OW, c->SW, c->PW, c->DW }; }
 
-static join join_of(const line *a, int64_t p)
+static taps_join join_of(const taps_line *a, int64_t p)
 {
     int64_t at = a->D * p - a->P, begin = at < 0 ? ceil_div(-at, a->S) : 0;
     int64_t end = at < a->H ? at_most(a->OH, (a->H - 1 - at + a->S) / a->S) : 0;
-    return (join){ .out = begin, .in = at + begin * a->S, .count = at_least(0, end - begin) };
+    return (taps_join){ .out = begin, .in = at + begin * a->S, .count = at_least(0, end - begin) };
 }
 
 /* The taps that may join something: those before and after are off the input for all outputs. */
-static gr__span span_of(const line *a)
+static gr__span span_of(const taps_line *a)
 {
     int64_t reach = a->S * (a->OH - 1), last = a->H - 1 + a->P;
     int64_t begin = a->P > reach ? ceil_div(a->P - reach, a->D) : 0;
@@ -55,7 +55,7 @@ static gr__span span_of(const line *a)
 }
 
 /* How many pairs of output and tap read an input. */
-static int64_t joins_of(const line *a)
+static int64_t joins_of(const taps_line *a)
 {
     gr__span taps = span_of(a);
     int64_t  n = 0;
@@ -72,15 +72,15 @@ typedef struct effort {
 
 static effort effort_of(const gr__conv *c, gr__direction d, bool height)
 {
-    int64_t phases = d == GR__FORWARD ? 1 : height ? at_most(c->SH, c->H) : at_most(c->SW, c->W);
+    int64_t residues = d == GR__FORWARD ? 1 : height ? at_most(c->SH, c->H) : at_most(c->SW, c->W);
     int64_t across = d == GR__FORWARD ? 1 : at_least(1, at_most(c->SW, c->W));
     effort  e = { 0 };
-    for (int64_t i = 0; i < phases; i++) {
+    for (int64_t i = 0; i < residues; i++) {
         gr__correlation s = GR__NAME(correlation)(c, d, height ? i * across : i);
         const gr__axis *a = height ? &s.h : &s.w;
         e.products += a->outs * a->taps;
         e.reach = at_least(e.reach,
-            a->taps ? (a->outs - 1) * a->step + (a->taps - 1) * distance(a->offset_step) + 1 : 0);
+            a->taps ? (a->outs - 1) * a->step + (a->taps - 1) * magnitude(a->offset_step) + 1 : 0);
     }
     return e;
 }
@@ -92,7 +92,7 @@ static bool is_sparse(const gr__conv *c, gr__direction d)
     if (c->SH > MOST_STRIDE || c->SW > MOST_STRIDE)
         if (d == GR__INPUT_GRAD || c->C / c->G * (c->F / c->G) <= FEW_PLANES) return true;
     if (c->KH == 1 && c->KW == 1 && !c->PH && !c->PW) return false;
-    line   lh = line_h(c), lw = line_w(c);
+    taps_line   lh = line_h(c), lw = line_w(c);
     effort h = effort_of(c, d, true), w = effort_of(c, d, false);
     double C = (double)(c->C / c->G), F = (double)(c->F / c->G), in = (double)c->H * (double)c->W,
            out = (double)c->OH * (double)c->OW;
@@ -105,16 +105,16 @@ static bool is_sparse(const gr__conv *c, gr__direction d)
 /* ---- rectangles ----------------------------------------------------------------------------- */
 
 /* Places of a plane: number (i, j) stands at first + i row + j col. */
-typedef struct grid {
+typedef struct taps_grid {
     int64_t first, row, col;
-} grid;
+} taps_grid;
 
 typedef struct rect {
     int64_t tap, rows, cols;
-    grid    in, out; /* of x, of y */
+    taps_grid    in, out; /* of x, of y */
 } rect;
 
-static rect rect_of(const gr__conv *c, int64_t p, int64_t q, const join *h, const join *w)
+static rect rect_of(const gr__conv *c, int64_t p, int64_t q, const taps_join *h, const taps_join *w)
 {
     return (rect){ .tap = p * c->KW + q,
         .rows = h->count,
@@ -125,18 +125,18 @@ static rect rect_of(const gr__conv *c, int64_t p, int64_t q, const join *h, cons
 
 /* Columns of a product: those of a rectangle, of several images in turn, in runs that lie in one
    row. */
-typedef struct run {
+typedef struct taps_run {
     int64_t from, to, n;
-} run;
+} taps_run;
 
-typedef struct runs {
+typedef struct taps_runs {
     int64_t from_col, to_col, count, columns; /* columns: of all runs */
-    run     run[WIDTH];
-} runs;
+    taps_run     run[WIDTH];
+} taps_runs;
 
 /* Columns begin.. of those of `images` images, the planes of which stand from_image and to_image
    apart. */
-static void find_runs(runs *r, const rect *a, const grid *from, const grid *to, int64_t from_image,
+static void find_runs(taps_runs *r, const rect *a, const taps_grid *from, const taps_grid *to, int64_t from_image,
     int64_t to_image, int64_t begin, int64_t columns)
 {
     int64_t j = begin % a->cols, i = begin / a->cols % a->rows, image = begin / a->cols / a->rows,
@@ -144,7 +144,7 @@ static void find_runs(runs *r, const rect *a, const grid *from, const grid *to, 
     r->from_col = from->col, r->to_col = to->col, r->count = 0, r->columns = columns;
     for (; at < columns; r->count++) {
         int64_t n = at_most(a->cols - j, columns - at);
-        r->run[r->count] = (run){ image * from_image + from->first + i * from->row + j * from->col,
+        r->run[r->count] = (taps_run){ image * from_image + from->first + i * from->row + j * from->col,
             image * to_image + to->first + i * to->row + j * to->col, n };
         at += n, j = 0;
         if (++i == a->rows) i = 0, image++;
@@ -152,7 +152,7 @@ static void find_runs(runs *r, const rect *a, const grid *from, const grid *to, 
 }
 
 /* The columns of one plane side by side, with zeros up to whole vectors. */
-static void gather(gr_real *restrict to, const gr_real *restrict x, const runs *r)
+static void taps_gather(gr_real *restrict to, const gr_real *restrict x, const taps_runs *r)
 {
     clear(to + r->columns / LANES * LANES, r->columns % LANES);
     for (int64_t k = 0; k < r->count; to += r->run[k++].n) {
@@ -165,7 +165,7 @@ static void gather(gr_real *restrict to, const gr_real *restrict x, const runs *
     }
 }
 
-static void scatter(gr_real *restrict y, const gr_real *restrict from, const runs *r)
+static void taps_scatter(gr_real *restrict y, const gr_real *restrict from, const taps_runs *r)
 {
     for (int64_t k = 0; k < r->count; from += r->run[k++].n) {
         gr_real *to = y + r->run[k].to;
@@ -180,62 +180,62 @@ static void scatter(gr_real *restrict y, const gr_real *restrict from, const run
 /* ---- forward and (34) ----------------------------------------------------------------------- */
 
 /* How a direction is cut: images, rows of the kernel. A task takes some of each. */
-typedef struct cut {
+typedef struct taps_cut {
     int64_t images, blocks, rows; /* of a task, at most; blocks of rows */
     int64_t channels, width;      /* of a panel */
     bool    few;
-} cut;
+} taps_cut;
 
-static cut cut_of(const gr__conv *c, gr__direction d)
+static taps_cut taps_cut_of(const gr__conv *c, gr__direction d)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     int64_t         most = at_most(c->OH, ceil_div(c->H, c->SH)) *
                    at_most(c->OW, ceil_div(c->W, c->SW)); /* of a rectangle */
-    cut k = { .few = s.rows * s.channels <= FEW_PRODUCTS };
-    k.images = k.few ? 1 : at_least(1, at_most(c->N, COLUMNS / at_least(1, most)));
+    taps_cut k = { .few = s.out_channels * s.in_channels <= TAPS_FEW_PRODUCTS };
+    k.images = k.few ? 1 : at_least(1, at_most(c->N, TAPS_COLUMNS / at_least(1, most)));
     int64_t units = ceil_div(c->N, k.images) * c->G;
-    k.blocks = k.few ? 1 : at_least(1, at_most(ceil_div(TASKS, units), s.rows / (2 * ROWS)));
-    k.rows = ceil_div(s.rows, k.blocks);
-    k.channels = at_most(s.channels, CHANNELS);
+    k.blocks = k.few ? 1 : at_least(1, at_most(ceil_div(TAPS_TASKS, units), s.out_channels / (2 * ROWS)));
+    k.rows = ceil_div(s.out_channels, k.blocks);
+    k.channels = at_most(s.in_channels, TAPS_CHANNELS);
     k.width = at_most(WIDTH, ceil_div(k.images * most, LANES) * LANES);
     return k;
 }
 
-static size_t steps_bytes(const cut *k)
+static size_t taps_offsets_bytes(const taps_cut *k)
 {
-    return padded_bytes(k->channels * (int64_t)sizeof(gr__step));
+    return padded_bytes(k->channels * (int64_t)sizeof(gr__offsets));
 }
 
 static void plan_sums(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    cut k = cut_of(c, d);
+    taps_cut k = taps_cut_of(c, d);
     plan->tasks[0] = ceil_div(c->N, k.images) * c->G * k.blocks;
     if (!k.few)
-        plan->scratch = steps_bytes(&k) +
+        plan->scratch = taps_offsets_bytes(&k) +
                         padded_bytes((k.channels + ROWS) * k.width * (int64_t)sizeof(gr_real));
 }
 
 /* Some images and rows of one group. */
-typedef struct work {
+typedef struct taps_work {
     const gr__conv *c;
     gr__direction   d;
     gr__correlation s;
     gr__group       o;
     int64_t         images, row, rows;
     int64_t         x_image, y_image; /* from one image to the next */
-    gr__step       *step;
+    gr__offsets       *step;
     gr_real        *panel, *tile;
     int64_t         width, channels; /* of a panel */
     int64_t
         gathered[4]; /* what the panel holds: where it begins, rows, columns, channel; or no rows */
-} work;
+} taps_work;
 
 /* One run of each plane of the kernel, where it stands. */
-static void add_few(const work *w, const rect *a, const grid *from, const grid *to)
+static void taps_add_few(const taps_work *w, const rect *a, const taps_grid *from, const taps_grid *to)
 {
     const int64_t from_col = from->col, to_col = to->col, n = a->cols;
     for (int64_t r = w->row; r < w->row + w->rows; r++)
-        for (int64_t k = 0; k < w->s.channels; k++) {
+        for (int64_t k = 0; k < w->s.in_channels; k++) {
             const gr_real  weight = w->o.k[r * w->s.k_row + k * w->s.k_channel + a->tap];
             const gr_real *x = w->o.x + k * w->s.x_plane + from->first;
             gr_real       *y = w->o.y + r * w->s.y_plane + to->first;
@@ -252,14 +252,14 @@ static void add_few(const work *w, const rect *a, const grid *from, const grid *
 
 /* The channels from k on, of the columns of r: the panel, unless it is that of the tap before,
    times the rows of the kernel. */
-static void add_columns(work *w, const rect *a, const runs *r, int64_t k, int64_t channels)
+static void add_columns(taps_work *w, const rect *a, const taps_runs *r, int64_t k, int64_t channels)
 {
     int64_t vectors = ceil_div(r->columns, LANES);
     for (int64_t i = 0; i < channels && !w->gathered[1]; i++)
-        gather(w->panel + i * w->width, w->o.x + (k + i) * w->s.x_plane, r);
+        taps_gather(w->panel + i * w->width, w->o.x + (k + i) * w->s.x_plane, r);
     for (int64_t row = w->row, rows; row < w->row + w->rows; row += rows) {
         rows = at_most(ROWS, w->row + w->rows - row);
-        gr__outer m = { .a = w->o.k + row * w->s.k_row + k * w->s.k_channel + a->tap,
+        gr__outer_block m = { .a = w->o.k + row * w->s.k_row + k * w->s.k_channel + a->tap,
             .a_row = w->s.k_row,
             .step = w->step,
             .K = channels };
@@ -269,25 +269,25 @@ static void add_columns(work *w, const rect *a, const runs *r, int64_t k, int64_
             cols = at_most(COLS, vectors - v);
             for (int64_t i = 0; i < cols; i++) m.b[i] = w->panel + (v + i) * LANES;
             m.y = w->tile + v * LANES;
-            GR__NAME(outer)(&m, (int)rows, (int)cols);
+            GR__NAME(outer_block)(&m, (int)rows, (int)cols);
         }
         for (int64_t i = 0; i < rows; i++)
-            scatter(w->o.y + (row + i) * w->s.y_plane, w->tile + i * w->width, r);
+            taps_scatter(w->o.y + (row + i) * w->s.y_plane, w->tile + i * w->width, r);
     }
 }
 
-static void add_rect(work *w, const rect *a, int64_t k, int64_t channels)
+static void add_rect(taps_work *w, const rect *a, int64_t k, int64_t channels)
 {
     const bool  forward = w->d == GR__FORWARD;
-    const grid *from = forward ? &a->in : &a->out, *to = forward ? &a->out : &a->in;
+    const taps_grid *from = forward ? &a->in : &a->out, *to = forward ? &a->out : &a->in;
     if (!w->tile) {
-        add_few(w, a, from, to);
+        taps_add_few(w, a, from, to);
         return;
     }
     int64_t all = a->rows * a->cols * w->images, now[4] = { from->first, a->rows, a->cols, k };
     if (all > w->width || memcmp(now, w->gathered, sizeof now) != 0) w->gathered[1] = 0;
     for (int64_t at = 0; at < all; at += w->width) {
-        runs r;
+        taps_runs r;
         find_runs(&r, a, from, to, w->x_image, w->y_image, at, at_most(w->width, all - at));
         add_columns(w, a, &r, k, channels);
     }
@@ -295,14 +295,14 @@ static void add_rect(work *w, const rect *a, int64_t k, int64_t channels)
 }
 
 /* The channels k..k+channels of all taps that join something. */
-static void add_taps(work *w, int64_t k, int64_t channels)
+static void add_taps(taps_work *w, int64_t k, int64_t channels)
 {
-    line     h = line_h(w->c), v = line_w(w->c);
+    taps_line     h = line_h(w->c), v = line_w(w->c);
     gr__span down = span_of(&h), across = span_of(&v);
     for (int64_t p = down.begin; p < down.end; p++) {
-        join jh = join_of(&h, p);
+        taps_join jh = join_of(&h, p);
         for (int64_t q = across.begin; q < across.end && jh.count; q++) {
-            join jw = join_of(&v, q);
+            taps_join jw = join_of(&v, q);
             if (!jw.count) continue;
             rect a = rect_of(w->c, p, q, &jh, &jw);
             add_rect(w, &a, k, channels);
@@ -310,7 +310,7 @@ static void add_taps(work *w, int64_t k, int64_t channels)
     }
 }
 
-static void begin_planes(const work *w)
+static void begin_planes(const taps_work *w)
 {
     for (int64_t n = 0; n < w->images; n++)
         for (int64_t r = w->row; r < w->row + w->rows; r++) {
@@ -320,7 +320,7 @@ static void begin_planes(const work *w)
         }
 }
 
-static void end_planes(const work *w)
+static void end_planes(const taps_work *w)
 {
     int64_t all = w->rows * w->s.y_plane;
     for (int64_t n = 0; n < w->images && w->o.act; n++) {
@@ -336,28 +336,28 @@ static void end_planes(const work *w)
 static void run_sums(
     const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, void *scratch)
 {
-    cut     k = cut_of(c, d);
+    taps_cut     k = taps_cut_of(c, d);
     int64_t unit = task / k.blocks, block = task % k.blocks, n = unit / c->G * k.images;
-    work    w = { .c = c,
+    taps_work    w = { .c = c,
            .d = d,
            .s = GR__NAME(correlation)(c, d, 0),
            .o = GR__NAME(group)(c, d, o, n, unit % c->G) };
     w.images = at_most(k.images, c->N - n);
-    w.row = part_of(w.s.rows, k.blocks, block);
-    w.rows = part_of(w.s.rows, k.blocks, block + 1) - w.row;
-    w.x_image = c->G * w.s.channels * w.s.x_plane;
-    w.y_image = c->G * w.s.rows * w.s.y_plane;
+    w.row = even_part(w.s.out_channels, k.blocks, block);
+    w.rows = even_part(w.s.out_channels, k.blocks, block + 1) - w.row;
+    w.x_image = c->G * w.s.in_channels * w.s.x_plane;
+    w.y_image = c->G * w.s.out_channels * w.s.y_plane;
     w.width = k.width;
     begin_planes(&w);
     if (!k.few) {
         w.step = scratch;
-        w.panel = (gr_real *)(void *)((char *)scratch + steps_bytes(&k));
+        w.panel = (gr_real *)(void *)((char *)scratch + taps_offsets_bytes(&k));
         w.tile = w.panel + k.channels * k.width;
         for (int64_t i = 0; i < k.channels; i++)
-            w.step[i] = (gr__step){ i * w.s.k_channel, i * k.width };
+            w.step[i] = (gr__offsets){ i * w.s.k_channel, i * k.width };
     }
-    for (int64_t i = 0; i < w.s.channels; i += k.channels)
-        add_taps(&w, i, at_most(k.channels, w.s.channels - i));
+    for (int64_t i = 0; i < w.s.in_channels; i += k.channels)
+        add_taps(&w, i, at_most(k.channels, w.s.in_channels - i));
     end_planes(&w);
 }
 
@@ -374,10 +374,10 @@ static grad_cut grad_cut_of(const gr__conv *c)
     int64_t F = c->F / c->G, C = c->C / c->G;
     int64_t most = at_most(c->OH, ceil_div(c->H, c->SH)) *
                    at_most(c->OW, ceil_div(c->W, c->SW)); /* of a rectangle */
-    grad_cut k = { .few = F * C <= FEW_PRODUCTS };
+    grad_cut k = { .few = F * C <= TAPS_FEW_PRODUCTS };
     k.blocks = k.few ? 1 : ceil_div(F, FILTERS);
     k.filters = ceil_div(F, k.blocks);
-    k.channels = at_most(C, CHANNELS);
+    k.channels = at_most(C, TAPS_CHANNELS);
     k.width = at_most(WIDTH, ceil_div(most * c->N, LANES) * LANES);
     return k;
 }
@@ -423,12 +423,12 @@ static void sum_few(const grad_work *w, const rect *a)
 }
 
 /* Filters times the channels from k on, whose panels are gathered. */
-static void sum_columns(
+static void taps_sum_columns(
     const grad_work *w, const rect *a, int64_t k, int64_t channels, int64_t columns)
 {
     int64_t  taps = w->c->KH * w->c->KW;
     gr_real  sums[DOT_ROWS * DOT_COLS];
-    gr__dots m = {
+    gr__dot_block m = {
         .offset = w->offset, .T = ceil_div(columns, LANES), .y = sums, .y_row = DOT_COLS
     };
     for (int64_t f = 0, rows; f < w->filters; f += rows) {
@@ -437,7 +437,7 @@ static void sum_columns(
         for (int64_t j = 0, cols; j < channels; j += cols) {
             cols = at_most(DOT_COLS, channels - j);
             for (int64_t i = 0; i < cols; i++) m.b[i] = w->panel + (j + i) * w->cut.width;
-            GR__NAME(dots)(&m, (int)rows, (int)cols);
+            GR__NAME(dot_block)(&m, (int)rows, (int)cols);
             gr_real *y = w->y + (f * w->channels + k + j) * taps + a->tap;
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t i = 0; i < cols; i++)
@@ -455,17 +455,17 @@ static void sum_rect(const grad_work *w, const rect *a)
         return;
     }
     for (int64_t at = 0; at < all; at += w->cut.width) {
-        runs    r;
+        taps_runs    r;
         int64_t columns = at_most(w->cut.width, all - at);
         find_runs(&r, a, &a->out, &a->out, c->F * out, 0, at, columns);
         for (int64_t f = 0; f < w->filters; f++)
-            gather(w->grads + f * w->cut.width, w->g + f * out, &r);
+            taps_gather(w->grads + f * w->cut.width, w->g + f * out, &r);
         find_runs(&r, a, &a->in, &a->in, c->C * in, 0, at, columns);
         for (int64_t k = 0, channels; k < w->channels; k += channels) {
             channels = at_most(w->cut.channels, w->channels - k);
             for (int64_t i = 0; i < channels; i++)
-                gather(w->panel + i * w->cut.width, w->x + (k + i) * in, &r);
-            sum_columns(w, a, k, channels, columns);
+                taps_gather(w->panel + i * w->cut.width, w->x + (k + i) * in, &r);
+            taps_sum_columns(w, a, k, channels, columns);
         }
     }
 }
@@ -476,11 +476,11 @@ static void run_kernel_grad(
 {
     grad_work w = { .c = c, .cut = grad_cut_of(c), .channels = c->C / c->G };
     int64_t   p = task % c->KH, unit = task / c->KH, group = unit / w.cut.blocks, F = c->F / c->G;
-    int64_t   first = part_of(F, w.cut.blocks, unit % w.cut.blocks), taps = c->KH * c->KW;
-    line      h = line_h(c), v = line_w(c);
+    int64_t   first = even_part(F, w.cut.blocks, unit % w.cut.blocks), taps = c->KH * c->KW;
+    taps_line      h = line_h(c), v = line_w(c);
     gr__span  across = span_of(&v);
-    join      jh = join_of(&h, p);
-    w.filters = part_of(F, w.cut.blocks, unit % w.cut.blocks + 1) - first;
+    taps_join      jh = join_of(&h, p);
+    w.filters = even_part(F, w.cut.blocks, unit % w.cut.blocks + 1) - first;
     w.x = o->a + group * w.channels * c->H * c->W;
     w.g = o->b + (group * F + first) * c->OH * c->OW;
     w.y = o->y + (group * F + first) * w.channels * taps;
@@ -494,7 +494,7 @@ static void run_kernel_grad(
     for (int64_t k = 0; k < w.filters * w.channels; k++)
         memset(w.y + k * taps + p * c->KW, 0, (size_t)c->KW * sizeof *w.y);
     for (int64_t q = across.begin; q < across.end && jh.count; q++) {
-        join jw = join_of(&v, q);
+        taps_join jw = join_of(&v, q);
         rect a = rect_of(c, p, q, &jh, &jw);
         if (jw.count) sum_rect(&w, &a);
     }

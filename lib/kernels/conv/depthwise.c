@@ -9,9 +9,9 @@
 #include "conv.h"
 #include "kernels/table.h"
 
-enum { BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
-enum { TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
-enum { MOST_ROWS = 4 };                    /* planes of a group that are few */
+enum { DEPTHWISE_BAND_BYTES = 3 << 13 };             /* of the nearest cache, for the input of a band */
+enum { DEPTHWISE_TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
+enum { DEPTHWISE_MOST_ROWS = 4 };                    /* planes of a group that are few */
 
 gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int64_t begin, int64_t end)
 {
@@ -29,11 +29,11 @@ gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int6
 }
 
 /* How many images side by side make the fewest vectors for each. */
-static int64_t images_of(const gr__correlation *s, int64_t N)
+static int64_t depthwise_images_of(const gr__correlation *s, int64_t N)
 {
     gr__band    one = GR__NAME(depthwise_band)(s, 1, 0, 1);
     int64_t best = 1, vectors = one.vectors;
-    for (int64_t m = 2; m <= at_most(N, LANES) && s->w.outs % LANES && !rolls(s); m++) {
+    for (int64_t m = 2; m <= at_most(N, LANES) && s->w.outs % LANES && !depthwise_roll_suits(s); m++) {
         int64_t more = ceil_div((m - 1) * one.pitch + s->w.outs, LANES);
         if (more * best < vectors * m) best = m, vectors = more;
     }
@@ -42,18 +42,18 @@ static int64_t images_of(const gr__correlation *s, int64_t N)
 
 gr__depthwise_cut GR__NAME(depthwise_cut)(const gr__conv *c, gr__direction d)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
-    gr__depthwise_cut             k = { .images = images_of(&s, c->N) };
+    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first residue has most outputs */
+    gr__depthwise_cut             k = { .images = depthwise_images_of(&s, c->N) };
     gr__band            one = GR__NAME(depthwise_band)(&s, k.images, 0, 1);
-    int64_t         row = at_least(1, s.channels * s.h.step * one.row * (int64_t)sizeof(gr_real));
-    int64_t         fit = at_least(SWEEP, BAND_BYTES / row / SWEEP * SWEEP);
+    int64_t         row = at_least(1, s.in_channels * s.h.step * one.row * (int64_t)sizeof(gr_real));
+    int64_t         fit = at_least(SWEEP, DEPTHWISE_BAND_BYTES / row / SWEEP * SWEEP);
     k.chunks = ceil_div(c->N, k.images);
     k.bands = ceil_div(s.h.outs, fit);
     k.rows = ceil_div(s.h.outs, k.bands);
-    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
-        s = GR__NAME(correlation)(c, d, phase);
+    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
+        s = GR__NAME(correlation)(c, d, residue);
         gr__band b = GR__NAME(depthwise_band)(&s, k.images, 0, at_most(k.rows, s.h.outs));
-        k.input = at_least(k.input, s.channels * b.plane);
+        k.input = at_least(k.input, s.in_channels * b.plane);
         k.tile = at_least(k.tile, b.vectors * LANES * k.rows + LANES);
         k.zeros = at_least(k.zeros, b.width);
     }
@@ -93,7 +93,7 @@ GR__INLINE void lay_rows(const gr__band *b, const patch *p, gr_real *to, const i
         gr_real       *t = to + n * pitch;
         int64_t        past = (n + 1 < p->images ? pitch : end - n * pitch) - first - count;
         for (int64_t i = 0; i < p->rows; i++, x += x_row, t += row) {
-            for (int64_t j = 0; j < count * step; j += LINE) __builtin_prefetch(x + next + j);
+            for (int64_t j = 0; j < count * step; j += CACHE_LINE) __builtin_prefetch(x + next + j);
             clear(t, first);
             copy_run(t + first, x, x_end, count, step);
             clear(t + first + count, past);
@@ -128,7 +128,7 @@ void GR__NAME(depthwise_lay_out)(
 {
     patch p = { .x_end = x_end, .image_step = image_step, .images = (int)b->images, .next = next };
     for (int64_t r = 0; r < s->w.step; r++)
-        for (int64_t c = 0; c < s->channels; c++) lay_plane(b, s, r, &p, x + c * s->x_plane, to + c * b->plane + r * b->width);
+        for (int64_t c = 0; c < s->in_channels; c++) lay_plane(b, s, r, &p, x + c * s->x_plane, to + c * b->plane + r * b->width);
 }
 
 /* ---- reading the input where it stands ------------------------------------------------------------------------------------------- */
@@ -152,7 +152,7 @@ typedef struct strip {
 } strip;
 
 /* Some rows of outputs; the strips are in order of taps: count[t] of them have t + 1. */
-typedef struct sweep {
+typedef struct depthwise_sweep {
     const gr_real *x;
     int64_t        row; /* from one row of outputs to the next, in x */
     const strip   *strips;
@@ -161,8 +161,8 @@ typedef struct sweep {
     gr_real        bias, least;
     gr_real       *y;
     int64_t        y_row;
-    int64_t        soon; /* numbers a row to ask for, before they are written */
-} sweep;
+    int64_t        prefetch; /* numbers a row to ask for, before they are written */
+} depthwise_sweep;
 
 /* Row i of the input meets row p of the kernel in row i - p of the outputs. */
 GR__INLINE const strip *sweep_strips(
@@ -184,7 +184,7 @@ GR__INLINE const strip *sweep_strips(
     return s;
 }
 
-GR__INLINE void sweep_rows(const sweep *s, const int rows)
+GR__INLINE void sweep_rows(const depthwise_sweep *s, const int rows)
 {
     const int64_t row = s->row, y_row = s->y_row;
     for (int64_t v = 0; v < s->vectors * LANES; v += LANES) {
@@ -202,23 +202,23 @@ GR__INLINE void sweep_rows(const sweep *s, const int rows)
 }
 
 #define SWEEP_ROWS(r) \
-    static void sweep_##r(const sweep *s) { sweep_rows(s, r); }
+    static void sweep_##r(const depthwise_sweep *s) { sweep_rows(s, r); }
 /* clang-format off */
 SWEEP_ROWS(1) SWEEP_ROWS(2) SWEEP_ROWS(3) SWEEP_ROWS(4) SWEEP_ROWS(5) SWEEP_ROWS(6) SWEEP_ROWS(7) SWEEP_ROWS(8)
     /* clang-format on */
 
     /* All rows of a band. */
-    static void sweep_band(const sweep *w, int64_t rows)
+    static void sweep_band(const depthwise_sweep *w, int64_t rows)
 {
-    static void (*const of[SWEEP])(const sweep *) = { sweep_1, sweep_2, sweep_3, sweep_4, sweep_5, sweep_6, sweep_7, sweep_8 };
+    static void (*const of[SWEEP])(const depthwise_sweep *) = { sweep_1, sweep_2, sweep_3, sweep_4, sweep_5, sweep_6, sweep_7, sweep_8 };
     int64_t blocks = ceil_div(rows, SWEEP);
-    sweep   part = *w;
+    depthwise_sweep   part = *w;
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t r = part_of(rows, blocks, i);
+        int64_t r = even_part(rows, blocks, i);
         part.x = w->x + r * w->row;
         part.y = w->y + r * w->y_row;
-        int64_t count = part_of(rows, blocks, i + 1) - r;
-        for (int64_t l = 0; l < count * w->soon; l += LINE) __builtin_prefetch(part.y + count * w->soon + l, 1);
+        int64_t count = even_part(rows, blocks, i + 1) - r;
+        for (int64_t l = 0; l < count * w->prefetch; l += CACHE_LINE) __builtin_prefetch(part.y + count * w->prefetch + l, 1);
         of[count - 1](&part);
     }
 }
@@ -226,26 +226,26 @@ SWEEP_ROWS(1) SWEEP_ROWS(2) SWEEP_ROWS(3) SWEEP_ROWS(4) SWEEP_ROWS(5) SWEEP_ROWS
 /* ---- forward and (34) ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Where in the kernel tap number a of an axis is, in the order of addresses. */
-static int64_t tap_of(const gr__axis *x, int64_t a) { return x->tap + (x->offset_step < 0 ? x->taps - 1 - a : a) * x->tap_step; }
+static int64_t depthwise_tap_of(const gr__axis *x, int64_t a) { return x->tap + (x->offset_step < 0 ? x->taps - 1 - a : a) * x->tap_step; }
 
 /* Rows a..a+taps of the kernel, in all columns of all channels. */
 static strip *strips_of(const gr__correlation *s, const gr__band *b, const gr_real *k, int64_t a, int taps, strip *to)
 {
-    for (int64_t c = 0; c < s->channels; c++)
+    for (int64_t c = 0; c < s->in_channels; c++)
         for (int64_t i = 0; i < s->w.taps; i++, to++) {
-            int64_t col = i * distance(s->w.offset_step);
-            to->x = c * b->plane + a * distance(s->h.offset_step) * b->row + col % s->w.step * b->width + col / s->w.step;
-            for (int p = 0; p < taps; p++) to->weight[p] = k[c * s->k_channel + tap_of(&s->h, a + p) * s->k_width + tap_of(&s->w, i)];
+            int64_t col = i * magnitude(s->w.offset_step);
+            to->x = c * b->plane + a * magnitude(s->h.offset_step) * b->row + col % s->w.step * b->width + col / s->w.step;
+            for (int p = 0; p < taps; p++) to->weight[p] = k[c * s->k_channel + depthwise_tap_of(&s->h, a + p) * s->k_width + depthwise_tap_of(&s->w, i)];
         }
     return to;
 }
 
 /* Rows of the kernel go together if they are as far apart as rows of outputs. */
-static void take_strips(sweep *p, const gr__correlation *s, const gr__band *b, const gr_real *k, strip *to)
+static void take_strips(depthwise_sweep *p, const gr__correlation *s, const gr__band *b, const gr_real *k, strip *to)
 {
-    int64_t whole = distance(s->h.offset_step) == s->h.step ? s->h.taps / TAPS_AT_ONCE : 0, a = 0;
-    int64_t rest = s->h.taps - whole * TAPS_AT_ONCE, each = s->channels * s->w.taps;
-    bool    pair = distance(s->h.offset_step) == s->h.step && rest == 2;
+    int64_t whole = magnitude(s->h.offset_step) == s->h.step ? s->h.taps / TAPS_AT_ONCE : 0, a = 0;
+    int64_t rest = s->h.taps - whole * TAPS_AT_ONCE, each = s->in_channels * s->w.taps;
+    bool    pair = magnitude(s->h.offset_step) == s->h.step && rest == 2;
     p->strips = to;
     p->count[0] = (pair ? 0 : rest) * each;
     p->count[1] = pair ? each : 0;
@@ -259,32 +259,32 @@ static void take_strips(sweep *p, const gr__correlation *s, const gr__band *b, c
 
 static size_t strips_bytes(const gr__correlation *s, const gr__conv *c)
 {
-    return padded_bytes(s->channels * c->KH * c->KW * (int64_t)sizeof(strip));
+    return padded_bytes(s->in_channels * c->KH * c->KW * (int64_t)sizeof(strip));
 }
 
 /* One of the correlations that a direction is made of, and the band that it works on. */
-typedef struct phase {
+typedef struct depthwise_residue {
     gr__correlation s;
     gr__band            b;
-} phase;
+} depthwise_residue;
 
-typedef struct workspace {
-    phase   *phase;
+typedef struct depthwise_workspace {
+    depthwise_residue   *residue;
     strip   *strips;
     gr_real *zeros, *input, *tile;
     int64_t  tile_size;
-} workspace;
+} depthwise_workspace;
 
-/* Phases whose outputs stand in turn in a row. */
-static int64_t phases_across(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SW, c->W); }
+/* Residues whose outputs stand in turn in a row. */
+static int64_t residues_across(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SW, c->W); }
 
-static workspace lay_scratch(const gr__conv *c, gr__direction d, const gr__depthwise_cut *k, void *scratch)
+static depthwise_workspace lay_scratch(const gr__conv *c, gr__direction d, const gr__depthwise_cut *k, void *scratch)
 {
-    int64_t   phases = GR__NAME(phases)(c, d);
-    workspace w = { .phase = scratch, .tile_size = k->tile };
-    w.strips = (strip *)(void *)((char *)scratch + padded_bytes(phases * (int64_t)sizeof(phase)));
-    for (int64_t i = 0; i < phases; i++) w.phase[i] = (phase){ .s = GR__NAME(correlation)(c, d, i) };
-    w.zeros = (gr_real *)(void *)((char *)w.strips + strips_bytes(&w.phase->s, c));
+    int64_t   residues = GR__NAME(residues)(c, d);
+    depthwise_workspace w = { .residue = scratch, .tile_size = k->tile };
+    w.strips = (strip *)(void *)((char *)scratch + padded_bytes(residues * (int64_t)sizeof(depthwise_residue)));
+    for (int64_t i = 0; i < residues; i++) w.residue[i] = (depthwise_residue){ .s = GR__NAME(correlation)(c, d, i) };
+    w.zeros = (gr_real *)(void *)((char *)w.strips + strips_bytes(&w.residue->s, c));
     w.input = (gr_real *)(void *)((char *)w.zeros + bytes_of_reals(k->zeros));
     memset(w.zeros, 0, bytes_of_reals(k->zeros));
     w.tile = (gr_real *)(void *)((char *)w.input + bytes_of_reals(k->input));
@@ -302,8 +302,8 @@ static void weave(gr_real *to, const gr_real *a, const gr_real *b, int64_t n)
     }
 }
 
-/* The outputs of one plane, from the tiles of its phases along a row to their places in each image. */
-static void write_tiles(const phase *p, int64_t across, const gr_real *tile, int64_t tile_size, gr_real *y, int64_t image_step)
+/* The outputs of one plane, from the tiles of its residues along a row to their places in each image. */
+static void write_tiles(const depthwise_residue *p, int64_t across, const gr_real *tile, int64_t tile_size, gr_real *y, int64_t image_step)
 {
     const gr__axis *h = &p->s.h;
     for (int n = 0; n < p->b.images; n++, y += image_step)
@@ -322,16 +322,16 @@ static void write_tiles(const phase *p, int64_t across, const gr_real *tile, int
         }
 }
 
-/* Outputs of one phase, of all planes of a group: into tiles, or where they belong. */
-static void one_phase(phase *p, const gr__group *o, int64_t G, bool in_place, workspace *w, gr_real *tile, int64_t tile_step)
+/* Outputs of one residue, of all planes of a group: into tiles, or where they belong. */
+static void one_residue(depthwise_residue *p, const gr__group *o, int64_t G, bool in_place, depthwise_workspace *w, gr_real *tile, int64_t tile_step)
 {
     const gr__correlation *s = &p->s;
     const gr__band            *b = &p->b;
-    sweep                  m = { .x = w->input, .row = s->h.step * b->row, .vectors = b->vectors, .least = GR__NAME(least_of)(o->act) };
+    depthwise_sweep                  m = { .x = w->input, .row = s->h.step * b->row, .vectors = b->vectors, .least = GR__NAME(least_of)(o->act) };
     m.y_row = in_place ? s->y_width : b->vectors * LANES;
-    m.soon = in_place ? s->y_width : 0;
-    if (s->K) GR__NAME(depthwise_lay_out)(b, s, w->input, o->x, o->x_end, G * s->channels * s->x_plane, s->channels * s->x_plane);
-    for (int64_t r = 0; r < s->rows; r++) {
+    m.prefetch = in_place ? s->y_width : 0;
+    if (s->K) GR__NAME(depthwise_lay_out)(b, s, w->input, o->x, o->x_end, G * s->in_channels * s->x_plane, s->in_channels * s->x_plane);
+    for (int64_t r = 0; r < s->out_channels; r++) {
         if (s->K) take_strips(&m, s, b, o->k + r * s->k_row, w->strips);
         m.bias = o->bias ? o->bias[r] : 0;
         m.y = in_place ? o->y + r * s->y_plane + b->begin * s->y_width : tile + r * tile_step;
@@ -341,42 +341,42 @@ static void one_phase(phase *p, const gr__group *o, int64_t G, bool in_place, wo
 }
 
 /* The same for one that rolls: each output is written where it belongs. */
-static void roll_phase(const phase *p, const gr__group *o, workspace *w)
+static void roll_residue(const depthwise_residue *p, const gr__group *o, depthwise_workspace *w)
 {
     const gr__correlation *s = &p->s;
     gr__view               x = GR__NAME(depthwise_view)(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input);
     gr__roll               m = roll_of(s, &x, p->b.end - p->b.begin);
     gr__roll_filter        f = { .least = GR__NAME(least_of)(o->act) };
-    for (int64_t r = 0; r < s->rows; r++) {
+    for (int64_t r = 0; r < s->out_channels; r++) {
         const gr_real *k = o->k + r * s->k_row;
         gr_real       *y = o->y + r * s->y_plane + p->b.begin * m.outs;
         for (int a = 0; a < ROLL_TAPS; a++)
-            for (int i = 0; i < ROLL_TAPS; i++) f.weight[a][i] = k[tap_of(&s->h, a) * s->k_width + tap_of(&s->w, i)];
+            for (int i = 0; i < ROLL_TAPS; i++) f.weight[a][i] = k[depthwise_tap_of(&s->h, a) * s->k_width + depthwise_tap_of(&s->w, i)];
         f.bias = o->bias ? o->bias[r] : 0;
-        GR__NAME(roll_band)(&m, &f, y);
+        GR__NAME(depthwise_roll)(&m, &f, y);
         GR__NAME(activate)(y, m.rows * m.outs, o->act);
     }
 }
 
-/* Rows begin.. of the outs of the phases p[0..across-1], of one group. */
-static void one_piece(phase *p, int64_t across, const gr__group *o, int64_t G, int64_t images, int64_t begin, int64_t end, workspace *w)
+/* Rows begin.. of the outs of the residues p[0..across-1], of one group. */
+static void one_piece(depthwise_residue *p, int64_t across, const gr__group *o, int64_t G, int64_t images, int64_t begin, int64_t end, depthwise_workspace *w)
 {
     const gr__correlation *s = &p->s;
-    int64_t                image_step = G * s->rows * s->y_plane;
+    int64_t                image_step = G * s->out_channels * s->y_plane;
     bool                   in_place = across == 1 && images == 1 && s->h.out_step == 1 && s->w.outs % LANES == 0;
-    bool                   rolled = rolls(s);
+    bool                   rolled = depthwise_roll_suits(s);
     end = at_most(end, s->h.outs);
     if (begin >= end) return;
     for (int64_t r = 0; r < across; r++) {
         gr__band *b = &p[r].b;
         if (b->images != images || b->begin != begin || b->end != end) *b = GR__NAME(depthwise_band)(&p[r].s, images, begin, end);
         if (rolled)
-            roll_phase(p, o, w);
+            roll_residue(p, o, w);
         else
-            one_phase(p + r, o, G, in_place, w, w->tile + r * w->tile_size, across * w->tile_size);
+            one_residue(p + r, o, G, in_place, w, w->tile + r * w->tile_size, across * w->tile_size);
     }
     in_place = in_place || rolled;
-    for (int64_t r = 0; r < s->rows && !in_place; r++)
+    for (int64_t r = 0; r < s->out_channels && !in_place; r++)
         write_tiles(p, across, w->tile + r * across * w->tile_size, w->tile_size, o->y + r * s->y_plane, image_step);
 }
 
@@ -388,9 +388,9 @@ static gr__suits depthwise_suits(const gr__conv *c, gr__direction d)
 {
     if (d == GR__KERNEL_GRAD) return GR__CANNOT;
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    if (!s.channels || !s.x_plane) return GR__CANNOT;
-    bool fills = GR__NAME(phases)(c, d) > 1 || s.w.outs * 4 >= LANES * 3 || c->N * 4 < LANES * 3;
-    return pays_if(s.rows <= MOST_ROWS && s.channels <= MOST_ROWS && fills);
+    if (!s.in_channels || !s.x_plane) return GR__CANNOT;
+    bool fills = GR__NAME(residues)(c, d) > 1 || s.w.outs * 4 >= LANES * 3 || c->N * 4 < LANES * 3;
+    return pays_if(s.out_channels <= DEPTHWISE_MOST_ROWS && s.in_channels <= DEPTHWISE_MOST_ROWS && fills);
 }
 
 static void depthwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
@@ -398,12 +398,12 @@ static void depthwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
     gr__correlation   s = GR__NAME(correlation)(c, d, 0);
     gr__depthwise_cut k = GR__NAME(depthwise_cut)(c, d);
     int64_t           pieces = k.chunks * c->G * k.bands;
-    int64_t           each = k.images * s.rows * s.channels * c->KH * c->KW * k.rows * s.w.outs;
-    int64_t           phases = GR__NAME(phases)(c, d), tiles = s.rows * phases_across(c, d);
+    int64_t           each = k.images * s.out_channels * s.in_channels * c->KH * c->KW * k.rows * s.w.outs;
+    int64_t           residues = GR__NAME(residues)(c, d), tiles = s.out_channels * residues_across(c, d);
     plan->stages = 1;
-    plan->chunk = at_most(pieces, at_least(1, TASK_PRODUCTS / at_least(1, each)));
+    plan->chunk = at_most(pieces, at_least(1, DEPTHWISE_TASK_PRODUCTS / at_least(1, each)));
     plan->tasks[0] = ceil_div(pieces, plan->chunk);
-    plan->scratch = padded_bytes(phases * (int64_t)sizeof(phase)) + strips_bytes(&s, c) + bytes_of_reals(k.zeros) +
+    plan->scratch = padded_bytes(residues * (int64_t)sizeof(depthwise_residue)) + strips_bytes(&s, c) + bytes_of_reals(k.zeros) +
                     bytes_of_reals(k.input) + bytes_of_reals(tiles * k.tile);
 }
 
@@ -414,13 +414,13 @@ static void depthwise_run(const gr__conv *c, const gr__plan *plan, const gr__ope
     (void)stage, (void)shared;
     gr__direction     d = plan->direction;
     gr__depthwise_cut k = GR__NAME(depthwise_cut)(c, d);
-    workspace         w = lay_scratch(c, d, &k, scratch);
-    int64_t           across = phases_across(c, d), phases = GR__NAME(phases)(c, d), pieces = k.chunks * c->G * k.bands;
+    depthwise_workspace         w = lay_scratch(c, d, &k, scratch);
+    int64_t           across = residues_across(c, d), residues = GR__NAME(residues)(c, d), pieces = k.chunks * c->G * k.bands;
     for (int64_t piece = task * plan->chunk; piece < at_most(pieces, (task + 1) * plan->chunk); piece++) {
-        int64_t   unit = piece / k.bands, chunk = unit / c->G, n = part_of(c->N, k.chunks, chunk);
-        int64_t   images = part_of(c->N, k.chunks, chunk + 1) - n, row = piece % k.bands * k.rows;
+        int64_t   unit = piece / k.bands, chunk = unit / c->G, n = even_part(c->N, k.chunks, chunk);
+        int64_t   images = even_part(c->N, k.chunks, chunk + 1) - n, row = piece % k.bands * k.rows;
         gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
-        for (int64_t i = 0; i < phases; i += across) one_piece(w.phase + i, across, &group, c->G, images, row, row + k.rows, &w);
+        for (int64_t i = 0; i < residues; i += across) one_piece(w.residue + i, across, &group, c->G, images, row, row + k.rows, &w);
     }
 }
 

@@ -6,7 +6,7 @@ enum { WIDE = 2 };
 
 /* ---- lines, and the ends of rows ------------------------------------------------------------------------------------------------------- */
 
-GR__INLINE const gr_real *line_of(const gr__view *v, int64_t i)
+GR__INLINE const gr_real *roll_line_of(const gr__view *v, int64_t i)
 {
     i += v->h;
     return i >= 0 && i < v->rows ? v->x + i * v->row : v->zeros;
@@ -95,7 +95,7 @@ GR__INLINE void roll_columns(const gr__roll *r, const gr__roll_filter *f, gr_rea
     }
     y += j;
     for (int64_t i = 0; i < r->rows + ROLL_TAPS - 1; i++) {
-        const gr_real *x = line_of(&r->x, i * r->step) + j;
+        const gr_real *x = roll_line_of(&r->x, i * r->step) + j;
         GR__UNROLL
         for (int b = 0; b < ROLL_TAPS; b++) {
             GR__UNROLL
@@ -126,7 +126,7 @@ static int roll_at(gr__roll *r, int64_t j, int64_t *from)
     return wide ? WIDE : 1;
 }
 
-void GR__NAME(roll_band)(gr__roll *r, const gr__roll_filter *f, gr_real *y)
+void GR__NAME(depthwise_roll)(gr__roll *r, const gr__roll_filter *f, gr_real *y)
 {
     for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
         int wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
@@ -141,7 +141,7 @@ void GR__NAME(roll_band)(gr__roll *r, const gr__roll_filter *f, gr_real *y)
 GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, int64_t row, int64_t p, int64_t j, ivec inside[ROLL_TAPS][WIDE],
     ivec new, vec acc[ROLL_TAPS], const int wide, const int edges)
 {
-    const gr_real *x = line_of(&r->x, (row + p) * r->step) + j;
+    const gr_real *x = roll_line_of(&r->x, (row + p) * r->step) + j;
     GR__UNROLL
     for (int v = 0; v < wide; v++) {
         vec of = vec_load(g + row * r->outs + j + v * r->apart);
@@ -187,7 +187,7 @@ GR__INLINE void roll_grad_columns(
     }
     g += last * r->outs;
     for (int64_t i = last; i < r->rows; i++, g += r->outs) {
-        const gr_real *x = line_of(&r->x, i * r->step) + j;
+        const gr_real *x = roll_line_of(&r->x, i * r->step) + j;
         GR__UNROLL
         for (int v = 0; v < wide; v++) {
             rows[0][v] = vec_load(g + v * r->apart);
@@ -205,7 +205,7 @@ GR__INLINE void roll_grad_columns(
 }
 
 /* sum: a vector for each tap, onto which the products go. */
-void GR__NAME(roll_grad)(gr__roll *r, const gr_real *g, gr_real *sum)
+void GR__NAME(depthwise_roll_kernel_grad)(gr__roll *r, const gr_real *g, gr_real *sum)
 {
     vec acc[ROLL_TAPS][ROLL_TAPS];
     memcpy(acc, sum, sizeof acc);

@@ -30,10 +30,10 @@ typedef struct gr__roll_filter {
 } gr__roll_filter;
 
 /* Whether a roll can make the outputs; it wants a row to nearly fill its vectors. */
-GR__INLINE bool rolls(const gr__correlation *s)
+GR__INLINE bool depthwise_roll_suits(const gr__correlation *s)
 {
-    bool taps = s->channels == 1 && s->h.taps == ROLL_TAPS && s->w.taps == ROLL_TAPS;
-    bool together = s->h.step == distance(s->h.offset_step) && s->w.step == 1 && s->h.out_step == 1 && s->w.out_step == 1;
+    bool taps = s->in_channels == 1 && s->h.taps == ROLL_TAPS && s->w.taps == ROLL_TAPS;
+    bool together = s->h.step == magnitude(s->h.offset_step) && s->w.step == 1 && s->h.out_step == 1 && s->w.out_step == 1;
     return ROLLS && taps && together && s->w.outs >= LANES && s->w.outs * 4 >= ceil_div(s->w.outs, LANES) * LANES * 3;
 }
 
@@ -41,14 +41,14 @@ GR__INLINE bool rolls(const gr__correlation *s)
 GR__INLINE gr__roll roll_of(const gr__correlation *s, const gr__view *x, int64_t rows)
 {
     gr__roll r = { .x = *x, .step = s->h.step, .rows = rows, .outs = s->w.outs };
-    for (int i = 0; i < ROLL_TAPS; i++) r.col[i] = i * distance(s->w.offset_step);
+    for (int i = 0; i < ROLL_TAPS; i++) r.col[i] = i * magnitude(s->w.offset_step);
     return r;
 }
 
 /* All rows of outputs, one after the other from y on. */
-void GR__NAME(roll_band)(gr__roll *r, const gr__roll_filter *f, gr_real *y);
+void GR__NAME(depthwise_roll)(gr__roll *r, const gr__roll_filter *f, gr_real *y);
 
 /* (35), g being rows of the gradient: onto sum, a vector for each tap, whose lanes are to be added up at the end. */
-void GR__NAME(roll_grad)(gr__roll *r, const gr_real *g, gr_real *sum);
+void GR__NAME(depthwise_roll_kernel_grad)(gr__roll *r, const gr_real *g, gr_real *sum);
 
 #endif

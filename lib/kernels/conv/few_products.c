@@ -1,12 +1,12 @@
 /* few_products.c: counts products that are not 0. For (33) and (34), by the numbers in each window: if the kernel has no zeros, these are the products.
-   Channels are counted until every window has enough, which is soon. */
+   Channels are counted until every window has enough, which is prefetch. */
 #include "few_products.h"
 
 typedef gr__lane ivec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 
-GR__INLINE ivec load(const gr__lane *p) { return *(const ivec_anywhere *)p; }
+GR__INLINE ivec few_load(const gr__lane *p) { return *(const ivec_anywhere *)p; }
 
-GR__INLINE void store(gr__lane *p, ivec v) { *(ivec_anywhere *)p = v; }
+GR__INLINE void few_store(gr__lane *p, ivec v) { *(ivec_anywhere *)p = v; }
 
 /* ---- by shape ----------------------------------------------------------------------------- */
 
@@ -28,10 +28,10 @@ static int64_t least_seen(const gr__axis *a)
 
 bool GR__NAME(few_by_shape)(const gr__conv *c, gr__direction d)
 {
-    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, phase);
+    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, residue);
         int64_t         least = least_of_outputs(s.K);
-        if (s.channels * least_seen(&s.h) * least_seen(&s.w) < least) return true;
+        if (s.in_channels * least_seen(&s.h) * least_seen(&s.w) < least) return true;
     }
     return false;
 }
@@ -63,23 +63,23 @@ bool GR__NAME(few_weights_by_shape)(const gr__conv *c)
 
 int64_t GR__NAME(zeros_of)(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
 {
-    int64_t most = 0, taps = at_most(s->k_row, s->k_channel); /* of all phases */
+    int64_t most = 0, taps = at_most(s->k_row, s->k_channel); /* of all residues */
     for (int64_t r = begin; r < end; r++) {
         int64_t zeros = 0;
-        for (int64_t c = 0; c < s->channels; c++)
+        for (int64_t c = 0; c < s->in_channels; c++)
             for (int64_t i = 0; i < taps; i++) zeros += k[r * s->k_row + c * s->k_channel + i] == 0;
-        if (zeros < s->channels * taps) most = at_least(most, zeros);
+        if (zeros < s->in_channels * taps) most = at_least(most, zeros);
     }
     return most;
 }
 
-/* Numbers of an array: a row of counts with zeros at both sides, as far as the windows of all phases reach. */
+/* Numbers of an array: a row of counts with zeros at both sides, as far as the windows of all residues reach. */
 static int64_t left_of(const gr__axis *a)
 {
     return at_least(0, -(a->offset + at_most(0, (a->taps - 1) * a->offset_step)));
 }
 
-static int64_t width_of(const gr__axis *a)
+static int64_t few_width_of(const gr__axis *a)
 {
     int64_t last = a->offset + at_least(0, (a->taps - 1) * a->offset_step) + a->outs * a->step;
     return left_of(a) + at_least(a->in, last) + 2 * LANES;
@@ -88,9 +88,9 @@ static int64_t width_of(const gr__axis *a)
 size_t GR__NAME(few_scratch)(const gr__conv *c, gr__direction d)
 {
     int64_t width = 0, plane = 0;
-    for (int64_t phase = 0; phase < GR__NAME(phases)(c, d); phase++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, phase);
-        width = at_least(width, width_of(&s.w));
+    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
+        gr__correlation s = GR__NAME(correlation)(c, d, residue);
+        width = at_least(width, few_width_of(&s.w));
         plane = s.x_plane;
     }
     return padded_bytes((plane + LANES + width) * (int64_t)sizeof(gr__lane));
@@ -100,12 +100,12 @@ size_t GR__NAME(few_scratch)(const gr__conv *c, gr__direction d)
 static void count_planes(gr__lane *count, const gr_real *x, const gr_real *x_end, int64_t planes, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
-        ivec sum = load(count + i);
+        ivec sum = few_load(count + i);
         for (int64_t c = 0; c < planes; c++) {
             const gr_real *at = x + c * n + i;
             sum -= (x_end - at >= LANES ? vec_load(at) : vec_load_some(at, x_end - at)) != (vec){ 0 };
         }
-        store(count + i, sum);
+        few_store(count + i, sum);
     }
 }
 
@@ -115,8 +115,8 @@ static void add_rows(gr__lane *down, const gr__axis *h, int64_t t, const gr__lan
     for (int64_t w = 0; w < width; w += LANES) {
         ivec sum = { 0 };
         for (int64_t a = 0, row = t * h->step + h->offset; a < h->taps; a++, row += h->offset_step)
-            if (row >= 0 && row < h->in) sum += load(count + row * width + w);
-        store(down + w, sum);
+            if (row >= 0 && row < h->in) sum += few_load(count + row * width + w);
+        few_store(down + w, sum);
     }
 }
 
@@ -128,7 +128,7 @@ static gr__lane least_window(const gr__axis *w, const gr__lane *row)
     for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
     for (int64_t t = 0; w->step == 1 && t < w->outs; t += LANES) {
         ivec sum = { 0 }, inside = lane < (gr__lane)at_most(LANES, w->outs - t) - (ivec){ 0 };
-        for (int64_t b = 0; b < w->taps; b++) sum += load(row + t + w->offset + b * w->offset_step);
+        for (int64_t b = 0; b < w->taps; b++) sum += few_load(row + t + w->offset + b * w->offset_step);
         inside &= sum < all;
         all = (sum & inside) | (all & ~inside);
     }
@@ -143,7 +143,7 @@ static gr__lane least_window(const gr__axis *w, const gr__lane *row)
 
 static bool every_window_has(const gr__correlation *s, const gr__lane *count, int64_t least, gr__lane *row)
 {
-    int64_t left = left_of(&s->w), end = width_of(&s->w);
+    int64_t left = left_of(&s->w), end = few_width_of(&s->w);
     memset(row, 0, (size_t)left * sizeof *row);
     for (int64_t t = 0; t < s->h.outs; t++) {
         add_rows(row + left, &s->h, t, count, s->w.in);
@@ -158,11 +158,11 @@ bool GR__NAME(few_by_data)(const gr__conv *c, gr__direction d, const gr__group *
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
     gr__lane       *count = scratch, *row = count + s.x_plane + LANES;
     memset(count, 0, (size_t)(s.x_plane + LANES) * sizeof *count);
-    for (int64_t done = 0, next = ceil_div(s.channels, 8); done < s.channels; done = next, next = at_most(2 * next, s.channels)) {
+    for (int64_t done = 0, next = ceil_div(s.in_channels, 8); done < s.in_channels; done = next, next = at_most(2 * next, s.in_channels)) {
         bool enough = true;
         count_planes(count, o->x + done * s.x_plane, o->x_end, next - done, s.x_plane);
-        for (int64_t phase = 0; phase < GR__NAME(phases)(c, d) && enough; phase++) {
-            gr__correlation p = GR__NAME(correlation)(c, d, phase);
+        for (int64_t residue = 0; residue < GR__NAME(residues)(c, d) && enough; residue++) {
+            gr__correlation p = GR__NAME(correlation)(c, d, residue);
             enough = every_window_has(&p, count, least_of_outputs(p.K) + zeros, row);
         }
         if (enough) return false;
@@ -175,10 +175,10 @@ bool GR__NAME(few_by_data)(const gr__conv *c, gr__direction d, const gr__group *
 
 typedef uint16_t halves __attribute__((vector_size(GR__VECTOR_BYTES), aligned(2), may_alias));
 
-enum { HALVES = GR__VECTOR_BYTES / 2 };
+enum { FEW_HALVES = GR__VECTOR_BYTES / 2 };
 enum { PLACES = 16, STEPS = 4 }; /* STEPS: between two looks at whether all have enough */
 
-typedef struct bits {
+typedef struct few_bits {
     const gr__conv     *c;
     const gr__operands *o;
     int64_t             filters, channels, taps, terms; /* taps of a row of places: KH KW; terms: channels x taps */
@@ -189,7 +189,7 @@ typedef struct bits {
     uint16_t           *x, *g; /* [term], [filter] */
     uint8_t            *line;  /* [channel][tap down][column]: 1 or 0 */
     int64_t             least_x, least_g;
-} bits;
+} few_bits;
 
 static int64_t line_width(const gr__conv *c)
 {
@@ -198,15 +198,15 @@ static int64_t line_width(const gr__conv *c)
 
 size_t GR__NAME(few_weights_scratch)(const gr__conv *c, int64_t channels)
 {
-    int64_t filters = c->F / c->G, row = ceil_div(channels * c->KH * c->KW, HALVES) * HALVES;
+    int64_t filters = c->F / c->G, row = ceil_div(channels * c->KH * c->KW, FEW_HALVES) * FEW_HALVES;
     return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) + padded_bytes(channels * c->KH * line_width(c));
 }
 
-static bits lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
+static few_bits few_lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
 {
-    bits b = { .c = c, .o = o, .filters = c->F / c->G, .channels = end - begin, .taps = c->KH * c->KW, .group = group, .channel = begin };
+    few_bits b = { .c = c, .o = o, .filters = c->F / c->G, .channels = end - begin, .taps = c->KH * c->KW, .group = group, .channel = begin };
     b.terms = b.channels * b.taps;
-    b.row = ceil_div(b.terms, HALVES) * HALVES;
+    b.row = ceil_div(b.terms, FEW_HALVES) * FEW_HALVES;
     b.width = line_width(c);
     b.count = scratch;
     b.x = b.count + b.filters * b.row;
@@ -219,19 +219,19 @@ static bits lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int
     return b;
 }
 
-static const gr_real *plane_of_x(const bits *b, int64_t n, int64_t channel)
+static const gr_real *plane_of_x(const few_bits *b, int64_t n, int64_t channel)
 {
     const gr__conv *c = b->c;
     return b->o->a + (n * c->C + b->group * (c->C / c->G) + b->channel + channel) * c->H * c->W;
 }
 
-static const gr_real *plane_of_g(const bits *b, int64_t n, int64_t filter)
+static const gr_real *plane_of_g(const few_bits *b, int64_t n, int64_t filter)
 {
     const gr__conv *c = b->c;
     return b->o->b + (n * c->F + b->group * b->filters + filter) * c->OH * c->OW;
 }
 
-static void find_lines(const bits *b, int64_t n, int64_t i)
+static void find_lines(const few_bits *b, int64_t n, int64_t i)
 {
     const gr__conv *c = b->c;
     uint8_t        *to = b->line;
@@ -256,7 +256,7 @@ static unsigned pack_eight(const uint8_t *from)
     return (unsigned)(all * 0x0102040810204080u >> 56);
 }
 
-static uint16_t pack(const uint8_t *from, int64_t step, unsigned some)
+static uint16_t few_pack(const uint8_t *from, int64_t step, unsigned some)
 {
     uint8_t few[PLACES];
     for (int j = 0; step > 1 && j < PLACES; j++) few[j] = from[j * step];
@@ -265,7 +265,7 @@ static uint16_t pack(const uint8_t *from, int64_t step, unsigned some)
 }
 
 /* Places j..j+places of row i of image n, whose lines are found. */
-static void find_bits(bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
+static void find_bits(few_bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
 {
     const gr__conv *c = b->c;
     uint8_t         ones[PLACES] = { 0 };
@@ -275,7 +275,7 @@ static void find_bits(bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
     b->least_x = b->least_g = places;
     for (int64_t k = 0; k < b->channels * c->KH; k++)
         for (int64_t q = 0; q < c->KW; q++, x++) {
-            *x = pack(b->line + k * b->width + j * c->SW + q * c->DW, c->SW, some);
+            *x = few_pack(b->line + k * b->width + j * c->SW + q * c->DW, c->SW, some);
             b->least_x = at_most(b->least_x, __builtin_popcount(*x));
         }
     const gr_real *end = b->o->b + c->N * c->F * c->OH * c->OW;
@@ -286,15 +286,15 @@ static void find_bits(bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
             for (int k = 0; k < PLACES; k++) set[k] = row[k] != 0;
         else
             for (int64_t k = 0; k < places; k++) set[k] = row[k] != 0;
-        b->g[f] = pack(set, 1, some);
+        b->g[f] = few_pack(set, 1, some);
         b->least_g = at_most(b->least_g, __builtin_popcount(b->g[f]));
     }
 }
 
-static void count_products(const bits *b)
+static void count_products(const few_bits *b)
 {
     for (int64_t f = 0; f < b->filters; f++)
-        for (int64_t k = 0; k < b->row; k += HALVES) {
+        for (int64_t k = 0; k < b->row; k += FEW_HALVES) {
             halves *count = (halves *)(void *)(b->count + f * b->row + k);
             halves  v = *(const halves *)(const void *)(b->x + k) & b->g[f];
             v -= v >> 1 & 0x5555;
@@ -305,12 +305,12 @@ static void count_products(const bits *b)
         }
 }
 
-static bool all_have(const bits *b, int64_t least)
+static bool all_have(const few_bits *b, int64_t least)
 {
     halves few = { 0 };
-    for (int64_t k = 0; k < b->filters * b->row; k += HALVES)
+    for (int64_t k = 0; k < b->filters * b->row; k += FEW_HALVES)
         few |= (halves)(*(const halves *)(const void *)(b->count + k) < (uint16_t)least);
-    for (int l = 0; l < HALVES; l++)
+    for (int l = 0; l < FEW_HALVES; l++)
         if (few[l]) return false;
     return true;
 }
@@ -322,7 +322,7 @@ static bool is_zero(const gr_real *x, int64_t n)
     return true;
 }
 
-static bool is_dead(const bits *b, bool x, int64_t i)
+static bool is_dead(const few_bits *b, bool x, int64_t i)
 {
     const gr__conv *c = b->c;
     for (int64_t n = 0; n < c->N; n++)
@@ -331,7 +331,7 @@ static bool is_dead(const bits *b, bool x, int64_t i)
 }
 
 /* Where all numbers of a channel or a filter are 0, so are their points, and what they sum. */
-static bool few_alive(const bits *b, int64_t least)
+static bool few_alive(const few_bits *b, int64_t least)
 {
     uint8_t *dead = b->line; /* of the channels */
     for (int64_t k = 0; k < b->channels; k++) dead[k] = is_dead(b, true, k);
@@ -347,7 +347,7 @@ static bool few_alive(const bits *b, int64_t least)
 bool GR__NAME(few_weights_by_data)(
     const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
 {
-    bits    b = lay_out(c, o, group, begin, end, scratch);
+    few_bits    b = few_lay_out(c, o, group, begin, end, scratch);
     int64_t least = least_of_weights(c->N * c->OH * c->OW), sure = 0, counted = 0;
     for (int64_t n = 0; n < c->N; n++)
         for (int64_t i = 0; i < c->OH; i++) {

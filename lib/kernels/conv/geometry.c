@@ -35,25 +35,25 @@ static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P
     return x;
 }
 
-int64_t GR__NAME(phases)(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
+int64_t GR__NAME(residues)(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
 
-gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase)
+gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t residue)
 {
     gr__correlation s = { .k_width = c->KW };
     int64_t         taps = c->KH * c->KW, C = c->C / c->G, F = c->F / c->G;
     if (d == GR__FORWARD) {
         s.h = forward_axis(c->H, c->KH, c->OH, c->SH, c->PH, c->DH);
         s.w = forward_axis(c->W, c->KW, c->OW, c->SW, c->PW, c->DW);
-        s.channels = C, s.k_channel = taps, s.x_plane = c->H * c->W;
-        s.rows = F, s.k_row = C * taps, s.y_plane = c->OH * c->OW, s.y_width = c->OW;
+        s.in_channels = C, s.k_channel = taps, s.x_plane = c->H * c->W;
+        s.out_channels = F, s.k_row = C * taps, s.y_plane = c->OH * c->OW, s.y_width = c->OW;
     } else {
         int64_t across = at_least(1, at_most(c->SW, c->W));
-        s.h = grad_axis(c->H, c->KH, c->OH, c->SH, c->PH, c->DH, phase / across);
-        s.w = grad_axis(c->W, c->KW, c->OW, c->SW, c->PW, c->DW, phase % across);
-        s.channels = F, s.k_channel = C * taps, s.x_plane = c->OH * c->OW;
-        s.rows = C, s.k_row = taps, s.y_plane = c->H * c->W, s.y_width = c->W;
+        s.h = grad_axis(c->H, c->KH, c->OH, c->SH, c->PH, c->DH, residue / across);
+        s.w = grad_axis(c->W, c->KW, c->OW, c->SW, c->PW, c->DW, residue % across);
+        s.in_channels = F, s.k_channel = C * taps, s.x_plane = c->OH * c->OW;
+        s.out_channels = C, s.k_row = taps, s.y_plane = c->H * c->W, s.y_width = c->W;
     }
-    s.K = s.channels * s.h.taps * s.w.taps;
+    s.K = s.in_channels * s.h.taps * s.w.taps;
     return s;
 }
 
@@ -71,10 +71,10 @@ gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands
         .act = o->act };
 }
 
-void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step)
+void GR__NAME(kernel_offsets)(const gr__correlation *s, gr__offsets *step)
 {
     for (int64_t a = 0; a < s->h.taps; a++)
-        for (int64_t c = 0; c < s->channels; c++)
+        for (int64_t c = 0; c < s->in_channels; c++)
             for (int64_t b = 0; b < s->w.taps; b++)
                 (step++)->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
 }

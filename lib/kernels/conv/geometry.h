@@ -1,6 +1,6 @@
 /* geometry.h: equations (33) and (34) brought to one form, the correlation
        y[r, out(t)] = sum over channels c, taps a of x[c, t step + offset + a offset_step] k[r, c, tap(a)]
-   along each of two axes. The forward convolution is one correlation. Its gradient (34) is one for each phase, the remainder
+   along each of two axes. The forward convolution is one correlation. Its gradient (34) is one for each residue, the remainder
    of h + P by the stride S: the taps that reach an output from there are an arithmetic progression, and so are the outputs they
    reach, so that no multiply falls between the strides. Invariant: only this file knows padding, stride and dilation. */
 #ifndef GR_KERNELS_GEOMETRY_H
@@ -17,7 +17,7 @@ typedef struct gr__axis {
 
 typedef struct gr__correlation {
     gr__axis h, w;
-    int64_t  channels, rows;   /* of one group: summed over, written */
+    int64_t  in_channels, out_channels; /* of one group: summed over, written */
     int64_t  k_row, k_channel; /* how far apart rows and channels stand in the kernel */
     int64_t  k_width;          /* KW */
     int64_t  x_plane, y_plane, y_width;
@@ -31,17 +31,17 @@ typedef struct gr__group {
     gr_act         act;
 } gr__group;
 
-int64_t         GR__NAME(phases)(const gr__conv *c, gr__direction d);
-gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t phase);
+int64_t         GR__NAME(residues)(const gr__conv *c, gr__direction d);
+gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t residue);
 gr__group       GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
 
 /* Where in the kernel term k of the sum stands: step[k].a. The order is tap of h, channel, tap of w, so that the terms of which
    a row of outputs has no use, its taps being off the edge of the input, are the first or the last. */
-void GR__NAME(kernel_steps)(const gr__correlation *s, gr__step *step);
+void GR__NAME(kernel_offsets)(const gr__correlation *s, gr__offsets *step);
 
 /* Rows of `width` numbers, one after the other: number t of row i is that in row h + i step, column w + t step, of the plane, zero outside it. The
    last is written up to a whole vector past its end. */
-void GR__NAME(gather_rows)(
+void GR__NAME(pack_rows)(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to);
 
 /* A part of the input with its border of zeros, of up to LANES images side by side, one a lane. */
@@ -58,14 +58,14 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
     int64_t channels, int64_t H, int64_t W);
 
 /* The way back: n vectors of from, one image a lane, to n numbers side by side in each image. */
-void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
+void GR__NAME(deinterleave)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
 
 /* The same, the vectors standing in another order: number i at place[i], for all i of whole squares. */
-void GR__NAME(deal_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n);
+void GR__NAME(deinterleave_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n);
 
 /* Asks for the n numbers that deal is going to write, while there is still work to do: a write to memory that is far away waits for it, and
    the images may stand so far apart that no processor guesses the next. */
-GR__INLINE void deal_soon(const gr_real *y, int64_t image_step, int images, int64_t n)
+GR__INLINE void prefetch_images(const gr_real *y, int64_t image_step, int images, int64_t n)
 {
     for (int i = 0; i < images; i++)
         for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *y) __builtin_prefetch(y + i * image_step + j, 1);
@@ -81,7 +81,7 @@ GR__INLINE gr__span taps_inside(const gr__axis *a, int64_t first, int64_t last)
     return r;
 }
 
-GR__INLINE int64_t distance(int64_t step) { return step < 0 ? -step : step; }
+GR__INLINE int64_t magnitude(int64_t step) { return step < 0 ? -step : step; }
 
 /* n zeros, rounded up to whole vectors: mostly a few, for which gcc would call memset if the stores were not volatile. */
 static inline __attribute__((unused)) void clear(gr_real *to, int64_t n)

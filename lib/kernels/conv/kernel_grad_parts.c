@@ -3,7 +3,7 @@
 
 #include "kernels/table.h"
 
-enum { MOST_PARTS = 8, PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
+enum { PARTS_MOST_PARTS = 8, PARTS_PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
 enum { ADDED_AT_ONCE = 4096 };
 
 gr__parts GR__NAME(parts_of)(const gr__conv *c, int64_t together, int64_t groups, int64_t most)
@@ -13,7 +13,7 @@ gr__parts GR__NAME(parts_of)(const gr__conv *c, int64_t together, int64_t groups
     s.chunks = ceil_div(s.channels, s.together);
     s.units = ceil_div(c->G, groups) * s.chunks;
     s.size = c->F * s.channels * s.taps;
-    s.parts = at_most(at_least(1, at_most(MOST_PARTS, PART_SIZE / s.size)), most);
+    s.parts = at_most(at_least(1, at_most(PARTS_MOST_PARTS, PARTS_PART_SIZE / s.size)), most);
     return s;
 }
 
@@ -66,7 +66,7 @@ void GR__NAME(parts_run)(const gr__conv *c, const gr__plan *plan, const gr__oper
 gr__correlation GR__NAME(windows_of)(const gr__conv *c, int64_t channels)
 {
     gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
-    s.channels = channels;
+    s.in_channels = channels;
     s.K = channels * c->KH * c->KW;
     return s;
 }
@@ -80,15 +80,15 @@ static int64_t window_at(const gr__window_places *p, int64_t k)
 void GR__NAME(window_dots)(const gr__window_dots *m, const gr__window_places *p)
 {
     int64_t  across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
-    gr__dots d = { .offset = m->offset, .along = m->along, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
+    gr__dot_block d = { .offset = m->offset, .along = m->along, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
     for (int64_t j = 0; j < across; j++) {
-        int64_t k = part_of(m->terms, across, j), cols = part_of(m->terms, across, j + 1) - k;
+        int64_t k = even_part(m->terms, across, j), cols = even_part(m->terms, across, j + 1) - k;
         for (int64_t b = 0; b < cols; b++) d.b[b] = m->x + window_at(p, k + b);
         for (int64_t i = 0; i < down; i++) {
-            int64_t f = part_of(m->filters, down, i), rows = part_of(m->filters, down, i + 1) - f;
+            int64_t f = even_part(m->filters, down, i), rows = even_part(m->filters, down, i + 1) - f;
             for (int64_t a = 0; a < rows; a++) d.a[a] = m->g + (f + a) * m->g_row;
             d.y = m->y + f * m->y_row + k;
-            GR__NAME(dots)(&d, (int)rows, (int)cols);
+            GR__NAME(dot_block)(&d, (int)rows, (int)cols);
         }
     }
 }

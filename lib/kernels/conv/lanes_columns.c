@@ -9,113 +9,111 @@
 #include <math.h>
 
 enum { PANEL_BYTES = 256 << 10 };    /* of the second cache */
-enum { TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
+enum { COLUMNS_TASK_PRODUCTS = 1 << 19 };    /* about as many as pay for handing out a task */
 enum { BAND_PRODUCTS = 1 << 17 };    /* of a band: fewer do not pay for laying out what two of them read */
-enum { TASKS = 16, LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
+enum { COLUMNS_TASKS = 16, COLUMNS_LEAST_ROWS = 8 }; /* worth splitting for more threads, down to so many rows of outputs */
 enum { LEAST_TERMS = 64 };           /* of a sum that is begun and put down again */
-
-static int64_t length(int64_t step) { return step < 0 ? -step : step; }
 
 /* Vectors that are shifted back at the end of each row cost what full ones do; a row of one more panel takes about 15 cycles. */
 static bool should_run_on(const gr__correlation *s)
 {
     int64_t outs = s->w.outs, idle = ceil_div(outs, LANES) * LANES - outs;
-    return outs < LANES || idle * s->h.taps * s->w.taps * s->rows > 15 * (s->w.taps - 1) * LANES;
+    return outs < LANES || idle * s->h.taps * s->w.taps * s->out_channels > 15 * (s->w.taps - 1) * LANES;
 }
 
 /* What comes besides the products, in cycles for a vector of outputs, as measured: laying the input out, which is read by s->rows rows; here, the
    lanes that are idle, and loads across the lines of the cache; there, the transposition back. */
-bool GR__NAME(panels_pay)(const gr__correlation *s)
+bool GR__NAME(lanes_columns_pays)(const gr__correlation *s)
 {
     const int64_t gathering = s->w.step == 1 ? 4 : 24, interleaving = 4, dealing = 13, crossing = 20;
-    int64_t       vectors = s->channels * at_most(s->h.step, s->h.taps) * at_most(s->w.step, s->w.taps), outs = s->w.outs;
+    int64_t       vectors = s->in_channels * at_most(s->h.step, s->h.taps) * at_most(s->w.step, s->w.taps), outs = s->w.outs;
     int64_t       idle = (ceil_div(outs, LANES) * LANES - outs) * s->K / at_least(1, outs);
-    return !should_run_on(s) && vectors * (gathering - interleaving) / s->rows + idle + s->K / crossing < dealing;
+    return !should_run_on(s) && vectors * (gathering - interleaving) / s->out_channels + idle + s->K / crossing < dealing;
 }
 
-/* How far the taps of all phases reach: those of h and those of w combine freely. */
-static gr__panels reach_of(const gr__conv *c, gr__direction d)
+/* How far the taps of all residues reach: those of h and those of w combine freely. */
+static gr__lanes_columns reach_of(const gr__conv *c, gr__direction d)
 {
     gr__correlation first = GR__NAME(correlation)(c, d, 0);
-    gr__panels      p = { .width = first.w.outs, .runs_on = should_run_on(&first) }, all = p;
-    int64_t         phases = GR__NAME(phases)(c, d), h = 0, w = 0;
+    gr__lanes_columns      p = { .width = first.w.outs, .runs_on = should_run_on(&first) }, all = p;
+    int64_t         residues = GR__NAME(residues)(c, d), h = 0, w = 0;
     int64_t         across = d == GR__FORWARD ? 1 : at_least(1, at_most(c->SW, c->W));
-    for (int64_t phase = 0; phase < phases; phase += across) {
-        gr__axis s = GR__NAME(correlation)(c, d, phase).h;
-        int64_t  high = (s.taps - 1) * length(s.offset_step);
+    for (int64_t residue = 0; residue < residues; residue += across) {
+        gr__axis s = GR__NAME(correlation)(c, d, residue).h;
+        int64_t  high = (s.taps - 1) * magnitude(s.offset_step);
         if (!s.taps) continue;
         all.down = at_least(all.down, at_most(s.step, high + 1));
         all.further = at_least(all.further, high / s.step);
         h = at_least(h, s.taps);
     }
-    for (int64_t phase = 0; phase < at_most(phases, across); phase++) {
-        gr__axis s = GR__NAME(correlation)(c, d, phase).w;
-        int64_t  wide = (s.taps - 1) * length(s.offset_step);
+    for (int64_t residue = 0; residue < at_most(residues, across); residue++) {
+        gr__axis s = GR__NAME(correlation)(c, d, residue).w;
+        int64_t  wide = (s.taps - 1) * magnitude(s.offset_step);
         if (!s.taps) continue;
         all.along = at_least(all.along, p.runs_on ? s.taps : at_most(s.step, wide + 1));
         if (!p.runs_on) all.width = at_least(all.width, first.w.outs + wide / s.step);
         w = at_least(w, s.taps);
     }
     all.taps = h * w;
-    return first.channels && all.taps ? all : p;
+    return first.in_channels && all.taps ? all : p;
 }
 
-gr__panels GR__NAME(panels_of)(const gr__conv *c, gr__direction d)
+gr__lanes_columns GR__NAME(lanes_columns_of)(const gr__conv *c, gr__direction d)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first phase has most outputs */
-    gr__panels      p = reach_of(c, d);
-    int64_t         H = s.h.outs, units = c->N * c->G * GR__NAME(phases)(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
-    int64_t         line = at_least(1, p.along * p.down * p.width), few = at_most(H, LEAST_ROWS);
+    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first residue has most outputs */
+    gr__lanes_columns      p = reach_of(c, d);
+    int64_t         H = s.h.outs, units = c->N * c->G * GR__NAME(residues)(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
+    int64_t         line = at_least(1, p.along * p.down * p.width), few = at_most(H, COLUMNS_LEAST_ROWS);
     int64_t         channels = fit / (line * (few + p.further));
-    p.channels = at_most(s.channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, p.taps))));
-    int64_t rows = fit / at_least(1, line * p.channels) - p.further, products = at_least(1, s.rows * s.channels * p.taps * H * s.w.outs);
-    int64_t parts = at_least(1, at_most(ceil_div(TASKS, units), products / BAND_PRODUCTS));
+    p.channels = at_most(s.in_channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, p.taps))));
+    int64_t rows = fit / at_least(1, line * p.channels) - p.further, products = at_least(1, s.out_channels * s.in_channels * p.taps * H * s.w.outs);
+    int64_t parts = at_least(1, at_most(ceil_div(COLUMNS_TASKS, units), products / BAND_PRODUCTS));
     p.rows = at_least(1, at_most(at_most(rows, H), at_least(few, H / parts)));
     p.bands = ceil_div(H, p.rows);
-    p.images = p.bands > 1 ? 1 : at_least(1, at_most(TASK_PRODUCTS / products, c->N / TASKS));
+    p.images = p.bands > 1 ? 1 : at_least(1, at_most(COLUMNS_TASK_PRODUCTS / products, c->N / COLUMNS_TASKS));
     p.size = ceil_div((p.rows + p.further) * p.width, LANES) * LANES + LANES;
     return p;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------------------------- */
 
-static size_t steps_bytes(const gr__panels *p) { return padded_bytes(p->channels * p->taps * (int64_t)sizeof(gr__step)); }
+static size_t columns_offsets_bytes(const gr__lanes_columns *p) { return padded_bytes(p->channels * p->taps * (int64_t)sizeof(gr__offsets)); }
 
-static int64_t panels_elements(const gr__panels *p) { return p->channels * p->along * p->down * p->size + COLS * LANES; }
+static int64_t panels_elements(const gr__lanes_columns *p) { return p->channels * p->along * p->down * p->size + COLS * LANES; }
 
 /* The vectors of the rows of outputs. */
-static int64_t lines_of(const gr__panels *p, int64_t rows) { return p->runs_on ? 1 : rows; }
+static int64_t columns_lines_of(const gr__lanes_columns *p, int64_t rows) { return p->runs_on ? 1 : rows; }
 
-static int64_t vectors_of(const gr__panels *p, const gr__correlation *s, int64_t rows)
+static int64_t vectors_of(const gr__lanes_columns *p, const gr__correlation *s, int64_t rows)
 {
     return ceil_div(p->runs_on ? rows * s->w.outs : s->w.outs, LANES);
 }
 
-size_t GR__NAME(panels_scratch)(const gr__conv *c, gr__direction d, const gr__panels *p)
+size_t GR__NAME(lanes_columns_scratch)(const gr__conv *c, gr__direction d, const gr__lanes_columns *p)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    int64_t         vectors = lines_of(p, p->rows) * vectors_of(p, &s, p->rows);
-    return steps_bytes(p) + padded_bytes((panels_elements(p) + s.rows * vectors * LANES) * (int64_t)sizeof(gr_real));
+    int64_t         vectors = columns_lines_of(p, p->rows) * vectors_of(p, &s, p->rows);
+    return columns_offsets_bytes(p) + padded_bytes((panels_elements(p) + s.out_channels * vectors * LANES) * (int64_t)sizeof(gr_real));
 }
 
-/* Of a row of a panel in this phase: no more than p->width. */
-static int64_t width_of(const gr__panels *p, const gr__correlation *s) { return p->runs_on ? s->w.outs : p->width; }
+/* Of a row of a panel in this residue: no more than p->width. */
+static int64_t columns_width_of(const gr__lanes_columns *p, const gr__correlation *s) { return p->runs_on ? s->w.outs : p->width; }
 
 /* What a task works on. */
-typedef struct work {
-    const gr__panels *p;
+typedef struct columns_work {
+    const gr__lanes_columns *p;
     int64_t           begin, rows;    /* of the grid of outs */
     int64_t           lines, vectors; /* rows of vectors, and how many each has */
     bool              in_place;       /* the outputs are written where they belong */
-    gr__step         *step;
+    gr__offsets         *step;
     gr_real          *panel, *tile;
-} work;
+} columns_work;
 
 /* Terms stand in the order channel, tap of h, tap of w. */
-static void find_steps(const gr__panels *p, const gr__correlation *s, gr__step *step)
+static void columns_find_offsets(const gr__lanes_columns *p, const gr__correlation *s, gr__offsets *step)
 {
     int64_t high = at_most(0, (s->h.taps - 1) * s->h.offset_step), wide = at_most(0, (s->w.taps - 1) * s->w.offset_step);
-    int64_t taps = s->h.taps * s->w.taps, width = width_of(p, s), channel = p->along * p->down * p->size, t = 0;
+    int64_t taps = s->h.taps * s->w.taps, width = columns_width_of(p, s), channel = p->along * p->down * p->size, t = 0;
     for (int64_t a = 0; a < s->h.taps && s->K; a++) {
         int64_t i = a * s->h.offset_step - high, from = i % s->h.step * p->size + i / s->h.step * width;
         for (int64_t b = 0; b < s->w.taps; b++, t++) {
@@ -125,53 +123,53 @@ static void find_steps(const gr__panels *p, const gr__correlation *s, gr__step *
         }
     }
     for (int64_t n = p->channels * taps; t < n && s->K; t++)
-        step[t] = (gr__step){ .a = step[t - taps].a + s->k_channel, .b = step[t - taps].b + channel };
+        step[t] = (gr__offsets){ .a = step[t - taps].a + s->k_channel, .b = step[t - taps].b + channel };
 }
 
-static work lay_out(const gr__panels *p, const gr__correlation *s, int64_t begin, int64_t rows, void *scratch)
+static columns_work columns_lay_out(const gr__lanes_columns *p, const gr__correlation *s, int64_t begin, int64_t rows, void *scratch)
 {
-    work w = { .p = p, .begin = begin, .rows = rows, .lines = lines_of(p, rows), .vectors = vectors_of(p, s, rows), .step = scratch };
-    w.in_place = is_dense(s) && p->channels == s->channels && (p->runs_on ? rows : 1) * s->w.outs >= LANES;
-    w.panel = (gr_real *)(void *)((char *)scratch + steps_bytes(p));
+    columns_work w = { .p = p, .begin = begin, .rows = rows, .lines = columns_lines_of(p, rows), .vectors = vectors_of(p, s, rows), .step = scratch };
+    w.in_place = is_dense(s) && p->channels == s->in_channels && (p->runs_on ? rows : 1) * s->w.outs >= LANES;
+    w.panel = (gr_real *)(void *)((char *)scratch + columns_offsets_bytes(p));
     w.tile = w.panel + panels_elements(p);
-    find_steps(p, s, w.step);
+    columns_find_offsets(p, s, w.step);
     return w;
 }
 
 /* ---- the sums -------------------------------------------------------------------------------------------------------------------------- */
 
-static void gather(const work *w, const gr__correlation *s, const gr_real *x, const gr_real *x_end, int64_t channels)
+static void columns_gather(const columns_work *w, const gr__correlation *s, const gr_real *x, const gr_real *x_end, int64_t channels)
 {
-    const gr__panels *p = w->p;
+    const gr__lanes_columns *p = w->p;
     int64_t           top = w->begin * s->h.step + s->h.offset + at_most(0, (s->h.taps - 1) * s->h.offset_step);
     int64_t           left = s->w.offset + at_most(0, (s->w.taps - 1) * s->w.offset_step);
-    int64_t high = (s->h.taps - 1) * length(s->h.offset_step), down = at_most(s->h.step, high + 1), rows = w->rows + high / s->h.step;
-    int64_t along = p->runs_on ? s->w.taps : at_most(s->w.step, (s->w.taps - 1) * length(s->w.offset_step) + 1);
+    int64_t high = (s->h.taps - 1) * magnitude(s->h.offset_step), down = at_most(s->h.step, high + 1), rows = w->rows + high / s->h.step;
+    int64_t along = p->runs_on ? s->w.taps : at_most(s->w.step, (s->w.taps - 1) * magnitude(s->w.offset_step) + 1);
     for (int64_t c = 0; c < channels; c++)
         for (int64_t a = 0; a < along; a++)
             for (int64_t h = 0; h < down; h++) {
                 gr_real *to = w->panel + ((c * p->along + a) * p->down + h) * p->size;
                 int64_t  column = p->runs_on ? s->w.offset + a * s->w.offset_step : left + a;
-                GR__NAME(gather_rows)(s, x + c * s->x_plane, x_end, top + h, column, rows, width_of(p, s), to);
+                GR__NAME(pack_rows)(s, x + c * s->x_plane, x_end, top + h, column, rows, columns_width_of(p, s), to);
             }
 }
 
 /* A vector of the outputs: where it reads in its panel, and where it is written. */
-static void find_vector(const work *w, const gr__correlation *s, int64_t line, int64_t vector, int64_t *from, int64_t *to)
+static void find_vector(const columns_work *w, const gr__correlation *s, int64_t line, int64_t vector, int64_t *from, int64_t *to)
 {
     int64_t col = vector * LANES;
     if (w->in_place) col = at_most(col, (w->p->runs_on ? w->rows * s->w.outs : s->w.outs) - LANES);
-    *from = line * width_of(w->p, s) + col;
+    *from = line * columns_width_of(w->p, s) + col;
     *to = w->in_place ? line * s->y_width + col : (line * w->vectors + vector) * LANES;
 }
 
 /* The rows of the kernel times the panels that lie gathered, for the channels from c on. */
-static void multiply(const work *w, const gr__correlation *s, const gr__group *o, int64_t c, int64_t channels, gr_real *y, int64_t y_row)
+static void columns_multiply(const columns_work *w, const gr__correlation *s, const gr__group *o, int64_t c, int64_t channels, gr_real *y, int64_t y_row)
 {
     const gr_real *k = o->k + c * s->k_channel;
-    int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->rows, ROWS), line = 0, vector = 0;
-    gr__outer m = { .a_row = s->k_row, .step = w->step, .K = channels * s->h.taps * s->w.taps, .onto = c > 0, .y_row = y_row, .to = to };
-    m.least = c + channels == s->channels ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
+    int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->out_channels, ROWS), line = 0, vector = 0;
+    gr__outer_block m = { .a_row = s->k_row, .step = w->step, .K = channels * s->h.taps * s->w.taps, .onto = c > 0, .y_row = y_row, .to = to };
+    m.least = c + channels == s->in_channels ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
     for (int64_t j = 0; j < all; j += COLS) {
         int cols = (int)at_most(COLS, all - j);
         for (int i = 0; i < cols; i++) {
@@ -181,16 +179,16 @@ static void multiply(const work *w, const gr__correlation *s, const gr__group *o
             if (++vector == w->vectors) vector = 0, line++;
         }
         for (int64_t b = 0; b < blocks; b++) {
-            int64_t r = part_of(s->rows, blocks, b), end = part_of(s->rows, blocks, b + 1);
+            int64_t r = even_part(s->out_channels, blocks, b), end = even_part(s->out_channels, blocks, b + 1);
             m.a = k + r * s->k_row;
             m.bias = o->bias ? o->bias + r : NULL;
             m.y = y + r * y_row;
-            GR__NAME(outer)(&m, (int)(end - r), cols);
+            GR__NAME(outer_block)(&m, (int)(end - r), cols);
         }
     }
 }
 
-static void write_tile(const work *w, const gr__correlation *s, const gr_real *tile, gr_real *y)
+static void write_tile(const columns_work *w, const gr__correlation *s, const gr_real *tile, gr_real *y)
 {
     int64_t row = w->p->runs_on ? s->w.outs : w->vectors * LANES;
     for (int64_t i = 0; i < w->rows; i++, tile += row) {
@@ -202,29 +200,29 @@ static void write_tile(const work *w, const gr__correlation *s, const gr_real *t
     }
 }
 
-static void one_image(const work *w, const gr__correlation *s, const gr__group *o)
+static void one_image(const columns_work *w, const gr__correlation *s, const gr__group *o)
 {
     gr_real *y = w->in_place ? o->y + w->begin * s->y_width : w->tile;
     int64_t  n = w->in_place ? w->rows * s->w.outs : w->lines * w->vectors * LANES, y_row = w->in_place ? s->y_plane : n, c = 0;
     do {
-        int64_t channels = at_most(w->p->channels, s->channels - c);
-        if (s->K) gather(w, s, o->x + c * s->x_plane, o->x_end, channels);
-        multiply(w, s, o, c, channels, y, y_row);
+        int64_t channels = at_most(w->p->channels, s->in_channels - c);
+        if (s->K) columns_gather(w, s, o->x + c * s->x_plane, o->x_end, channels);
+        columns_multiply(w, s, o, c, channels, y, y_row);
         c += channels;
-    } while (c < s->channels);
-    for (int64_t r = 0; r < s->rows; r++) {
+    } while (c < s->in_channels);
+    for (int64_t r = 0; r < s->out_channels; r++) {
         GR__NAME(activate)(y + r * y_row, n, o->act);
         if (!w->in_place) write_tile(w, s, y + r * y_row, o->y + r * s->y_plane);
     }
 }
 
-void GR__NAME(panels_run)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__panels *p, int64_t piece, int64_t n,
+void GR__NAME(lanes_columns_piece)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__lanes_columns *p, int64_t piece, int64_t n,
     int64_t g, void *scratch)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, piece / p->bands);
     int64_t         begin = piece % p->bands * p->rows, rows = at_most(p->rows, s.h.outs - begin);
     if (rows <= 0 || !s.w.outs) return;
-    work w = lay_out(p, &s, begin, rows, scratch);
+    columns_work w = columns_lay_out(p, &s, begin, rows, scratch);
     for (int64_t end = at_most(n + p->images, c->N); n < end; n++) {
         gr__group group = GR__NAME(group)(c, d, o, n, g);
         one_image(&w, &s, &group);
@@ -241,10 +239,10 @@ static gr__suits lanes_columns_suits(const gr__conv *c, gr__direction d)
 
 static void lanes_columns_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__panels p = GR__NAME(panels_of)(c, d);
+    gr__lanes_columns p = GR__NAME(lanes_columns_of)(c, d);
     plan->stages = 1;
-    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * GR__NAME(phases)(c, d) * p.bands;
-    plan->scratch = GR__NAME(panels_scratch)(c, d, &p);
+    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * GR__NAME(residues)(c, d) * p.bands;
+    plan->scratch = GR__NAME(lanes_columns_scratch)(c, d, &p);
 }
 
 /* Tasks run through the pieces of a group, the groups of some images, the batch. */
@@ -253,9 +251,9 @@ static void lanes_columns_run(const gr__conv *c, const gr__plan *plan, const gr_
 {
     (void)stage, (void)shared;
     gr__direction d = plan->direction;
-    gr__panels    p = GR__NAME(panels_of)(c, d);
-    int64_t       pieces = p.bands * GR__NAME(phases)(c, d), unit = task / pieces;
-    GR__NAME(panels_run)
+    gr__lanes_columns    p = GR__NAME(lanes_columns_of)(c, d);
+    int64_t       pieces = p.bands * GR__NAME(residues)(c, d), unit = task / pieces;
+    GR__NAME(lanes_columns_piece)
     (c, d, o, &p, task % pieces, unit / c->G * p.images, unit % c->G, scratch);
 }
 

@@ -6,7 +6,7 @@
 #include "lanes_columns.h"
 
 enum { OUTPUTS = 4096, PANEL_TERMS = 160 }; /* outputs in a band, terms at once, about */
-enum { BAND_BYTES = 768 << 10 };            /* of the second cache, for a band's operands */
+enum { COLUMNS_GRAD_BAND_BYTES = 768 << 10 };            /* of the second cache, for a band's operands */
 
 static gr__parts parts_of_columns(const gr__conv *c)
 {
@@ -25,7 +25,7 @@ static panels panels_of(const gr__conv *c, const gr__parts *s)
     int64_t outs = c->OH * c->OW, high = (c->KH - 1) * c->DH;
     panels  p = { .further = high / c->SH, .down = at_most(c->SH, high + 1) };
     int64_t each = s->filters + s->together * c->KW * p.down;
-    int64_t outputs = at_most(OUTPUTS, BAND_BYTES / (int64_t)sizeof(gr_real) / each);
+    int64_t outputs = at_most(OUTPUTS, COLUMNS_GRAD_BAND_BYTES / (int64_t)sizeof(gr_real) / each);
     p.rows = at_most(c->OH, at_least(1, outputs / c->OW));
     p.images = outs % LANES ? 1 : at_most(ceil_div(c->N, s->parts), at_least(1, outputs / outs));
     p.size = ceil_div((p.rows + p.further) * c->OW, LANES) * LANES + LANES;
@@ -42,17 +42,17 @@ static size_t scratch_of_columns(const gr__conv *c, const gr__parts *s)
 }
 
 /* The panels of one image, for rows i..i+rows of the outputs. */
-static void gather(const gr__conv *c, const panels *p, const gr__correlation *w, const gr_real *x, const gr_real *x_end, int64_t i,
+static void columns_grad_gather(const gr__conv *c, const panels *p, const gr__correlation *w, const gr_real *x, const gr_real *x_end, int64_t i,
     int64_t rows, gr_real *to)
 {
-    for (int64_t k = 0; k < w->channels * c->KW * p->down; k++, to += p->size) {
+    for (int64_t k = 0; k < w->in_channels * c->KW * p->down; k++, to += p->size) {
         int64_t row = i * c->SH - c->PH + k % p->down, col = k / p->down % c->KW * c->DW - c->PW;
-        GR__NAME(gather_rows)(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
+        GR__NAME(pack_rows)(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
     }
 }
 
 /* Some channels of one group, and where their panels stand. */
-typedef struct work {
+typedef struct columns_grad_work {
     const gr__conv     *c;
     const gr__operands *o;
     panels              p;
@@ -61,16 +61,16 @@ typedef struct work {
     int64_t            *offset, *along;
     gr_real            *panel;
     gr__window_dots     m;
-} work;
+} columns_grad_work;
 
 /* Images n..n+images, rows i.. of their outputs. */
-static void add_band(work *k, int64_t n, int64_t images, int64_t i)
+static void columns_grad_add_band(columns_grad_work *k, int64_t n, int64_t images, int64_t i)
 {
     const gr__conv *c = k->c;
     const panels   *p = &k->p;
     int64_t         outs = c->OH * c->OW, rows = at_most(p->rows, c->OH - i), count = rows * c->OW, T = count / LANES;
     for (int64_t image = 0; image < images; image++) {
-        gather(c, p, &k->w, k->x + (n + image) * c->C * k->w.x_plane, k->o->a + c->N * c->C * k->w.x_plane, i, rows,
+        columns_grad_gather(c, p, &k->w, k->x + (n + image) * c->C * k->w.x_plane, k->o->a + c->N * c->C * k->w.x_plane, i, rows,
             k->panel + image * p->image);
         for (int64_t t = 0; t <= T; t++) {
             k->offset[image * T + t] = image * p->image + t * LANES;
@@ -90,7 +90,7 @@ static void add_band(work *k, int64_t n, int64_t images, int64_t i)
 static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
     gr__part at = GR__NAME(part_at)(c, s, task, parts);
-    work     k = { .c = c, .o = o, .p = panels_of(c, s), .w = GR__NAME(windows_of)(c, at.channels), .offset = scratch };
+    columns_grad_work     k = { .c = c, .o = o, .p = panels_of(c, s), .w = GR__NAME(windows_of)(c, at.channels), .offset = scratch };
     size_t   table = padded_bytes(panels_vectors(c, &k.p) * (int64_t)sizeof(int64_t));
     k.along = (int64_t *)(void *)((char *)scratch + table);
     k.panel = (gr_real *)(void *)((char *)scratch + 2 * table);
@@ -104,12 +104,12 @@ static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s,
         .along = k.along,
         .y = at.y,
         .y_row = at.row };
-    int64_t last = part_of(c->N, s->parts, at.part + 1);
-    for (int64_t n = part_of(c->N, s->parts, at.part); n < last; n += k.p.images)
-        for (int64_t i = 0; i < c->OH; i += k.p.rows) add_band(&k, n, at_most(k.p.images, last - n), i);
+    int64_t last = even_part(c->N, s->parts, at.part + 1);
+    for (int64_t n = even_part(c->N, s->parts, at.part); n < last; n += k.p.images)
+        for (int64_t i = 0; i < c->OH; i += k.p.rows) columns_grad_add_band(&k, n, at_most(k.p.images, last - n), i);
 }
 
-bool GR__NAME(columns_kernel_grad_pays)(const gr__conv *c)
+bool GR__NAME(lanes_columns_kernel_grad_pays)(const gr__conv *c)
 {
     int64_t channels = c->C / c->G, outs = c->OH * c->OW, copies = channels * c->KW * at_most(c->SH, (c->KH - 1) * c->DH + 1);
     bool    fills = c->OW >= LANES && (outs % LANES == 0 || outs >= OUTPUTS / 2);

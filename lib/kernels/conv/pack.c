@@ -4,7 +4,7 @@
 #include "geometry.h"
 
 /* n elements, rounded up to whole vectors where what is read past them still lies in the array. */
-static void copy(gr_real *to, const gr_real *from, int64_t n, const gr_real *end)
+static void pack_copy(gr_real *to, const gr_real *from, int64_t n, const gr_real *end)
 {
     int64_t i = 0, whole = end - from >= n + LANES ? n : n - LANES + 1;
     for (; i < whole; i += LANES) vec_store(to + i, vec_load(from + i));
@@ -21,7 +21,7 @@ static void copy_some(gr_real *to, const gr_real *from, int64_t step, int64_t n,
 }
 
 /* The t of 0..n-1 for which 0 <= start + t step < size. */
-static gr__span inside(int64_t start, int64_t step, int64_t size, int64_t n)
+static gr__span pack_inside(int64_t start, int64_t step, int64_t size, int64_t n)
 {
     int64_t begin = start >= 0 ? 0 : step == 1 ? -start : ceil_div(-start, step);
     int64_t end = start >= size ? 0 : step == 1 ? size - start : ceil_div(size - start, step);
@@ -29,11 +29,11 @@ static gr__span inside(int64_t start, int64_t step, int64_t size, int64_t n)
     return (gr__span){ begin, at_least(begin, at_most(end, n)) };
 }
 
-void GR__NAME(gather_rows)(
+void GR__NAME(pack_rows)(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
 {
     const int64_t  step = s->w.step, x_row = s->h.step * s->w.in;
-    const gr__span     in = inside(w, step, s->w.in, width), down = inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
+    const gr__span     in = pack_inside(w, step, s->w.in, width), down = pack_inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
     const gr_real *from = plane + h * s->w.in + w + down.begin * x_row;
     int64_t        i = down.begin;
     clear(to, i * width);
@@ -43,7 +43,7 @@ void GR__NAME(gather_rows)(
     for (; i < down.end; i++, from += x_row, to += width) {
         clear(to, in.begin);
         if (step == 1)
-            copy(to + in.begin, from + in.begin, in.end - in.begin, x_end);
+            pack_copy(to + in.begin, from + in.begin, in.end - in.begin, x_end);
         else
             copy_some(to + in.begin, from + in.begin * step, step, in.end - in.begin, x_end);
         clear(to + in.end, width - in.end);
@@ -101,7 +101,7 @@ static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const
 void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W)
 {
-    gr__span    in = inside(b->w, 1, W, b->cols);
+    gr__span    in = pack_inside(b->w, 1, W, b->cols);
     int64_t many = W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
         for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {
@@ -129,7 +129,7 @@ void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, co
 }
 
 /* A square of vectors, one image a lane, to n <= LANES numbers in each image. */
-GR__INLINE void deal_square(gr_real *y, int64_t image_step, int images, vec v[LANES], int64_t n)
+GR__INLINE void deinterleave_square(gr_real *y, int64_t image_step, int images, vec v[LANES], int64_t n)
 {
     vec_transpose(v);
     if (images == LANES && n == LANES) {
@@ -140,22 +140,22 @@ GR__INLINE void deal_square(gr_real *y, int64_t image_step, int images, vec v[LA
     }
 }
 
-void GR__NAME(deal)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
+void GR__NAME(deinterleave)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES, from += LANES * LANES) {
         vec v[LANES];
         GR__UNROLL
         for (int i = 0; i < LANES; i++) v[i] = vec_load(from + i * LANES);
-        deal_square(y + j, image_step, images, v, at_most(LANES, n - j));
+        deinterleave_square(y + j, image_step, images, v, at_most(LANES, n - j));
     }
 }
 
-void GR__NAME(deal_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
+void GR__NAME(deinterleave_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES, place += LANES) {
         vec v[LANES];
         GR__UNROLL
         for (int i = 0; i < LANES; i++) v[i] = vec_load(from + place[i] * LANES);
-        deal_square(y + j, image_step, images, v, at_most(LANES, n - j));
+        deinterleave_square(y + j, image_step, images, v, at_most(LANES, n - j));
     }
 }

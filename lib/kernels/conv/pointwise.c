@@ -6,7 +6,7 @@
 #include "kernels/table.h"
 
 /* One product for each image. */
-static bool is_product(const gr__conv *c)
+static bool pointwise_is_product(const gr__conv *c)
 {
     bool one_tap = c->KH == 1 && c->KW == 1 && c->SH == 1 && c->SW == 1 && !c->PH && !c->PW && c->G == 1;
     return one_tap && c->H * c->W >= LANES && c->H * c->W * at_most(c->C, c->F) > GR__FEW_SUMS;
@@ -24,7 +24,7 @@ static gr__matmul product_of(const gr__conv *c, gr__direction d)
 
 static gr__suits pointwise_suits(const gr__conv *c, gr__direction d)
 {
-    return d == GR__KERNEL_GRAD || !is_product(c) ? GR__CANNOT : GR__PAYS;
+    return d == GR__KERNEL_GRAD || !pointwise_is_product(c) ? GR__CANNOT : GR__PAYS;
 }
 
 static void pointwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
@@ -76,15 +76,15 @@ static size_t scratch_of_product(const gr__conv *c, const gr__parts *s)
 static void pointwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
     gr__part   at = GR__NAME(part_at)(c, s, task, parts);
-    int64_t    first = part_of(c->N, s->parts, at.part);
-    gr__matmul m = sum_product_of(c, part_of(c->N, s->parts, at.part + 1) - first);
+    int64_t    first = even_part(c->N, s->parts, at.part);
+    gr__matmul m = sum_product_of(c, even_part(c->N, s->parts, at.part + 1) - first);
     GR__NAME(matmul_sum)
     (&m, o->b + first * m.a_step, o->a + first * m.b_step, at.channel, at.channels, parts + at.part * s->size, scratch);
 }
 
 static gr__suits pointwise_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
-    if (d != GR__KERNEL_GRAD || !is_product(c) || is_empty_sum(c)) return GR__CANNOT;
+    if (d != GR__KERNEL_GRAD || !pointwise_is_product(c) || is_empty_sum(c)) return GR__CANNOT;
     return pays_if(c->C >= 2 * LANES);
 }
 

@@ -9,16 +9,16 @@
 
 /* ---- output, input gradient -------------------------------------------------------------------- */
 
-static int64_t rows_counted(const gr__correlation *s) { return ceil_div(s->rows, ROWS); }
+static int64_t rows_counted(const gr__correlation *s) { return ceil_div(s->out_channels, ROWS); }
 
 static size_t zeros_bytes(const gr__conv *c, const gr__correlation *s)
 {
     return padded_bytes(c->G * rows_counted(s) * (int64_t)sizeof(int64_t));
 }
 
-static gr__panels panels_of_one(const gr__conv *c, gr__direction d)
+static gr__lanes_columns panels_of_one(const gr__conv *c, gr__direction d)
 {
-    gr__panels p = GR__NAME(panels_of)(c, d);
+    gr__lanes_columns p = GR__NAME(lanes_columns_of)(c, d);
     p.images = 1;
     return p;
 }
@@ -26,8 +26,8 @@ static gr__panels panels_of_one(const gr__conv *c, gr__direction d)
 void GR__NAME(fallback_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__panels      p = panels_of_one(c, d);
-    size_t          scratch = GR__NAME(few_scratch)(c, d), direct = GR__NAME(panels_scratch)(c, d, &p);
+    gr__lanes_columns      p = panels_of_one(c, d);
+    size_t          scratch = GR__NAME(few_scratch)(c, d), direct = GR__NAME(lanes_columns_scratch)(c, d, &p);
     if (scratch < direct) scratch = direct;
     if (plan->scratch < scratch) plan->scratch = scratch;
     plan->chunk = plan->tasks[0];
@@ -44,7 +44,7 @@ static int64_t *zeros_in(const gr__conv *c, const gr__correlation *s, const gr__
 static void count_zeros(const gr__correlation *s, const gr__group *o, int64_t block, int64_t *zeros)
 {
     int64_t blocks = rows_counted(s);
-    *zeros = GR__NAME(zeros_of)(s, o->k, part_of(s->rows, blocks, block), part_of(s->rows, blocks, block + 1));
+    *zeros = GR__NAME(zeros_of)(s, o->k, even_part(s->out_channels, blocks, block), even_part(s->out_channels, blocks, block + 1));
 }
 
 static int64_t most_zeros(const int64_t *zeros, int64_t n)
@@ -57,10 +57,10 @@ static int64_t most_zeros(const int64_t *zeros, int64_t n)
 static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g, int64_t zeros, void *scratch)
 {
     gr__group  group = GR__NAME(group)(c, d, o, n, g);
-    gr__panels p = panels_of_one(c, d);
+    gr__lanes_columns p = panels_of_one(c, d);
     if (zeros <= MOST_ZEROS && !GR__NAME(few_by_data)(c, d, &group, zeros, scratch)) return;
-    for (int64_t piece = 0; piece < p.bands * GR__NAME(phases)(c, d); piece++)
-        GR__NAME(panels_run)(c, d, o, &p, piece, n, g, scratch);
+    for (int64_t piece = 0; piece < p.bands * GR__NAME(residues)(c, d); piece++)
+        GR__NAME(lanes_columns_piece)(c, d, o, &p, piece, n, g, scratch);
 }
 
 bool GR__NAME(fallback_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,

@@ -1,4 +1,4 @@
-/* pool.c: max pooling over planes, and its gradient by the places of the winners.
+/* max_pool.c: max pooling over planes, and its gradient by the places of the winners.
    Invariant: at[] holds h W + w of the first greatest element of each window, or of its first NaN; -1 for a window that lies
    in the padding altogether. Where at is NULL, nobody asks. */
 #include "table.h"
@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* The part of a window of K from s on that lies inside 0..H-1. */
-static gr__span inside(int64_t s, int64_t K, int64_t H) { return (gr__span){ at_least(s, 0), at_most(s + K, H) }; }
+static gr__span max_pool_inside(int64_t s, int64_t K, int64_t H) { return (gr__span){ at_least(s, 0), at_most(s + K, H) }; }
 
 static int32_t winner(const gr_real *x, int64_t W, gr__span h, gr__span w)
 {
@@ -19,12 +19,12 @@ static int32_t winner(const gr_real *x, int64_t W, gr__span h, gr__span w)
     return at;
 }
 
-static void any_plane(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at)
+static void any_plane(const gr__window2d *p, const gr_real *x, gr_real *y, int32_t *at)
 {
     for (int64_t i = 0; i < p->OH; i++) {
-        gr__span h = inside(i * p->SH - p->PH, p->KH, p->H);
+        gr__span h = max_pool_inside(i * p->SH - p->PH, p->KH, p->H);
         for (int64_t j = 0; j < p->OW; j++, y++) {
-            int32_t from = winner(x, p->W, h, inside(j * p->SW - p->PW, p->KW, p->W));
+            int32_t from = winner(x, p->W, h, max_pool_inside(j * p->SW - p->PW, p->KW, p->W));
             *y = from < 0 ? -(gr_real)INFINITY : x[from];
             if (at) *at++ = from;
         }
@@ -70,7 +70,7 @@ GR__INLINE void window_of_pairs(const pairs *p, int64_t j)
 #define UPPER_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define GREATER(new, old) (~(new <= old) & (old == old)) /* or NaN, where old is none */
 
-/* The same, of n windows side by side from j on: columns are dealt to even and odd vectors; a mask is 0 or -1 a lane. */
+/* The same, of n windows side by side from j on: columns are deinterleaved to even and odd vectors; a mask is 0 or -1 a lane. */
 #define WINDOWS_OF_PAIRS(n)                                                                                        \
     GR__INLINE void windows_of_pairs_##n(const pairs *p, int64_t j)                                                \
     {                                                                                                              \
@@ -133,7 +133,7 @@ GR__INLINE void row_of_pairs(const pairs *row, int64_t n, int64_t group)
 static void last_rows_of_pairs(const pairs *row, int64_t n) { row_of_pairs(row, n, group_of(n, n)); }
 
 /* Planes one behind the other. */
-GR__INLINE void planes_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t planes, const int64_t group)
+GR__INLINE void planes_of_pairs(const gr__window2d *p, const gr_real *x, gr_real *y, int32_t *at, int64_t planes, const int64_t group)
 {
     const int64_t  W = p->W, OW = p->OW;
     const gr_real *x_end = x + planes * p->H * W, *y_end = y + planes * p->OH * OW;
@@ -152,12 +152,12 @@ GR__INLINE void planes_of_pairs(const gr__pool *p, const gr_real *x, gr_real *y,
     }
 }
 
-static bool in_pairs(const gr__pool *p)
+static bool in_pairs(const gr__window2d *p)
 {
     return p->KH == 2 && p->KW == 2 && p->SH == 2 && p->SW == 2 && !p->PH && !p->PW && 2 * p->OH <= p->H && 2 * p->OW <= p->W;
 }
 
-void GR__NAME(max_pool)(const gr__pool *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
+void GR__NAME(max_pool)(const gr__window2d *p, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW, planes = end - begin, group = in_pairs(p) ? group_of(p->OW, p->OW * 2) : 0;
     x += begin * in, y += begin * out, at = at ? at + begin * out : NULL;
@@ -192,7 +192,7 @@ static void window_to_pairs(const spread *s, int64_t j)
     s->lower[2 * j + 1] = step == s->below + 1 ? s->g[j] : 0;
 }
 
-/* The same, of n windows from j on: even and odd columns are dealt together. */
+/* The same, of n windows from j on: even and odd columns are deinterleaved together. */
 #define WINDOWS_TO_PAIRS(n)                                                                                          \
     static void windows_to_pairs_##n(const spread *s, int64_t j)                                                     \
     {                                                                                                                \
@@ -232,7 +232,7 @@ static void row_to_pairs(const spread *row, int64_t n, int64_t group)
 #endif
 }
 
-static void plane_to_pairs(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx)
+static void plane_to_pairs(const gr__window2d *p, const gr_real *g, const int32_t *at, gr_real *gx)
 {
     int64_t W = p->W, width = 2 * p->OW;
     for (int64_t i = 0; i < p->OH; i++) {
@@ -245,21 +245,21 @@ static void plane_to_pairs(const gr__pool *p, const gr_real *g, const int32_t *a
 }
 
 /* Windows that overlap add where they meet. */
-static void any_plane_back(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx)
+static void any_plane_back(const gr__window2d *p, const gr_real *g, const int32_t *at, gr_real *gx)
 {
     if (p->H * p->W > 0) memset(gx, 0, (size_t)(p->H * p->W) * sizeof *gx);
     for (int64_t i = 0; i < p->OH * p->OW; i++)
         if (at[i] >= 0) gx[at[i]] += g[i];
 }
 
-void GR__NAME(max_pool_scatter)(const gr__pool *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
+void GR__NAME(max_pool_scatter)(const gr__window2d *p, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW;
     for (int64_t plane = begin; plane < end; plane++)
         (in_pairs(p) ? plane_to_pairs : any_plane_back)(p, g + plane * out, at + plane * out, gx + plane * in);
 }
 
-void GR__NAME(max_pool_gather)(const gr__pool *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
+void GR__NAME(max_pool_gather)(const gr__window2d *p, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
 {
     int64_t in = p->H * p->W, out = p->OH * p->OW;
     for (int64_t plane = begin; plane < end; plane++)

@@ -1,4 +1,4 @@
-/* windows.c: sums over windows of a plane, divided, and their transpose, which spreads numbers over the windows. Average pooling of every
+/* window_sums.c: sums over windows of a plane, divided, and their transpose, which spreads numbers over the windows. Average pooling of every
    kind is one or the other, and so is upsampling by the nearest. Also the blend of four neighbours, bilinear upsampling, and its transpose.
    Invariant: a plane is one thread's, and sums in an order that its sizes alone fix. */
 #include "table.h"
@@ -23,7 +23,7 @@ static order order_of(const gr__span *s, int64_t n, int64_t size)
 }
 
 /* What a sum over a window is multiplied with. */
-static double share(const gr__windows *s, gr__span h, gr__span w)
+static double windows_share(const gr__windows *s, gr__span h, gr__span w)
 {
     return 1 / (s->divisor > 0 ? s->divisor : (double)((h.end - h.begin) * (w.end - w.begin)));
 }
@@ -48,7 +48,7 @@ void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, i
     int64_t in = s->H * s->W, out = s->OH * s->OW;
     bool    whole = out == 1 && order_of(s->rows, 1, s->H).tiles && order_of(s->columns, 1, s->W).tiles;
     if (whole) {
-        GR__NAME(sum)(y, x, in, 1, share(s, s->rows[0], s->columns[0]), begin, end);
+        GR__NAME(sum)(y, x, in, 1, windows_share(s, s->rows[0], s->columns[0]), begin, end);
         return;
     }
     bool pairs = order_of(s->columns, s->OW, s->W).pairs;
@@ -59,10 +59,10 @@ void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, i
             gr_real       *to = y + plane * out + i * s->OW;
             if (pairs && h.end - h.begin == 2) {
                 from += h.begin * s->W;
-                sum_pairs(to, from, from + s->W, (gr_real)share(s, h, s->columns[0]), s->OW);
+                sum_pairs(to, from, from + s->W, (gr_real)windows_share(s, h, s->columns[0]), s->OW);
                 continue;
             }
-            for (int64_t j = 0; j < s->OW; j++) to[j] = (gr_real)(sum_window(from, s->W, h, s->columns[j]) * share(s, h, s->columns[j]));
+            for (int64_t j = 0; j < s->OW; j++) to[j] = (gr_real)(sum_window(from, s->W, h, s->columns[j]) * windows_share(s, h, s->columns[j]));
         }
 }
 
@@ -81,11 +81,11 @@ static void spread_tiles(const gr__windows *s, const gr_real *g, gr_real *gx, bo
         gr_real *first = gx + h.begin * s->W;
         if (h.begin == h.end) continue;
         if (pairs)
-            spread_pairs(first, g, (gr_real)share(s, h, s->columns[0]), s->OW);
+            spread_pairs(first, g, (gr_real)windows_share(s, h, s->columns[0]), s->OW);
         else
             for (int64_t j = 0; j < s->OW; j++) {
                 gr__span w = s->columns[j];
-                gr_real  v = w.begin < w.end ? g[j] * (gr_real)share(s, h, w) : 0;
+                gr_real  v = w.begin < w.end ? g[j] * (gr_real)windows_share(s, h, w) : 0;
                 for (int64_t k = w.begin; k < w.end; k++) first[k] = v;
             }
         for (int64_t r = h.begin + 1; r < h.end; r++) memcpy(gx + r * s->W, first, (size_t)s->W * sizeof *gx);
@@ -98,7 +98,7 @@ static void spread_any(const gr__windows *s, const gr_real *g, gr_real *gx)
     for (int64_t i = 0; i < s->OH; i++)
         for (int64_t j = 0; j < s->OW; j++) {
             gr__span h = s->rows[i], w = s->columns[j];
-            gr_real  v = g[i * s->OW + j] * (gr_real)share(s, h, w);
+            gr_real  v = g[i * s->OW + j] * (gr_real)windows_share(s, h, w);
             for (int64_t r = h.begin; r < h.end; r++)
                 for (int64_t k = w.begin; k < w.end; k++) gx[r * s->W + k] += v;
         }

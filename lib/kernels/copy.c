@@ -1,4 +1,4 @@
-/* move.c: boxes copied element by element. Invariant: the box is first brought to its plainest form (no dimension of one, no two
+/* copy.c: boxes copied element by element. Invariant: the box is first brought to its plainest form (no dimension of one, no two
    neighbours that are one run in both arrays), which changes the order of the copying but not what goes where. */
 #include "table.h"
 
@@ -37,15 +37,15 @@ static void pair_up(gr__box *b)
 }
 
 /* Tiles small enough that the lines read and the lines written stay in the nearest cache together. */
-enum { TILE = 16 };
+enum { COPY_TILE = 16 };
 
 #define COPY_PLANE(type)                                                                                                           \
     static void plane_##type(type *to, const type *from, const int64_t dim[2], const int64_t t[2], const int64_t f[2])             \
     {                                                                                                                              \
-        for (int64_t i0 = 0; i0 < dim[0]; i0 += TILE)                                                                              \
-            for (int64_t j0 = 0; j0 < dim[1]; j0 += TILE)                                                                          \
-                for (int64_t i = i0; i < at_most(i0 + TILE, dim[0]); i++)                                                          \
-                    for (int64_t j = j0; j < at_most(j0 + TILE, dim[1]); j++) to[i * t[0] + j * t[1]] = from[i * f[0] + j * f[1]]; \
+        for (int64_t i0 = 0; i0 < dim[0]; i0 += COPY_TILE)                                                                              \
+            for (int64_t j0 = 0; j0 < dim[1]; j0 += COPY_TILE)                                                                          \
+                for (int64_t i = i0; i < at_most(i0 + COPY_TILE, dim[0]); i++)                                                          \
+                    for (int64_t j = j0; j < at_most(j0 + COPY_TILE, dim[1]); j++) to[i * t[0] + j * t[1]] = from[i * f[0] + j * f[1]]; \
     }
 
 COPY_PLANE(uint32_t)

@@ -1,4 +1,4 @@
-/* pool.c: the threads that help with one operation.
+/* workers.c: the threads that help with one operation.
 
    One job at a time: tasks 0 .. n-1. Each thread has a share of them, which is the same whenever as
    many tasks are shared out, so that it mostly finds in its own caches what it wrote for the job
@@ -6,7 +6,7 @@
    and at the end waits for those workers alone that are inside the job; one that has not woken yet,
    because another process has the processor, is not waited for. (A team that meets at a barrier
    waits for all its members: with one busy process beside it, that was measured to cost ten times
-   the work itself.) A caller that finds the pool busy does its job alone.
+   the work itself.) A caller that finds the workers busy does its job alone.
 
    The system may leave a worker on the caller's processor for as long as one busy process keeps the
    other: two threads then share a processor, and take longer than one would. So a worker that was
@@ -36,7 +36,7 @@ static struct {
     gr__os_thread thread[MOST_WORKERS];
     int           number[MOST_WORKERS];
     /* the processor that each last entered a job on; -1: not known */
-    atomic_int    seat[MOST_WORKERS];
+    atomic_int    processor[MOST_WORKERS];
 
     /* the job */
     gr__task   *fn;
@@ -44,9 +44,9 @@ static struct {
     int         threads;
     gr__fp      fp; /* the caller's */
     share       shares[GR__MOST_THREADS];
-} pool = { .door = 0x10000, .busy = ATOMIC_FLAG_INIT };
+} team = { .door = 0x10000, .busy = ATOMIC_FLAG_INIT };
 
-static gr__mutex *const lock = &gr__locks[GR__LOCK_POOL];
+static gr__mutex *const lock = &gr__locks[GR__LOCK_WORKERS];
 
 static const unsigned long SHUT = 0x10000, OPENED_ONCE = 0x20000, INSIDE = 0xffff;
 
@@ -59,33 +59,33 @@ static void pause_briefly(void)
 #endif
 }
 
-static unsigned long times_opened(void) { return atomic_load(&pool.door) / OPENED_ONCE; }
+static unsigned long times_opened(void) { return atomic_load(&team.door) / OPENED_ONCE; }
 
 /* ---- where they run -------------------------------------------------------------------------- */
 
 #ifdef __linux__
 
-static void note_seat(int worker)
+static void note_processor(int worker)
 {
-    atomic_store_explicit(&pool.seat[worker], sched_getcpu(), memory_order_relaxed);
+    atomic_store_explicit(&team.processor[worker], sched_getcpu(), memory_order_relaxed);
 }
 
 static void send_away(int worker, int from)
 {
-    gr__processors_allow(pool.thread[worker], from);
-    atomic_store_explicit(&pool.seat[worker], -1, memory_order_relaxed);
+    gr__processors_allow(team.thread[worker], from);
+    atomic_store_explicit(&team.processor[worker], -1, memory_order_relaxed);
 }
 
 static void spread_out(void)
 {
     int here = sched_getcpu();
-    for (int i = 0; here >= 0 && i < pool.workers; i++)
-        if (atomic_load_explicit(&pool.seat[i], memory_order_relaxed) == here) send_away(i, here);
+    for (int i = 0; here >= 0 && i < team.workers; i++)
+        if (atomic_load_explicit(&team.processor[i], memory_order_relaxed) == here) send_away(i, here);
 }
 
 #else
 
-static void note_seat(int worker) { (void)worker; }
+static void note_processor(int worker) { (void)worker; }
 
 static void spread_out(void) {}
 
@@ -95,20 +95,20 @@ static void spread_out(void) {}
 
 static void claim(int thread)
 {
-    for (int i = 0, threads = pool.threads; i < threads; i++) {
-        share *s = &pool.shares[(thread + i) % threads];
+    for (int i = 0, threads = team.threads; i < threads; i++) {
+        share *s = &team.shares[(thread + i) % threads];
         while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) {
             int64_t task = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
-            if (task < s->end) pool.fn(pool.arg, task, thread);
+            if (task < s->end) team.fn(team.arg, task, thread);
         }
     }
 }
 
 static bool enter(void)
 {
-    unsigned long door = atomic_load(&pool.door);
+    unsigned long door = atomic_load(&team.door);
     while (!(door & SHUT))
-        if (atomic_compare_exchange_weak(&pool.door, &door, door + 1)) return true;
+        if (atomic_compare_exchange_weak(&team.door, &door, door + 1)) return true;
     return false;
 }
 
@@ -117,14 +117,14 @@ static bool enter(void)
 static void wait_for_job(unsigned long seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (times_opened() != seen || atomic_load_explicit(&pool.stop, memory_order_relaxed))
+        if (times_opened() != seen || atomic_load_explicit(&team.stop, memory_order_relaxed))
             return;
         pause_briefly();
     }
     gr__lock(lock);
-    atomic_fetch_add(&pool.asleep, 1);
-    while (times_opened() == seen && !atomic_load(&pool.stop)) gr__wait(lock);
-    atomic_fetch_sub(&pool.asleep, 1);
+    atomic_fetch_add(&team.asleep, 1);
+    while (times_opened() == seen && !atomic_load(&team.stop)) gr__wait(lock);
+    atomic_fetch_sub(&team.asleep, 1);
     gr__unlock(lock);
 }
 
@@ -132,16 +132,16 @@ static void *work(void *arg)
 {
     int           thread = *(const int *)arg;
     unsigned long seen = 0;
-    while (!atomic_load(&pool.stop)) {
+    while (!atomic_load(&team.stop)) {
         wait_for_job(seen);
         seen = times_opened();
         if (!enter()) continue;
-        note_seat(thread - 1);
-        if (thread < pool.threads) {
-            gr__fp_take(&pool.fp);
+        note_processor(thread - 1);
+        if (thread < team.threads) {
+            gr__fp_take(&team.fp);
             claim(thread);
         }
-        atomic_fetch_sub(&pool.door, 1);
+        atomic_fetch_sub(&team.door, 1);
     }
     return NULL;
 }
@@ -156,29 +156,29 @@ static void wake_workers(void)
 }
 
 /* A job that another thread of the parent was in is nobody's here. */
-void gr__pool_forget(void)
+void gr__workers_forget(void)
 {
-    pool.workers = 0;
-    atomic_store(&pool.door, SHUT);
-    atomic_store(&pool.asleep, 0);
-    atomic_flag_clear(&pool.busy);
+    team.workers = 0;
+    atomic_store(&team.door, SHUT);
+    atomic_store(&team.asleep, 0);
+    atomic_flag_clear(&team.busy);
 }
 
 /* Workers that cannot be had are done without. */
-static void hire(int workers)
+static void start_workers(int workers)
 {
-    for (int i; (i = pool.workers) < workers; pool.workers++) {
-        pool.number[i] = i + 1;
-        atomic_store(&pool.seat[i], -1);
-        if (!gr__thread_start(&pool.thread[i], work, &pool.number[i])) return;
+    for (int i; (i = team.workers) < workers; team.workers++) {
+        team.number[i] = i + 1;
+        atomic_store(&team.processor[i], -1);
+        if (!gr__thread_start(&team.thread[i], work, &team.number[i])) return;
     }
 }
 
-void gr__pool_dismiss(void)
+void gr__workers_dismiss(void)
 {
-    atomic_store(&pool.stop, true);
+    atomic_store(&team.stop, true);
     wake_workers();
-    for (int i = 0; i < pool.workers; i++) gr__thread_join(pool.thread[i]);
+    for (int i = 0; i < team.workers; i++) gr__thread_join(team.thread[i]);
 }
 
 static void alone(gr__task *fn, const void *arg, int64_t tasks)
@@ -189,30 +189,30 @@ static void alone(gr__task *fn, const void *arg, int64_t tasks)
 static void share_out(int64_t tasks, int threads)
 {
     for (int i = 0; i < threads; i++) {
-        atomic_store_explicit(&pool.shares[i].next, tasks * i / threads, memory_order_relaxed);
-        pool.shares[i].end = tasks * (i + 1) / threads;
+        atomic_store_explicit(&team.shares[i].next, tasks * i / threads, memory_order_relaxed);
+        team.shares[i].end = tasks * (i + 1) / threads;
     }
 }
 
-void gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
+void gr__workers_run(gr__task *fn, const void *arg, int64_t tasks, int threads)
 {
     bool one = threads < 2 || tasks < 2;
-    if (one || atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) {
+    if (one || atomic_flag_test_and_set_explicit(&team.busy, memory_order_acquire)) {
         alone(fn, arg, tasks);
         return;
     }
-    hire(threads - 1);
+    start_workers(threads - 1);
     spread_out();
-    pool.fn = fn;
-    pool.arg = arg;
-    pool.threads = threads;
-    pool.fp = gr__fp_mine();
+    team.fn = fn;
+    team.arg = arg;
+    team.threads = threads;
+    team.fp = gr__fp_mine();
     share_out(tasks, threads);
-    atomic_store(&pool.door, (times_opened() + 1) * OPENED_ONCE);
-    if (atomic_load(&pool.asleep) > 0) wake_workers();
+    atomic_store(&team.door, (times_opened() + 1) * OPENED_ONCE);
+    if (atomic_load(&team.asleep) > 0) wake_workers();
     claim(0);
-    atomic_fetch_or(&pool.door, SHUT);
-    for (int spins = 0; atomic_load(&pool.door) & INSIDE; spins++)
+    atomic_fetch_or(&team.door, SHUT);
+    for (int spins = 0; atomic_load(&team.door) & INSIDE; spins++)
         spins < SPINS ? pause_briefly() : (void)sched_yield();
-    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
+    atomic_flag_clear_explicit(&team.busy, memory_order_release);
 }
