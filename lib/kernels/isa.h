@@ -5,6 +5,7 @@
 #define GR_KERNELS_ISA_H
 
 #include "kernels.h"
+#include "names.h"
 
 #include <string.h>
 

@@ -115,7 +115,7 @@ static matmul_workspace matmul_lay_out(int64_t rows, int variant, void *scratch)
     return w;
 }
 
-void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
+void matmul_plan(const gr__matmul *given, gr__plan *plan)
 {
     *plan = (gr__plan){ .stages = 1 };
     if (!given->M || !given->N || !given->batch) return;
@@ -195,7 +195,7 @@ static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real le
 
 static void small(const gr__matmul *m, const gr__operands *o)
 {
-    gr_real least = GR__NAME(least_of)(o->act);
+    gr_real least = least_of(o->act);
     if (m->N % LANES == 0) {
         small_vectors(m, o, least);
     } else {
@@ -208,7 +208,7 @@ static void small(const gr__matmul *m, const gr__operands *o)
                 o->y[i * m->N + j] = sum < least ? least : sum;
             }
     }
-    GR__NAME(activate)(o->y, m->M * m->N, o->act);
+    activate(o->y, m->M * m->N, o->act);
 }
 
 /* The rectangle of one task; a and b begin at its product, y at the rectangle. */
@@ -245,7 +245,7 @@ static void matmul_dots_of_size(const gr__matmul *m, matmul_block *t, int64_t *o
                 int64_t c = even_part(t->cols, across, j), cols = even_part(t->cols, across, j + 1) - c;
                 for (int64_t b = 0; b < cols; b++) d.b[b] = t->b + (t->col + c + b) * m->K + k;
                 d.y = t->y + r * t->y_row + c;
-                GR__NAME(dot_block)(&d, (int)rows, (int)cols);
+                dot_block(&d, (int)rows, (int)cols);
             }
         }
         k += terms;
@@ -257,13 +257,13 @@ static void matmul_dots_of_size(const gr__matmul *m, matmul_block *t, int64_t *o
 static void matmul_row_of_size(const gr__matmul *m, const matmul_block *t)
 {
     int64_t blocks = ceil_div(t->cols, ROW_COLS);
-    gr__dot_row r = { .a = t->a, .b_row = m->K, .K = m->K, .least = GR__NAME(least_of)(t->act) };
+    gr__dot_row r = { .a = t->a, .b_row = m->K, .K = m->K, .least = least_of(t->act) };
     for (int64_t i = 0; i < blocks; i++) {
         int64_t c = even_part(t->cols, blocks, i), cols = even_part(t->cols, blocks, i + 1) - c;
         r.b = t->b + (t->col + c) * m->K;
         r.bias = t->bias ? t->bias + t->col + c : NULL;
         r.y = t->y + c;
-        GR__NAME(dot_row)(&r, (int)cols);
+        dot_row(&r, (int)cols);
     }
 }
 
@@ -340,7 +340,7 @@ static void matmul_multiply(
     gr__prefetch  prefetch;
     gr__outer_block o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row, .prefetch = &prefetch };
     int64_t   down = ceil_div(t->rows, ROWS), height = t->rows / down, higher = t->rows % down;
-    o.least = last ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
+    o.least = last ? least_of(t->act) : least_of(GR_NO_ACT);
     for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
     next->share = ceil_div(next->rows * next->runs, down);
     for (int64_t r = 0, end; r < t->rows; r = end) {
@@ -349,7 +349,7 @@ static void matmul_multiply(
         o.y = t->y + r * t->y_row;
         o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
         find_prefetch(t, f, next, terms, end, &prefetch);
-        GR__NAME(outer_block)(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
+        outer_block(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
     }
 }
 
@@ -399,9 +399,9 @@ static void outer_task(const gr__matmul *m, const matmul_block *t, matmul_worksp
     if (tile.y != t->y) copy_rows(t->y, t->y_row, tile.y, tile.y_row, t->rows, t->cols);
 }
 
-size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m) { return scratch_bytes(m->M, MATMUL_OUTER); }
+size_t matmul_sum_scratch(const gr__matmul *m) { return scratch_bytes(m->M, MATMUL_OUTER); }
 
-void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch)
+void matmul_sum(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch)
 {
     matmul_workspace w = matmul_lay_out(m->M, MATMUL_OUTER, scratch);
     for (int64_t i = 0; i < m->batch; i++, a += m->a_step, b += m->b_step)
@@ -517,16 +517,16 @@ static void matmul_task(
     else
         packed_task(&m, &t, (const gr_real *)shared + product * packed_size(&m), &w);
     bool bounded = o->act == GR_NO_ACT || o->act == GR_RELU;
-    for (int64_t i = 0; i < t.rows && !bounded; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
+    for (int64_t i = 0; i < t.rows && !bounded; i++) activate(t.y + i * t.y_row, t.cols, t.act);
 }
 
-void GR__NAME(matmul_run)(
+void matmul_run(
     const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     matmul_task(m, plan, o, false, stage, task, shared, scratch);
 }
 
-void GR__NAME(matmul_by_rows_run)(
+void matmul_by_rows_run(
     const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     matmul_task(m, plan, o, true, stage, task, shared, scratch);

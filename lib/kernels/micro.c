@@ -79,7 +79,7 @@ GR__INLINE void micro_outer_of_size(const gr__outer_block *s, const int rows, co
 OUTER_ROW(1) OUTER_ROW(2) OUTER_ROW(3) OUTER_ROW(4) OUTER_ROW(5) OUTER_ROW(6)
     /* clang-format on */
 
-    void GR__NAME(outer_block)(const gr__outer_block *s, int rows, int cols)
+    void outer_block(const gr__outer_block *s, int rows, int cols)
 {
 #define OUTERS(name, r)                                                \
     {                                                                  \
@@ -176,7 +176,7 @@ GR__INLINE void micro_dots_of_size(const gr__dot_block *s, const int rows, const
 DOTS_ROW(1) DOTS_ROW(2) DOTS_ROW(3) DOTS_ROW(4)
     /* clang-format on */
 
-    void GR__NAME(dot_block)(const gr__dot_block *s, int rows, int cols)
+    void dot_block(const gr__dot_block *s, int rows, int cols)
 {
 #define DOTSES(r)                                                                          \
     {                                                                                      \
@@ -216,15 +216,15 @@ GR__INLINE void micro_row_of_size(const gr__dot_row *s, const int cols)
 MICRO_ROW(1) MICRO_ROW(2) MICRO_ROW(3) MICRO_ROW(4) MICRO_ROW(5) MICRO_ROW(6) MICRO_ROW(7) MICRO_ROW(8)
     /* clang-format on */
 
-    void GR__NAME(dot_row)(const gr__dot_row *s, int cols)
+    void dot_row(const gr__dot_row *s, int cols)
 {
     static void (*const block[8])(const gr__dot_row *) = { row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 };
     block[cols - 1](s);
 }
 
-gr_real GR__NAME(least_of)(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
+gr_real least_of(gr_act act) { return act == GR_RELU ? 0 : -(gr_real)INFINITY; }
 
-void GR__NAME(activate)(gr_real *y, int64_t n, gr_act act)
+void activate(gr_real *y, int64_t n, gr_act act)
 {
     if (act == GR_SIGMOID)
         GR__NAME(sigmoid)(y, y, n);

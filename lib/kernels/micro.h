@@ -46,7 +46,7 @@ typedef struct gr__outer_block {
     const gr__prefetch *prefetch; /* or NULL */
 } gr__outer_block;
 
-void GR__NAME(outer_block)(const gr__outer_block *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
+void outer_block(const gr__outer_block *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
 
 /* y[i,j] = sum over t and lanes of a[i][along[t] ...] * b[j][offset[t] ...], and of `tail` single elements after the last t. */
 typedef struct gr__dot_block {
@@ -60,7 +60,7 @@ typedef struct gr__dot_block {
     int64_t        y_row;
 } gr__dot_block;
 
-void GR__NAME(dot_block)(const gr__dot_block *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
+void dot_block(const gr__dot_block *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
 
 /* y[j] = bias[j] + sum over K terms of a[k] b[j b_row + k], and no less than least. */
 typedef struct gr__dot_row {
@@ -72,11 +72,11 @@ typedef struct gr__dot_row {
 } gr__dot_row;
 
 enum { ROW_COLS = LANES < 8 ? LANES : 8 };
-void GR__NAME(dot_row)(const gr__dot_row *s, int cols); /* cols 1..ROW_COLS */
+void dot_row(const gr__dot_row *s, int cols); /* cols 1..ROW_COLS */
 
 /* The activation of n numbers that a block did not already bound, and the bound. */
-void    GR__NAME(activate)(gr_real *y, int64_t n, gr_act act);
-gr_real GR__NAME(least_of)(gr_act act);
+void    activate(gr_real *y, int64_t n, gr_act act);
+gr_real least_of(gr_act act);
 
 /* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of both. */
 #ifdef GRADUS_DOUBLE

@@ -9,7 +9,7 @@
 
 static void plan_one_stage(gr__plan *plan, int64_t tasks) { *plan = (gr__plan){ .stages = 1, .tasks = { tasks } }; }
 
-static double activate(gr_act act, double x)
+static double reference_act(gr_act act, double x)
 {
     switch (act) {
     case GR_RELU:
@@ -47,7 +47,7 @@ static terms reference_inside(int64_t at, int64_t step, int64_t size, int64_t n)
 
 /* Equation (33): Y_nf = sum over c of X_nc *filt K_fc. */
 
-static double conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
+static double reference_conv_at(const gr__conv *s, const gr_real *x, const gr_real *k, int64_t i, int64_t j)
 {
     double      y = 0;
     const terms P = reference_inside(s->SH * i - s->PH, s->DH, s->H, s->KH);
@@ -71,7 +71,7 @@ static void forward_plane(const gr__conv *s, const gr__operands *o, int64_t task
 
     for (int64_t i = 0; i < s->OH; i++)
         for (int64_t j = 0; j < s->OW; j++)
-            y[i * s->OW + j] = (gr_real)activate(o->act, conv_at(s, x, k, i, j) + (o->bias ? (double)o->bias[f] : 0));
+            y[i * s->OW + j] = (gr_real)reference_act(o->act, reference_conv_at(s, x, k, i, j) + (o->bias ? (double)o->bias[f] : 0));
 }
 
 /* Equation (34): dL/dX_nc = sum over f of K_fc *full dL/dY_nf. With stride S, padding P and dilation D, tap p carries x[h]
@@ -123,7 +123,7 @@ static void input_grad_plane(const gr__conv *s, const gr__operands *o, int64_t t
 
     for (int64_t h = 0; h < s->H; h++)
         for (int64_t w = 0; w < s->W; w++)
-            gx[h * s->W + w] = (gr_real)activate(o->act, input_grad_at(s, g, k, h, w) + (o->bias ? (double)o->bias[c] : 0));
+            gx[h * s->W + w] = (gr_real)reference_act(o->act, input_grad_at(s, g, k, h, w) + (o->bias ? (double)o->bias[c] : 0));
 }
 
 /* Equation (35): dL/dK_fc = sum over n of X_nc *filt dL/dY_nf. */
@@ -155,14 +155,14 @@ static void kernel_grad_plane(const gr__conv *s, const gr__operands *o, int64_t 
 
 /* A task makes one plane of the result. */
 
-static void conv_plan(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan)
+static void reference_conv_plan(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan)
 {
     (void)only;
     plan_one_stage(plan, d == GR__FORWARD ? c->N * c->F : d == GR__INPUT_GRAD ? c->N * c->C : c->F * (c->C / c->G));
     plan->direction = d;
 }
 
-static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
+static void reference_conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     (void)stage, (void)shared, (void)scratch;
     if (plan->direction == GR__FORWARD)
@@ -175,9 +175,9 @@ static void conv_run(const gr__conv *s, const gr__plan *plan, const gr__operands
 
 /* y[m,n] = sum over k of a[m,k] b[k,n]. */
 
-static void matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_stage(plan, m->batch * m->M); }
+static void reference_matmul_plan(const gr__matmul *m, gr__plan *plan) { plan_one_stage(plan, m->batch * m->M); }
 
-static void matmul_run(
+static void reference_matmul_run(
     const gr__matmul *s, const gr__plan *plan, const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     (void)plan, (void)stage, (void)shared, (void)scratch;
@@ -190,7 +190,7 @@ static void matmul_run(
         for (int64_t k = 0; k < s->K; k++)
             sum +=
                 (double)(s->transpose_a ? a[k * s->M + m] : a[m * s->K + k]) * (double)(s->transpose_b ? b[n * s->K + k] : b[k * s->N + n]);
-        y[n] = (gr_real)activate(o->act, sum + (o->bias ? (double)o->bias[n] : 0));
+        y[n] = (gr_real)reference_act(o->act, sum + (o->bias ? (double)o->bias[n] : 0));
     }
 }
 
@@ -210,7 +210,7 @@ static int32_t pool_winner(const gr__window2d *s, const gr_real *x, int64_t i, i
     return at;
 }
 
-static void max_pool(const gr__window2d *s, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
+static void reference_max_pool(const gr__window2d *s, const gr_real *x, gr_real *y, int32_t *at, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = 0; i < s->OH; i++)
@@ -222,7 +222,7 @@ static void max_pool(const gr__window2d *s, const gr_real *x, gr_real *y, int32_
             }
 }
 
-static void max_pool_scatter(const gr__window2d *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
+static void reference_max_pool_scatter(const gr__window2d *s, const gr_real *g, const int32_t *at, gr_real *gx, int64_t begin, int64_t end)
 {
     for (int64_t i = begin * s->H * s->W; i < end * s->H * s->W; i++) gx[i] = 0;
     for (int64_t plane = begin; plane < end; plane++)
@@ -230,7 +230,7 @@ static void max_pool_scatter(const gr__window2d *s, const gr_real *g, const int3
             if (at[out] >= 0) gx[plane * s->H * s->W + at[out]] += g[out];
 }
 
-static void max_pool_gather(const gr__window2d *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
+static void reference_max_pool_gather(const gr__window2d *s, const gr_real *x, const int32_t *at, gr_real *y, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t out = plane * s->OH * s->OW; out < (plane + 1) * s->OH * s->OW; out++)
@@ -245,7 +245,7 @@ static double window_share(const gr__windows *s, int64_t i, int64_t j)
     return 1 / (s->divisor > 0 ? s->divisor : (double)(rows * columns));
 }
 
-static void window_sums(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
+static void reference_window_sums(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = 0; i < s->OH; i++)
@@ -258,7 +258,7 @@ static void window_sums(const gr__windows *s, const gr_real *x, gr_real *y, int6
 }
 
 /* gx[h,w] = sum of g, divided, over the windows that see (h,w). */
-static void window_spread(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
+static void reference_window_spread(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t h = 0, top = 0; h < s->H; h++) {
@@ -318,7 +318,7 @@ static void reference_norm(const gr__norm *n, int64_t begin, int64_t end)
         for (int64_t a = 0; a < n->A; a++)
             for (int64_t s = 0; s < n->S; s++) {
                 int64_t at = (a * n->B + b) * n->S + s;
-                n->y[at] = (gr_real)activate(n->relu ? GR_RELU : GR_NO_ACT, norm_line(n, b, at));
+                n->y[at] = (gr_real)reference_act(n->relu ? GR_RELU : GR_NO_ACT, norm_line(n, b, at));
             }
     }
 }
@@ -326,7 +326,7 @@ static void reference_norm(const gr__norm *n, int64_t begin, int64_t end)
 /* G = g act'(y). */
 static double norm_through(const gr__norm *n, int64_t b, int64_t at) { return n->relu && norm_line(n, b, at) <= 0 ? 0 : (double)n->g[at]; }
 
-static void norm_sums(const gr__norm *n, int64_t begin, int64_t end)
+static void reference_norm_sums(const gr__norm *n, int64_t begin, int64_t end)
 {
     for (int64_t b = begin; b < end; b++) {
         double with_h = 0, alone = 0;
@@ -342,9 +342,9 @@ static void norm_sums(const gr__norm *n, int64_t begin, int64_t end)
 }
 
 /* gx = weight / sqrt(variance + eps) (G - <G> - h <G h>), and without the means where the statistics are fixed. */
-static void norm_grad(const gr__norm *n, int64_t begin, int64_t end)
+static void reference_norm_grad(const gr__norm *n, int64_t begin, int64_t end)
 {
-    if (n->find) norm_sums(n, begin, end);
+    if (n->find) reference_norm_sums(n, begin, end);
     double share = n->fixed ? 0 : 1 / (double)(n->A * n->S);
     for (int64_t b = begin; b < end; b++)
         for (int64_t a = 0; a < n->A; a++)
@@ -358,18 +358,8 @@ static void norm_grad(const gr__norm *n, int64_t begin, int64_t end)
 
 const gr__kernels gr__kernels_reference = {
     .isa = "reference",
-    .conv_plan = conv_plan,
-    .conv_run = conv_run,
     .conv_algorithms = GR__NAME(conv_algorithms), /* not used, but known by name */
-    .matmul_plan = matmul_plan,
-    .matmul_run = matmul_run,
-    .max_pool = max_pool,
-    .max_pool_scatter = max_pool_scatter,
-    .max_pool_gather = max_pool_gather,
-    .window_sums = window_sums,
-    .window_spread = window_spread,
-    .norm = reference_norm,
-    .norm_sums = norm_sums,
-    .norm_grad = norm_grad,
-    GR__SHARED_ENTRIES,
+#define KERNEL(result, name, parameters) .name = reference_##name,
+#define SHARED(result, name, parameters) .name = GR__NAME(name),
+#include "kernels.def"
 };

@@ -1,4 +1,4 @@
-/* by_taps.c: the three convolutions tap by tap. Along an axis the outputs that a tap joins to an
+/* by_taps.c: the output and both gradients, a tap of the kernel at a time. Along an axis the outputs that a tap joins to an
    input are an interval, known in closed form, and so a tap of the kernel joins a rectangle of
    outputs to one of inputs: a product of matrices, whose result is added to what is there. Taps
    that join nothing are not visited, and padding is not laid out, so that time is proportional to
@@ -12,13 +12,13 @@
 #include <math.h>
 
 enum { WIDTH = 256 };                  /* of a panel: columns at once, whole vectors */
-enum { TAPS_CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of (35) */
+enum { TAPS_CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of the kernel gradient */
 enum { TAPS_FEW_PRODUCTS = 32 };            /* for a tap and a column: no more than pay for panels */
 enum { TAPS_TASKS = 16 };                   /* worth splitting for more threads */
 enum { TAPS_COLUMNS = 64 };                 /* worth taking more images for */
 enum { WASTE = 6 };                    /* so many times what there is to do are too many */
 
-/* A longer stride is not for algorithms that go through its steps: the residues of (34), the rows of
+/* A longer stride is not for algorithms that go through its steps: the residues of an input gradient, the rows of
    a band of planes, which are for few products of a tap. */
 enum { MOST_STRIDE = 8, FEW_PLANES = 16 };
 
@@ -76,7 +76,7 @@ static effort effort_of(const gr__conv *c, gr__direction d, bool height)
     int64_t across = d == GR__FORWARD ? 1 : at_least(1, at_most(c->SW, c->W));
     effort  e = { 0 };
     for (int64_t i = 0; i < residues; i++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, height ? i * across : i);
+        gr__correlation s = correlation(c, d, height ? i * across : i);
         const gr__axis *a = height ? &s.h : &s.w;
         e.products += a->outs * a->taps;
         e.reach = at_least(e.reach,
@@ -177,7 +177,7 @@ static void taps_scatter(gr_real *restrict y, const gr_real *restrict from, cons
     }
 }
 
-/* ---- forward and (34) ----------------------------------------------------------------------- */
+/* ---- output and input gradient ----------------------------------------------------------------------- */
 
 /* How a direction is cut: images, rows of the kernel. A task takes some of each. */
 typedef struct taps_cut {
@@ -188,7 +188,7 @@ typedef struct taps_cut {
 
 static taps_cut taps_cut_of(const gr__conv *c, gr__direction d)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     int64_t         most = at_most(c->OH, ceil_div(c->H, c->SH)) *
                    at_most(c->OW, ceil_div(c->W, c->SW)); /* of a rectangle */
     taps_cut k = { .few = s.out_channels * s.in_channels <= TAPS_FEW_PRODUCTS };
@@ -269,7 +269,7 @@ static void add_columns(taps_work *w, const rect *a, const taps_runs *r, int64_t
             cols = at_most(COLS, vectors - v);
             for (int64_t i = 0; i < cols; i++) m.b[i] = w->panel + (v + i) * LANES;
             m.y = w->tile + v * LANES;
-            GR__NAME(outer_block)(&m, (int)rows, (int)cols);
+            outer_block(&m, (int)rows, (int)cols);
         }
         for (int64_t i = 0; i < rows; i++)
             taps_scatter(w->o.y + (row + i) * w->s.y_plane, w->tile + i * w->width, r);
@@ -328,7 +328,7 @@ static void end_planes(const taps_work *w)
         if (w->o.act == GR_RELU)
             GR__NAME(relu)(y, y, all);
         else
-            GR__NAME(activate)(y, all, w->o.act);
+            activate(y, all, w->o.act);
     }
 }
 
@@ -340,8 +340,8 @@ static void run_sums(
     int64_t unit = task / k.blocks, block = task % k.blocks, n = unit / c->G * k.images;
     taps_work    w = { .c = c,
            .d = d,
-           .s = GR__NAME(correlation)(c, d, 0),
-           .o = GR__NAME(group)(c, d, o, n, unit % c->G) };
+           .s = correlation(c, d, 0),
+           .o = group(c, d, o, n, unit % c->G) };
     w.images = at_most(k.images, c->N - n);
     w.row = even_part(w.s.out_channels, k.blocks, block);
     w.rows = even_part(w.s.out_channels, k.blocks, block + 1) - w.row;
@@ -361,7 +361,7 @@ static void run_sums(
     end_planes(&w);
 }
 
-/* ---- (35) ----------------------------------------------------------------------------------- */
+/* ---- kernel gradient ----------------------------------------------------------------------------------- */
 
 /* A task takes one row of taps and some filters of a group. */
 typedef struct grad_cut {
@@ -437,7 +437,7 @@ static void taps_sum_columns(
         for (int64_t j = 0, cols; j < channels; j += cols) {
             cols = at_most(DOT_COLS, channels - j);
             for (int64_t i = 0; i < cols; i++) m.b[i] = w->panel + (j + i) * w->cut.width;
-            GR__NAME(dot_block)(&m, (int)rows, (int)cols);
+            dot_block(&m, (int)rows, (int)cols);
             gr_real *y = w->y + (f * w->channels + k + j) * taps + a->tap;
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t i = 0; i < cols; i++)

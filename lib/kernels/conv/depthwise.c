@@ -1,8 +1,8 @@
 /* depthwise.c: a correlation that writes few planes: the depthwise one first of all. The outputs of a row lie along the vector, and a
    sweep makes SWEEP rows of them at once, so that an input that is loaded serves up to TAPS_AT_ONCE rows of the kernel. What a sweep reads
    is copied first, band by band, with its border of zeros, and the columns of one remainder by the stride together: every tap is then
-   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. Where rolls (depthwise_roll.h) can
-   do it, they read the input where it stands.
+   a constant displacement. Where a row does not fill vectors, the rows of several images stand side by side. Where depthwise_roll.h can
+   do it, it reads the input where it stands.
    Invariant: a task owns its outputs; which rows and images go together depends on shapes alone, and no sum depends on that. */
 #include "depthwise.h"
 
@@ -13,9 +13,9 @@ enum { DEPTHWISE_BAND_BYTES = 3 << 13 };             /* of the nearest cache, fo
 enum { DEPTHWISE_TASK_PRODUCTS = 1 << 19 };          /* about as many as pay for handing out a task */
 enum { DEPTHWISE_MOST_ROWS = 4 };                    /* planes of a group that are few */
 
-gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int64_t begin, int64_t end)
+gr__band depthwise_band(const gr__correlation *s, int64_t images, int64_t begin, int64_t end)
 {
-    gr__band           b = { .border = GR__NAME(border)(s, begin, end), .images = images, .begin = begin, .end = end };
+    gr__band           b = { .border = border(s, begin, end), .images = images, .begin = begin, .end = end };
     const gr__axis w = s->w;
     int64_t        left = at_least(0, -b.border.w), right = at_least(0, b.border.w + b.border.cols - w.in);
     /* Neighbours share their zeros. */
@@ -31,7 +31,7 @@ gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int6
 /* How many images side by side make the fewest vectors for each. */
 static int64_t depthwise_images_of(const gr__correlation *s, int64_t N)
 {
-    gr__band    one = GR__NAME(depthwise_band)(s, 1, 0, 1);
+    gr__band    one = depthwise_band(s, 1, 0, 1);
     int64_t best = 1, vectors = one.vectors;
     for (int64_t m = 2; m <= at_most(N, LANES) && s->w.outs % LANES && !depthwise_roll_suits(s); m++) {
         int64_t more = ceil_div((m - 1) * one.pitch + s->w.outs, LANES);
@@ -40,19 +40,19 @@ static int64_t depthwise_images_of(const gr__correlation *s, int64_t N)
     return best;
 }
 
-gr__depthwise_cut GR__NAME(depthwise_cut)(const gr__conv *c, gr__direction d)
+gr__depthwise_cut depthwise_cut(const gr__conv *c, gr__direction d)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first residue has most outputs */
+    gr__correlation s = correlation(c, d, 0); /* the first residue has most outputs */
     gr__depthwise_cut             k = { .images = depthwise_images_of(&s, c->N) };
-    gr__band            one = GR__NAME(depthwise_band)(&s, k.images, 0, 1);
+    gr__band            one = depthwise_band(&s, k.images, 0, 1);
     int64_t         row = at_least(1, s.in_channels * s.h.step * one.row * (int64_t)sizeof(gr_real));
     int64_t         fit = at_least(SWEEP, DEPTHWISE_BAND_BYTES / row / SWEEP * SWEEP);
     k.chunks = ceil_div(c->N, k.images);
     k.bands = ceil_div(s.h.outs, fit);
     k.rows = ceil_div(s.h.outs, k.bands);
-    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
-        s = GR__NAME(correlation)(c, d, residue);
-        gr__band b = GR__NAME(depthwise_band)(&s, k.images, 0, at_most(k.rows, s.h.outs));
+    for (int64_t residue = 0; residue < residues(c, d); residue++) {
+        s = correlation(c, d, residue);
+        gr__band b = depthwise_band(&s, k.images, 0, at_most(k.rows, s.h.outs));
         k.input = at_least(k.input, s.in_channels * b.plane);
         k.tile = at_least(k.tile, b.vectors * LANES * k.rows + LANES);
         k.zeros = at_least(k.zeros, b.width);
@@ -123,7 +123,7 @@ static void lay_plane(const gr__band *b, const gr__correlation *s, int64_t r, pa
     for (int64_t i = bottom; i < b->border.rows; i++) clear(to + i * b->row, zeros);
 }
 
-void GR__NAME(depthwise_lay_out)(
+void depthwise_lay_out(
     const gr__band *b, const gr__correlation *s, gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int64_t next)
 {
     patch p = { .x_end = x_end, .image_step = image_step, .images = (int)b->images, .next = next };
@@ -133,13 +133,13 @@ void GR__NAME(depthwise_lay_out)(
 
 /* ---- reading the input where it stands ------------------------------------------------------------------------------------------- */
 
-gr__view GR__NAME(depthwise_view)(const gr__band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin, const gr_real *x_end,
+gr__view depthwise_view(const gr__band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin, const gr_real *x_end,
     const gr_real *zeros, gr_real *copy)
 {
     const gr__border *e = &b->border;
     if (x - x_begin >= -e->w && x_end - x - s->x_plane >= e->w + e->cols - s->w.in)
         return (gr__view){ .x = x + e->w, .zeros = zeros, .row = s->w.in, .h = e->h, .w = e->w, .rows = s->h.in, .cols = s->w.in };
-    GR__NAME(depthwise_lay_out)(b, s, copy, x, x_end, 0, 0);
+    depthwise_lay_out(b, s, copy, x, x_end, 0, 0);
     return (gr__view){ .x = copy, .row = b->row, .rows = e->rows, .cols = INT64_MAX };
 }
 
@@ -223,7 +223,7 @@ SWEEP_ROWS(1) SWEEP_ROWS(2) SWEEP_ROWS(3) SWEEP_ROWS(4) SWEEP_ROWS(5) SWEEP_ROWS
     }
 }
 
-/* ---- forward and (34) ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- output and input gradient ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Where in the kernel tap number a of an axis is, in the order of addresses. */
 static int64_t depthwise_tap_of(const gr__axis *x, int64_t a) { return x->tap + (x->offset_step < 0 ? x->taps - 1 - a : a) * x->tap_step; }
@@ -280,10 +280,10 @@ static int64_t residues_across(const gr__conv *c, gr__direction d) { return d ==
 
 static depthwise_workspace lay_scratch(const gr__conv *c, gr__direction d, const gr__depthwise_cut *k, void *scratch)
 {
-    int64_t   residues = GR__NAME(residues)(c, d);
+    int64_t   residues = residues(c, d);
     depthwise_workspace w = { .residue = scratch, .tile_size = k->tile };
     w.strips = (strip *)(void *)((char *)scratch + padded_bytes(residues * (int64_t)sizeof(depthwise_residue)));
-    for (int64_t i = 0; i < residues; i++) w.residue[i] = (depthwise_residue){ .s = GR__NAME(correlation)(c, d, i) };
+    for (int64_t i = 0; i < residues; i++) w.residue[i] = (depthwise_residue){ .s = correlation(c, d, i) };
     w.zeros = (gr_real *)(void *)((char *)w.strips + strips_bytes(&w.residue->s, c));
     w.input = (gr_real *)(void *)((char *)w.zeros + bytes_of_reals(k->zeros));
     memset(w.zeros, 0, bytes_of_reals(k->zeros));
@@ -327,34 +327,34 @@ static void one_residue(depthwise_residue *p, const gr__group *o, int64_t G, boo
 {
     const gr__correlation *s = &p->s;
     const gr__band            *b = &p->b;
-    depthwise_sweep                  m = { .x = w->input, .row = s->h.step * b->row, .vectors = b->vectors, .least = GR__NAME(least_of)(o->act) };
+    depthwise_sweep                  m = { .x = w->input, .row = s->h.step * b->row, .vectors = b->vectors, .least = least_of(o->act) };
     m.y_row = in_place ? s->y_width : b->vectors * LANES;
     m.prefetch = in_place ? s->y_width : 0;
-    if (s->K) GR__NAME(depthwise_lay_out)(b, s, w->input, o->x, o->x_end, G * s->in_channels * s->x_plane, s->in_channels * s->x_plane);
+    if (s->K) depthwise_lay_out(b, s, w->input, o->x, o->x_end, G * s->in_channels * s->x_plane, s->in_channels * s->x_plane);
     for (int64_t r = 0; r < s->out_channels; r++) {
         if (s->K) take_strips(&m, s, b, o->k + r * s->k_row, w->strips);
         m.bias = o->bias ? o->bias[r] : 0;
         m.y = in_place ? o->y + r * s->y_plane + b->begin * s->y_width : tile + r * tile_step;
         sweep_band(&m, b->end - b->begin);
-        GR__NAME(activate)(m.y, (b->end - b->begin) * m.y_row, o->act);
+        activate(m.y, (b->end - b->begin) * m.y_row, o->act);
     }
 }
 
-/* The same for one that rolls: each output is written where it belongs. */
+/* The same by depthwise_roll.h: each output is written where it belongs. */
 static void roll_residue(const depthwise_residue *p, const gr__group *o, depthwise_workspace *w)
 {
     const gr__correlation *s = &p->s;
-    gr__view               x = GR__NAME(depthwise_view)(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input);
+    gr__view               x = depthwise_view(&p->b, s, o->x, o->x_begin, o->x_end, w->zeros, w->input);
     gr__roll               m = roll_of(s, &x, p->b.end - p->b.begin);
-    gr__roll_filter        f = { .least = GR__NAME(least_of)(o->act) };
+    gr__roll_filter        f = { .least = least_of(o->act) };
     for (int64_t r = 0; r < s->out_channels; r++) {
         const gr_real *k = o->k + r * s->k_row;
         gr_real       *y = o->y + r * s->y_plane + p->b.begin * m.outs;
         for (int a = 0; a < ROLL_TAPS; a++)
             for (int i = 0; i < ROLL_TAPS; i++) f.weight[a][i] = k[depthwise_tap_of(&s->h, a) * s->k_width + depthwise_tap_of(&s->w, i)];
         f.bias = o->bias ? o->bias[r] : 0;
-        GR__NAME(depthwise_roll)(&m, &f, y);
-        GR__NAME(activate)(y, m.rows * m.outs, o->act);
+        depthwise_roll(&m, &f, y);
+        activate(y, m.rows * m.outs, o->act);
     }
 }
 
@@ -369,7 +369,7 @@ static void one_piece(depthwise_residue *p, int64_t across, const gr__group *o, 
     if (begin >= end) return;
     for (int64_t r = 0; r < across; r++) {
         gr__band *b = &p[r].b;
-        if (b->images != images || b->begin != begin || b->end != end) *b = GR__NAME(depthwise_band)(&p[r].s, images, begin, end);
+        if (b->images != images || b->begin != begin || b->end != end) *b = depthwise_band(&p[r].s, images, begin, end);
         if (rolled)
             roll_residue(p, o, w);
         else
@@ -387,19 +387,19 @@ static void one_piece(depthwise_residue *p, int64_t across, const gr__group *o, 
 static gr__suits depthwise_suits(const gr__conv *c, gr__direction d)
 {
     if (d == GR__KERNEL_GRAD) return GR__CANNOT;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     if (!s.in_channels || !s.x_plane) return GR__CANNOT;
-    bool fills = GR__NAME(residues)(c, d) > 1 || s.w.outs * 4 >= LANES * 3 || c->N * 4 < LANES * 3;
+    bool fills = residues(c, d) > 1 || s.w.outs * 4 >= LANES * 3 || c->N * 4 < LANES * 3;
     return pays_if(s.out_channels <= DEPTHWISE_MOST_ROWS && s.in_channels <= DEPTHWISE_MOST_ROWS && fills);
 }
 
 static void depthwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__correlation   s = GR__NAME(correlation)(c, d, 0);
-    gr__depthwise_cut k = GR__NAME(depthwise_cut)(c, d);
+    gr__correlation   s = correlation(c, d, 0);
+    gr__depthwise_cut k = depthwise_cut(c, d);
     int64_t           pieces = k.chunks * c->G * k.bands;
     int64_t           each = k.images * s.out_channels * s.in_channels * c->KH * c->KW * k.rows * s.w.outs;
-    int64_t           residues = GR__NAME(residues)(c, d), tiles = s.out_channels * residues_across(c, d);
+    int64_t           residues = residues(c, d), tiles = s.out_channels * residues_across(c, d);
     plan->stages = 1;
     plan->chunk = at_most(pieces, at_least(1, DEPTHWISE_TASK_PRODUCTS / at_least(1, each)));
     plan->tasks[0] = ceil_div(pieces, plan->chunk);
@@ -413,13 +413,13 @@ static void depthwise_run(const gr__conv *c, const gr__plan *plan, const gr__ope
 {
     (void)stage, (void)shared;
     gr__direction     d = plan->direction;
-    gr__depthwise_cut k = GR__NAME(depthwise_cut)(c, d);
+    gr__depthwise_cut k = depthwise_cut(c, d);
     depthwise_workspace         w = lay_scratch(c, d, &k, scratch);
-    int64_t           across = residues_across(c, d), residues = GR__NAME(residues)(c, d), pieces = k.chunks * c->G * k.bands;
+    int64_t           across = residues_across(c, d), residues = residues(c, d), pieces = k.chunks * c->G * k.bands;
     for (int64_t piece = task * plan->chunk; piece < at_most(pieces, (task + 1) * plan->chunk); piece++) {
         int64_t   unit = piece / k.bands, chunk = unit / c->G, n = even_part(c->N, k.chunks, chunk);
         int64_t   images = even_part(c->N, k.chunks, chunk + 1) - n, row = piece % k.bands * k.rows;
-        gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
+        gr__group group = group(c, d, o, n, unit % c->G);
         for (int64_t i = 0; i < residues; i += across) one_piece(w.residue + i, across, &group, c->G, images, row, row + k.rows, &w);
     }
 }

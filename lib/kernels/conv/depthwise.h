@@ -16,7 +16,7 @@ typedef struct gr__band {
     int64_t    width, row, plane, begin, end;
 } gr__band;
 
-gr__band GR__NAME(depthwise_band)(const gr__correlation *s, int64_t images, int64_t begin, int64_t end);
+gr__band depthwise_band(const gr__correlation *s, int64_t images, int64_t begin, int64_t end);
 
 /* How a direction is cut: images into chunks, rows into bands. */
 typedef struct gr__depthwise_cut {
@@ -24,14 +24,14 @@ typedef struct gr__depthwise_cut {
     int64_t input, tile, zeros; /* numbers: zeros, of a row of them */
 } gr__depthwise_cut;
 
-gr__depthwise_cut GR__NAME(depthwise_cut)(const gr__conv *c, gr__direction d);
+gr__depthwise_cut depthwise_cut(const gr__conv *c, gr__direction d);
 
 /* x: the first image's first channel; what is going to be laid out after this is `next` further on. */
-void GR__NAME(depthwise_lay_out)(const gr__band *b, const gr__correlation *s, gr_real *to, const gr_real *x, const gr_real *x_end,
+void depthwise_lay_out(const gr__band *b, const gr__correlation *s, gr_real *to, const gr_real *x, const gr_real *x_end,
     int64_t image_step, int64_t next);
 
 /* x is in the array x_begin..x_end: the vectors at the edges of a plane read a little more of it, or else a copy of the plane. */
-gr__view GR__NAME(depthwise_view)(const gr__band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin,
+gr__view depthwise_view(const gr__band *b, const gr__correlation *s, const gr_real *x, const gr_real *x_begin,
     const gr_real *x_end, const gr_real *zeros, gr_real *copy);
 
 GR__INLINE size_t bytes_of_reals(int64_t n) { return padded_bytes(n * (int64_t)sizeof(gr_real)); }

@@ -1,6 +1,6 @@
 /* depthwise_kernel_grad.c: the kernel gradient of few channels a group: rows of the output's gradient by the rows of the input under them,
    for as many taps of the kernel as have room for their sums in registers. The images are summed in parts (kernel_grad_parts.h), by
-   tasks of several groups. Where rolls (depthwise_roll.h) can do it, they read the input where it stands. */
+   tasks of several groups. Where depthwise_roll.h can do it, it reads the input where it stands. */
 #include "conv.h"
 #include "depthwise.h"
 #include "kernel_grad_parts.h"
@@ -100,14 +100,14 @@ typedef struct depthwise_grad_pair {
 
 static depthwise_grad_pair pair_of(const gr__conv *c, int64_t images, int64_t begin, int64_t end)
 {
-    depthwise_grad_pair p = { .x = GR__NAME(correlation)(c, GR__FORWARD, 0) };
-    p.bx = GR__NAME(depthwise_band)(&p.x, images, begin, end);
+    depthwise_grad_pair p = { .x = correlation(c, GR__FORWARD, 0) };
+    p.bx = depthwise_band(&p.x, images, begin, end);
     p.g = p.x;
     p.g.h = (gr__axis){ .in = c->OH, .step = 1, .outs = c->OH, .taps = 1, .tap_step = 1 };
     p.g.w = (gr__axis){ .in = c->OW, .step = 1, .outs = c->OW, .taps = 1, .tap_step = 1 };
     p.g.in_channels = p.x.out_channels;
     p.g.x_plane = c->OH * c->OW;
-    p.bg = GR__NAME(depthwise_band)(&p.g, images, begin, end);
+    p.bg = depthwise_band(&p.g, images, begin, end);
     p.bg.pitch = p.bx.pitch, p.bg.vectors = p.bx.vectors;
     p.bg.width = p.bg.row = (p.bx.vectors + 1) * LANES;
     p.bg.plane = p.bg.row * (end - begin);
@@ -118,7 +118,7 @@ static depthwise_grad_pair pair_of(const gr__conv *c, int64_t images, int64_t be
 
 static size_t scratch_of_planes(const gr__conv *c, const gr__parts *s)
 {
-    gr__depthwise_cut     k = GR__NAME(depthwise_cut)(c, GR__FORWARD);
+    gr__depthwise_cut     k = depthwise_cut(c, GR__FORWARD);
     depthwise_grad_pair    p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
     int64_t sums = s->groups * p.x.out_channels * p.x.in_channels * c->KH * c->KW;
     return padded_bytes(c->KW * (int64_t)sizeof(int64_t)) + bytes_of_reals(sums * LANES) + bytes_of_reals(k.zeros) +
@@ -140,8 +140,8 @@ static void depthwise_grad_add_band(
     s.g_row = p->in_place ? c->OW : p->bg.row;
     s.next = p->in_place ? p->x.out_channels * p->g.x_plane : 0;
     for (int64_t i = 0; i < c->KW; i++) w->col[i] = i * c->DW % c->SW * p->bx.width + i * c->DW / c->SW;
-    GR__NAME(depthwise_lay_out)(&p->bx, &p->x, w->input, x, x_end, c->C * c->H * c->W, p->x.in_channels * p->x.x_plane);
-    if (!p->in_place) GR__NAME(depthwise_lay_out)(&p->bg, &p->g, w->grads, g, g_end, c->F * c->OH * c->OW, p->x.out_channels * p->g.x_plane);
+    depthwise_lay_out(&p->bx, &p->x, w->input, x, x_end, c->C * c->H * c->W, p->x.in_channels * p->x.x_plane);
+    if (!p->in_place) depthwise_lay_out(&p->bg, &p->g, w->grads, g, g_end, c->F * c->OH * c->OW, p->x.out_channels * p->g.x_plane);
     for (int64_t f = 0; f < p->x.out_channels; f++)
         for (int64_t k = 0; k < p->x.in_channels; k++) {
             s.x = w->input + k * p->bx.plane;
@@ -151,14 +151,14 @@ static void depthwise_grad_add_band(
         }
 }
 
-/* The same for one that rolls. */
+/* The same by depthwise_roll.h. */
 static void add_rolls(
     const depthwise_grad_pair *p, const gr_real *x, const gr_real *x_begin, const gr_real *x_end, const gr_real *g, const grad_workspace *w)
 {
-    gr__view v = GR__NAME(depthwise_view)(&p->bx, &p->x, x, x_begin, x_end, w->zeros, w->input);
+    gr__view v = depthwise_view(&p->bx, &p->x, x, x_begin, x_end, w->zeros, w->input);
     gr__roll r = roll_of(&p->x, &v, p->bx.end - p->bx.begin);
     for (int64_t f = 0; f < p->x.out_channels; f++)
-        GR__NAME(depthwise_roll_kernel_grad)(&r, g + f * p->g.x_plane + p->bx.begin * r.outs, w->sums + f * ROLL_TAPS * ROLL_TAPS * LANES);
+        depthwise_roll_kernel_grad(&r, g + f * p->g.x_plane + p->bx.begin * r.outs, w->sums + f * ROLL_TAPS * ROLL_TAPS * LANES);
 }
 
 /* One band of some images, of all groups of the task: their planes follow each other in memory. */
@@ -178,9 +178,9 @@ static void add_groups(const gr__conv *c, const gr__operands *o, const depthwise
 
 static void depthwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
-    gr__part          at = GR__NAME(part_at)(c, s, task, parts);
+    gr__part          at = part_at(c, s, task, parts);
     int64_t           begin = even_part(c->N, s->parts, at.part), end = even_part(c->N, s->parts, at.part + 1);
-    gr__depthwise_cut k = GR__NAME(depthwise_cut)(c, GR__FORWARD);
+    gr__depthwise_cut k = depthwise_cut(c, GR__FORWARD);
     depthwise_grad_pair              p = pair_of(c, k.images, 0, at_most(k.rows, c->OH));
     int64_t           all = at.groups * p.x.out_channels * p.x.in_channels * c->KH * c->KW, chunks = ceil_div(end - begin, k.images);
     grad_workspace    w = { .col = scratch };
@@ -208,13 +208,13 @@ static void depthwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, con
 static gr__parts parts_of_planes(const gr__conv *c)
 {
     int64_t groups = at_most(MOST_GROUPS, at_least(1, c->G / DEPTHWISE_GRAD_TASKS));
-    return GR__NAME(parts_of)(c, c->C / c->G, groups, at_most(c->N, ceil_div(MOST_TASKS, ceil_div(c->G, groups))));
+    return parts_of(c, c->C / c->G, groups, at_most(c->N, ceil_div(MOST_TASKS, ceil_div(c->G, groups))));
 }
 
 static gr__suits depthwise_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
     if (d != GR__KERNEL_GRAD || is_empty_sum(c)) return GR__CANNOT;
-    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
+    gr__correlation s = correlation(c, GR__FORWARD, 0);
     bool            fills = c->OW >= 2 * LANES || c->N * 4 < LANES * 3 || depthwise_roll_suits(&s);
     return pays_if(c->C / c->G * (c->F / c->G) <= MOST_PRODUCTS && fills);
 }

@@ -126,7 +126,7 @@ static int roll_at(gr__roll *r, int64_t j, int64_t *from)
     return wide ? WIDE : 1;
 }
 
-void GR__NAME(depthwise_roll)(gr__roll *r, const gr__roll_filter *f, gr_real *y)
+void depthwise_roll(gr__roll *r, const gr__roll_filter *f, gr_real *y)
 {
     for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
         int wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
@@ -205,7 +205,7 @@ GR__INLINE void roll_grad_columns(
 }
 
 /* sum: a vector for each tap, onto which the products go. */
-void GR__NAME(depthwise_roll_kernel_grad)(gr__roll *r, const gr_real *g, gr_real *sum)
+void depthwise_roll_kernel_grad(gr__roll *r, const gr_real *g, gr_real *sum)
 {
     vec acc[ROLL_TAPS][ROLL_TAPS];
     memcpy(acc, sum, sizeof acc);

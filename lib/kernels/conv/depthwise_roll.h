@@ -1,5 +1,5 @@
-/* depthwise_roll.h: 3x3 taps of one channel, rolled down the input where it stands: each line of it goes to three rows of outputs, or meets three rows
-   of the gradient. */
+/* depthwise_roll.h: 3x3 taps of one channel, with registers for all of them (AVX-512): the lines of the input are read once, where they
+   stand, from the first to the last; each goes to three rows of outputs, or meets three rows of the gradient. */
 #ifndef GR_KERNELS_CONV_ROLLS_H
 #define GR_KERNELS_CONV_ROLLS_H
 
@@ -46,9 +46,9 @@ GR__INLINE gr__roll roll_of(const gr__correlation *s, const gr__view *x, int64_t
 }
 
 /* All rows of outputs, one after the other from y on. */
-void GR__NAME(depthwise_roll)(gr__roll *r, const gr__roll_filter *f, gr_real *y);
+void depthwise_roll(gr__roll *r, const gr__roll_filter *f, gr_real *y);
 
-/* (35), g being rows of the gradient: onto sum, a vector for each tap, whose lanes are to be added up at the end. */
-void GR__NAME(depthwise_roll_kernel_grad)(gr__roll *r, const gr_real *g, gr_real *sum);
+/* The kernel gradient, g being rows of the gradient: onto sum, a vector for each tap, whose lanes are to be added up at the end. */
+void depthwise_roll_kernel_grad(gr__roll *r, const gr_real *g, gr_real *sum);
 
 #endif

@@ -1,4 +1,4 @@
-/* few_products.c: counts products that are not 0. For (33) and (34), by the numbers in each window: if the kernel has no zeros, these are the products.
+/* few_products.c: counts products that are not 0. For outputs and input gradients, by the numbers in each window: if the kernel has no zeros, these are the products.
    Channels are counted until every window has enough, which is prefetch. */
 #include "few_products.h"
 
@@ -26,10 +26,10 @@ static int64_t least_seen(const gr__axis *a)
     return least;
 }
 
-bool GR__NAME(few_by_shape)(const gr__conv *c, gr__direction d)
+bool few_by_shape(const gr__conv *c, gr__direction d)
 {
-    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, residue);
+    for (int64_t residue = 0; residue < residues(c, d); residue++) {
+        gr__correlation s = correlation(c, d, residue);
         int64_t         least = least_of_outputs(s.K);
         if (s.in_channels * least_seen(&s.h) * least_seen(&s.w) < least) return true;
     }
@@ -52,16 +52,16 @@ static int64_t least_reached(const gr__axis *a)
     return least;
 }
 
-bool GR__NAME(few_weights_by_shape)(const gr__conv *c)
+bool few_weights_by_shape(const gr__conv *c)
 {
-    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
+    gr__correlation s = correlation(c, GR__FORWARD, 0);
     int64_t         least = least_of_weights(c->N * c->OH * c->OW);
     return c->N * least_reached(&s.h) * least_reached(&s.w) < least;
 }
 
 /* ---- outputs ------------------------------------------------------------------------------ */
 
-int64_t GR__NAME(zeros_of)(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
+int64_t zeros_of(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
 {
     int64_t most = 0, taps = at_most(s->k_row, s->k_channel); /* of all residues */
     for (int64_t r = begin; r < end; r++) {
@@ -85,11 +85,11 @@ static int64_t few_width_of(const gr__axis *a)
     return left_of(a) + at_least(a->in, last) + 2 * LANES;
 }
 
-size_t GR__NAME(few_scratch)(const gr__conv *c, gr__direction d)
+size_t few_scratch(const gr__conv *c, gr__direction d)
 {
     int64_t width = 0, plane = 0;
-    for (int64_t residue = 0; residue < GR__NAME(residues)(c, d); residue++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, residue);
+    for (int64_t residue = 0; residue < residues(c, d); residue++) {
+        gr__correlation s = correlation(c, d, residue);
         width = at_least(width, few_width_of(&s.w));
         plane = s.x_plane;
     }
@@ -153,16 +153,16 @@ static bool every_window_has(const gr__correlation *s, const gr__lane *count, in
     return true;
 }
 
-bool GR__NAME(few_by_data)(const gr__conv *c, gr__direction d, const gr__group *o, int64_t zeros, void *scratch)
+bool few_by_data(const gr__conv *c, gr__direction d, const gr__group *o, int64_t zeros, void *scratch)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     gr__lane       *count = scratch, *row = count + s.x_plane + LANES;
     memset(count, 0, (size_t)(s.x_plane + LANES) * sizeof *count);
     for (int64_t done = 0, next = ceil_div(s.in_channels, 8); done < s.in_channels; done = next, next = at_most(2 * next, s.in_channels)) {
         bool enough = true;
         count_planes(count, o->x + done * s.x_plane, o->x_end, next - done, s.x_plane);
-        for (int64_t residue = 0; residue < GR__NAME(residues)(c, d) && enough; residue++) {
-            gr__correlation p = GR__NAME(correlation)(c, d, residue);
+        for (int64_t residue = 0; residue < residues(c, d) && enough; residue++) {
+            gr__correlation p = correlation(c, d, residue);
             enough = every_window_has(&p, count, least_of_outputs(p.K) + zeros, row);
         }
         if (enough) return false;
@@ -196,7 +196,7 @@ static int64_t line_width(const gr__conv *c)
     return at_least(c->W + c->PW, (c->OW + PLACES) * c->SW + (c->KW - 1) * c->DW) + PLACES;
 }
 
-size_t GR__NAME(few_weights_scratch)(const gr__conv *c, int64_t channels)
+size_t few_weights_scratch(const gr__conv *c, int64_t channels)
 {
     int64_t filters = c->F / c->G, row = ceil_div(channels * c->KH * c->KW, FEW_HALVES) * FEW_HALVES;
     return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) + padded_bytes(channels * c->KH * line_width(c));
@@ -344,7 +344,7 @@ static bool few_alive(const few_bits *b, int64_t least)
 }
 
 /* Products that all have for certain, since there are too few zeros, need not be counted one by one. */
-bool GR__NAME(few_weights_by_data)(
+bool few_weights_by_data(
     const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
 {
     few_bits    b = few_lay_out(c, o, group, begin, end, scratch);

@@ -35,9 +35,9 @@ static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P
     return x;
 }
 
-int64_t GR__NAME(residues)(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
+int64_t residues(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
 
-gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t residue)
+gr__correlation correlation(const gr__conv *c, gr__direction d, int64_t residue)
 {
     gr__correlation s = { .k_width = c->KW };
     int64_t         taps = c->KH * c->KW, C = c->C / c->G, F = c->F / c->G;
@@ -57,7 +57,7 @@ gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_
     return s;
 }
 
-gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g)
+gr__group group(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g)
 {
     bool    forward = d == GR__FORWARD;
     int64_t C = c->C / c->G, F = c->F / c->G, X = C * c->H * c->W, Y = F * c->OH * c->OW;
@@ -71,7 +71,7 @@ gr__group GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands
         .act = o->act };
 }
 
-void GR__NAME(kernel_offsets)(const gr__correlation *s, gr__offsets *step)
+void kernel_offsets(const gr__correlation *s, gr__offsets *step)
 {
     for (int64_t a = 0; a < s->h.taps; a++)
         for (int64_t c = 0; c < s->in_channels; c++)
@@ -79,7 +79,7 @@ void GR__NAME(kernel_offsets)(const gr__correlation *s, gr__offsets *step)
                 (step++)->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
 }
 
-gr__border GR__NAME(border)(const gr__correlation *s, int64_t begin, int64_t end)
+gr__border border(const gr__correlation *s, int64_t begin, int64_t end)
 {
     int64_t down = (s->h.taps - 1) * s->h.offset_step, along = (s->w.taps - 1) * s->w.offset_step;
     return (gr__border){ .h = begin * s->h.step + s->h.offset + at_most(down, 0),

@@ -1,6 +1,6 @@
-/* geometry.h: equations (33) and (34) brought to one form, the correlation
+/* geometry.h: the output of a convolution and its input gradient brought to one form, the correlation
        y[r, out(t)] = sum over channels c, taps a of x[c, t step + offset + a offset_step] k[r, c, tap(a)]
-   along each of two axes. The forward convolution is one correlation. Its gradient (34) is one for each residue, the remainder
+   along each of two axes. The forward convolution is one correlation. The input gradient is one for each residue, the remainder
    of h + P by the stride S: the taps that reach an output from there are an arithmetic progression, and so are the outputs they
    reach, so that no multiply falls between the strides. Invariant: only this file knows padding, stride and dilation. */
 #ifndef GR_KERNELS_GEOMETRY_H
@@ -31,17 +31,17 @@ typedef struct gr__group {
     gr_act         act;
 } gr__group;
 
-int64_t         GR__NAME(residues)(const gr__conv *c, gr__direction d);
-gr__correlation GR__NAME(correlation)(const gr__conv *c, gr__direction d, int64_t residue);
-gr__group       GR__NAME(group)(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
+int64_t         residues(const gr__conv *c, gr__direction d);
+gr__correlation correlation(const gr__conv *c, gr__direction d, int64_t residue);
+gr__group       group(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g);
 
 /* Where in the kernel term k of the sum stands: step[k].a. The order is tap of h, channel, tap of w, so that the terms of which
    a row of outputs has no use, its taps being off the edge of the input, are the first or the last. */
-void GR__NAME(kernel_offsets)(const gr__correlation *s, gr__offsets *step);
+void kernel_offsets(const gr__correlation *s, gr__offsets *step);
 
 /* Rows of `width` numbers, one after the other: number t of row i is that in row h + i step, column w + t step, of the plane, zero outside it. The
    last is written up to a whole vector past its end. */
-void GR__NAME(pack_rows)(
+void pack_rows(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to);
 
 /* A part of the input with its border of zeros, of up to LANES images side by side, one a lane. */
@@ -51,17 +51,17 @@ typedef struct gr__border {
 } gr__border;
 
 /* What the outputs begin..end-1 of the rows read. */
-gr__border GR__NAME(border)(const gr__correlation *s, int64_t begin, int64_t end);
+gr__border border(const gr__correlation *s, int64_t begin, int64_t end);
 
 /* to[c][row][col][lane]; images stand image_step apart. Written up to LANES vectors past its end. */
-void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
+void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W);
 
 /* The way back: n vectors of from, one image a lane, to n numbers side by side in each image. */
-void GR__NAME(deinterleave)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
+void deinterleave(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);
 
 /* The same, the vectors standing in another order: number i at place[i], for all i of whole squares. */
-void GR__NAME(deinterleave_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n);
+void deinterleave_ordered(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n);
 
 /* Asks for the n numbers that deal is going to write, while there is still work to do: a write to memory that is far away waits for it, and
    the images may stand so far apart that no processor guesses the next. */

@@ -6,7 +6,7 @@
 enum { PARTS_MOST_PARTS = 8, PARTS_PART_SIZE = 1 << 20 }; /* parts of the images, and how large their sums may be together */
 enum { ADDED_AT_ONCE = 4096 };
 
-gr__parts GR__NAME(parts_of)(const gr__conv *c, int64_t together, int64_t groups, int64_t most)
+gr__parts parts_of(const gr__conv *c, int64_t together, int64_t groups, int64_t most)
 {
     gr__parts s = { .filters = c->F / c->G, .taps = c->KH * c->KW, .channels = c->C / c->G, .groups = groups };
     s.together = at_least(1, at_most(s.channels, together));
@@ -17,7 +17,7 @@ gr__parts GR__NAME(parts_of)(const gr__conv *c, int64_t together, int64_t groups
     return s;
 }
 
-gr__part GR__NAME(part_at)(const gr__conv *c, const gr__parts *s, int64_t task, gr_real *parts)
+gr__part part_at(const gr__conv *c, const gr__parts *s, int64_t task, gr_real *parts)
 {
     gr__part p = { .part = task / s->units, .group = task % s->units / s->chunks * s->groups };
     p.groups = at_most(s->groups, c->G - p.group);
@@ -28,7 +28,7 @@ gr__part GR__NAME(part_at)(const gr__conv *c, const gr__parts *s, int64_t task, 
     return p;
 }
 
-void GR__NAME(parts_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
+void parts_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     const gr__kernel_sums *sums = plan->algorithm->sums;
     gr__parts              s = sums->parts(c);
@@ -42,14 +42,14 @@ void GR__NAME(parts_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
     plan->tasks[1] = ceil_div(s.size, ADDED_AT_ONCE);
 }
 
-void GR__NAME(add_parts)(const gr__parts *s, int64_t many, const gr_real *parts, gr_real *y, int64_t begin, int64_t end)
+void add_parts(const gr__parts *s, int64_t many, const gr_real *parts, gr_real *y, int64_t begin, int64_t end)
 {
     memset(y + begin, 0, (size_t)(end - begin) * sizeof *y);
     for (int64_t part = 0; part < many; part++)
         GR__NAME(add)(y + begin, y + begin, 1, parts + part * s->size + begin, 1, end - begin);
 }
 
-void GR__NAME(parts_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+void parts_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
     const gr__kernel_sums *sums = plan->algorithm->sums;
@@ -58,14 +58,14 @@ void GR__NAME(parts_run)(const gr__conv *c, const gr__plan *plan, const gr__oper
     if (stage == 0)
         sums->sum(c, &s, o, task, shared, scratch);
     else
-        GR__NAME(add_parts)(&s, plan->tasks[0] ? s.parts : 0, shared, o->y, begin, at_most(begin + ADDED_AT_ONCE, s.size));
+        add_parts(&s, plan->tasks[0] ? s.parts : 0, shared, o->y, begin, at_most(begin + ADDED_AT_ONCE, s.size));
 }
 
 /* ---- windows ----------------------------------------------------------------------------------- */
 
-gr__correlation GR__NAME(windows_of)(const gr__conv *c, int64_t channels)
+gr__correlation windows_of(const gr__conv *c, int64_t channels)
 {
-    gr__correlation s = GR__NAME(correlation)(c, GR__FORWARD, 0);
+    gr__correlation s = correlation(c, GR__FORWARD, 0);
     s.in_channels = channels;
     s.K = channels * c->KH * c->KW;
     return s;
@@ -77,7 +77,7 @@ static int64_t window_at(const gr__window_places *p, int64_t k)
     return k / (p->KH * p->KW) * p->channel + down / p->S * p->row + down % p->S * p->rest + k % p->KW * p->col;
 }
 
-void GR__NAME(window_dots)(const gr__window_dots *m, const gr__window_places *p)
+void window_dots(const gr__window_dots *m, const gr__window_places *p)
 {
     int64_t  across = ceil_div(m->terms, DOT_COLS), down = ceil_div(m->filters, DOT_ROWS);
     gr__dot_block d = { .offset = m->offset, .along = m->along, .T = m->T, .tail = m->tail, .onto = m->onto, .y_row = m->y_row };
@@ -88,7 +88,7 @@ void GR__NAME(window_dots)(const gr__window_dots *m, const gr__window_places *p)
             int64_t f = even_part(m->filters, down, i), rows = even_part(m->filters, down, i + 1) - f;
             for (int64_t a = 0; a < rows; a++) d.a[a] = m->g + (f + a) * m->g_row;
             d.y = m->y + f * m->y_row + k;
-            GR__NAME(dot_block)(&d, (int)rows, (int)cols);
+            dot_block(&d, (int)rows, (int)cols);
         }
     }
 }

@@ -23,7 +23,7 @@ typedef struct gr__kernel_sums {
 } gr__kernel_sums;
 
 /* `together` channels of `groups` groups a task; no more than `most` parts. */
-gr__parts GR__NAME(parts_of)(const gr__conv *c, int64_t together, int64_t groups, int64_t most);
+gr__parts parts_of(const gr__conv *c, int64_t together, int64_t groups, int64_t most);
 
 /* Channels channel..channel+channels of the groups group..group+groups, over one part of the images;
    y: their sums, filters `row` elements apart. */
@@ -32,13 +32,13 @@ typedef struct gr__part {
     gr_real *y;
 } gr__part;
 
-gr__part GR__NAME(part_at)(const gr__conv *c, const gr__parts *s, int64_t task, gr_real *parts);
+gr__part part_at(const gr__conv *c, const gr__parts *s, int64_t task, gr_real *parts);
 
-void            GR__NAME(parts_plan)(const gr__conv *c, gr__direction d, gr__plan *plan);
+void            parts_plan(const gr__conv *c, gr__direction d, gr__plan *plan);
 gr__conv_runner GR__NAME(parts_run);
 
 /* y[begin..end-1] = the sum over `many` parts. */
-void GR__NAME(add_parts)(const gr__parts *s, int64_t many, const gr_real *parts, gr_real *y, int64_t begin, int64_t end);
+void add_parts(const gr__parts *s, int64_t many, const gr_real *parts, gr_real *y, int64_t begin, int64_t end);
 
 /* Windows of x, each at x + its place + offset[t] for step t of the sum, by `filters` rows of g: y[filter][term], onto what is there or not. */
 typedef struct gr__window_dots {
@@ -59,10 +59,10 @@ typedef struct gr__window_places {
     int64_t S, D, rest;
 } gr__window_places;
 
-void GR__NAME(window_dots)(const gr__window_dots *m, const gr__window_places *p);
+void window_dots(const gr__window_dots *m, const gr__window_places *p);
 
 /* The channels c..c+channels of one group, as the correlation that reads their windows. */
-gr__correlation GR__NAME(windows_of)(const gr__conv *c, int64_t channels);
+gr__correlation windows_of(const gr__conv *c, int64_t channels);
 
 GR__INLINE bool is_empty_sum(const gr__conv *c) { return !c->N || !c->OH || !c->OW; }
 

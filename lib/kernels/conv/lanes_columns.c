@@ -23,7 +23,7 @@ static bool should_run_on(const gr__correlation *s)
 
 /* What comes besides the products, in cycles for a vector of outputs, as measured: laying the input out, which is read by s->rows rows; here, the
    lanes that are idle, and loads across the lines of the cache; there, the transposition back. */
-bool GR__NAME(lanes_columns_pays)(const gr__correlation *s)
+bool lanes_columns_pays(const gr__correlation *s)
 {
     const int64_t gathering = s->w.step == 1 ? 4 : 24, interleaving = 4, dealing = 13, crossing = 20;
     int64_t       vectors = s->in_channels * at_most(s->h.step, s->h.taps) * at_most(s->w.step, s->w.taps), outs = s->w.outs;
@@ -34,12 +34,12 @@ bool GR__NAME(lanes_columns_pays)(const gr__correlation *s)
 /* How far the taps of all residues reach: those of h and those of w combine freely. */
 static gr__lanes_columns reach_of(const gr__conv *c, gr__direction d)
 {
-    gr__correlation first = GR__NAME(correlation)(c, d, 0);
+    gr__correlation first = correlation(c, d, 0);
     gr__lanes_columns      p = { .width = first.w.outs, .runs_on = should_run_on(&first) }, all = p;
-    int64_t         residues = GR__NAME(residues)(c, d), h = 0, w = 0;
+    int64_t         residues = residues(c, d), h = 0, w = 0;
     int64_t         across = d == GR__FORWARD ? 1 : at_least(1, at_most(c->SW, c->W));
     for (int64_t residue = 0; residue < residues; residue += across) {
-        gr__axis s = GR__NAME(correlation)(c, d, residue).h;
+        gr__axis s = correlation(c, d, residue).h;
         int64_t  high = (s.taps - 1) * magnitude(s.offset_step);
         if (!s.taps) continue;
         all.down = at_least(all.down, at_most(s.step, high + 1));
@@ -47,7 +47,7 @@ static gr__lanes_columns reach_of(const gr__conv *c, gr__direction d)
         h = at_least(h, s.taps);
     }
     for (int64_t residue = 0; residue < at_most(residues, across); residue++) {
-        gr__axis s = GR__NAME(correlation)(c, d, residue).w;
+        gr__axis s = correlation(c, d, residue).w;
         int64_t  wide = (s.taps - 1) * magnitude(s.offset_step);
         if (!s.taps) continue;
         all.along = at_least(all.along, p.runs_on ? s.taps : at_most(s.step, wide + 1));
@@ -58,11 +58,11 @@ static gr__lanes_columns reach_of(const gr__conv *c, gr__direction d)
     return first.in_channels && all.taps ? all : p;
 }
 
-gr__lanes_columns GR__NAME(lanes_columns_of)(const gr__conv *c, gr__direction d)
+gr__lanes_columns lanes_columns_of(const gr__conv *c, gr__direction d)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0); /* the first residue has most outputs */
+    gr__correlation s = correlation(c, d, 0); /* the first residue has most outputs */
     gr__lanes_columns      p = reach_of(c, d);
-    int64_t         H = s.h.outs, units = c->N * c->G * GR__NAME(residues)(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
+    int64_t         H = s.h.outs, units = c->N * c->G * residues(c, d), fit = PANEL_BYTES / (int64_t)sizeof(gr_real);
     int64_t         line = at_least(1, p.along * p.down * p.width), few = at_most(H, COLUMNS_LEAST_ROWS);
     int64_t         channels = fit / (line * (few + p.further));
     p.channels = at_most(s.in_channels, at_least(channels, ceil_div(LEAST_TERMS, at_least(1, p.taps))));
@@ -89,9 +89,9 @@ static int64_t vectors_of(const gr__lanes_columns *p, const gr__correlation *s, 
     return ceil_div(p->runs_on ? rows * s->w.outs : s->w.outs, LANES);
 }
 
-size_t GR__NAME(lanes_columns_scratch)(const gr__conv *c, gr__direction d, const gr__lanes_columns *p)
+size_t lanes_columns_scratch(const gr__conv *c, gr__direction d, const gr__lanes_columns *p)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     int64_t         vectors = columns_lines_of(p, p->rows) * vectors_of(p, &s, p->rows);
     return columns_offsets_bytes(p) + padded_bytes((panels_elements(p) + s.out_channels * vectors * LANES) * (int64_t)sizeof(gr_real));
 }
@@ -150,7 +150,7 @@ static void columns_gather(const columns_work *w, const gr__correlation *s, cons
             for (int64_t h = 0; h < down; h++) {
                 gr_real *to = w->panel + ((c * p->along + a) * p->down + h) * p->size;
                 int64_t  column = p->runs_on ? s->w.offset + a * s->w.offset_step : left + a;
-                GR__NAME(pack_rows)(s, x + c * s->x_plane, x_end, top + h, column, rows, columns_width_of(p, s), to);
+                pack_rows(s, x + c * s->x_plane, x_end, top + h, column, rows, columns_width_of(p, s), to);
             }
 }
 
@@ -169,7 +169,7 @@ static void columns_multiply(const columns_work *w, const gr__correlation *s, co
     const gr_real *k = o->k + c * s->k_channel;
     int64_t        to[COLS], all = w->lines * w->vectors, blocks = ceil_div(s->out_channels, ROWS), line = 0, vector = 0;
     gr__outer_block m = { .a_row = s->k_row, .step = w->step, .K = channels * s->h.taps * s->w.taps, .onto = c > 0, .y_row = y_row, .to = to };
-    m.least = c + channels == s->in_channels ? GR__NAME(least_of)(o->act) : -(gr_real)INFINITY;
+    m.least = c + channels == s->in_channels ? least_of(o->act) : -(gr_real)INFINITY;
     for (int64_t j = 0; j < all; j += COLS) {
         int cols = (int)at_most(COLS, all - j);
         for (int i = 0; i < cols; i++) {
@@ -183,7 +183,7 @@ static void columns_multiply(const columns_work *w, const gr__correlation *s, co
             m.a = k + r * s->k_row;
             m.bias = o->bias ? o->bias + r : NULL;
             m.y = y + r * y_row;
-            GR__NAME(outer_block)(&m, (int)(end - r), cols);
+            outer_block(&m, (int)(end - r), cols);
         }
     }
 }
@@ -211,20 +211,20 @@ static void one_image(const columns_work *w, const gr__correlation *s, const gr_
         c += channels;
     } while (c < s->in_channels);
     for (int64_t r = 0; r < s->out_channels; r++) {
-        GR__NAME(activate)(y + r * y_row, n, o->act);
+        activate(y + r * y_row, n, o->act);
         if (!w->in_place) write_tile(w, s, y + r * y_row, o->y + r * s->y_plane);
     }
 }
 
-void GR__NAME(lanes_columns_piece)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__lanes_columns *p, int64_t piece, int64_t n,
+void lanes_columns_piece(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__lanes_columns *p, int64_t piece, int64_t n,
     int64_t g, void *scratch)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, piece / p->bands);
+    gr__correlation s = correlation(c, d, piece / p->bands);
     int64_t         begin = piece % p->bands * p->rows, rows = at_most(p->rows, s.h.outs - begin);
     if (rows <= 0 || !s.w.outs) return;
     columns_work w = columns_lay_out(p, &s, begin, rows, scratch);
     for (int64_t end = at_most(n + p->images, c->N); n < end; n++) {
-        gr__group group = GR__NAME(group)(c, d, o, n, g);
+        gr__group group = group(c, d, o, n, g);
         one_image(&w, &s, &group);
     }
 }
@@ -239,10 +239,10 @@ static gr__suits lanes_columns_suits(const gr__conv *c, gr__direction d)
 
 static void lanes_columns_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__lanes_columns p = GR__NAME(lanes_columns_of)(c, d);
+    gr__lanes_columns p = lanes_columns_of(c, d);
     plan->stages = 1;
-    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * GR__NAME(residues)(c, d) * p.bands;
-    plan->scratch = GR__NAME(lanes_columns_scratch)(c, d, &p);
+    plan->tasks[0] = ceil_div(c->N, p.images) * c->G * residues(c, d) * p.bands;
+    plan->scratch = lanes_columns_scratch(c, d, &p);
 }
 
 /* Tasks run through the pieces of a group, the groups of some images, the batch. */
@@ -251,10 +251,9 @@ static void lanes_columns_run(const gr__conv *c, const gr__plan *plan, const gr_
 {
     (void)stage, (void)shared;
     gr__direction d = plan->direction;
-    gr__lanes_columns    p = GR__NAME(lanes_columns_of)(c, d);
-    int64_t       pieces = p.bands * GR__NAME(residues)(c, d), unit = task / pieces;
-    GR__NAME(lanes_columns_piece)
-    (c, d, o, &p, task % pieces, unit / c->G * p.images, unit % c->G, scratch);
+    gr__lanes_columns    p = lanes_columns_of(c, d);
+    int64_t       pieces = p.bands * residues(c, d), unit = task / pieces;
+    lanes_columns_piece(c, d, o, &p, task % pieces, unit / c->G * p.images, unit % c->G, scratch);
 }
 
 const gr__conv_algorithm GR__NAME(lanes_columns) = {

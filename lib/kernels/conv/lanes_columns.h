@@ -15,15 +15,15 @@ typedef struct gr__lanes_columns {
     bool    runs_on;             /* a panel for each tap of w, row after row without a gap */
 } gr__lanes_columns;
 
-bool       GR__NAME(lanes_columns_pays)(const gr__correlation *s); /* for a batch that fills the lanes, one residue */
-gr__lanes_columns GR__NAME(lanes_columns_of)(const gr__conv *c, gr__direction d);
-size_t     GR__NAME(lanes_columns_scratch)(const gr__conv *c, gr__direction d, const gr__lanes_columns *p);
+bool       lanes_columns_pays(const gr__correlation *s); /* for a batch that fills the lanes, one residue */
+gr__lanes_columns lanes_columns_of(const gr__conv *c, gr__direction d);
+size_t     lanes_columns_scratch(const gr__conv *c, gr__direction d, const gr__lanes_columns *p);
 /* Images from n on, group g; pieces run through the bands of a residue, the residues. */
-void GR__NAME(lanes_columns_piece)(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__lanes_columns *p, int64_t piece, int64_t n,
+void lanes_columns_piece(const gr__conv *c, gr__direction d, const gr__operands *o, const gr__lanes_columns *p, int64_t piece, int64_t n,
     int64_t g, void *scratch);
 
 /* Whether they are better than lanes_images for a batch that fills the lanes: x has few channels, so that it is g that takes the time to
    interleave, and which is read here where it stands. */
-bool GR__NAME(lanes_columns_kernel_grad_pays)(const gr__conv *c);
+bool lanes_columns_kernel_grad_pays(const gr__conv *c);
 
 #endif

@@ -10,7 +10,7 @@ enum { COLUMNS_GRAD_BAND_BYTES = 768 << 10 };            /* of the second cache,
 
 static gr__parts parts_of_columns(const gr__conv *c)
 {
-    return GR__NAME(parts_of)(c, PANEL_TERMS / (c->KH * c->KW), 1, c->N);
+    return parts_of(c, PANEL_TERMS / (c->KH * c->KW), 1, c->N);
 }
 
 /* What a band of the outputs reads, and some rows more. A band is some rows, or several images whose outputs fill their vectors. */
@@ -47,7 +47,7 @@ static void columns_grad_gather(const gr__conv *c, const panels *p, const gr__co
 {
     for (int64_t k = 0; k < w->in_channels * c->KW * p->down; k++, to += p->size) {
         int64_t row = i * c->SH - c->PH + k % p->down, col = k / p->down % c->KW * c->DW - c->PW;
-        GR__NAME(pack_rows)(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
+        pack_rows(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
     }
 }
 
@@ -81,16 +81,15 @@ static void columns_grad_add_band(columns_grad_work *k, int64_t n, int64_t image
     k->m.g = k->g + n * c->F * outs + i * c->OW;
     k->m.T = images * T;
     k->m.tail = (int)(count % LANES);
-    GR__NAME(window_dots)
-    (&k->m, &(gr__window_places){
+    window_dots(&k->m, &(gr__window_places){
                 .KH = c->KH, .KW = c->KW, .channel = c->KW * col, .col = col, .row = c->OW, .rest = p->size, .S = c->SH, .D = c->DH });
     k->m.onto = true;
 }
 
 static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
-    gr__part at = GR__NAME(part_at)(c, s, task, parts);
-    columns_grad_work     k = { .c = c, .o = o, .p = panels_of(c, s), .w = GR__NAME(windows_of)(c, at.channels), .offset = scratch };
+    gr__part at = part_at(c, s, task, parts);
+    columns_grad_work     k = { .c = c, .o = o, .p = panels_of(c, s), .w = windows_of(c, at.channels), .offset = scratch };
     size_t   table = padded_bytes(panels_vectors(c, &k.p) * (int64_t)sizeof(int64_t));
     k.along = (int64_t *)(void *)((char *)scratch + table);
     k.panel = (gr_real *)(void *)((char *)scratch + 2 * table);
@@ -109,7 +108,7 @@ static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s,
         for (int64_t i = 0; i < c->OH; i += k.p.rows) columns_grad_add_band(&k, n, at_most(k.p.images, last - n), i);
 }
 
-bool GR__NAME(lanes_columns_kernel_grad_pays)(const gr__conv *c)
+bool lanes_columns_kernel_grad_pays(const gr__conv *c)
 {
     int64_t channels = c->C / c->G, outs = c->OH * c->OW, copies = channels * c->KW * at_most(c->SH, (c->KH - 1) * c->DH + 1);
     bool    fills = c->OW >= LANES && (outs % LANES == 0 || outs >= OUTPUTS / 2);

@@ -1,5 +1,5 @@
 /* lanes_images.c: a correlation of LANES images at once, one a lane. The input is interleaved and given its border of zeros;
-   stride, padding and dilation are then constant displacements, and no term is copied twice. Where there are residues (34), all of them are
+   stride, padding and dilation are then constant displacements, and no term is copied twice. An input gradient by a stride has residues, all of which are
    made from the same input, and what is written is whole rows.
    Invariant: a lane sees its own image alone; lanes without an image hold zeros and are not written. */
 #include "conv.h"
@@ -34,10 +34,10 @@ typedef struct images_workspace {
 static gr__border border_of(const gr__conv *c, gr__direction d, int64_t begin, int64_t end)
 {
     gr__border all = { 0 };
-    for (int64_t p = 0; p < GR__NAME(residues)(c, d); p++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, p);
+    for (int64_t p = 0; p < residues(c, d); p++) {
+        gr__correlation s = correlation(c, d, p);
         if (!s.K) continue;
-        gr__border b = GR__NAME(border)(&s, begin, end);
+        gr__border b = border(&s, begin, end);
         int64_t    h = all.rows ? at_most(all.h, b.h) : b.h, w = all.rows ? at_most(all.w, b.w) : b.w;
         all.rows = at_least(all.h + all.rows, b.h + b.rows) - h;
         all.cols = at_least(all.w + all.cols, b.w + b.cols) - w;
@@ -47,7 +47,7 @@ static gr__border border_of(const gr__conv *c, gr__direction d, int64_t begin, i
     return all;
 }
 
-static size_t residues_bytes(const gr__conv *c, gr__direction d) { return padded_bytes(GR__NAME(residues)(c, d) * (int64_t)sizeof(images_residue)); }
+static size_t residues_bytes(const gr__conv *c, gr__direction d) { return padded_bytes(residues(c, d) * (int64_t)sizeof(images_residue)); }
 
 /* Widths of all runs of n taps, added up. */
 static int64_t taps_of_runs(int64_t n) { return n * (n + 1) * (n + 2) / 6; }
@@ -61,8 +61,8 @@ static int64_t offsets_of_residue(const gr__correlation *s)
 static size_t images_offsets_bytes(const gr__conv *c, gr__direction d)
 {
     int64_t steps = 0;
-    for (int64_t p = 0; p < GR__NAME(residues)(c, d); p++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, p);
+    for (int64_t p = 0; p < residues(c, d); p++) {
+        gr__correlation s = correlation(c, d, p);
         steps += offsets_of_residue(&s);
     }
     return padded_bytes(steps * (int64_t)sizeof(gr__offsets));
@@ -75,7 +75,7 @@ static size_t input_bytes(const gr__border *b, int64_t channels)
 
 static size_t images_scratch(const gr__conv *c, gr__direction d, int64_t rows)
 {
-    int64_t    channels = GR__NAME(correlation)(c, d, 0).in_channels;
+    int64_t    channels = correlation(c, d, 0).in_channels;
     gr__border b = border_of(c, d, 0, rows);
     return residues_bytes(c, d) + images_offsets_bytes(c, d) + input_bytes(&b, channels) +
            padded_bytes(ROWS * GROUP * LANES * (int64_t)sizeof(gr_real));
@@ -84,7 +84,7 @@ static size_t images_scratch(const gr__conv *c, gr__direction d, int64_t rows)
 static void images_find_offsets(const gr__correlation *s, const gr__border *border, int64_t begin, gr__offsets *step)
 {
     int64_t top = s->h.offset + begin * s->h.step - border->h, left = s->w.offset - border->w;
-    GR__NAME(kernel_offsets)(s, step);
+    kernel_offsets(s, step);
     for (int64_t a = 0; a < s->h.taps; a++)
         for (int64_t c = 0; c < s->in_channels; c++)
             for (int64_t b = 0; b < s->w.taps; b++) {
@@ -115,19 +115,19 @@ static const gr__offsets *offsets_of(images_residue *p, int64_t first, int64_t e
 
 static images_workspace images_lay_out(const gr__conv *c, gr__direction d, const gr__group *o, int images, int64_t begin, int64_t end, void *scratch)
 {
-    images_workspace              w = { .residue = scratch, .residues = GR__NAME(residues)(c, d), .border = border_of(c, d, begin, end) };
+    images_workspace              w = { .residue = scratch, .residues = residues(c, d), .border = border_of(c, d, begin, end) };
     const gr__correlation *s = &w.residue[0].s;
     char                  *at = (char *)scratch + residues_bytes(c, d);
     gr__offsets              *step = (gr__offsets *)(void *)at;
     for (int64_t p = 0; p < w.residues; p++) {
-        w.residue[p] = (images_residue){ .s = GR__NAME(correlation)(c, d, p), .step = step };
+        w.residue[p] = (images_residue){ .s = correlation(c, d, p), .step = step };
         images_find_offsets(&w.residue[p].s, &w.border, begin, step);
         w.residue[p].some = step + w.residue[p].s.K;
         step += offsets_of_residue(&w.residue[p].s);
     }
     w.input = (gr_real *)(void *)(at += images_offsets_bytes(c, d));
     w.tile = (gr_real *)(void *)(at + input_bytes(&w.border, s->in_channels));
-    GR__NAME(interleave)(w.input, &w.border, o->x, o->x_end, c->G * s->in_channels * s->x_plane, images, s->in_channels, s->h.in, s->w.in);
+    interleave(w.input, &w.border, o->x, o->x_end, c->G * s->in_channels * s->x_plane, images, s->in_channels, s->h.in, s->w.in);
     return w;
 }
 
@@ -196,14 +196,14 @@ static void fill_tile(
     const gr__correlation *s = &p->s;
     gr__outer_block              m = { .a = o->k + r * s->k_row, .a_row = s->k_row, .y_row = GROUP * LANES };
     m.bias = o->bias ? o->bias + r : NULL;
-    m.least = GR__NAME(least_of)(o->act);
+    m.least = least_of(o->act);
     for (; b < end; b++) {
         int64_t each = s->in_channels * (b->w.end - b->w.begin); /* terms of one tap of h */
         for (int i = 0; i < b->cols; i++) m.b[i] = out->from[b->first + i];
         m.step = offsets_of(p, b->w.begin, b->w.end) + b->h.begin * each;
         m.K = (b->h.end - b->h.begin) * each;
         m.y = tile + b->first * LANES;
-        GR__NAME(outer_block)(&m, rows, b->cols);
+        outer_block(&m, rows, b->cols);
     }
 }
 
@@ -226,8 +226,8 @@ static void one_group(const images_workspace *w, const gr__group *o, int images,
         for (int64_t p = 0; p < w->residues; p++) fill_tile(&w->residue[p], o, &out, last[p], last[p + 1], r, (int)(end - r), w->tile);
         for (int64_t i = r; i < end; i++) {
             gr_real *row = w->tile + (i - r) * GROUP * LANES;
-            GR__NAME(activate)(row, n * LANES, o->act);
-            GR__NAME(deinterleave_ordered)(o->y + i * s->y_plane + j, image_step, images, row, out.place, n);
+            activate(row, n * LANES, o->act);
+            deinterleave_ordered(o->y + i * s->y_plane + j, image_step, images, row, out.place, n);
         }
     }
 }
@@ -252,10 +252,10 @@ typedef struct extent {
 static extent extent_of(const gr__conv *c, gr__direction d)
 {
     extent e = { 0 };
-    for (int64_t p = 0; p < GR__NAME(residues)(c, d); p++) {
-        gr__correlation s = GR__NAME(correlation)(c, d, p);
+    for (int64_t p = 0; p < residues(c, d); p++) {
+        gr__correlation s = correlation(c, d, p);
         e.rows = at_least(e.rows, s.h.outs);
-        if (s.K) e.row_size = at_least(e.row_size, s.in_channels * s.h.step * GR__NAME(border)(&s, 0, 1).cols);
+        if (s.K) e.row_size = at_least(e.row_size, s.in_channels * s.h.step * border(&s, 0, 1).cols);
     }
     return e;
 }
@@ -264,10 +264,10 @@ static extent extent_of(const gr__conv *c, gr__direction d)
 static gr__suits lanes_images_suits(const gr__conv *c, gr__direction d)
 {
     if (d == GR__KERNEL_GRAD) return GR__CANNOT;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    int64_t         residues = GR__NAME(residues)(c, d);
+    gr__correlation s = correlation(c, d, 0);
+    int64_t         residues = residues(c, d);
     if (residues > MOST_RESIDUES || !s.in_channels || !s.x_plane) return GR__CANNOT;
-    return pays_if(c->KH * c->KW > 1 && fills_lanes(c) && !(residues == 1 && GR__NAME(lanes_columns_pays)(&s)));
+    return pays_if(c->KH * c->KW > 1 && fills_lanes(c) && !(residues == 1 && lanes_columns_pays(&s)));
 }
 
 static void lanes_images_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
@@ -288,9 +288,9 @@ static void lanes_images_run(const gr__conv *c, const gr__plan *plan, const gr__
 {
     (void)stage, (void)shared;
     gr__direction d = plan->direction;
-    int64_t   rows = GR__NAME(correlation)(c, d, 0).h.outs, chunks = ceil_div(rows, plan->chunk), unit = task / chunks;
+    int64_t   rows = correlation(c, d, 0).h.outs, chunks = ceil_div(rows, plan->chunk), unit = task / chunks;
     int64_t   begin = task % chunks * plan->chunk, n = unit / c->G * LANES;
-    gr__group group = GR__NAME(group)(c, d, o, n, unit % c->G);
+    gr__group group = group(c, d, o, n, unit % c->G);
     make_rows(c, d, &group, (int)at_most(LANES, c->N - n), begin, at_most(begin + plan->chunk, rows), scratch);
 }
 

@@ -29,7 +29,7 @@ static gr__span pack_inside(int64_t start, int64_t step, int64_t size, int64_t n
     return (gr__span){ begin, at_least(begin, at_most(end, n)) };
 }
 
-void GR__NAME(pack_rows)(
+void pack_rows(
     const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
 {
     const int64_t  step = s->w.step, x_row = s->h.step * s->w.in;
@@ -98,7 +98,7 @@ static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const
     }
 }
 
-void GR__NAME(interleave)(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
+void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
     int64_t channels, int64_t H, int64_t W)
 {
     gr__span    in = pack_inside(b->w, 1, W, b->cols);
@@ -140,7 +140,7 @@ GR__INLINE void deinterleave_square(gr_real *y, int64_t image_step, int images, 
     }
 }
 
-void GR__NAME(deinterleave)(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
+void deinterleave(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES, from += LANES * LANES) {
         vec v[LANES];
@@ -150,7 +150,7 @@ void GR__NAME(deinterleave)(gr_real *y, int64_t image_step, int images, const gr
     }
 }
 
-void GR__NAME(deinterleave_ordered)(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
+void deinterleave_ordered(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES, place += LANES) {
         vec v[LANES];

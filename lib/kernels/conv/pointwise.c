@@ -31,7 +31,7 @@ static void pointwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     gr__plan   of_product;
     gr__matmul m = product_of(c, d);
-    GR__NAME(matmul_plan)(&m, &of_product);
+    matmul_plan(&m, &of_product);
     of_product.direction = d;
     of_product.algorithm = plan->algorithm;
     *plan = of_product;
@@ -42,7 +42,7 @@ static void pointwise_run(const gr__conv *c, const gr__plan *plan, const gr__ope
 {
     gr__matmul   m = product_of(c, plan->direction);
     gr__operands p = { o->b, o->a, o->bias, o->y, o->act };
-    GR__NAME(matmul_by_rows_run)(&m, plan, &p, stage, task, shared, scratch);
+    matmul_by_rows_run(&m, plan, &p, stage, task, shared, scratch);
 }
 
 const gr__conv_algorithm GR__NAME(pointwise) = {
@@ -64,22 +64,21 @@ static gr__matmul sum_product_of(const gr__conv *c, int64_t images)
     return m;
 }
 
-static gr__parts parts_of_product(const gr__conv *c) { return GR__NAME(parts_of)(c, GR__PANEL, 1, c->N); }
+static gr__parts parts_of_product(const gr__conv *c) { return parts_of(c, GR__PANEL, 1, c->N); }
 
 static size_t scratch_of_product(const gr__conv *c, const gr__parts *s)
 {
     gr__matmul m = sum_product_of(c, 1);
     (void)s;
-    return GR__NAME(matmul_sum_scratch)(&m);
+    return matmul_sum_scratch(&m);
 }
 
 static void pointwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
-    gr__part   at = GR__NAME(part_at)(c, s, task, parts);
+    gr__part   at = part_at(c, s, task, parts);
     int64_t    first = even_part(c->N, s->parts, at.part);
     gr__matmul m = sum_product_of(c, even_part(c->N, s->parts, at.part + 1) - first);
-    GR__NAME(matmul_sum)
-    (&m, o->b + first * m.a_step, o->a + first * m.b_step, at.channel, at.channels, parts + at.part * s->size, scratch);
+    matmul_sum(&m, o->b + first * m.a_step, o->a + first * m.b_step, at.channel, at.channels, parts + at.part * s->size, scratch);
 }
 
 static gr__suits pointwise_kernel_grad_suits(const gr__conv *c, gr__direction d)

@@ -39,14 +39,14 @@ static bool makes_nothing(const gr__conv *c, gr__direction d)
     return !(c->F / c->G) || !(c->C / c->G) || !c->KH || !c->KW;
 }
 
-void GR__NAME(conv_plan)(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan)
+void conv_plan(const gr__conv *c, gr__direction d, const char *only, gr__plan *plan)
 {
     *plan = (gr__plan){ .direction = d };
     if (makes_nothing(c, d) || !(plan->algorithm = algorithm_for(c, d, only))) return;
     plan->algorithm->plan(c, d, plan);
 }
 
-void GR__NAME(conv_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+void conv_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
     plan->algorithm->run(c, plan, o, stage, task, shared, scratch);

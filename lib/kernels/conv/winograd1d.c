@@ -1,4 +1,4 @@
-/* winograd1d.c: the convolution (33) and its gradient by the input (34) by the transforms of winograd1d.h. A task takes some rows, and some
+/* winograd1d.c: the output and the input gradient by the transforms of winograd1d.h. A task takes some rows, and some
    tiles of each, of LANES images, one image a lane: all planes that it reads are brought to the points, and ROWS planes of outputs are made
    at a time, from products that stay in the nearest cache. Invariant: what a lane's image gives does not depend on the others, nor on threads. */
 #include "winograd1d.h"
@@ -14,7 +14,7 @@ enum { POINTS_BYTES = 512 << 10 };    /* of the second cache, for the points of 
 enum { WINOGRAD1D_TASKS = 16, WINOGRAD1D_LEAST_ROWS = 4 };  /* worth splitting for more threads, down to so many rows */
 enum { BLOCK = ROWS * COLS * LANES }; /* of one point */
 
-gr__winograd1d GR__NAME(winograd1d_of)(const gr__conv *c, const winograd1d_points *set)
+gr__winograd1d winograd1d_of(const gr__conv *c, const winograd1d_points *set)
 {
     gr__winograd1d r = { .points = set->points, .pieces = c->SW, .taps = ceil_div(c->KW, c->SW), .filters = c->F / c->G };
     r.outs = r.points + 1 - r.taps;
@@ -39,7 +39,7 @@ GR__INLINE void winograd1d_inputs_of(gr_real *to, int64_t point, const gr_real *
     }
 }
 
-void GR__NAME(winograd1d_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count)
+void winograd1d_inputs(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count)
 {
     if (r->points == winograd1d_eight.points)
         winograd1d_inputs_of(to, point, from, r, count, &winograd1d_eight);
@@ -59,7 +59,7 @@ GR__INLINE void winograd1d_grads_of(gr_real *to, int64_t point, const gr_real *f
     }
 }
 
-void GR__NAME(winograd1d_grads)(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count)
+void winograd1d_grads(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count)
 {
     if (r->outs == 5)
         winograd1d_grads_of(to, point, from, count, 5);
@@ -111,7 +111,7 @@ static winograd1d_cut winograd1d_cut_of(const gr__conv *c, gr__direction d, cons
     winograd1d_cut     u = { .reads = forward ? r->lines : r->filters, .makes = forward ? r->filters : r->lines };
     int64_t most = POINTS_BYTES / LANES / (int64_t)sizeof(gr_real) / r->points / u.reads, high = (c->KH - 1) * c->DH + 1;
     u.spans = at_most(r->across, ceil_div(high * r->across, at_least(1, most)));
-    u.cols = ceil_div(r->across, u.spans) + (!forward && u.spans > 1); /* (34): a tile reaches into the next span */
+    u.cols = ceil_div(r->across, u.spans) + (!forward && u.spans > 1); /* in an input gradient, a tile reaches into the next span */
     int64_t fit = (most / u.cols - high) / s->h.step + 1, units = ceil_div(c->N, LANES) * c->G * u.spans;
     int64_t split = at_least(WINOGRAD1D_LEAST_ROWS, ceil_div(s->h.outs, ceil_div(WINOGRAD1D_TASKS, units)));
     u.bands = ceil_div(s->h.outs, at_least(1, at_most(fit, split)));
@@ -127,7 +127,7 @@ typedef struct winograd1d_sizes {
 
 static winograd1d_sizes winograd1d_sizes_of(const gr__conv *c, gr__direction d, const gr__correlation *s, const gr__winograd1d *r, const winograd1d_cut *u)
 {
-    gr__border b = GR__NAME(border)(s, 0, u->rows);
+    gr__border b = border(s, 0, u->rows);
     int64_t    width = d == GR__FORWARD ? u->cols * r->outs : at_most(c->W, u->cols * r->outs + r->points);
     int64_t    input = b.rows * (u->cols * r->outs + r->points) * r->pieces;
     return (winograd1d_sizes){ input + LANES, b.rows * u->reads * u->cols + 1, u->rows * width + LANES };
@@ -149,7 +149,7 @@ typedef struct winograd1d_work {
     int64_t         point, plane; /* vectors: from point to point, from plane to plane of the results */
 } winograd1d_work;
 
-/* The results of tiles begin..end-1: in (34), those up to where the next tile begins; and the tile before them adds to the first. */
+/* The results of tiles begin..end-1: in an input gradient, those up to where the next tile begins; and the tile before them adds to the first. */
 static void find_columns(winograd1d_work *w, int64_t begin, int64_t end)
 {
     const gr__winograd1d *r = &w->r;
@@ -163,13 +163,13 @@ static void find_columns(winograd1d_work *w, int64_t begin, int64_t end)
 
 static winograd1d_work winograd1d_lay_out(const gr__conv *c, gr__direction d, int64_t chunk, void *scratch)
 {
-    winograd1d_work w = { .c = c, .d = d, .s = GR__NAME(correlation)(c, d, 0), .r = GR__NAME(winograd1d_of)(c, winograd1d_points_of(d)), .step = scratch };
+    winograd1d_work w = { .c = c, .d = d, .s = correlation(c, d, 0), .r = winograd1d_of(c, winograd1d_points_of(d)), .step = scratch };
     w.u = winograd1d_cut_of(c, d, &w.s, &w.r);
     winograd1d_sizes n = winograd1d_sizes_of(c, d, &w.s, &w.r, &w.u);
     w.row = chunk / w.u.spans * w.u.rows;
     w.rows = at_most(w.u.rows, w.s.h.outs - w.row);
     find_columns(&w, even_part(w.r.across, w.u.spans, chunk % w.u.spans), even_part(w.r.across, w.u.spans, chunk % w.u.spans + 1));
-    w.border = GR__NAME(border)(&w.s, w.row, w.row + w.rows);
+    w.border = border(&w.s, w.row, w.row + w.rows);
     w.points = (gr_real *)(void *)((char *)scratch + winograd1d_offsets_bytes(c, &w.u));
     w.product = w.points + w.r.points * n.point * LANES;
     w.output = w.product + w.r.points * BLOCK;
@@ -196,15 +196,14 @@ static void winograd1d_bring_in(const winograd1d_work *w, const gr__group *o, in
         b.cols = (b.cols + r->points - r->outs) * r->pieces;
     }
     for (int64_t l = 0; l < w->u.reads; l++) {
-        if (l % pieces == 0) GR__NAME(interleave)
-        (w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end, w->c->G * w->s.in_channels * w->s.x_plane, images, 1, w->s.h.in, w->s.w.in);
+        if (l % pieces == 0) interleave(w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end, w->c->G * w->s.in_channels * w->s.x_plane, images, 1, w->s.h.in, w->s.w.in);
         for (int64_t i = 0; i < b.rows; i++) {
             gr_real       *to = w->points + i * row_step + l * w->cols * LANES;
             const gr_real *from = w->input + (i * b.cols + l % pieces) * LANES;
             if (forward)
-                GR__NAME(winograd1d_inputs)(to, w->point, from, r, w->cols);
+                winograd1d_inputs(to, w->point, from, r, w->cols);
             else
-                GR__NAME(winograd1d_grads)(to, w->point, from, r, w->cols);
+                winograd1d_grads(to, w->point, from, r, w->cols);
         }
     }
 }
@@ -249,7 +248,7 @@ static void bring_back(const winograd1d_work *w, const gr__group *o, int64_t i, 
     int64_t         col = t % w->cols;
     gr_real        *row = w->output + (i * w->plane + t / w->cols * w->width) * LANES, *to = row + col * r->outs * LANES;
     int64_t         some = w->width - col * r->outs;
-    gr_real         least = GR__NAME(least_of)(o->act);
+    gr_real         least = least_of(o->act);
     if (w->d == GR__INPUT_GRAD)
         input_grads_of(row, from, (w->tile + col) * r->outs - w->c->PW - w->left, w->width, col ? r->points - r->outs : 0, bias);
     else if (r->outs == 4)
@@ -278,7 +277,7 @@ static void one_block(const winograd1d_work *w, const gr__group *o, const gr_rea
             int64_t row = (w->row + (t + j) / w->cols) * w->s.h.step + w->s.h.offset - w->border.h;
             m.b[j] = w->points + (p * w->point + row * reads * w->cols + (t + j) % w->cols) * LANES;
         }
-        GR__NAME(outer_block)(&m, rows, cols);
+        outer_block(&m, rows, cols);
     }
     for (int k = 0; k < rows; k++)
         for (int j = 0; j < cols; j++) bring_back(w, o, k, j, t + j, o->bias ? o->bias[i + k] : 0);
@@ -308,19 +307,19 @@ static void write_plane(const winograd1d_work *w, const gr__group *o, int images
     winograd1d_runs     to = runs_of(w, o, i);
     gr_real *from = w->output + k * w->plane * LANES;
     if (w->d == GR__INPUT_GRAD && o->act == GR_RELU) GR__NAME(relu)(from, from, to.runs * to.n * LANES);
-    GR__NAME(activate)(from, to.runs * to.n * LANES, o->act);
-    for (int64_t a = 0; a < to.runs; a++) GR__NAME(deinterleave)(to.y + a * w->s.y_width, to.image_step, images, from + a * to.n * LANES, to.n);
+    activate(from, to.runs * to.n * LANES, o->act);
+    for (int64_t a = 0; a < to.runs; a++) deinterleave(to.y + a * w->s.y_width, to.image_step, images, from + a * to.n * LANES, to.n);
 }
 
 static void winograd1d_one_chunk(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, const gr_real *weights, void *scratch)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__winograd1d        r = GR__NAME(winograd1d_of)(c, winograd1d_points_of(d));
+    gr__correlation s = correlation(c, d, 0);
+    gr__winograd1d        r = winograd1d_of(c, winograd1d_points_of(d));
     winograd1d_cut             u = winograd1d_cut_of(c, d, &s, &r);
     int64_t         chunks = u.bands * u.spans, group = task / chunks % c->G, n = task / chunks / c->G * LANES;
     int             images = (int)at_most(LANES, c->N - n);
     winograd1d_work            w = winograd1d_lay_out(c, d, task % chunks, scratch);
-    gr__group       g = GR__NAME(group)(c, d, o, n, group);
+    gr__group       g = group(c, d, o, n, group);
     weights += group * r.filters * c->KH * r.lines;
     winograd1d_bring_in(&w, &g, images);
     int64_t blocks = ceil_div(u.makes, ROWS), tiles = w.rows * w.cols;
@@ -338,19 +337,19 @@ static gr__suits winograd1d_suits(const gr__conv *c, gr__direction d)
 {
     bool strided = c->SH > 1 || c->SW > 1; /* the input gradient then has residues, or one that has not all taps */
     if (d == GR__KERNEL_GRAD || !winograd1d_fits(c) || (d == GR__INPUT_GRAD && strided)) return GR__CANNOT;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__winograd1d        r = GR__NAME(winograd1d_of)(c, winograd1d_points_of(d));
+    gr__correlation s = correlation(c, d, 0);
+    gr__winograd1d        r = winograd1d_of(c, winograd1d_points_of(d));
     winograd1d_cut             u = winograd1d_cut_of(c, d, &s, &r);
-    int64_t         read = u.bands * GR__NAME(border)(&s, 0, u.rows).rows * u.spans * u.cols;
+    int64_t         read = u.bands * border(&s, 0, u.rows).rows * u.spans * u.cols;
     bool            cheaper = d == GR__FORWARD ? winograd1d_is_cheaper(c, &r, read, c->OH * r.across)
                                                : winograd1d_is_cheaper(c, &r, c->H * r.across, read);
-    return pays_if(fills_lanes(c) && cheaper && !GR__NAME(few_by_shape)(c, d));
+    return pays_if(fills_lanes(c) && cheaper && !few_by_shape(c, d));
 }
 
 static void winograd1d_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
-    gr__winograd1d        r = GR__NAME(winograd1d_of)(c, winograd1d_points_of(d));
+    gr__correlation s = correlation(c, d, 0);
+    gr__winograd1d        r = winograd1d_of(c, winograd1d_points_of(d));
     winograd1d_cut             u = winograd1d_cut_of(c, d, &s, &r);
     winograd1d_sizes           n = winograd1d_sizes_of(c, d, &s, &r, &u);
     plan->stages = 2;
@@ -359,19 +358,19 @@ static void winograd1d_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
     plan->shared = padded_bytes(r.points * r.point * (int64_t)sizeof(gr_real));
     plan->scratch = winograd1d_offsets_bytes(c, &u) +
                     padded_bytes(((n.input + r.points * n.point + ROWS * n.output) * LANES + r.points * BLOCK) * (int64_t)sizeof(gr_real));
-    GR__NAME(fallback_plan)(c, d, plan);
+    fallback_plan(c, d, plan);
 }
 
 static void winograd1d_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
-    if (GR__NAME(fallback_run)(c, plan, o, stage, task, shared, scratch)) return;
+    if (fallback_run(c, plan, o, stage, task, shared, scratch)) return;
     gr_real *weights = shared;
     if (stage == 1) {
         winograd1d_one_chunk(c, plan->direction, o, task, weights, scratch);
         return;
     }
-    gr__winograd1d r = GR__NAME(winograd1d_of)(c, winograd1d_points_of(plan->direction));
+    gr__winograd1d r = winograd1d_of(c, winograd1d_points_of(plan->direction));
     int64_t  each = c->KH * r.lines;
     for (int64_t f = task * ROWS; f < at_most(c->F, (task + 1) * ROWS); f++)
         filter_to_points(c, &r, o->b + f * r.lines / r.pieces * c->KH * c->KW, weights + f * each);

@@ -71,7 +71,7 @@ static const winograd1d_points winograd1d_nine = { .points = 9,
     .weight = {
         WINOGRAD1D_WEIGHT_OF_FOUR(N1, N2, N3, N4), WINOGRAD1D_WEIGHT_OF_FOUR(N2, N1, N3, N4), WINOGRAD1D_WEIGHT_OF_FOUR(N3, N1, N2, N4), WINOGRAD1D_WEIGHT_OF_FOUR(N4, N1, N2, N3) } };
 
-/* Those of (33) and (34); (35) has those of (34). */
+/* Those of outputs and input gradients; kernel gradients have those of input gradients. */
 GR__INLINE const winograd1d_points *winograd1d_points_of(gr__direction d) { return d == GR__FORWARD ? &winograd1d_eight : &winograd1d_nine; }
 
 /* Points stand in the order zero, each pair, + before -, infinity. `set` is known where these are compiled. */
@@ -186,11 +186,11 @@ typedef struct gr__winograd1d {
     int64_t point;          /* elements of one point of the kernel: [filter of any group][line][tap down] */
 } gr__winograd1d;
 
-gr__winograd1d GR__NAME(winograd1d_of)(const gr__conv *c, const winograd1d_points *set);
+gr__winograd1d winograd1d_of(const gr__conv *c, const winograd1d_points *set);
 
 /* `count` tiles of one interleaved row, the next of which begins outs * pieces vectors later, to points[point][..][tile], `point` vectors apart. */
-void GR__NAME(winograd1d_inputs)(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count);
-void GR__NAME(winograd1d_grads)(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count);
+void winograd1d_inputs(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count);
+void winograd1d_grads(gr_real *to, int64_t point, const gr_real *from, const gr__winograd1d *r, int64_t count);
 
 /* What it is made for; outputs that see no input at all, only padding, would not be exactly 0. */
 GR__INLINE bool winograd1d_fits(const gr__conv *c)

@@ -1,4 +1,4 @@
-/* winograd1d_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd1d.h. One image a lane: at each point, the sum over
+/* winograd1d_kernel_grad.c: the kernel gradient by the transforms of winograd1d.h. One image a lane: at each point, the sum over
    tiles and images is a dot product of windows of the input's points with planes of the gradient's. A task sums some channels over a part of the
    images; then the parts are added in order, and brought back. Invariant: parts and order depend on the shape alone. */
 #include "winograd1d.h"
@@ -48,7 +48,7 @@ static int64_t point_g(const winograd1d_grad_shape *s) { return s->blocks * s->g
 
 static void winograd1d_grad_transform_plan(const gr__conv *c, gr__plan *plan)
 {
-    gr__winograd1d r = GR__NAME(winograd1d_of)(c, &winograd1d_nine);
+    gr__winograd1d r = winograd1d_of(c, &winograd1d_nine);
     winograd1d_grad_shape    s = winograd1d_grad_shape_of(c, &r);
     plan->stages = 2;
     plan->tasks[0] = s.parts * c->G * ceil_div(c->C / c->G, s.channels);
@@ -74,7 +74,7 @@ typedef struct winograd1d_grad_work {
 
 static winograd1d_grad_work winograd1d_grad_lay_out(const gr__conv *c, const gr__operands *o, void *scratch)
 {
-    winograd1d_grad_work w = { .c = c, .o = o, .r = GR__NAME(winograd1d_of)(c, &winograd1d_nine), .offset = scratch };
+    winograd1d_grad_work w = { .c = c, .o = o, .r = winograd1d_of(c, &winograd1d_nine), .offset = scratch };
     w.s = winograd1d_grad_shape_of(c, &w.r);
     w.along = w.offset + w.s.blocks * w.s.rows * w.s.cols;
     w.x = (gr_real *)(void *)((char *)scratch + table_bytes(&w.s));
@@ -95,11 +95,10 @@ static void inputs_to_points(const winograd1d_grad_work *w, int64_t b)
              .cols = (w->cols * r->outs + r->points - r->outs) * r->pieces };
     for (int64_t l = 0; l < w->lines; l++) {
         const gr_real *from = w->o->a + (n * c->C + w->group * (c->C / c->G) + w->channel + l / r->pieces) * X;
-        if (l % r->pieces == 0) GR__NAME(interleave)
-        (w->input, &at, from, w->o->a + c->N * c->C * X, c->C * X, (int)at_most(LANES, c->N - n), 1, c->H, c->W);
+        if (l % r->pieces == 0) interleave(w->input, &at, from, w->o->a + c->N * c->C * X, c->C * X, (int)at_most(LANES, c->N - n), 1, c->H, c->W);
         for (int64_t i = 0; i < at.rows; i++) {
             gr_real *to = w->x + (b * w->s.x + l * w->cols) * LANES + i * row_step;
-            GR__NAME(winograd1d_inputs)(to, point_x(&w->s), w->input + (i * at.cols + l % r->pieces) * LANES, r, w->cols);
+            winograd1d_inputs(to, point_x(&w->s), w->input + (i * at.cols + l % r->pieces) * LANES, r, w->cols);
         }
     }
 }
@@ -114,10 +113,9 @@ static void grads_to_points(const winograd1d_grad_work *w, int64_t b, int64_t f,
     gr_real        *to = w->g + b * w->s.g * LANES;
     for (int64_t k = 0; k < filters; k++) {
         const gr_real *from = w->o->b + (n * c->F + w->group * r->filters + f + k) * Y;
-        GR__NAME(interleave)
-        (w->input, &at, from, w->o->b + c->N * c->F * Y, c->F * Y, (int)at_most(LANES, c->N - n), 1, c->OH, c->OW);
+        interleave(w->input, &at, from, w->o->b + c->N * c->F * Y, c->F * Y, (int)at_most(LANES, c->N - n), 1, c->OH, c->OW);
         for (int64_t i = 0; i < w->rows; i++, to += w->cols * LANES)
-            GR__NAME(winograd1d_grads)(to, point_g(&w->s), w->input + i * at.cols * LANES, r, w->cols);
+            winograd1d_grads(to, point_g(&w->s), w->input + i * at.cols * LANES, r, w->cols);
     }
 }
 
@@ -136,7 +134,7 @@ static void add_products(const winograd1d_grad_work *w, int p, int64_t filters, 
             int64_t f = even_part(filters, down, i), rows = even_part(filters, down, i + 1) - f;
             for (int64_t k = 0; k < rows; k++) m.a[k] = w->g + (p * point_g(&w->s) + (f + k) * plane) * LANES;
             m.y = sums + f * m.y_row + first;
-            GR__NAME(dot_block)(&m, (int)rows, (int)cols);
+            dot_block(&m, (int)rows, (int)cols);
         }
     }
 }
@@ -219,30 +217,30 @@ static void filter_back(const gr__conv *c, const gr__winograd1d *r, int64_t part
 static gr__suits winograd1d_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
     if (d != GR__KERNEL_GRAD || !c->N || !winograd1d_fits(c)) return GR__CANNOT;
-    gr__winograd1d r = GR__NAME(winograd1d_of)(c, &winograd1d_nine);
+    gr__winograd1d r = winograd1d_of(c, &winograd1d_nine);
     winograd1d_grad_shape    s = winograd1d_grad_shape_of(c, &r);
     int64_t  inputs = ceil_div(c->OH, s.rows) * rows_read(c, s.rows) * s.spans * s.cols;
     bool     cheaper = winograd1d_is_cheaper(c, &r, inputs, c->OH * r.across * ceil_div(c->C / c->G, s.channels));
-    return pays_if(fills_lanes(c) && cheaper && !GR__NAME(few_weights_by_shape)(c));
+    return pays_if(fills_lanes(c) && cheaper && !few_weights_by_shape(c));
 }
 
 static void winograd1d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     (void)d;
-    GR__NAME(fallback_kernel_grad_plan)(c, winograd1d_grad_transform_plan, plan);
+    fallback_kernel_grad_plan(c, winograd1d_grad_transform_plan, plan);
 }
 
 static void winograd1d_kernel_grad_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
     (void)plan;
-    if (GR__NAME(fallback_kernel_grad_run)(c, winograd1d_grad_transform_plan, o, stage, task, shared, scratch)) return;
+    if (fallback_kernel_grad_run(c, winograd1d_grad_transform_plan, o, stage, task, shared, scratch)) return;
     gr_real *parts = shared;
     if (stage == 1) {
         winograd1d_grad_sum_part(c, o, task, parts, scratch);
         return;
     }
-    gr__winograd1d r = GR__NAME(winograd1d_of)(c, &winograd1d_nine);
+    gr__winograd1d r = winograd1d_of(c, &winograd1d_nine);
     winograd1d_grad_shape    s = winograd1d_grad_shape_of(c, &r);
     for (int64_t f = task * WINOGRAD1D_GRAD_FILTERS_AT_ONCE; f < at_most(c->F, (task + 1) * WINOGRAD1D_GRAD_FILTERS_AT_ONCE); f++)
         filter_back(c, &r, s.parts, parts + f * r.lines * c->KH, o->y + f * r.lines / r.pieces * c->KH * c->KW);

@@ -1,4 +1,4 @@
-/* winograd2d.c: the transforms of the input and of the kernel, and the convolution (33) and its gradient by the input (34) by them.
+/* winograd2d.c: the transforms of the input and of the kernel, and the output and the input gradient by them.
    A task takes a chunk of the tiles of LANES images, one image a lane: all channels are brought to the 36 points, multiplied there, and the
    filters are brought back some at a time. Invariant: what a lane's image gives does not depend on the others, nor the chunk on threads. */
 #include "winograd2d.h"
@@ -53,7 +53,7 @@ static int64_t variant(int64_t stride, int64_t component) { return stride == 1 ?
     }
 VARIANTS(WINOGRAD2D_TILE)
 
-void GR__NAME(winograd2d_tile)(int64_t stride, int64_t component, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
+void winograd2d_tile(int64_t stride, int64_t component, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col)
 {
     static void (*const tiles[])(gr_real *, int64_t, const gr_real *, int64_t, int64_t) = ALL_OF(tile);
     tiles[variant(stride, component)](to, point, from, row, col);
@@ -63,7 +63,7 @@ void GR__NAME(winograd2d_tile)(int64_t stride, int64_t component, gr_real *to, i
 
 static int64_t count(gr__span s) { return s.end - s.begin; }
 
-/* The taps run backwards in (34). */
+/* The taps run backwards in an input gradient. */
 static int64_t winograd2d_tap_of(const gr__winograd2d_grid *t, bool middle, int i)
 {
     int64_t tap = winograd2d_tap(t->stride, middle, i);
@@ -138,7 +138,7 @@ static void kernel_to_points(const gr__correlation *s, const gr__winograd2d_grid
 
 /* ---- chunks of tiles ---------------------------------------------------------------------------------------------------------------- */
 
-/* With a stride, (34) writes the places of two components in turn, that of tap 1 first, so that both read the same tile: of which it may be
+/* With a stride, an input gradient writes the places of two components in turn, that of tap 1 first, so that both read the same tile: of which it may be
    the second that stands at the border. */
 static gr__winograd2d_axis tiled_of(gr__direction d, int64_t H, int64_t OH, int64_t S, int64_t P, int64_t D)
 {
@@ -159,7 +159,7 @@ static gr__winograd2d_axis tiled_of(gr__direction d, int64_t H, int64_t OH, int6
 
 /* A place of the input that no output reads has no gradient, and an output that sees padding alone no terms, and 0 is not what their tiles
    would give. */
-bool GR__NAME(winograd2d_fits)(const gr__conv *c, gr__direction d)
+bool winograd2d_fits(const gr__conv *c, gr__direction d)
 {
     if (c->KH != 3 || c->KW != 3 || c->SH != c->SW || c->G != 1 || sizeof(gr_real) != 4) return false;
     if (!c->C || !c->F || !c->N || !c->H || !c->W || !c->OH || !c->OW) return false;
@@ -170,7 +170,7 @@ bool GR__NAME(winograd2d_fits)(const gr__conv *c, gr__direction d)
 
 /* At stride 2 less is won. Where direct sums take 10, the products take 7 and the transforms 10 / C + 10 / F, so that the tiles must cover
    the outputs well: 6x6 and 10x10 would lose. */
-bool GR__NAME(winograd2d_is_cheaper)(const gr__conv *c, gr__direction d)
+bool winograd2d_is_cheaper(const gr__conv *c, gr__direction d)
 {
     if (c->C < 16 || c->F < 16) return false;
     gr__winograd2d_axis h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH), w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
@@ -183,7 +183,7 @@ static gr__winograd2d_grid tiles_of(const gr__conv *c, gr__direction d)
 {
     const gr__span  all = { 0, winograd2d_components(c->SH) }, one = { c->SH - 1, c->SH };
     const int64_t   vector = LANES * (int64_t)sizeof(gr_real);
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     gr__winograd2d_grid       t = { .d = d, .stride = c->SH, .points = winograd2d_points(c->SH) };
     t.h = tiled_of(d, c->H, c->OH, c->SH, c->PH, c->DH);
     t.w = tiled_of(d, c->W, c->OW, c->SW, c->PW, c->DW);
@@ -270,14 +270,13 @@ static void winograd2d_bring_in(const gr__correlation *s, const gr__group *o, co
               .rows = w->rows * T * h->step_in + h->further,
               .cols = w->cols * T * v->step_in + v->further };
     for (int64_t c = 0; c < s->in_channels; c++) {
-        GR__NAME(interleave)(w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1, s->h.in, s->w.in);
+        interleave(w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1, s->h.in, s->w.in);
         for (int64_t i = 0; i < tiles; i++) {
             const gr_real *from = w->input + (row_of(w, i) * h->step_in * b.cols + col_of(w, i) * v->step_in) * LANES;
             for (int64_t component = t->in.begin; component < t->in.end; component++) {
                 int64_t  at = (h->step_in - 1) * winograd2d_middle_h(component) * b.cols + (v->step_in - 1) * winograd2d_middle_w(component);
                 gr_real *to = w->in + (((component - t->in.begin) * s->in_channels + c) * tiles + i) * LANES;
-                GR__NAME(winograd2d_tile)
-                (t->stride, component, to, w->point_in, from + at * LANES, b.cols * h->dilation * h->step_in, v->dilation * v->step_in);
+                winograd2d_tile(t->stride, component, to, w->point_in, from + at * LANES, b.cols * h->dilation * h->step_in, v->dilation * v->step_in);
             }
         }
     }
@@ -295,7 +294,7 @@ static void winograd2d_multiply(const gr__correlation *s, const winograd2d_work 
     const gr__winograd2d_grid *t = w->tiles;
     const int64_t    tiles = w->rows * w->cols, blocks = winograd2d_blocks(s), each = count(t->in) * s->in_channels * ROWS;
     const int64_t    first = even_part(s->out_channels, blocks, filters.begin), n = even_part(s->out_channels, blocks, filters.end) - first;
-    gr__outer_block        m = { .a_row = 1, .step = w->step, .y_row = tiles * LANES, .least = GR__NAME(least_of)(GR_NO_ACT) };
+    gr__outer_block        m = { .a_row = 1, .step = w->step, .y_row = tiles * LANES, .least = least_of(GR_NO_ACT) };
     for (int64_t p = 0; p < t->points; p++) {
         gr__span       at = winograd2d_components_at(t->stride, p), in = span_intersection(at, t->in), out = span_intersection(at, t->out);
         const gr_real *from = w->in + p * w->point_in + in.begin * s->in_channels * tiles * LANES;
@@ -309,7 +308,7 @@ static void winograd2d_multiply(const gr__correlation *s, const winograd2d_work 
                     int cols = (int)at_most(COLS, tiles - j);
                     for (int i = 0; i < cols; i++) m.b[i] = from + (j + i) * LANES;
                     m.y = w->out + p * w->point_out + ((component * n + r - first) * tiles + j) * LANES;
-                    GR__NAME(outer_block)(&m, (int)(even_part(s->out_channels, blocks, b + 1) - r), cols);
+                    outer_block(&m, (int)(even_part(s->out_channels, blocks, b + 1) - r), cols);
                 }
             }
     }
@@ -380,12 +379,12 @@ static void bring_out(const gr__correlation *s, const gr__group *o, const winogr
             winograd2d_target   at = { w->output + (row * cols + col) * LANES, cols * apart_h, apart_w, ceil_div(rows - row, apart_h),
                   ceil_div(cols - col, apart_w) };
             back[variant(t->stride, component)](&at, w->out + (((component - t->out.begin) * n + i) * tiles + j) * LANES, w->point_out,
-                o->bias ? o->bias[r] : 0, GR__NAME(least_of)(o->act));
+                o->bias ? o->bias[r] : 0, least_of(o->act));
         }
     }
-    GR__NAME(activate)(w->output, rows * cols * LANES, o->act);
+    activate(w->output, rows * cols * LANES, o->act);
     for (int64_t a = 0; a < runs; a++)
-        GR__NAME(deinterleave)(y + a * s->y_width, image_step, images, w->output + ((a + skip_h) * cols + skip_w) * LANES, run);
+        deinterleave(y + a * s->y_width, image_step, images, w->output + ((a + skip_h) * cols + skip_w) * LANES, run);
 }
 
 /* A chunk of the images that o begins with. */
@@ -407,36 +406,36 @@ static void winograd2d_one_chunk(
 
 static gr__suits winograd2d_suits(const gr__conv *c, gr__direction d)
 {
-    if (d == GR__KERNEL_GRAD || !GR__NAME(winograd2d_fits)(c, d)) return GR__CANNOT;
-    return pays_if(fills_lanes(c) && GR__NAME(winograd2d_is_cheaper)(c, d) && !GR__NAME(few_by_shape)(c, d));
+    if (d == GR__KERNEL_GRAD || !winograd2d_fits(c, d)) return GR__CANNOT;
+    return pays_if(fills_lanes(c) && winograd2d_is_cheaper(c, d) && !few_by_shape(c, d));
 }
 
 /* Stage 0 brings the kernel to its points, stage 1 runs through the chunks of LANES images, image after image. */
 static void winograd2d_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     gr__winograd2d_grid       t = tiles_of(c, d);
     plan->stages = 2;
     plan->tasks[0] = winograd2d_blocks(&s);
     plan->tasks[1] = ceil_div(c->N, LANES) * t.bands * t.spans;
     plan->shared = padded_bytes(t.points * winograd2d_weights_point(&s, &t) * (int64_t)sizeof(gr_real));
     plan->scratch = scratch_of(&s, &t);
-    GR__NAME(fallback_plan)(c, d, plan);
+    fallback_plan(c, d, plan);
 }
 
 static void winograd2d_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
-    if (GR__NAME(fallback_run)(c, plan, o, stage, task, shared, scratch)) return;
+    if (fallback_run(c, plan, o, stage, task, shared, scratch)) return;
     gr__direction   d = plan->direction;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     gr__winograd2d_grid       t = tiles_of(c, d);
     int64_t         chunks = t.bands * t.spans, n = task / chunks * LANES;
     if (stage == 0) {
         kernel_to_points(&s, &t, o->b, shared, task);
         return;
     }
-    gr__group group = GR__NAME(group)(c, d, o, n, 0);
+    gr__group group = group(c, d, o, n, 0);
     winograd2d_one_chunk(&s, &group, &t, shared, (int)at_most(LANES, c->N - n), task % chunks, scratch);
 }
 

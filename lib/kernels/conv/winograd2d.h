@@ -8,7 +8,7 @@
    A stride of 2 is the sum of two convolutions along each axis, one of every second place with taps 0 and 2, one of the places between with
    tap 1: y[t] = x[2t] k[0] + x[2t + 2] k[2] and x[2t + 1] k[1]. As kernels of three they are 0, k[0], k[2] and 0, k[1], 0. The first
    is 0 at the point 0, the other at infinity as well: 5 and 4 points are left, for both axes 5x5, 5x4, 4x5 and 4x4. All four
-   add up at the points, forward as further channels, in (34), where they share their input, as further rows, in (35) as further columns.
+   add up at the points, forward as further channels, in the input gradient, where they share their input, as further rows, in the kernel gradient as further columns.
    Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.3, but for its points 0, 1, -1, 2, -2 and
    infinity: here they are 0, NEAR, -NEAR, FAR, -FAR and infinity, of which no power is large or small, nor needs rounding. That halves the error.
    Invariant: for float alone, whose rounding it makes some two or three times larger. */
@@ -123,7 +123,7 @@ GR__INLINE void winograd2d_kernel_grad(vec to[3], const vec m[6])
 
 /* Reads a tile of vectors at `from`, rows `row` vectors and columns `col` vectors apart, and writes the points of B^T d B that this component has,
    `point` elements apart. */
-void GR__NAME(winograd2d_tile)(int64_t stride, int64_t component, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
+void winograd2d_tile(int64_t stride, int64_t component, gr_real *to, int64_t point, const gr_real *from, int64_t row, int64_t col);
 
 /* How an axis is cut into tiles. Element i of the tile at place t is read at `read` + step_in (t + i D), and written at `written` + step_out
    (t + i D). */
@@ -146,8 +146,8 @@ typedef struct gr__winograd2d_grid {
 } gr__winograd2d_grid;
 
 /* Can it, for any of the directions, and is it cheaper than direct sums? */
-bool GR__NAME(winograd2d_fits)(const gr__conv *c, gr__direction d);
-bool GR__NAME(winograd2d_is_cheaper)(const gr__conv *c, gr__direction d);
+bool winograd2d_fits(const gr__conv *c, gr__direction d);
+bool winograd2d_is_cheaper(const gr__conv *c, gr__direction d);
 
 /* Filters in blocks of ROWS, or, so that all are about as large, less. */
 GR__INLINE int64_t winograd2d_blocks(const gr__correlation *s) { return ceil_div(s->out_channels, ROWS); }

@@ -1,4 +1,4 @@
-/* winograd2d_kernel_grad.c: the gradient by the kernel (35) by the transforms of winograd2d.h. Here channels stand side by side in a vector, LANES
+/* winograd2d_kernel_grad.c: the kernel gradient by the transforms of winograd2d.h. Here channels stand side by side in a vector, LANES
    of them, so that at each point the sum over tiles is a product of matrices: points[f,c] = sum over t of dy[t,f] x[t,c].
    There are two ways. Parts of the images sum apart, unit of tiles by unit, each into all points, which stay in the nearer caches, and are brought
    back to weights; then the parts are added in order. Where there are so many channels that the sums would not stay there, the points of all tiles are made first, and
@@ -110,8 +110,7 @@ static void tiles_of_x(const gr__conv *c, const winograd2d_grad_shape *s, int64_
             const gr_real *from = input + (winograd2d_place(i, c->DH) * c->SH * row + winograd2d_place(j, c->DW) * c->SW) * LANES;
             for (int64_t component = 0; component < s->X / s->C; component++) {
                 int64_t at = (c->SH - 1) * winograd2d_middle_h(component) * row + (c->SW - 1) * winograd2d_middle_w(component);
-                GR__NAME(winograd2d_tile)
-                (c->SH, component, to + component * s->C, s->point_x, from + at * LANES, row * c->DH * c->SH, c->DW * c->SW);
+                winograd2d_tile(c->SH, component, to + component * s->C, s->point_x, from + at * LANES, row * c->DH * c->SH, c->DW * c->SW);
             }
         }
 }
@@ -150,7 +149,7 @@ static void winograd2d_grad_inputs_of(const gr__conv *c, const winograd2d_grad_s
     for (int64_t n = 0; n < u->images; n++)
         for (int64_t v = 0; v < s->C; v += LANES) {
             const gr_real *x = o->a + ((u->n + n) * c->C + v) * plane;
-            GR__NAME(interleave)(input, &b, x, o->a + c->N * c->C * plane, plane, (int)at_most(LANES, c->C - v), 1, c->H, c->W);
+            interleave(input, &b, x, o->a + c->N * c->C * plane, plane, (int)at_most(LANES, c->C - v), 1, c->H, c->W);
             tiles_of_x(c, s, u->rows, to + n * u->rows * s->across * s->tile_x + v, input, b.cols);
         }
 }
@@ -162,7 +161,7 @@ static void winograd2d_grad_grads_of(const gr__conv *c, const winograd2d_grad_sh
     for (int64_t n = 0; n < u->images; n++)
         for (int64_t v = 0; v < s->F; v += LANES) {
             const gr_real *g = o->b + ((u->n + n) * c->F + v) * plane;
-            GR__NAME(interleave)(input, &b, g, o->b + c->N * c->F * plane, plane, (int)at_most(LANES, c->F - v), 1, c->OH, c->OW);
+            interleave(input, &b, g, o->b + c->N * c->F * plane, plane, (int)at_most(LANES, c->F - v), 1, c->OH, c->OW);
             tiles_of_y(c, s, u->rows, to + n * u->rows * s->across * s->tile_y + v, input, b.cols);
         }
 }
@@ -181,7 +180,7 @@ static void winograd2d_grad_multiply(const gr__conv *c, const winograd2d_grad_sh
 {
     const int64_t  blocks = ceil_div(c->F, ROWS);
     const gr__span components = winograd2d_components_at(c->SH, p);
-    gr__outer_block      m = { .a_row = 1, .step = step, .onto = onto, .y_row = s->X, .least = GR__NAME(least_of)(GR_NO_ACT) };
+    gr__outer_block      m = { .a_row = 1, .step = step, .onto = onto, .y_row = s->X, .least = least_of(GR_NO_ACT) };
     for (int64_t t = 0; t < at_most(tiles, TILES_AT_ONCE); t++) step[t] = (gr__offsets){ t * s->tile_y, t * s->tile_x };
     for (int64_t t = 0; t < tiles; t += TILES_AT_ONCE, m.onto = true)
         for (int64_t v = components.begin * s->C; v < components.end * s->C; v += COLS * LANES) {
@@ -192,7 +191,7 @@ static void winograd2d_grad_multiply(const gr__conv *c, const winograd2d_grad_sh
                 int64_t f = even_part(c->F, blocks, b);
                 m.a = from.y + p * s->point_y + t * s->tile_y + f;
                 m.y = sums + p * s->point + f * s->X + v;
-                GR__NAME(outer_block)(&m, (int)(even_part(c->F, blocks, b + 1) - f), cols);
+                outer_block(&m, (int)(even_part(c->F, blocks, b + 1) - f), cols);
             }
         }
 }
@@ -287,23 +286,23 @@ static void winograd2d_grad_sum_part(const gr__conv *c, const winograd2d_grad_sh
    the products. */
 static gr__suits winograd2d_kernel_grad_suits(const gr__conv *c, gr__direction d)
 {
-    if (d != GR__KERNEL_GRAD || !GR__NAME(winograd2d_fits)(c, GR__FORWARD)) return GR__CANNOT;
+    if (d != GR__KERNEL_GRAD || !winograd2d_fits(c, GR__FORWARD)) return GR__CANNOT;
     winograd2d_grad_shape s = winograd2d_grad_shape_of(c);
     bool  few = c->SH == 1 || (s.C * 4 <= c->C * 5 && s.size * (int64_t)sizeof(gr_real) <= c->N * s.down * s.across * SUMS_PER_TILE);
-    return pays_if(few && GR__NAME(winograd2d_is_cheaper)(c, GR__FORWARD) && !GR__NAME(few_weights_by_shape)(c));
+    return pays_if(few && winograd2d_is_cheaper(c, GR__FORWARD) && !few_weights_by_shape(c));
 }
 
 static void winograd2d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     (void)d;
-    GR__NAME(fallback_kernel_grad_plan)(c, winograd2d_grad_transform_plan, plan);
+    fallback_kernel_grad_plan(c, winograd2d_grad_transform_plan, plan);
 }
 
 static void winograd2d_kernel_grad_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
     (void)plan;
-    if (GR__NAME(fallback_kernel_grad_run)(c, winograd2d_grad_transform_plan, o, stage, task, shared, scratch)) return;
+    if (fallback_kernel_grad_run(c, winograd2d_grad_transform_plan, o, stage, task, shared, scratch)) return;
     winograd2d_grad_shape    s = winograd2d_grad_shape_of(c);
     gr_real *sums = shared, *rest = (gr_real *)(void *)((char *)scratch + winograd2d_grad_offsets_bytes());
     points   all = points_at(&s, (char *)shared + winograd2d_grad_bytes_of(s.size));

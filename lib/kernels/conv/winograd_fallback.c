@@ -18,16 +18,16 @@ static size_t zeros_bytes(const gr__conv *c, const gr__correlation *s)
 
 static gr__lanes_columns panels_of_one(const gr__conv *c, gr__direction d)
 {
-    gr__lanes_columns p = GR__NAME(lanes_columns_of)(c, d);
+    gr__lanes_columns p = lanes_columns_of(c, d);
     p.images = 1;
     return p;
 }
 
-void GR__NAME(fallback_plan)(const gr__conv *c, gr__direction d, gr__plan *plan)
+void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     gr__lanes_columns      p = panels_of_one(c, d);
-    size_t          scratch = GR__NAME(few_scratch)(c, d), direct = GR__NAME(lanes_columns_scratch)(c, d, &p);
+    size_t          scratch = few_scratch(c, d), direct = lanes_columns_scratch(c, d, &p);
     if (scratch < direct) scratch = direct;
     if (plan->scratch < scratch) plan->scratch = scratch;
     plan->chunk = plan->tasks[0];
@@ -44,7 +44,7 @@ static int64_t *zeros_in(const gr__conv *c, const gr__correlation *s, const gr__
 static void count_zeros(const gr__correlation *s, const gr__group *o, int64_t block, int64_t *zeros)
 {
     int64_t blocks = rows_counted(s);
-    *zeros = GR__NAME(zeros_of)(s, o->k, even_part(s->out_channels, blocks, block), even_part(s->out_channels, blocks, block + 1));
+    *zeros = zeros_of(s, o->k, even_part(s->out_channels, blocks, block), even_part(s->out_channels, blocks, block + 1));
 }
 
 static int64_t most_zeros(const int64_t *zeros, int64_t n)
@@ -56,22 +56,22 @@ static int64_t most_zeros(const int64_t *zeros, int64_t n)
 
 static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g, int64_t zeros, void *scratch)
 {
-    gr__group  group = GR__NAME(group)(c, d, o, n, g);
+    gr__group  group = group(c, d, o, n, g);
     gr__lanes_columns p = panels_of_one(c, d);
-    if (zeros <= MOST_ZEROS && !GR__NAME(few_by_data)(c, d, &group, zeros, scratch)) return;
-    for (int64_t piece = 0; piece < p.bands * GR__NAME(residues)(c, d); piece++)
-        GR__NAME(lanes_columns_piece)(c, d, o, &p, piece, n, g, scratch);
+    if (zeros <= MOST_ZEROS && !few_by_data(c, d, &group, zeros, scratch)) return;
+    for (int64_t piece = 0; piece < p.bands * residues(c, d); piece++)
+        lanes_columns_piece(c, d, o, &p, piece, n, g, scratch);
 }
 
-bool GR__NAME(fallback_run)(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch)
 {
     gr__direction   d = plan->direction;
-    gr__correlation s = GR__NAME(correlation)(c, d, 0);
+    gr__correlation s = correlation(c, d, 0);
     int64_t        *zeros = zeros_in(c, &s, plan, shared), blocks = rows_counted(&s), more = task - plan->chunk;
     if (stage == 0) {
         if (more < 0) return false;
-        gr__group of_group = GR__NAME(group)(c, d, o, 0, more / blocks);
+        gr__group of_group = group(c, d, o, 0, more / blocks);
         count_zeros(&s, &of_group, more % blocks, zeros + more);
     } else if (stage == 2) {
         int64_t g = task % c->G;
@@ -105,10 +105,10 @@ static both_ways ways_of(const gr__conv *c, gr__transform_plan *transform)
     return w;
 }
 
-void GR__NAME(fallback_kernel_grad_plan)(const gr__conv *c, gr__transform_plan *transform, gr__plan *plan)
+void fallback_kernel_grad_plan(const gr__conv *c, gr__transform_plan *transform, gr__plan *plan)
 {
     both_ways w = ways_of(c, transform);
-    size_t    scratch = GR__NAME(few_weights_scratch)(c, w.s.together);
+    size_t    scratch = few_weights_scratch(c, w.s.together);
     if (scratch < w.transform.scratch) scratch = w.transform.scratch;
     if (scratch < w.direct.scratch) scratch = w.direct.scratch;
     plan->stages = w.transform.stages + 2;
@@ -125,7 +125,7 @@ static bool unit_has_few(const gr__conv *c, const gr__parts *s, const gr__operan
     int64_t group = unit / s->chunks * s->groups, channel = unit % s->chunks * s->together;
     int64_t end = at_most(c->G, group + s->groups), last = at_most(s->channels, channel + s->together);
     for (; group < end; group++)
-        if (GR__NAME(few_weights_by_data)(c, o, group, channel, last, scratch)) return true;
+        if (few_weights_by_data(c, o, group, channel, last, scratch)) return true;
     return false;
 }
 
@@ -136,11 +136,11 @@ static void add_units(const gr__conv *c, const gr__parts *s, const uint8_t *few,
         for (int64_t chunk = 0; chunk < s->chunks; chunk++) {
             int64_t at = f * s->channels, channel = chunk * s->together, end = at_most(s->channels, channel + s->together);
             if (few[f / s->filters / s->groups * s->chunks + chunk])
-                GR__NAME(add_parts)(s, s->parts, parts, y, (at + channel) * s->taps, (at + end) * s->taps);
+                add_parts(s, s->parts, parts, y, (at + channel) * s->taps, (at + end) * s->taps);
         }
 }
 
-bool GR__NAME(fallback_kernel_grad_run)(const gr__conv *c, gr__transform_plan *transform,
+bool fallback_kernel_grad_run(const gr__conv *c, gr__transform_plan *transform,
     const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     both_ways w = ways_of(c, transform);
