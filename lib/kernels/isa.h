@@ -5,6 +5,7 @@
 #define GR_KERNELS_ISA_H
 
 #include "kernels.h"
+#include "names.h"
 
 #include <string.h>
 
@@ -44,7 +45,7 @@ typedef gr_real  vec __attribute__((vector_size(GR__VECTOR_BYTES)));
 typedef gr__lane ivec __attribute__((vector_size(GR__VECTOR_BYTES)));
 typedef gr_real  vec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 enum { LANES = GR__VECTOR_BYTES / (int)sizeof(gr_real) };
-enum { LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
+enum { CACHE_LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
 
 #define GR__INLINE static inline __attribute__((always_inline, unused))
 
@@ -126,5 +127,10 @@ GR__INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 GR__INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 GR__INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Even parts: part i of n in parts begins here. */
+GR__INLINE int64_t even_part(int64_t n, int64_t parts, int64_t i) { return n / parts * i + at_most(i, n % parts); }
+
+GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
 
 #endif

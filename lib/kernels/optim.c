@@ -4,9 +4,9 @@
 #include "vmath.h"
 
 /* A vector of n elements; n is LANES, known when compiled, in all but the last. */
-GR__INLINE vec load(const gr_real *p, int64_t n) { return n == LANES ? vec_load(p) : vec_load_some(p, n); }
+GR__INLINE vec optim_load(const gr_real *p, int64_t n) { return n == LANES ? vec_load(p) : vec_load_some(p, n); }
 
-GR__INLINE void store(gr_real *p, vec v, int64_t n)
+GR__INLINE void optim_store(gr_real *p, vec v, int64_t n)
 {
     if (n == LANES)
         vec_store(p, v);
@@ -29,13 +29,13 @@ typedef struct sgd_step {
 
 GR__INLINE void sgd_vector(gr_real *p, const gr_real *g, gr_real *velocity, const sgd_step *s, int64_t n)
 {
-    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
+    vec x = optim_load(p, n), d = optim_load(g, n) + s->weight_decay * x;
     if (s->keep) {
-        vec v = s->first ? d : s->momentum * load(velocity, n) + s->fresh * d;
-        store(velocity, v, n);
+        vec v = s->first ? d : s->momentum * optim_load(velocity, n) + s->fresh * d;
+        optim_store(velocity, v, n);
         d = s->nesterov ? d + s->momentum * v : v;
     }
-    store(p, x - s->lr * d, n);
+    optim_store(p, x - s->lr * d, n);
 }
 
 void GR__NAME(sgd)(gr_real *p, const gr_real *g, gr_real *velocity, const gr__sgd *o, int64_t n)
@@ -55,11 +55,11 @@ typedef struct adam_step {
 
 GR__INLINE void adam_vector(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const adam_step *s, int64_t n)
 {
-    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
-    vec first = s->beta1 * load(m, n) + s->rest1 * d, second = s->beta2 * load(v, n) + s->rest2 * (d * d);
-    store(m, first, n);
-    store(v, second, n);
-    store(p, s->keep * x - s->rate * (first / (vec_sqrt(second) / s->root2 + s->eps)), n);
+    vec x = optim_load(p, n), d = optim_load(g, n) + s->weight_decay * x;
+    vec first = s->beta1 * optim_load(m, n) + s->rest1 * d, second = s->beta2 * optim_load(v, n) + s->rest2 * (d * d);
+    optim_store(m, first, n);
+    optim_store(v, second, n);
+    optim_store(p, s->keep * x - s->rate * (first / (vec_sqrt(second) / s->root2 + s->eps)), n);
 }
 
 void GR__NAME(adam)(gr_real *p, const gr_real *g, gr_real *m, gr_real *v, const gr__adam *a, int64_t n)
@@ -82,21 +82,21 @@ typedef struct rmsprop_step {
 GR__INLINE void rmsprop_vector(
     gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const rmsprop_step *s, int64_t n)
 {
-    vec x = load(p, n), d = load(g, n) + s->weight_decay * x;
-    vec v = s->alpha * load(square, n) + s->rest * (d * d);
-    store(square, v, n);
+    vec x = optim_load(p, n), d = optim_load(g, n) + s->weight_decay * x;
+    vec v = s->alpha * optim_load(square, n) + s->rest * (d * d);
+    optim_store(square, v, n);
     if (mean) {
-        vec m = s->alpha * load(mean, n) + s->rest * d;
-        store(mean, m, n);
+        vec m = s->alpha * optim_load(mean, n) + s->rest * d;
+        optim_store(mean, m, n);
         v -= m * m;
         v = vec_choose(v < vec_all(0), vec_all(0), v); /* a variance, but for rounding */
     }
     d /= vec_sqrt(v) + s->eps;
     if (velocity) {
-        d += s->momentum * load(velocity, n);
-        store(velocity, d, n);
+        d += s->momentum * optim_load(velocity, n);
+        optim_store(velocity, d, n);
     }
-    store(p, x - s->lr * d, n);
+    optim_store(p, x - s->lr * d, n);
 }
 
 void GR__NAME(rmsprop)(gr_real *p, const gr_real *g, gr_real *square, gr_real *velocity, gr_real *mean, const gr__rmsprop *r, int64_t n)

@@ -48,15 +48,15 @@ typedef struct call {
     const gr__operands *o;
 } call;
 
-static void run(const void *arg, int phase, int64_t task, void *shared, void *scratch)
+static void run(const void *arg, int stage, int64_t task, void *shared, void *scratch)
 {
     const call *c = arg;
-    gr__k()->matmul_run(c->m, c->plan, c->o, phase, task, shared, scratch);
+    gr__k()->matmul_run(c->m, c->plan, c->o, stage, task, shared, scratch);
 }
 
 static bool multiply(const gr__matmul *m, const gr__operands *o, const char *what)
 {
-    gr__plan plan = { .phases = 0 };
+    gr__plan plan = { .stages = 0 };
     gr__k()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
     return gr__run_plan(&plan, work, run, &(call){ m, &plan, o }, what);

@@ -45,7 +45,7 @@ void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w)
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 
 /* pool.c: the windows of a pooling, or the error. */
-bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p);
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__window2d *p);
 
 /* avg_pool.c: ops over windows, whose args is a gr__cover2d. */
 typedef struct gr__cover {

@@ -8,17 +8,17 @@
    here, on a quarter of the numbers. */
 #include "ops/ops.h"
 
-static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at);
-static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at);
+static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at);
+static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at);
 
 typedef struct call {
-    const gr__pool *p;
+    const gr__window2d *p;
     const gr_real  *x;
     gr_real        *y;
     int32_t        *at;
 } call;
 
-static int64_t grain(const gr__pool *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
+static int64_t grain(const gr__window2d *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
@@ -42,7 +42,7 @@ static void gather_part(const void *arg, int64_t begin, int64_t end)
 
 static bool pool_shape(gr__node *nd, gr_shape *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     *y = nd->in[0]->shape;
     y->dim[2] = p->OH;
     y->dim[3] = p->OW;
@@ -51,7 +51,7 @@ static bool pool_shape(gr__node *nd, gr_shape *y)
 
 static bool pool_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     if (nd->record && !(nd->saved = gr__tensor(GR_INT32, &y->shape, nd->op->name))) return false;
     int32_t *at = nd->saved ? gr__ints(nd->saved) : NULL;
     gr__parallel(
@@ -77,7 +77,7 @@ static gr_tensor *pool_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static bool scatter_shape(gr__node *nd, gr_shape *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     *y = nd->in[0]->shape;
     y->dim[2] = p->H;
     y->dim[3] = p->W;
@@ -86,7 +86,7 @@ static bool scatter_shape(gr__node *nd, gr_shape *y)
 
 static bool scatter_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), scatter_part,
         &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
@@ -100,7 +100,7 @@ static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 
 static bool gather_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), gather_part,
         &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
@@ -119,19 +119,19 @@ static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg =
 static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape,
     gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2 };
 
-static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at)
+static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at)
 {
     return gr__apply(&scatter_op, 2, (gr_tensor *[]){ g, at }, p, sizeof *p);
 }
 
-static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
+static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at)
 {
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, at }, p, sizeof *p);
 }
 
 /* ---- entering from outside ------------------------------------------------------------------- */
 
-bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__window2d *p)
 {
     const gr_tensor *x = o->x;
     if (!gr__want_rank(x, 4, name, "input")) return false;
@@ -162,7 +162,7 @@ bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
 
 gr_tensor *gr_max_pool2d_(gr_pool_options o)
 {
-    gr__pool p = { 0 };
+    gr__window2d p = { 0 };
     if (o.exclude_padding) {
         gr__fail(GR_ERR_ARGUMENT, "max_pool2d: .exclude_padding is an option of avg_pool2d");
         return NULL;
