@@ -23,7 +23,7 @@
 #define fallback_kernel_grad_run(...) GR__NAME(fallback_kernel_grad_run)(__VA_ARGS__)
 #define fallback_plan(...) GR__NAME(fallback_plan)(__VA_ARGS__)
 #define fallback_run(...) GR__NAME(fallback_run)(__VA_ARGS__)
-#define few_by_data(...) GR__NAME(few_by_data)(__VA_ARGS__)
+#define sum_few_products(...) GR__NAME(sum_few_products)(__VA_ARGS__)
 #define few_by_shape(...) GR__NAME(few_by_shape)(__VA_ARGS__)
 #define few_scratch(...) GR__NAME(few_scratch)(__VA_ARGS__)
 #define few_weights_by_data(...) GR__NAME(few_weights_by_data)(__VA_ARGS__)
