@@ -1,14 +1,16 @@
-/* few_products.c: counts products that are not 0. For outputs and input gradients, by the numbers in each window: if the kernel has no zeros, these are the products.
-   Channels are counted until every window has enough, which is prefetch. */
+/* few_products.c: counts products that are not 0. For outputs and input gradients, by the numbers
+   in each window: if the kernel has no zeros, these are the products. Channels are counted until
+   every window has enough, which is prefetch. */
 #include "few_products.h"
 
-typedef gr__lane ivec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
+typedef gr__lane ivec_anywhere
+    __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 
 GR__INLINE ivec few_load(const gr__lane *p) { return *(const ivec_anywhere *)p; }
 
 GR__INLINE void few_store(gr__lane *p, ivec v) { *(ivec_anywhere *)p = v; }
 
-/* ---- by shape ----------------------------------------------------------------------------- */
+/* ---- by shape -------------------------------------------------------------------------------- */
 
 /* Taps of output t that fall on the input. */
 static int64_t seen(const gr__axis *a, int64_t t)
@@ -59,7 +61,7 @@ bool few_weights_by_shape(const gr__conv *c)
     return c->N * least_reached(&s.h) * least_reached(&s.w) < least;
 }
 
-/* ---- outputs ------------------------------------------------------------------------------ */
+/* ---- outputs --------------------------------------------------------------------------------- */
 
 int64_t zeros_of(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
 {
@@ -73,7 +75,8 @@ int64_t zeros_of(const gr__correlation *s, const gr_real *k, int64_t begin, int6
     return most;
 }
 
-/* Numbers of an array: a row of counts with zeros at both sides, as far as the windows of all residues reach. */
+/* Numbers of an array: a row of counts with zeros at both sides, as far as the windows of all
+   residues reach. */
 static int64_t left_of(const gr__axis *a)
 {
     return at_least(0, -(a->offset + at_most(0, (a->taps - 1) * a->offset_step)));
@@ -97,20 +100,23 @@ size_t few_scratch(const gr__conv *c, gr__direction d)
 }
 
 /* count[i] += numbers i of some planes that are not 0. Written up to a vector past its end. */
-static void count_planes(gr__lane *count, const gr_real *x, const gr_real *x_end, int64_t planes, int64_t n)
+static void count_planes(
+    gr__lane *count, const gr_real *x, const gr_real *x_end, int64_t planes, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
         ivec sum = few_load(count + i);
         for (int64_t c = 0; c < planes; c++) {
             const gr_real *at = x + c * n + i;
-            sum -= (x_end - at >= LANES ? vec_load(at) : vec_load_some(at, x_end - at)) != (vec){ 0 };
+            sum -=
+                (x_end - at >= LANES ? vec_load(at) : vec_load_some(at, x_end - at)) != (vec){ 0 };
         }
         few_store(count + i, sum);
     }
 }
 
 /* down[w]: the sum of column w, over the rows that output row t reads. */
-static void add_rows(gr__lane *down, const gr__axis *h, int64_t t, const gr__lane *count, int64_t width)
+static void add_rows(
+    gr__lane *down, const gr__axis *h, int64_t t, const gr__lane *count, int64_t width)
 {
     for (int64_t w = 0; w < width; w += LANES) {
         ivec sum = { 0 };
@@ -128,20 +134,23 @@ static gr__lane least_window(const gr__axis *w, const gr__lane *row)
     for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
     for (int64_t t = 0; w->step == 1 && t < w->outs; t += LANES) {
         ivec sum = { 0 }, inside = lane < (gr__lane)at_most(LANES, w->outs - t) - (ivec){ 0 };
-        for (int64_t b = 0; b < w->taps; b++) sum += few_load(row + t + w->offset + b * w->offset_step);
+        for (int64_t b = 0; b < w->taps; b++)
+            sum += few_load(row + t + w->offset + b * w->offset_step);
         inside &= sum < all;
         all = (sum & inside) | (all & ~inside);
     }
     for (int l = 0; l < LANES; l++) least = all[l] < least ? all[l] : least;
     for (int64_t t = 0; w->step > 1 && t < w->outs; t++) {
         gr__lane sum = 0;
-        for (int64_t b = 0; b < w->taps; b++) sum += row[t * w->step + w->offset + b * w->offset_step];
+        for (int64_t b = 0; b < w->taps; b++)
+            sum += row[t * w->step + w->offset + b * w->offset_step];
         least = sum < least ? sum : least;
     }
     return least;
 }
 
-static bool every_window_has(const gr__correlation *s, const gr__lane *count, int64_t least, gr__lane *row)
+static bool every_window_has(
+    const gr__correlation *s, const gr__lane *count, int64_t least, gr__lane *row)
 {
     int64_t left = left_of(&s->w), end = few_width_of(&s->w);
     memset(row, 0, (size_t)left * sizeof *row);
@@ -153,12 +162,14 @@ static bool every_window_has(const gr__correlation *s, const gr__lane *count, in
     return true;
 }
 
-bool few_by_data(const gr__conv *c, gr__direction d, const gr__group *o, int64_t zeros, void *scratch)
+bool few_by_data(
+    const gr__conv *c, gr__direction d, const gr__group *o, int64_t zeros, void *scratch)
 {
     gr__correlation s = correlation(c, d, 0);
     gr__lane       *count = scratch, *row = count + s.x_plane + LANES;
     memset(count, 0, (size_t)(s.x_plane + LANES) * sizeof *count);
-    for (int64_t done = 0, next = ceil_div(s.in_channels, 8); done < s.in_channels; done = next, next = at_most(2 * next, s.in_channels)) {
+    for (int64_t done = 0, next = ceil_div(s.in_channels, 8); done < s.in_channels;
+         done = next, next = at_most(2 * next, s.in_channels)) {
         bool enough = true;
         count_planes(count, o->x + done * s.x_plane, o->x_end, next - done, s.x_plane);
         for (int64_t residue = 0; residue < residues(c, d) && enough; residue++) {
@@ -170,8 +181,9 @@ bool few_by_data(const gr__conv *c, gr__direction d, const gr__group *o, int64_t
     return true;
 }
 
-/* ---- weights ------------------------------------------------------------------------------
-   16 places of the outputs at a time: a bit says whether the gradient of a filter, and what a tap of a channel meets, is not 0. */
+/* ---- weights ------------------------------------------------------------------------------------
+   16 places of the outputs at a time: a bit says whether the gradient of a filter, and what a tap
+   of a channel meets, is not 0. */
 
 typedef uint16_t halves __attribute__((vector_size(GR__VECTOR_BYTES), aligned(2), may_alias));
 
@@ -181,14 +193,15 @@ enum { PLACES = 16, STEPS = 4 }; /* STEPS: between two looks at whether all have
 typedef struct few_bits {
     const gr__conv     *c;
     const gr__operands *o;
-    int64_t             filters, channels, taps, terms; /* taps of a row of places: KH KW; terms: channels x taps */
-    int64_t             row; /* terms in whole vectors, those too many with counts that are high enough */
-    int64_t             group, channel;
-    int64_t             width; /* of a line */
-    uint16_t           *count; /* [filter][term] */
-    uint16_t           *x, *g; /* [term], [filter] */
-    uint8_t            *line;  /* [channel][tap down][column]: 1 or 0 */
-    int64_t             least_x, least_g;
+    int64_t             filters, channels, taps,
+        terms;     /* taps of a row of places: KH KW; terms: channels x taps */
+    int64_t   row; /* terms in whole vectors, those too many with counts that are high enough */
+    int64_t   group, channel;
+    int64_t   width; /* of a line */
+    uint16_t *count; /* [filter][term] */
+    uint16_t *x, *g; /* [term], [filter] */
+    uint8_t  *line;  /* [channel][tap down][column]: 1 or 0 */
+    int64_t   least_x, least_g;
 } few_bits;
 
 static int64_t line_width(const gr__conv *c)
@@ -198,20 +211,30 @@ static int64_t line_width(const gr__conv *c)
 
 size_t few_weights_scratch(const gr__conv *c, int64_t channels)
 {
-    int64_t filters = c->F / c->G, row = ceil_div(channels * c->KH * c->KW, FEW_HALVES) * FEW_HALVES;
-    return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) + padded_bytes(channels * c->KH * line_width(c));
+    int64_t filters = c->F / c->G,
+            row = ceil_div(channels * c->KH * c->KW, FEW_HALVES) * FEW_HALVES;
+    return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) +
+           padded_bytes(channels * c->KH * line_width(c));
 }
 
-static few_bits few_lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
+static few_bits few_lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin,
+    int64_t end, void *scratch)
 {
-    few_bits b = { .c = c, .o = o, .filters = c->F / c->G, .channels = end - begin, .taps = c->KH * c->KW, .group = group, .channel = begin };
+    few_bits b = { .c = c,
+        .o = o,
+        .filters = c->F / c->G,
+        .channels = end - begin,
+        .taps = c->KH * c->KW,
+        .group = group,
+        .channel = begin };
     b.terms = b.channels * b.taps;
     b.row = ceil_div(b.terms, FEW_HALVES) * FEW_HALVES;
     b.width = line_width(c);
     b.count = scratch;
     b.x = b.count + b.filters * b.row;
     b.g = b.x + b.row;
-    b.line = (uint8_t *)scratch + padded_bytes(((b.filters + 1) * b.row + b.filters) * (int64_t)sizeof(uint16_t));
+    b.line = (uint8_t *)scratch +
+             padded_bytes(((b.filters + 1) * b.row + b.filters) * (int64_t)sizeof(uint16_t));
     memset(b.count, 0, (size_t)((b.filters + 1) * b.row) * sizeof *b.count);
     for (int64_t f = 0; f < b.filters; f++)
         for (int64_t k = b.terms; k < b.row; k++) b.count[f * b.row + k] = UINT16_MAX / 2;
@@ -326,7 +349,9 @@ static bool is_dead(const few_bits *b, bool x, int64_t i)
 {
     const gr__conv *c = b->c;
     for (int64_t n = 0; n < c->N; n++)
-        if (!(x ? is_zero(plane_of_x(b, n, i), c->H * c->W) : is_zero(plane_of_g(b, n, i), c->OH * c->OW))) return false;
+        if (!(x ? is_zero(plane_of_x(b, n, i), c->H * c->W)
+                : is_zero(plane_of_g(b, n, i), c->OH * c->OW)))
+            return false;
     return true;
 }
 
@@ -337,18 +362,20 @@ static bool few_alive(const few_bits *b, int64_t least)
     for (int64_t k = 0; k < b->channels; k++) dead[k] = is_dead(b, true, k);
     for (int64_t f = 0; f < b->filters; f++) {
         bool few = false;
-        for (int64_t k = 0; k < b->terms; k++) few |= b->count[f * b->row + k] < least && !dead[k / b->taps];
+        for (int64_t k = 0; k < b->terms; k++)
+            few |= b->count[f * b->row + k] < least && !dead[k / b->taps];
         if (few && !is_dead(b, false, f)) return true;
     }
     return false;
 }
 
-/* Products that all have for certain, since there are too few zeros, need not be counted one by one. */
-bool few_weights_by_data(
-    const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin, int64_t end, void *scratch)
+/* Products that all have for certain, since there are too few zeros, need not be counted one by
+   one. */
+bool few_weights_by_data(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin,
+    int64_t end, void *scratch)
 {
-    few_bits    b = few_lay_out(c, o, group, begin, end, scratch);
-    int64_t least = least_of_weights(c->N * c->OH * c->OW), sure = 0, counted = 0;
+    few_bits b = few_lay_out(c, o, group, begin, end, scratch);
+    int64_t  least = least_of_weights(c->N * c->OH * c->OW), sure = 0, counted = 0;
     for (int64_t n = 0; n < c->N; n++)
         for (int64_t i = 0; i < c->OH; i++) {
             find_lines(&b, n, i);
@@ -362,7 +389,8 @@ bool few_weights_by_data(
                     count_products(&b);
                     counted++;
                 }
-                if (sure >= least || (counted % STEPS == 0 && all_have(&b, least - sure))) return false;
+                if (sure >= least || (counted % STEPS == 0 && all_have(&b, least - sure)))
+                    return false;
             }
         }
     return !all_have(&b, least - sure) && few_alive(&b, least - sure);
