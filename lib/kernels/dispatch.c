@@ -1,5 +1,5 @@
-/* dispatch.c: picks the table of kernels that the processor can run. The tables are constants; nothing
-   is remembered. */
+/* dispatch.c: picks the table of kernels that the processor can run. The tables are constants;
+   nothing is remembered. */
 #include "kernels.h"
 
 #include <string.h>

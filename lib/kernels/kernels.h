@@ -1,36 +1,42 @@
-/* kernels.h: the loops over plain arrays. A kernel knows no tensor, no tape, no error and no thread: it is given sizes that
-   were checked, and pointers that do not overlap unless it says they may, and computes.
+/* kernels.h: the loops over plain arrays. A kernel knows no tensor, no tape, no error and no
+   thread: it is given sizes that were checked, and pointers that do not overlap unless it says they
+   may, and computes.
 
    Two shapes of kernel:
-   - a range kernel computes elements (rows, planes) begin..end-1 of its output; any partition gives the same bits;
-   - a planned kernel (convolution, matmul) first says how its work divides: stages that run one after another, each of
-     independent tasks, with memory shared by all and memory of each thread's own. Plan and tasks depend on shapes alone,
-     never on the number of threads, so that the bits do not either.
+   - a range kernel computes elements (rows, planes) begin..end-1 of its output; any partition gives
+     the same bits;
+   - a planned kernel (convolution, matmul) first says how its work divides: stages that run one
+     after another, each of independent tasks, with memory shared by all and memory of each thread's
+     own. Plan and tasks depend on shapes alone, never on the number of threads, so that the bits do
+     not either.
 
-   One source is compiled for every instruction set (GR__ISA names the copy), and each copy fills one table. */
+   One source is compiled for every instruction set (GR__ISA names the copy), and each copy fills
+   one table. */
 #ifndef GR_KERNELS_H
 #define GR_KERNELS_H
 
 #include "gradus/types.h"
 #include "random.h"
 
-/* N images, C channels of H x W; F filters of C/G channels of KH x KW; outputs OH x OW;
-   stride S, padding P, dilation D, groups G:
-   y[n,f,i,j] = sum over c,p,q of x[n, c, SH i + DH p - PH, SW j + DW q - PW] k[f,c,p,q], x read as zero outside (1). */
+/* N images, C channels of H x W; F filters of C/G channels of KH x KW; outputs OH x OW; stride S,
+   padding P, dilation D, groups G: y[n,f,i,j] = sum over c,p,q of x[n, c, SH i + DH p - PH, SW j +
+   DW q - PW] k[f,c,p,q], x read as zero outside (1). */
 typedef struct gr__conv {
     int64_t N, C, H, W, F, KH, KW, OH, OW;
     int64_t SH, SW, PH, PW, DH, DW, G;
 } gr__conv;
 
-/* batch products of M x K by K x N, row-major and dense; transpose_a: a is stored K x M; transpose_b: b is stored N x K.
-   Product i reads a + i a_step and b + i b_step (elements; 0 shares one operand) and writes y + i M N. */
+/* batch products of M x K by K x N, row-major and dense; transpose_a: a is stored K x M;
+   transpose_b: b is stored N x K. Product i reads a + i a_step and b + i b_step (elements; 0 shares
+   one operand) and writes y + i M N. */
 typedef struct gr__matmul {
     int64_t M, N, K, batch, a_step, b_step;
     bool    transpose_a, transpose_b;
 } gr__matmul;
 
 /* y from x and k; the gradient by x, from that of y and k; the gradient by k, from x and that of y:
-   the first operand stands for x in the first and the last, and the second for k in the first two. */
+   the first operand stands for x in the first and the last, and the second for k in the first
+   two. */
 typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD, GR__KERNEL_GRAD } gr__direction;
 
 enum { GR__MAX_STAGES = 5 };
@@ -86,15 +92,17 @@ typedef struct gr__span {
     int64_t begin, end;
 } gr__span;
 
-/* Windows over planes of H x W: number (i,j) of the OH x OW sees rows[i] by columns[j]; spans may be empty, and begin in rising order.
-   A sum is divided by divisor, or, if that is 0, by how many numbers its window has. */
+/* Windows over planes of H x W: number (i,j) of the OH x OW sees rows[i] by columns[j]; spans may
+   be empty, and begin in rising order. A sum is divided by divisor, or, if that is 0, by how many
+   numbers its window has. */
 typedef struct gr__windows {
     int64_t         H, W, OH, OW;
     const gr__span *rows, *columns;
     double          divisor;
 } gr__windows;
 
-/* Bilinear from planes of H x W to OH x OW: row i is a blend of two rows, column j of two columns. */
+/* Bilinear from planes of H x W to OH x OW: row i is a blend of two rows, column j of two
+   columns. */
 typedef struct gr__taps {
     int64_t at[2];
     gr_real weight[2];
@@ -112,13 +120,14 @@ typedef struct gr__box {
     int64_t to[GR_MAX_DIMS], from[GR_MAX_DIMS];
 } gr__box;
 
-/* B sets of A runs of S numbers each: element (a,b,s) belongs to set b. y = act(weight h + bias), h = (x - mean) root. */
+/* B sets of A runs of S numbers each: element (a,b,s) belongs to set b. y = act(weight h + bias), h
+   = (x - mean) root. */
 typedef struct gr__norm {
-    int64_t        A, B, S;
-    double         eps;
-    bool           fixed;         /* the statistics are given, and do not depend on x */
-    bool           relu;          /* act */
-    bool           find;          /* norm_grad finds the sums itself, set by set, while x and g are at hand */
+    int64_t A, B, S;
+    double  eps;
+    bool    fixed; /* the statistics are given, and do not depend on x */
+    bool    relu;  /* act */
+    bool    find;  /* norm_grad finds the sums itself, set by set, while x and g are at hand */
     const gr_real *x, *g;         /* g: the gradient of y */
     const gr_real *weight, *bias; /* B numbers each, or NULL */
     gr_real       *stats;         /* B means, B variances, B roots 1 / sqrt(variance + eps) */
@@ -128,9 +137,10 @@ typedef struct gr__norm {
 
 /* The parameters of kernels of one operand, and of two. */
 #define GR__OF_ONE (gr_real * y, const gr_real *x, int64_t n)
-#define GR__OF_TWO (gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)
+#define GR__OF_TWO \
+    (gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)
 
-typedef void gr__unary GR__OF_ONE;
+typedef void gr__unary  GR__OF_ONE;
 /* a and b advance by their steps: 1, or 0 for an operand that is one number. */
 typedef void gr__binary GR__OF_TWO;
 
@@ -140,8 +150,9 @@ typedef struct gr__sgd {
 } gr__sgd;
 
 typedef struct gr__adam {
-    double lr, beta1, beta2, eps, weight_decay, correction1, correction2; /* correction: 1 - beta^t */
-    bool   decoupled;                                                     /* the decay shrinks p itself, not by way of the gradient */
+    double lr, beta1, beta2, eps, weight_decay, correction1,
+        correction2; /* correction: 1 - beta^t */
+    bool decoupled;  /* the decay shrinks p itself, not by way of the gradient */
 } gr__adam;
 
 typedef struct gr__rmsprop {
@@ -160,8 +171,8 @@ typedef struct gr__kernels {
 #undef SHARED
 } gr__kernels;
 
-/* The table to use: kernels "reference" or NULL; isa "baseline", "avx2", "avx512" or NULL for the best
-   that the processor has. NULL with a reason in *why when what is asked for is not there. */
+/* The table to use: kernels "reference" or NULL; isa "baseline", "avx2", "avx512" or NULL for the
+   best that the processor has. NULL with a reason in *why when what is asked for is not there. */
 const gr__kernels *gr__kernels_pick(const char *kernels, const char *isa, const char **why);
 
 #endif

@@ -1,5 +1,6 @@
-/* names.h: short names for the functions of one copy of the kernels, so that code reads outer_block(...), and means
-   that of its own instruction set. They take effect before a parenthesis alone: elsewhere the words are free. */
+/* names.h: short names for the functions of one copy of the kernels, so that code reads
+   outer_block(...), and means that of its own instruction set. They take effect before a
+   parenthesis alone: elsewhere the words are free. */
 #ifndef GR_KERNELS_NAMES_H
 #define GR_KERNELS_NAMES_H
 

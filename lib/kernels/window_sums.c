@@ -1,6 +1,7 @@
-/* window_sums.c: sums over windows of a plane, divided, and their transpose, which spreads numbers over the windows. Average pooling of every
-   kind is one or the other, and so is upsampling by the nearest. Also the blend of four neighbours, bilinear upsampling, and its transpose.
-   Invariant: a plane is one thread's, and sums in an order that its sizes alone fix. */
+/* window_sums.c: sums over windows of a plane, divided, and their transpose, which spreads numbers
+   over the windows. Average pooling of every kind is one or the other, and so is upsampling by the
+   nearest. Also the blend of four neighbours, bilinear upsampling, and its transpose. Invariant: a
+   plane is one thread's, and sums in an order that its sizes alone fix. */
 #include "table.h"
 
 /* What the columns (or rows) of all windows have in common. */
@@ -28,11 +29,13 @@ static double windows_share(const gr__windows *s, gr__span h, gr__span w)
     return 1 / (s->divisor > 0 ? s->divisor : (double)((h.end - h.begin) * (w.end - w.begin)));
 }
 
-/* ---- from planes of H x W to OH x OW ---- */
+/* ---- from planes of H x W to OH x OW --------------------------------------------------------- */
 
-static void sum_pairs(gr_real *restrict y, const gr_real *upper, const gr_real *lower, gr_real factor, int64_t n)
+static void sum_pairs(
+    gr_real *restrict y, const gr_real *upper, const gr_real *lower, gr_real factor, int64_t n)
 {
-    for (int64_t j = 0; j < n; j++) y[j] = ((upper[2 * j] + upper[2 * j + 1]) + (lower[2 * j] + lower[2 * j + 1])) * factor;
+    for (int64_t j = 0; j < n; j++)
+        y[j] = ((upper[2 * j] + upper[2 * j + 1]) + (lower[2 * j] + lower[2 * j + 1])) * factor;
 }
 
 static double sum_window(const gr_real *x, int64_t W, gr__span h, gr__span w)
@@ -43,10 +46,12 @@ static double sum_window(const gr_real *x, int64_t W, gr__span h, gr__span w)
     return sum;
 }
 
-void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
+void GR__NAME(window_sums)(
+    const gr__windows *s, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
 {
     int64_t in = s->H * s->W, out = s->OH * s->OW;
-    bool    whole = out == 1 && order_of(s->rows, 1, s->H).tiles && order_of(s->columns, 1, s->W).tiles;
+    bool    whole =
+        out == 1 && order_of(s->rows, 1, s->H).tiles && order_of(s->columns, 1, s->W).tiles;
     if (whole) {
         GR__NAME(sum)(y, x, in, 1, windows_share(s, s->rows[0], s->columns[0]), begin, end);
         return;
@@ -59,14 +64,17 @@ void GR__NAME(window_sums)(const gr__windows *s, const gr_real *x, gr_real *y, i
             gr_real       *to = y + plane * out + i * s->OW;
             if (pairs && h.end - h.begin == 2) {
                 from += h.begin * s->W;
-                sum_pairs(to, from, from + s->W, (gr_real)windows_share(s, h, s->columns[0]), s->OW);
+                sum_pairs(
+                    to, from, from + s->W, (gr_real)windows_share(s, h, s->columns[0]), s->OW);
                 continue;
             }
-            for (int64_t j = 0; j < s->OW; j++) to[j] = (gr_real)(sum_window(from, s->W, h, s->columns[j]) * windows_share(s, h, s->columns[j]));
+            for (int64_t j = 0; j < s->OW; j++)
+                to[j] = (gr_real)(sum_window(from, s->W, h, s->columns[j]) *
+                                  windows_share(s, h, s->columns[j]));
         }
 }
 
-/* ---- and back ---- */
+/* ---- and back -------------------------------------------------------------------------------- */
 
 static void spread_pairs(gr_real *restrict gx, const gr_real *g, gr_real factor, int64_t n)
 {
@@ -88,7 +96,8 @@ static void spread_tiles(const gr__windows *s, const gr_real *g, gr_real *gx, bo
                 gr_real  v = w.begin < w.end ? g[j] * (gr_real)windows_share(s, h, w) : 0;
                 for (int64_t k = w.begin; k < w.end; k++) first[k] = v;
             }
-        for (int64_t r = h.begin + 1; r < h.end; r++) memcpy(gx + r * s->W, first, (size_t)s->W * sizeof *gx);
+        for (int64_t r = h.begin + 1; r < h.end; r++)
+            memcpy(gx + r * s->W, first, (size_t)s->W * sizeof *gx);
     }
 }
 
@@ -104,7 +113,8 @@ static void spread_any(const gr__windows *s, const gr_real *g, gr_real *gx)
         }
 }
 
-void GR__NAME(window_spread)(const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
+void GR__NAME(window_spread)(
+    const gr__windows *s, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
 {
     order   columns = order_of(s->columns, s->OW, s->W);
     bool    tiles = columns.tiles && order_of(s->rows, s->OH, s->H).tiles;
@@ -116,24 +126,28 @@ void GR__NAME(window_spread)(const gr__windows *s, const gr_real *g, gr_real *gx
             spread_any(s, g + plane * out, gx + plane * in);
 }
 
-/* ---- bilinear ---- */
+/* ---- bilinear -------------------------------------------------------------------------------- */
 
 void GR__NAME(blend)(const gr__blend *b, const gr_real *x, gr_real *y, int64_t begin, int64_t end)
 {
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = 0; i < b->OH; i++) {
             const gr__taps *r = &b->rows[i];
-            const gr_real  *upper = x + (plane * b->H + r->at[0]) * b->W, *lower = x + (plane * b->H + r->at[1]) * b->W;
-            gr_real        *to = y + (plane * b->OH + i) * b->OW;
+            const gr_real  *upper = x + (plane * b->H + r->at[0]) * b->W,
+                          *lower = x + (plane * b->H + r->at[1]) * b->W;
+            gr_real *to = y + (plane * b->OH + i) * b->OW;
             for (int64_t j = 0; j < b->OW; j++) {
                 const gr__taps *c = &b->columns[j];
-                to[j] = r->weight[0] * (c->weight[0] * upper[c->at[0]] + c->weight[1] * upper[c->at[1]]) +
-                        r->weight[1] * (c->weight[0] * lower[c->at[0]] + c->weight[1] * lower[c->at[1]]);
+                to[j] = r->weight[0] *
+                            (c->weight[0] * upper[c->at[0]] + c->weight[1] * upper[c->at[1]]) +
+                        r->weight[1] *
+                            (c->weight[0] * lower[c->at[0]] + c->weight[1] * lower[c->at[1]]);
             }
         }
 }
 
-void GR__NAME(blend_spread)(const gr__blend *b, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
+void GR__NAME(blend_spread)(
+    const gr__blend *b, const gr_real *g, gr_real *gx, int64_t begin, int64_t end)
 {
     int64_t in = b->H * b->W;
     memset(gx + begin * in, 0, (size_t)((end - begin) * in) * sizeof *gx);
@@ -141,7 +155,8 @@ void GR__NAME(blend_spread)(const gr__blend *b, const gr_real *g, gr_real *gx, i
         for (int64_t i = 0; i < b->OH; i++) {
             const gr__taps *r = &b->rows[i];
             const gr_real  *from = g + (plane * b->OH + i) * b->OW;
-            gr_real        *upper = gx + plane * in + r->at[0] * b->W, *lower = gx + plane * in + r->at[1] * b->W;
+            gr_real        *upper = gx + plane * in + r->at[0] * b->W,
+                    *lower = gx + plane * in + r->at[1] * b->W;
             for (int64_t j = 0; j < b->OW; j++) {
                 const gr__taps *c = &b->columns[j];
                 for (int k = 0; k < 2; k++) {

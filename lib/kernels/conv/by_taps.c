@@ -1,28 +1,28 @@
-/* by_taps.c: the output and both gradients, a tap of the kernel at a time. Along an axis the outputs that a tap joins to an
-   input are an interval, known in closed form, and so a tap of the kernel joins a rectangle of
-   outputs to one of inputs: a product of matrices, whose result is added to what is there. Taps
-   that join nothing are not visited, and padding is not laid out, so that time is proportional to
-   the products that there are and to the sizes of the tensors, whatever the options. Groups with
-   few products for a tap are summed where they stand.
-   Invariant: a task owns its outputs, and adds to them in the order channels (as many as go
-   together), tap, channel. */
+/* by_taps.c: the output and both gradients, a tap of the kernel at a time. Along an axis the
+   outputs that a tap joins to an input are an interval, known in closed form, and so a tap of the
+   kernel joins a rectangle of outputs to one of inputs: a product of matrices, whose result is
+   added to what is there. Taps that join nothing are not visited, and padding is not laid out, so
+   that time is proportional to the products that there are and to the sizes of the tensors,
+   whatever the options. Groups with few products for a tap are summed where they stand. Invariant:
+   a task owns its outputs, and adds to them in the order channels (as many as go together), tap,
+   channel. */
 #include "conv.h"
 #include "kernels/table.h"
 
 #include <math.h>
 
-enum { WIDTH = 256 };                  /* of a panel: columns at once, whole vectors */
+enum { WIDTH = 256 };                       /* of a panel: columns at once, whole vectors */
 enum { TAPS_CHANNELS = 128, FILTERS = 64 }; /* of a panel; of a task of the kernel gradient */
-enum { TAPS_FEW_PRODUCTS = 32 };            /* for a tap and a column: no more than pay for panels */
-enum { TAPS_TASKS = 16 };                   /* worth splitting for more threads */
-enum { TAPS_COLUMNS = 64 };                 /* worth taking more images for */
-enum { WASTE = 6 };                    /* so many times what there is to do are too many */
+enum { TAPS_FEW_PRODUCTS = 32 }; /* for a tap and a column: no more than pay for panels */
+enum { TAPS_TASKS = 16 };        /* worth splitting for more threads */
+enum { TAPS_COLUMNS = 64 };      /* worth taking more images for */
+enum { WASTE = 6 };              /* so many times what there is to do are too many */
 
-/* A longer stride is not for algorithms that go through its steps: the residues of an input gradient, the rows of
-   a band of planes, which are for few products of a tap. */
+/* A longer stride is not for algorithms that go through its steps: the residues of an input
+   gradient, the rows of a band of planes, which are for few products of a tap. */
 enum { MOST_STRIDE = 8, FEW_PLANES = 16 };
 
-/* ---- what a tap joins ----------------------------------------------------------------------- */
+/* ---- what a tap joins ------------------------------------------------------------------------ */
 
 /* Outputs out, out + 1, ... of an axis to inputs in, in + S, ...: so many. */
 typedef struct taps_join {
@@ -34,9 +34,15 @@ typedef struct taps_line {
     int64_t H, K, OH, S, P, D;
 } taps_line;
 
-static taps_line line_h(const gr__conv *c) { return (taps_line){ c->H, c->KH, c->OH, c->SH, c->PH, c->DH }; }
+static taps_line line_h(const gr__conv *c)
+{
+    return (taps_line){ c->H, c->KH, c->OH, c->SH, c->PH, c->DH };
+}
 
-static taps_line line_w(const gr__conv *c) { return (taps_line){ c->W, c->KW, c->OW, c->SW, c->PW, c->DW }; }
+static taps_line line_w(const gr__conv *c)
+{
+    return (taps_line){ c->W, c->KW, c->OW, c->SW, c->PW, c->DW };
+}
 
 static taps_join join_of(const taps_line *a, int64_t p)
 {
@@ -63,7 +69,7 @@ static int64_t joins_of(const taps_line *a)
     return n;
 }
 
-/* ---- whether it pays ------------------------------------------------------------------------ */
+/* ---- whether it pays ------------------------------------------------------------------------- */
 
 /* What the other algorithms would do along an axis: products, and numbers laid out at once. */
 typedef struct effort {
@@ -92,8 +98,8 @@ static bool is_sparse(const gr__conv *c, gr__direction d)
     if (c->SH > MOST_STRIDE || c->SW > MOST_STRIDE)
         if (d == GR__INPUT_GRAD || c->C / c->G * (c->F / c->G) <= FEW_PLANES) return true;
     if (c->KH == 1 && c->KW == 1 && !c->PH && !c->PW) return false;
-    taps_line   lh = line_h(c), lw = line_w(c);
-    effort h = effort_of(c, d, true), w = effort_of(c, d, false);
+    taps_line lh = line_h(c), lw = line_w(c);
+    effort    h = effort_of(c, d, true), w = effort_of(c, d, false);
     double C = (double)(c->C / c->G), F = (double)(c->F / c->G), in = (double)c->H * (double)c->W,
            out = (double)c->OH * (double)c->OW;
     double sizes = C * in + F * out + C * F * (double)(c->KH * c->KW) / (double)at_least(1, c->N);
@@ -102,7 +108,7 @@ static bool is_sparse(const gr__conv *c, gr__direction d)
            (double)h.reach * (double)w.reach > WASTE * (in + out);
 }
 
-/* ---- rectangles ----------------------------------------------------------------------------- */
+/* ---- rectangles ------------------------------------------------------------------------------ */
 
 /* Places of a plane: number (i, j) stands at first + i row + j col. */
 typedef struct taps_grid {
@@ -110,8 +116,8 @@ typedef struct taps_grid {
 } taps_grid;
 
 typedef struct rect {
-    int64_t tap, rows, cols;
-    taps_grid    in, out; /* of x, of y */
+    int64_t   tap, rows, cols;
+    taps_grid in, out; /* of x, of y */
 } rect;
 
 static rect rect_of(const gr__conv *c, int64_t p, int64_t q, const taps_join *h, const taps_join *w)
@@ -130,22 +136,23 @@ typedef struct taps_run {
 } taps_run;
 
 typedef struct taps_runs {
-    int64_t from_col, to_col, count, columns; /* columns: of all runs */
-    taps_run     run[WIDTH];
+    int64_t  from_col, to_col, count, columns; /* columns: of all runs */
+    taps_run run[WIDTH];
 } taps_runs;
 
 /* Columns begin.. of those of `images` images, the planes of which stand from_image and to_image
    apart. */
-static void find_runs(taps_runs *r, const rect *a, const taps_grid *from, const taps_grid *to, int64_t from_image,
-    int64_t to_image, int64_t begin, int64_t columns)
+static void find_runs(taps_runs *r, const rect *a, const taps_grid *from, const taps_grid *to,
+    int64_t from_image, int64_t to_image, int64_t begin, int64_t columns)
 {
     int64_t j = begin % a->cols, i = begin / a->cols % a->rows, image = begin / a->cols / a->rows,
             at = 0;
     r->from_col = from->col, r->to_col = to->col, r->count = 0, r->columns = columns;
     for (; at < columns; r->count++) {
         int64_t n = at_most(a->cols - j, columns - at);
-        r->run[r->count] = (taps_run){ image * from_image + from->first + i * from->row + j * from->col,
-            image * to_image + to->first + i * to->row + j * to->col, n };
+        r->run[r->count] =
+            (taps_run){ image * from_image + from->first + i * from->row + j * from->col,
+                image * to_image + to->first + i * to->row + j * to->col, n };
         at += n, j = 0;
         if (++i == a->rows) i = 0, image++;
     }
@@ -177,7 +184,7 @@ static void taps_scatter(gr_real *restrict y, const gr_real *restrict from, cons
     }
 }
 
-/* ---- output and input gradient ----------------------------------------------------------------------- */
+/* ---- output and input gradient --------------------------------------------------------------- */
 
 /* How a direction is cut: images, rows of the kernel. A task takes some of each. */
 typedef struct taps_cut {
@@ -194,7 +201,8 @@ static taps_cut taps_cut_of(const gr__conv *c, gr__direction d)
     taps_cut k = { .few = s.out_channels * s.in_channels <= TAPS_FEW_PRODUCTS };
     k.images = k.few ? 1 : at_least(1, at_most(c->N, TAPS_COLUMNS / at_least(1, most)));
     int64_t units = ceil_div(c->N, k.images) * c->G;
-    k.blocks = k.few ? 1 : at_least(1, at_most(ceil_div(TAPS_TASKS, units), s.out_channels / (2 * ROWS)));
+    k.blocks =
+        k.few ? 1 : at_least(1, at_most(ceil_div(TAPS_TASKS, units), s.out_channels / (2 * ROWS)));
     k.rows = ceil_div(s.out_channels, k.blocks);
     k.channels = at_most(s.in_channels, TAPS_CHANNELS);
     k.width = at_most(WIDTH, ceil_div(k.images * most, LANES) * LANES);
@@ -223,7 +231,7 @@ typedef struct taps_work {
     gr__group       o;
     int64_t         images, row, rows;
     int64_t         x_image, y_image; /* from one image to the next */
-    gr__offsets       *step;
+    gr__offsets    *step;
     gr_real        *panel, *tile;
     int64_t         width, channels; /* of a panel */
     int64_t
@@ -231,7 +239,8 @@ typedef struct taps_work {
 } taps_work;
 
 /* One run of each plane of the kernel, where it stands. */
-static void taps_add_few(const taps_work *w, const rect *a, const taps_grid *from, const taps_grid *to)
+static void taps_add_few(
+    const taps_work *w, const rect *a, const taps_grid *from, const taps_grid *to)
 {
     const int64_t from_col = from->col, to_col = to->col, n = a->cols;
     for (int64_t r = w->row; r < w->row + w->rows; r++)
@@ -252,7 +261,8 @@ static void taps_add_few(const taps_work *w, const rect *a, const taps_grid *fro
 
 /* The channels from k on, of the columns of r: the panel, unless it is that of the tap before,
    times the rows of the kernel. */
-static void add_columns(taps_work *w, const rect *a, const taps_runs *r, int64_t k, int64_t channels)
+static void add_columns(
+    taps_work *w, const rect *a, const taps_runs *r, int64_t k, int64_t channels)
 {
     int64_t vectors = ceil_div(r->columns, LANES);
     for (int64_t i = 0; i < channels && !w->gathered[1]; i++)
@@ -278,7 +288,7 @@ static void add_columns(taps_work *w, const rect *a, const taps_runs *r, int64_t
 
 static void add_rect(taps_work *w, const rect *a, int64_t k, int64_t channels)
 {
-    const bool  forward = w->d == GR__FORWARD;
+    const bool       forward = w->d == GR__FORWARD;
     const taps_grid *from = forward ? &a->in : &a->out, *to = forward ? &a->out : &a->in;
     if (!w->tile) {
         taps_add_few(w, a, from, to);
@@ -297,8 +307,8 @@ static void add_rect(taps_work *w, const rect *a, int64_t k, int64_t channels)
 /* The channels k..k+channels of all taps that join something. */
 static void add_taps(taps_work *w, int64_t k, int64_t channels)
 {
-    taps_line     h = line_h(w->c), v = line_w(w->c);
-    gr__span down = span_of(&h), across = span_of(&v);
+    taps_line h = line_h(w->c), v = line_w(w->c);
+    gr__span  down = span_of(&h), across = span_of(&v);
     for (int64_t p = down.begin; p < down.end; p++) {
         taps_join jh = join_of(&h, p);
         for (int64_t q = across.begin; q < across.end && jh.count; q++) {
@@ -336,12 +346,11 @@ static void end_planes(const taps_work *w)
 static void run_sums(
     const gr__conv *c, gr__direction d, const gr__operands *o, int64_t task, void *scratch)
 {
-    taps_cut     k = taps_cut_of(c, d);
-    int64_t unit = task / k.blocks, block = task % k.blocks, n = unit / c->G * k.images;
-    taps_work    w = { .c = c,
-           .d = d,
-           .s = correlation(c, d, 0),
-           .o = group(c, d, o, n, unit % c->G) };
+    taps_cut  k = taps_cut_of(c, d);
+    int64_t   unit = task / k.blocks, block = task % k.blocks, n = unit / c->G * k.images;
+    taps_work w = {
+        .c = c, .d = d, .s = correlation(c, d, 0), .o = group(c, d, o, n, unit % c->G)
+    };
     w.images = at_most(k.images, c->N - n);
     w.row = even_part(w.s.out_channels, k.blocks, block);
     w.rows = even_part(w.s.out_channels, k.blocks, block + 1) - w.row;
@@ -361,7 +370,7 @@ static void run_sums(
     end_planes(&w);
 }
 
-/* ---- kernel gradient ----------------------------------------------------------------------------------- */
+/* ---- kernel gradient ------------------------------------------------------------------------- */
 
 /* A task takes one row of taps and some filters of a group. */
 typedef struct grad_cut {
@@ -426,8 +435,8 @@ static void sum_few(const grad_work *w, const rect *a)
 static void taps_sum_columns(
     const grad_work *w, const rect *a, int64_t k, int64_t channels, int64_t columns)
 {
-    int64_t  taps = w->c->KH * w->c->KW;
-    gr_real  sums[DOT_ROWS * DOT_COLS];
+    int64_t       taps = w->c->KH * w->c->KW;
+    gr_real       sums[DOT_ROWS * DOT_COLS];
     gr__dot_block m = {
         .offset = w->offset, .T = ceil_div(columns, LANES), .y = sums, .y_row = DOT_COLS
     };
@@ -455,8 +464,8 @@ static void sum_rect(const grad_work *w, const rect *a)
         return;
     }
     for (int64_t at = 0; at < all; at += w->cut.width) {
-        taps_runs    r;
-        int64_t columns = at_most(w->cut.width, all - at);
+        taps_runs r;
+        int64_t   columns = at_most(w->cut.width, all - at);
         find_runs(&r, a, &a->out, &a->out, c->F * out, 0, at, columns);
         for (int64_t f = 0; f < w->filters; f++)
             taps_gather(w->grads + f * w->cut.width, w->g + f * out, &r);
@@ -471,15 +480,14 @@ static void sum_rect(const grad_work *w, const rect *a)
 }
 
 /* Tasks run through the rows of taps, the blocks of filters, the groups. */
-static void run_kernel_grad(
-    const gr__conv *c, const gr__operands *o, int64_t task, void *scratch)
+static void run_kernel_grad(const gr__conv *c, const gr__operands *o, int64_t task, void *scratch)
 {
     grad_work w = { .c = c, .cut = grad_cut_of(c), .channels = c->C / c->G };
     int64_t   p = task % c->KH, unit = task / c->KH, group = unit / w.cut.blocks, F = c->F / c->G;
     int64_t   first = even_part(F, w.cut.blocks, unit % w.cut.blocks), taps = c->KH * c->KW;
-    taps_line      h = line_h(c), v = line_w(c);
+    taps_line h = line_h(c), v = line_w(c);
     gr__span  across = span_of(&v);
-    taps_join      jh = join_of(&h, p);
+    taps_join jh = join_of(&h, p);
     w.filters = even_part(F, w.cut.blocks, unit % w.cut.blocks + 1) - first;
     w.x = o->a + group * w.channels * c->H * c->W;
     w.g = o->b + (group * F + first) * c->OH * c->OW;
@@ -495,12 +503,12 @@ static void run_kernel_grad(
         memset(w.y + k * taps + p * c->KW, 0, (size_t)c->KW * sizeof *w.y);
     for (int64_t q = across.begin; q < across.end && jh.count; q++) {
         taps_join jw = join_of(&v, q);
-        rect a = rect_of(c, p, q, &jh, &jw);
+        rect      a = rect_of(c, p, q, &jh, &jw);
         if (jw.count) sum_rect(&w, &a);
     }
 }
 
-/* ---- the algorithm -------------------------------------------------------------------------- */
+/* ---- the algorithm --------------------------------------------------------------------------- */
 
 static gr__suits by_taps_suits(const gr__conv *c, gr__direction d)
 {

@@ -10,19 +10,25 @@
        lanes_images   direct sums, a vector holds one column of as many images as it has lanes
        lanes_columns  direct sums, a vector holds columns of one image; serves everything
 
-   Below them: geometry.h makes one form of the output and the input gradient, pack.c lays inputs out,
-   kernel_grad_parts.h divides kernel gradients by direct sums, winograd_fallback.h sums directly what
-   Winograd's algorithm is too coarse for, as few_products.h finds out. */
+   Below them: geometry.h makes one form of the output and the input gradient, pack.c lays inputs
+   out, kernel_grad_parts.h divides kernel gradients by direct sums, winograd_fallback.h sums
+   directly what Winograd's algorithm is too coarse for, as few_products.h finds out. */
 #ifndef GR_KERNELS_CONV_H
 #define GR_KERNELS_CONV_H
 
 #include "geometry.h"
 
 /* Idle lanes cost what busy ones do: a quarter of them is as many as pay. */
-GR__INLINE bool fills_lanes(const gr__conv *c) { return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4; }
+GR__INLINE bool fills_lanes(const gr__conv *c)
+{
+    return ceil_div(c->N, LANES) * LANES * 3 <= c->N * 4;
+}
 
 /* Do the outs stand side by side in memory? */
-GR__INLINE bool is_dense(const gr__correlation *s) { return s->h.out_step == 1 && s->w.out_step == 1; }
+GR__INLINE bool is_dense(const gr__correlation *s)
+{
+    return s->h.out_step == 1 && s->w.out_step == 1;
+}
 
 /* For suits. */
 GR__INLINE gr__suits pays_if(bool pays) { return pays ? GR__PAYS : GR__CAN; }

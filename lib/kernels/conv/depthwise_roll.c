@@ -1,10 +1,12 @@
-/* depthwise_roll.c: two vectors of columns go down the lines of the input; what is past the ends of a row is masked, and lines above and below the plane
-   are zeros. Invariant: an output, or the sum of a lane, depends on the columns of its vector alone; nothing is read outside what the view allows. */
+/* depthwise_roll.c: two vectors of columns go down the lines of the input; what is past the ends of
+   a row is masked, and lines above and below the plane are zeros. Invariant: an output, or the sum
+   of a lane, depends on the columns of its vector alone; nothing is read outside what the view
+   allows. */
 #include "depthwise_roll.h"
 
 enum { WIDE = 2 };
 
-/* ---- lines, and the ends of rows ------------------------------------------------------------------------------------------------------- */
+/* ---- lines, and the ends of rows ------------------------------------------------------------- */
 
 GR__INLINE const gr_real *roll_line_of(const gr__view *v, int64_t i)
 {
@@ -22,10 +24,16 @@ GR__INLINE ivec lanes_inside(int64_t j, int64_t n)
     return (lane >= begin) & (lane < end);
 }
 
-/* Some vectors `apart` from each other, under each of some taps: which of them reach past the ends of a row. */
-enum { FIRST = 1, LAST = 2, ALL = 4 }; /* the first vector under the first tap, the last one under the last tap */
+/* Some vectors `apart` from each other, under each of some taps: which of them reach past the ends
+   of a row. */
+enum {
+    FIRST = 1,
+    LAST = 2,
+    ALL = 4
+}; /* the first vector under the first tap, the last one under the last tap */
 
-static int edges_of(int64_t from, int vectors, int64_t apart, const int64_t *col, int taps, int64_t width)
+static int edges_of(
+    int64_t from, int vectors, int64_t apart, const int64_t *col, int taps, int64_t width)
 {
     int     edges = 0;
     int64_t others = (vectors - 1) * apart;
@@ -39,7 +47,8 @@ static int edges_of(int64_t from, int vectors, int64_t apart, const int64_t *col
 
 GR__INLINE bool at_edge(int tap, int taps, int vector, int vectors, int edges)
 {
-    return (edges & ALL) || ((edges & FIRST) && !tap && !vector) || ((edges & LAST) && tap == taps - 1 && vector == vectors - 1);
+    return (edges & ALL) || ((edges & FIRST) && !tap && !vector) ||
+           ((edges & LAST) && tap == taps - 1 && vector == vectors - 1);
 }
 
 /* f(args, edges), compiled for each kind of edges. */
@@ -62,28 +71,33 @@ GR__INLINE bool at_edge(int tap, int taps, int vector, int vectors, int edges)
         break;                        \
     }
 
-/* ---- outputs ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- outputs --------------------------------------------------------------------------------- */
 
 /* The lanes of each vector under each tap, from column j on, that are columns of x. */
-GR__INLINE void roll_edges(const gr__roll *r, int64_t j, ivec inside[ROLL_TAPS][WIDE], const int wide)
+GR__INLINE void roll_edges(
+    const gr__roll *r, int64_t j, ivec inside[ROLL_TAPS][WIDE], const int wide)
 {
     GR__UNROLL
     for (int b = 0; b < ROLL_TAPS; b++) {
         GR__UNROLL
-        for (int v = 0; v < wide; v++) inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * r->apart, r->x.cols);
+        for (int v = 0; v < wide; v++)
+            inside[b][v] = lanes_inside(r->x.w + j + r->col[b] + v * r->apart, r->x.cols);
     }
 }
 
 /* What is under tap b of the vector v at x. */
-GR__INLINE vec roll_load(const gr__roll *r, const gr_real *x, ivec inside[ROLL_TAPS][WIDE], int b, int v, const int wide, const int edges)
+GR__INLINE vec roll_load(const gr__roll *r, const gr_real *x, ivec inside[ROLL_TAPS][WIDE], int b,
+    int v, const int wide, const int edges)
 {
     vec of = load_once(x + r->col[b] + v * r->apart);
     return at_edge(b, ROLL_TAPS, v, wide, edges) ? (vec)((ivec)of & inside[b][v]) : of;
 }
 
-/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there are rows of taps, and completes one of them.
-   Where two vectors overlap, the second, stored later, has the common lanes right; of the first they may be cut off by the row's edge. */
-GR__INLINE void roll_columns(const gr__roll *r, const gr__roll_filter *f, gr_real *y, int64_t j, const int wide, const int edges)
+/* Some vectors from column j on, of all rows. Each line goes to as many rows of outputs as there
+   are rows of taps, and completes one of them. Where two vectors overlap, the second, stored later,
+   has the common lanes right; of the first they may be cut off by the row's edge. */
+GR__INLINE void roll_columns(const gr__roll *r, const gr__roll_filter *f, gr_real *y, int64_t j,
+    const int wide, const int edges)
 {
     vec  weight[ROLL_TAPS][ROLL_TAPS], acc[ROLL_TAPS][WIDE], least = vec_all(f->least);
     ivec inside[ROLL_TAPS][WIDE];
@@ -91,7 +105,8 @@ GR__INLINE void roll_columns(const gr__roll *r, const gr__roll_filter *f, gr_rea
     GR__UNROLL
     for (int b = 0; b < ROLL_TAPS; b++) {
         GR__UNROLL
-        for (int p = 0; p < ROLL_TAPS; p++) weight[p][b] = vec_all(f->weight[p][b]), acc[p][b % WIDE] = vec_all(f->bias);
+        for (int p = 0; p < ROLL_TAPS; p++)
+            weight[p][b] = vec_all(f->weight[p][b]), acc[p][b % WIDE] = vec_all(f->bias);
     }
     y += j;
     for (int64_t i = 0; i < r->rows + ROLL_TAPS - 1; i++) {
@@ -108,7 +123,8 @@ GR__INLINE void roll_columns(const gr__roll *r, const gr__roll_filter *f, gr_rea
         GR__UNROLL
         for (int v = 0; v < wide; v++) {
             vec done = acc[ROLL_TAPS - 1][v];
-            if (i >= ROLL_TAPS - 1) vec_store(y + v * r->apart, vec_choose(done < least, least, done));
+            if (i >= ROLL_TAPS - 1)
+                vec_store(y + v * r->apart, vec_choose(done < least, least, done));
             GR__UNROLL
             for (int p = ROLL_TAPS - 1; p > 0; p--) acc[p][v] = acc[p - 1][v];
             acc[0][v] = vec_all(f->bias);
@@ -129,7 +145,8 @@ static int roll_at(gr__roll *r, int64_t j, int64_t *from)
 void depthwise_roll(gr__roll *r, const gr__roll_filter *f, gr_real *y)
 {
     for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
-        int wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
+        int wide = roll_at(r, j, &at),
+            edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
         if (wide == WIDE)
             FOR_EDGES(edges, roll_columns, r, f, y, at, WIDE)
         else
@@ -137,9 +154,11 @@ void depthwise_roll(gr__roll *r, const gr__roll_filter *f, gr_real *y)
     }
 }
 
-/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g that are wanted of the last vector. */
-GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, int64_t row, int64_t p, int64_t j, ivec inside[ROLL_TAPS][WIDE],
-    ivec new, vec acc[ROLL_TAPS], const int wide, const int edges)
+/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g
+   that are wanted of the last vector. */
+GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, int64_t row, int64_t p,
+    int64_t j, ivec inside[ROLL_TAPS][WIDE], ivec new, vec acc[ROLL_TAPS], const int wide,
+    const int edges)
 {
     const gr_real *x = roll_line_of(&r->x, (row + p) * r->step) + j;
     GR__UNROLL
@@ -147,13 +166,15 @@ GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, int64_t row, 
         vec of = vec_load(g + row * r->outs + j + v * r->apart);
         if ((edges & ALL) && v == wide - 1) of = (vec)((ivec)of & new);
         GR__UNROLL
-        for (int b = 0; b < ROLL_TAPS; b++) acc[b] += of * roll_load(r, x, inside, b, v, wide, edges);
+        for (int b = 0; b < ROLL_TAPS; b++)
+            acc[b] += of * roll_load(r, x, inside, b, v, wide, edges);
     }
 }
 
-/* Some vectors from column j on, of all rows. Each line meets the rows of g in which it has taps: at the ends fewer than it has otherwise. */
-GR__INLINE void roll_grad_columns(
-    const gr__roll *r, const gr_real *g, int64_t j, ivec new, vec acc[ROLL_TAPS][ROLL_TAPS], const int wide, const int edges)
+/* Some vectors from column j on, of all rows. Each line meets the rows of g in which it has taps:
+   at the ends fewer than it has otherwise. */
+GR__INLINE void roll_grad_columns(const gr__roll *r, const gr_real *g, int64_t j, ivec new,
+    vec acc[ROLL_TAPS][ROLL_TAPS], const int wide, const int edges)
 {
     vec       rows[ROLL_TAPS][WIDE] = { { { 0 } } };
     ivec      inside[ROLL_TAPS][WIDE];
@@ -164,7 +185,8 @@ GR__INLINE void roll_grad_columns(
     if (r->rows < last) {
         for (int64_t i = 0; i < r->rows; i++) {
             GR__UNROLL
-            for (int p = 0; p < ROLL_TAPS; p++) roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
+            for (int p = 0; p < ROLL_TAPS; p++)
+                roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
         }
         return;
     }
@@ -173,7 +195,8 @@ GR__INLINE void roll_grad_columns(
         GR__UNROLL
         for (int p = 0; p < last - i; p++) {
             roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
-            roll_row_grad(r, g, r->rows - 1 - i, last - p, j, inside, new, acc[last - p], wide, edges);
+            roll_row_grad(
+                r, g, r->rows - 1 - i, last - p, j, inside, new, acc[last - p], wide, edges);
         }
     }
     g += j;
@@ -210,8 +233,10 @@ void depthwise_roll_kernel_grad(gr__roll *r, const gr_real *g, gr_real *sum)
     vec acc[ROLL_TAPS][ROLL_TAPS];
     memcpy(acc, sum, sizeof acc);
     for (int64_t j = 0, at; j < r->outs; j += WIDE * LANES) {
-        int     wide = roll_at(r, j, &at), edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
-        int64_t old = wide == WIDE ? LANES - r->apart : j - at; /* lanes of the last vector that overlap */
+        int wide = roll_at(r, j, &at),
+            edges = edges_of(r->x.w + at, wide, r->apart, r->col, ROLL_TAPS, r->x.cols);
+        int64_t old =
+            wide == WIDE ? LANES - r->apart : j - at; /* lanes of the last vector that overlap */
         if (old) edges = ALL;
         if (wide == WIDE)
             FOR_EDGES(edges, roll_grad_columns, r, g, at, lanes_inside(-old, LANES), acc, WIDE)

@@ -4,9 +4,16 @@
 /* Output i reads S i + D p - P at tap p. */
 static gr__axis forward_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P, int64_t D)
 {
-    return (gr__axis){
-        .in = H, .step = S, .taps = K, .tap = 0, .tap_step = 1, .offset = -P, .offset_step = D, .outs = OH, .out = 0, .out_step = 1
-    };
+    return (gr__axis){ .in = H,
+        .step = S,
+        .taps = K,
+        .tap = 0,
+        .tap_step = 1,
+        .offset = -P,
+        .offset_step = D,
+        .outs = OH,
+        .out = 0,
+        .out_step = 1 };
 }
 
 static int64_t divisor(int64_t a, int64_t b)
@@ -19,12 +26,15 @@ static int64_t divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* Of the inputs h = first + S t, tap p reads output (h + P - D p) / S, where S divides it. If it does at p, it does again
-   S / gcd(S, D) taps later, D / gcd(S, D) outputs before. */
-static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P, int64_t D, int64_t first)
+/* Of the inputs h = first + S t, tap p reads output (h + P - D p) / S, where S divides it. If it
+   does at p, it does again S / gcd(S, D) taps later, D / gcd(S, D) outputs before. */
+static gr__axis grad_axis(
+    int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P, int64_t D, int64_t first)
 {
     int64_t  apart = S / divisor(S, D), p = 0;
-    gr__axis x = { .in = OH, .step = 1, .outs = (H - 1 - first) / S + 1, .out = first, .out_step = S };
+    gr__axis x = {
+        .in = OH, .step = 1, .outs = (H - 1 - first) / S + 1, .out = first, .out_step = S
+    };
     while (p < K && p < S && (first + P - D * p) % S) p++;
     if (p == K || p == S) return x;
     x.taps = (K - 1 - p) / apart + 1;
@@ -35,7 +45,10 @@ static gr__axis grad_axis(int64_t H, int64_t K, int64_t OH, int64_t S, int64_t P
     return x;
 }
 
-int64_t residues(const gr__conv *c, gr__direction d) { return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W); }
+int64_t residues(const gr__conv *c, gr__direction d)
+{
+    return d == GR__FORWARD ? 1 : at_most(c->SH, c->H) * at_most(c->SW, c->W);
+}
 
 gr__correlation correlation(const gr__conv *c, gr__direction d, int64_t residue)
 {
@@ -76,7 +89,8 @@ void kernel_offsets(const gr__correlation *s, gr__offsets *step)
     for (int64_t a = 0; a < s->h.taps; a++)
         for (int64_t c = 0; c < s->in_channels; c++)
             for (int64_t b = 0; b < s->w.taps; b++)
-                (step++)->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width + s->w.tap + b * s->w.tap_step;
+                (step++)->a = c * s->k_channel + (s->h.tap + a * s->h.tap_step) * s->k_width +
+                              s->w.tap + b * s->w.tap_step;
 }
 
 gr__border border(const gr__correlation *s, int64_t begin, int64_t end)

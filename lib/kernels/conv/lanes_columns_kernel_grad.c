@@ -1,19 +1,20 @@
-/* lanes_columns_kernel_grad.c: the kernel gradient by direct sums that run along the outputs of one image: dot
-   products of panels, a panel for each channel, tap of w, and remainder of a row by the stride, with
-   planes of the gradient where they stand. */
+/* lanes_columns_kernel_grad.c: the kernel gradient by direct sums that run along the outputs of one
+   image: dot products of panels, a panel for each channel, tap of w, and remainder of a row by the
+   stride, with planes of the gradient where they stand. */
 #include "conv.h"
 #include "kernel_grad_parts.h"
 #include "lanes_columns.h"
 
-enum { OUTPUTS = 4096, PANEL_TERMS = 160 }; /* outputs in a band, terms at once, about */
-enum { COLUMNS_GRAD_BAND_BYTES = 768 << 10 };            /* of the second cache, for a band's operands */
+enum { OUTPUTS = 4096, PANEL_TERMS = 160 };   /* outputs in a band, terms at once, about */
+enum { COLUMNS_GRAD_BAND_BYTES = 768 << 10 }; /* of the second cache, for a band's operands */
 
 static gr__parts parts_of_columns(const gr__conv *c)
 {
     return parts_of(c, PANEL_TERMS / (c->KH * c->KW), 1, c->N);
 }
 
-/* What a band of the outputs reads, and some rows more. A band is some rows, or several images whose outputs fill their vectors. */
+/* What a band of the outputs reads, and some rows more. A band is some rows, or several images
+   whose outputs fill their vectors. */
 typedef struct panels {
     int64_t rows, images;  /* of a band, at most */
     int64_t further, down; /* rows below the outputs; remainders */
@@ -33,21 +34,26 @@ static panels panels_of(const gr__conv *c, const gr__parts *s)
     return p;
 }
 
-static int64_t panels_vectors(const gr__conv *c, const panels *p) { return p->images * ceil_div(p->rows * c->OW, LANES) + 1; }
+static int64_t panels_vectors(const gr__conv *c, const panels *p)
+{
+    return p->images * ceil_div(p->rows * c->OW, LANES) + 1;
+}
 
 static size_t scratch_of_columns(const gr__conv *c, const gr__parts *s)
 {
     panels p = panels_of(c, s);
-    return 2 * padded_bytes(panels_vectors(c, &p) * (int64_t)sizeof(int64_t)) + padded_bytes(p.images * p.image * (int64_t)sizeof(gr_real));
+    return 2 * padded_bytes(panels_vectors(c, &p) * (int64_t)sizeof(int64_t)) +
+           padded_bytes(p.images * p.image * (int64_t)sizeof(gr_real));
 }
 
 /* The panels of one image, for rows i..i+rows of the outputs. */
-static void columns_grad_gather(const gr__conv *c, const panels *p, const gr__correlation *w, const gr_real *x, const gr_real *x_end, int64_t i,
-    int64_t rows, gr_real *to)
+static void columns_grad_gather(const gr__conv *c, const panels *p, const gr__correlation *w,
+    const gr_real *x, const gr_real *x_end, int64_t i, int64_t rows, gr_real *to)
 {
     for (int64_t k = 0; k < w->in_channels * c->KW * p->down; k++, to += p->size) {
         int64_t row = i * c->SH - c->PH + k % p->down, col = k / p->down % c->KW * c->DW - c->PW;
-        pack_rows(w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
+        pack_rows(
+            w, x + k / p->down / c->KW * w->x_plane, x_end, row, col, rows + p->further, c->OW, to);
     }
 }
 
@@ -68,10 +74,11 @@ static void columns_grad_add_band(columns_grad_work *k, int64_t n, int64_t image
 {
     const gr__conv *c = k->c;
     const panels   *p = &k->p;
-    int64_t         outs = c->OH * c->OW, rows = at_most(p->rows, c->OH - i), count = rows * c->OW, T = count / LANES;
+    int64_t         outs = c->OH * c->OW, rows = at_most(p->rows, c->OH - i), count = rows * c->OW,
+            T = count / LANES;
     for (int64_t image = 0; image < images; image++) {
-        columns_grad_gather(c, p, &k->w, k->x + (n + image) * c->C * k->w.x_plane, k->o->a + c->N * c->C * k->w.x_plane, i, rows,
-            k->panel + image * p->image);
+        columns_grad_gather(c, p, &k->w, k->x + (n + image) * c->C * k->w.x_plane,
+            k->o->a + c->N * c->C * k->w.x_plane, i, rows, k->panel + image * p->image);
         for (int64_t t = 0; t <= T; t++) {
             k->offset[image * T + t] = image * p->image + t * LANES;
             k->along[image * T + t] = image * c->F * outs + t * LANES;
@@ -81,16 +88,25 @@ static void columns_grad_add_band(columns_grad_work *k, int64_t n, int64_t image
     k->m.g = k->g + n * c->F * outs + i * c->OW;
     k->m.T = images * T;
     k->m.tail = (int)(count % LANES);
-    window_dots(&k->m, &(gr__window_places){
-                .KH = c->KH, .KW = c->KW, .channel = c->KW * col, .col = col, .row = c->OW, .rest = p->size, .S = c->SH, .D = c->DH });
+    window_dots(&k->m, &(gr__window_places){ .KH = c->KH,
+                           .KW = c->KW,
+                           .channel = c->KW * col,
+                           .col = col,
+                           .row = c->OW,
+                           .rest = p->size,
+                           .S = c->SH,
+                           .D = c->DH });
     k->m.onto = true;
 }
 
-static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
+static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s,
+    const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
 {
-    gr__part at = part_at(c, s, task, parts);
-    columns_grad_work     k = { .c = c, .o = o, .p = panels_of(c, s), .w = windows_of(c, at.channels), .offset = scratch };
-    size_t   table = padded_bytes(panels_vectors(c, &k.p) * (int64_t)sizeof(int64_t));
+    gr__part          at = part_at(c, s, task, parts);
+    columns_grad_work k = {
+        .c = c, .o = o, .p = panels_of(c, s), .w = windows_of(c, at.channels), .offset = scratch
+    };
+    size_t table = padded_bytes(panels_vectors(c, &k.p) * (int64_t)sizeof(int64_t));
     k.along = (int64_t *)(void *)((char *)scratch + table);
     k.panel = (gr_real *)(void *)((char *)scratch + 2 * table);
     k.x = o->a + (at.group * s->channels + at.channel) * k.w.x_plane;
@@ -105,13 +121,15 @@ static void lanes_columns_kernel_grad_sum(const gr__conv *c, const gr__parts *s,
         .y_row = at.row };
     int64_t last = even_part(c->N, s->parts, at.part + 1);
     for (int64_t n = even_part(c->N, s->parts, at.part); n < last; n += k.p.images)
-        for (int64_t i = 0; i < c->OH; i += k.p.rows) columns_grad_add_band(&k, n, at_most(k.p.images, last - n), i);
+        for (int64_t i = 0; i < c->OH; i += k.p.rows)
+            columns_grad_add_band(&k, n, at_most(k.p.images, last - n), i);
 }
 
 bool lanes_columns_kernel_grad_pays(const gr__conv *c)
 {
-    int64_t channels = c->C / c->G, outs = c->OH * c->OW, copies = channels * c->KW * at_most(c->SH, (c->KH - 1) * c->DH + 1);
-    bool    fills = c->OW >= LANES && (outs % LANES == 0 || outs >= OUTPUTS / 2);
+    int64_t channels = c->C / c->G, outs = c->OH * c->OW,
+            copies = channels * c->KW * at_most(c->SH, (c->KH - 1) * c->DH + 1);
+    bool fills = c->OW >= LANES && (outs % LANES == 0 || outs >= OUTPUTS / 2);
     return fills && channels * c->KH * c->KW <= PANEL_TERMS && 4 * copies < 3 * (c->F / c->G);
 }
 
@@ -122,7 +140,8 @@ static gr__suits lanes_columns_kernel_grad_suits(const gr__conv *c, gr__directio
     return d == GR__KERNEL_GRAD ? GR__PAYS : GR__CANNOT;
 }
 
-static const gr__kernel_sums lanes_columns_kernel_grad_sums = { parts_of_columns, scratch_of_columns, lanes_columns_kernel_grad_sum };
+static const gr__kernel_sums lanes_columns_kernel_grad_sums = { parts_of_columns,
+    scratch_of_columns, lanes_columns_kernel_grad_sum };
 
 const gr__conv_algorithm GR__NAME(lanes_columns_kernel_grad) = {
     .name = "lanes_columns",

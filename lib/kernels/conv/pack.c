@@ -1,6 +1,7 @@
-/* pack.c: the two ways in which a convolution's input is laid out for the register blocks: as a panel, whose columns are those of
-   the outputs (P), or with the images of a batch side by side (N). Invariant: nothing is read outside x; both
-   write in order of address, a little past what they mean to, and mend that with what comes next. */
+/* pack.c: the two ways in which a convolution's input is laid out for the register blocks: as a
+   panel, whose columns are those of the outputs (P), or with the images of a batch side by side
+   (N). Invariant: nothing is read outside x; both write in order of address, a little past what
+   they mean to, and mend that with what comes next. */
 #include "geometry.h"
 
 /* n elements, rounded up to whole vectors where what is read past them still lies in the array. */
@@ -29,17 +30,19 @@ static gr__span pack_inside(int64_t start, int64_t step, int64_t size, int64_t n
     return (gr__span){ begin, at_least(begin, at_most(end, n)) };
 }
 
-void pack_rows(
-    const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h, int64_t w, int64_t rows, int64_t width, gr_real *to)
+void pack_rows(const gr__correlation *s, const gr_real *plane, const gr_real *x_end, int64_t h,
+    int64_t w, int64_t rows, int64_t width, gr_real *to)
 {
     const int64_t  step = s->w.step, x_row = s->h.step * s->w.in;
-    const gr__span     in = pack_inside(w, step, s->w.in, width), down = pack_inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
+    const gr__span in = pack_inside(w, step, s->w.in, width),
+                   down = pack_inside(h, s->h.step, s->h.in, in.begin < in.end ? rows : 0);
     const gr_real *from = plane + h * s->w.in + w + down.begin * x_row;
     int64_t        i = down.begin;
     clear(to, i * width);
     to += i * width;
     if (step == 1 && in.end - in.begin == width && width <= LANES) /* a row is a vector */
-        for (; i < down.end && x_end - from >= LANES; i++, from += x_row, to += width) vec_store(to, vec_load(from));
+        for (; i < down.end && x_end - from >= LANES; i++, from += x_row, to += width)
+            vec_store(to, vec_load(from));
     for (; i < down.end; i++, from += x_row, to += width) {
         clear(to, in.begin);
         if (step == 1)
@@ -51,15 +54,18 @@ void pack_rows(
     clear(to, (rows - i) * width);
 }
 
-/* Columns w..w+LANES of a row of each image, one image a lane; `some` of them are wanted and lie in the row. */
-GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t some)
+/* Columns w..w+LANES of a row of each image, one image a lane; `some` of them are wanted and lie in
+   the row. */
+GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *x_end,
+    int64_t image_step, int images, int64_t some)
 {
     vec v[LANES];
     if (x_end - x >= (LANES - 1) * image_step + LANES && images == LANES) {
         GR__UNROLL
         for (int n = 0; n < LANES; n++) v[n] = vec_load(x + n * image_step);
     } else {
-        for (int n = 0; n < LANES; n++) v[n] = n < images ? vec_load_some(x + n * image_step, some) : (vec){ 0 };
+        for (int n = 0; n < LANES; n++)
+            v[n] = n < images ? vec_load_some(x + n * image_step, some) : (vec){ 0 };
     }
     vec_transpose(v);
     GR__UNROLL
@@ -67,7 +73,8 @@ GR__INLINE void interleave_square(gr_real *to, const gr_real *x, const gr_real *
 }
 
 /* The same of so few columns that a transposition would mostly move what nobody wants. */
-GR__INLINE void interleave_few(gr_real *to, const gr_real *x, int64_t image_step, int images, int64_t some)
+GR__INLINE void interleave_few(
+    gr_real *to, const gr_real *x, int64_t image_step, int images, int64_t some)
 {
     for (int64_t j = 0; j < some; j++) {
         vec_store(to + j * LANES, (vec){ 0 });
@@ -76,18 +83,20 @@ GR__INLINE void interleave_few(gr_real *to, const gr_real *x, int64_t image_step
 }
 
 /* Columns w..w+n of one row. */
-static void interleave_run(gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t n)
+static void interleave_run(
+    gr_real *to, const gr_real *x, const gr_real *x_end, int64_t image_step, int images, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES)
         if (n - j <= LANES / 4)
             interleave_few(to + j * LANES, x + j, image_step, images, n - j);
         else
-            interleave_square(to + j * LANES, x + j, x_end, image_step, images, at_most(LANES, n - j));
+            interleave_square(
+                to + j * LANES, x + j, x_end, image_step, images, at_most(LANES, n - j));
 }
 
 /* Whole rows of W, of which `many` fill a square. */
-static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const gr_real *x, const gr_real *x_end, int64_t image_step,
-    int images, int64_t W, int64_t many)
+static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const gr_real *x,
+    const gr_real *x_end, int64_t image_step, int images, int64_t W, int64_t many)
 {
     gr_real square[LANES * LANES];
     interleave_square(square, x, x_end, image_step, images, many * W);
@@ -98,11 +107,12 @@ static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const
     }
 }
 
-void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end, int64_t image_step, int images,
-    int64_t channels, int64_t H, int64_t W)
+void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end,
+    int64_t image_step, int images, int64_t channels, int64_t H, int64_t W)
 {
-    gr__span    in = pack_inside(b->w, 1, W, b->cols);
-    int64_t many = W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
+    gr__span in = pack_inside(b->w, 1, W, b->cols);
+    int64_t  many =
+        W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
         for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {
             int64_t h = b->h + i;
@@ -123,13 +133,15 @@ void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_rea
                 continue;
             }
             clear(to, in.begin * LANES);
-            interleave_run(to + in.begin * LANES, x + h * W + b->w + in.begin, x_end, image_step, images, in.end - in.begin);
+            interleave_run(to + in.begin * LANES, x + h * W + b->w + in.begin, x_end, image_step,
+                images, in.end - in.begin);
             clear(to + in.end * LANES, (b->cols - in.end) * LANES);
         }
 }
 
 /* A square of vectors, one image a lane, to n <= LANES numbers in each image. */
-GR__INLINE void deinterleave_square(gr_real *y, int64_t image_step, int images, vec v[LANES], int64_t n)
+GR__INLINE void deinterleave_square(
+    gr_real *y, int64_t image_step, int images, vec v[LANES], int64_t n)
 {
     vec_transpose(v);
     if (images == LANES && n == LANES) {
@@ -150,7 +162,8 @@ void deinterleave(gr_real *y, int64_t image_step, int images, const gr_real *fro
     }
 }
 
-void deinterleave_ordered(gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
+void deinterleave_ordered(
+    gr_real *y, int64_t image_step, int images, const gr_real *from, const int *place, int64_t n)
 {
     for (int64_t j = 0; j < n; j += LANES, place += LANES) {
         vec v[LANES];

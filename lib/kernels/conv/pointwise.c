@@ -1,5 +1,6 @@
-/* pointwise.c: a kernel of one tap, at stride 1, without padding: products of matrices, of the kernel,
-   or its transpose, with each image; and of each gradient with its image, transposed, added up. */
+/* pointwise.c: a kernel of one tap, at stride 1, without padding: products of matrices, of the
+   kernel, or its transpose, with each image; and of each gradient with its image, transposed, added
+   up. */
 #include "conv.h"
 #include "kernel_grad_parts.h"
 #include "kernels/matmul.h"
@@ -8,11 +9,12 @@
 /* One product for each image. */
 static bool pointwise_is_product(const gr__conv *c)
 {
-    bool one_tap = c->KH == 1 && c->KW == 1 && c->SH == 1 && c->SW == 1 && !c->PH && !c->PW && c->G == 1;
+    bool one_tap =
+        c->KH == 1 && c->KW == 1 && c->SH == 1 && c->SW == 1 && !c->PH && !c->PW && c->G == 1;
     return one_tap && c->H * c->W >= LANES && c->H * c->W * at_most(c->C, c->F) > GR__FEW_SUMS;
 }
 
-/* ---- forward, input gradient ------------------------------------------------------------------- */
+/* ---- forward, input gradient ----------------------------------------------------------------- */
 
 static gr__matmul product_of(const gr__conv *c, gr__direction d)
 {
@@ -53,7 +55,7 @@ const gr__conv_algorithm GR__NAME(pointwise) = {
     .exact = true,
 };
 
-/* ---- kernel gradient --------------------------------------------------------------------------- */
+/* ---- kernel gradient ------------------------------------------------------------------------- */
 
 /* The sum over `images` of the gradient's planes times the input's. */
 static gr__matmul sum_product_of(const gr__conv *c, int64_t images)
@@ -73,12 +75,14 @@ static size_t scratch_of_product(const gr__conv *c, const gr__parts *s)
     return matmul_sum_scratch(&m);
 }
 
-static void pointwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t task, gr_real *parts, void *scratch)
+static void pointwise_kernel_grad_sum(const gr__conv *c, const gr__parts *s, const gr__operands *o,
+    int64_t task, gr_real *parts, void *scratch)
 {
     gr__part   at = part_at(c, s, task, parts);
     int64_t    first = even_part(c->N, s->parts, at.part);
     gr__matmul m = sum_product_of(c, even_part(c->N, s->parts, at.part + 1) - first);
-    matmul_sum(&m, o->b + first * m.a_step, o->a + first * m.b_step, at.channel, at.channels, parts + at.part * s->size, scratch);
+    matmul_sum(&m, o->b + first * m.a_step, o->a + first * m.b_step, at.channel, at.channels,
+        parts + at.part * s->size, scratch);
 }
 
 static gr__suits pointwise_kernel_grad_suits(const gr__conv *c, gr__direction d)
@@ -87,7 +91,8 @@ static gr__suits pointwise_kernel_grad_suits(const gr__conv *c, gr__direction d)
     return pays_if(c->C >= 2 * LANES);
 }
 
-static const gr__kernel_sums pointwise_kernel_grad_sums = { parts_of_product, scratch_of_product, pointwise_kernel_grad_sum };
+static const gr__kernel_sums pointwise_kernel_grad_sums = { parts_of_product, scratch_of_product,
+    pointwise_kernel_grad_sum };
 
 const gr__conv_algorithm GR__NAME(pointwise_kernel_grad) = {
     .name = "pointwise",

@@ -1,5 +1,5 @@
-/* select.c: the choice of an algorithm. The first of algorithms.def that pays is taken. Invariant: it
-   depends on shapes alone. */
+/* select.c: the choice of an algorithm. The first of algorithms.def that pays is taken. Invariant:
+   it depends on shapes alone. */
 #include "conv.h"
 #include "kernels/table.h"
 
@@ -21,7 +21,7 @@ const gr__conv_algorithm *const GR__NAME(conv_algorithms)[] = {
 
 static const gr__conv_algorithm *algorithm_for(const gr__conv *c, gr__direction d, const char *only)
 {
-    const gr__conv_algorithm *const *all = GR__NAME(conv_algorithms), *const *a;
+    const gr__conv_algorithm *const *all = GR__NAME(conv_algorithms), *const * a;
     const bool                       exact = only && !strcmp(only, "direct");
     for (a = all; only && !exact && *a; a++)
         if (!strcmp((*a)->name, only) && (*a)->suits(c, d) != GR__CANNOT) return *a;

@@ -5,17 +5,17 @@
 
 #include "kernel_grad_parts.h"
 
-/* Output, input gradient. plan is that of the transforms, stage 0 of which makes the kernel's points,
-   and stage 1 the result. Stage 0 then also counts the zeros in rows of the kernel, some rows a task, and
-   a stage 2 looks at each image, and sums it directly if it must. */
+/* Output, input gradient. plan is that of the transforms, stage 0 of which makes the kernel's
+   points, and stage 1 the result. Stage 0 then also counts the zeros in rows of the kernel, some
+   rows a task, and a stage 2 looks at each image, and sums it directly if it must. */
 void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan);
 
 /* Whether this task was one of those, or has nothing to do. If not, it is one of the transforms. */
 bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch);
 
-/* Kernel gradient. Stage 0 looks at what a task by direct sums would make: a unit, some channels. The
-   units that have weights of few products are summed directly beside the first stage of the
+/* Kernel gradient. Stage 0 looks at what a task by direct sums would make: a unit, some channels.
+   The units that have weights of few products are summed directly beside the first stage of the
    transforms, and added last, over what those have made of them. */
 typedef void gr__transform_plan(const gr__conv *c, gr__plan *plan);
 
