@@ -1,8 +1,11 @@
-/* backward.c: what people call. gr_backward leaves gradients on the parameters; gr_grad gives them
-   as tensors.
+/* backward.c: the public calls. gr_backward stores gradients in the parameters; gr_grad returns
+   them as tensors.
 
    Invariant: nobody's gradient changes unless the whole pass has succeeded, and what a leaf holds
-   as its gradient is its own. */
+   as its gradient is its own.
+
+   gr_hvp opens a step of its own and takes its history back with it, so that an iteration over
+   many vectors grows by its results alone. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 

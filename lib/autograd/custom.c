@@ -1,9 +1,13 @@
-/* custom.c: an operation of the user's own: a result that they have computed, and their rule for
-   its gradient.
+/* custom.c: an operation of the user's own: a result that they have computed, and a backward
+   function.
 
    Its descriptor is made for the call and travels with the node, as the first of its arguments.
-   Invariant: whatever the rule does wrong is an error that names the operation, and the pass fails
-   as a whole. */
+   Invariant: whatever the backward function does wrong is an error that names the operation, and
+   the pass fails as a whole.
+
+   There is no forward to register: how the result was computed does not concern the tape. Where
+   a gradient is to be differentiated again, g is a parameter while the backward function runs,
+   so that a gradient made of it by operations can be told from one that was filled in. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 

@@ -1,10 +1,13 @@
-/* gradcheck.c: a user's function against differences.
+/* gradcheck.c: the gradient of a user's function against finite differences.
 
    First order, the quantity is <w, y> for random weights w; second order, <u, gx> for random u, gx
    the gradient of <w, y>. Its derivative by each element comes once from backward and once from
-   central differences at h and h / 2, joined after Richardson: (4 d(h/2) - d(h)) / 3. Near a bend,
-   such as relu's, one-sided differences are tried, and a smaller h. Invariant: inputs get back the
-   very bits they had, however the check ends. */
+   central differences at h and h / 2, joined after Richardson: (4 d(h/2) - d(h)) / 3. Where the
+   function is not smooth, such as relu at 0, one-sided differences are tried, and a smaller h.
+   Invariant: inputs get back the bits that they had, however the check ends.
+
+   It works in float, too, and allows for the rounding of the result besides a relative
+   tolerance. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 

@@ -1,7 +1,8 @@
-/* hooks.c: what a user has called when backward comes to a tensor's gradient.
+/* hooks.c: gradient hooks, which backward calls with a tensor's gradient.
 
-   A hook sees the whole gradient, and what it answers goes on from there: an intermediate's before
-   its operation's rule, a leaf's when the scan is over. Invariant: hooks are found by their serial,
+   A hook sees the complete gradient, and what it returns replaces it: for an intermediate before
+   the vjp of its operation, for a leaf after the scan. As in PyTorch 2, hooks also run for a tensor
+   that gr_grad is called for, where the scan ends. Invariant: hooks are found by their serial,
    never by a pointer kept over a call, so one may add and remove hooks. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"

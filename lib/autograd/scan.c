@@ -1,14 +1,14 @@
-/* scan.c: backward is one scan down the tape.
+/* scan.c: backward is one traversal of the tape in reverse, called a scan.
 
    Append order is topological order: every use of a value stands above what made it. So a scan from
-   the root down meets each node when its gradient is complete: it asks the node's rule for the
-   gradient of each input that wants one, and adds it to that input's slot.
+   the root down meets each node when its gradient is complete: it computes the vjp of each input
+   that needs a gradient, and adds it to that input's slot.
 
    Invariants. Slots belong to the pass, so that passes may nest. A slot holds one reference; what
    it holds alone may be added to in place. Leaves are changed only after the whole scan has
-   succeeded. Without create_graph nothing is recorded, and what a rule makes on its way is released
-   before the next node. Without retain_graph a node lets go of what it held as soon as it has been
-   visited. */
+   succeeded. Without create_graph nothing is recorded, and the intermediate results of a vjp are
+   released before the next node. Without retain_graph a node releases what it held as soon as it
+   has been visited. */
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 

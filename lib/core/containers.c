@@ -4,7 +4,10 @@
    was about to grow something. Invariant: a jump leaves the container as it was, because nothing
    has changed yet when it happens. An array grows by one realloc. A map's array is made with the
    map and grown before stb_ds's put, and its keys are copied here, so that the one allocation left
-   inside the put, a new index, comes before the entry is added. */
+   inside the put, a new index, comes before the entry is added.
+
+   What a container holds may move, so nodes and tensors are never inside one, only pointers to
+   them. */
 #include "core/core.h"
 
 #include <stdlib.h>

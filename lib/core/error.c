@@ -1,7 +1,10 @@
 /* error.c: the first failure of a thread, kept until it is cleared.
 
    Invariant: message is the text of the failure that came first; later ones, which are its
-   consequences, leave it alone. */
+   consequences, leave it alone.
+
+   A handler (gr_on_error) is called where the failure is detected, with no lock held, not at
+   the end of the failing call: it may print and exit, or return. */
 #include "core/core.h"
 
 #include <stdlib.h>
@@ -58,7 +61,8 @@ gr__failure gr__take_failure(void)
 
 bool gr__fail_memory(const char *what, size_t bytes)
 {
-    return gr__fail(GR_ERR_MEMORY, "%s: out of memory: %zu bytes could not be allocated", what, bytes);
+    return gr__fail(
+        GR_ERR_MEMORY, "%s: out of memory: %zu bytes could not be allocated", what, bytes);
 }
 
 gr__text gr__shape_text(const gr_shape *s)

@@ -5,7 +5,10 @@
    them all, so a child process begins with consistent data and with all of them free. It has none
    of the library's threads.
    Invariant: a thread of the library blocks every signal except those that its own instructions
-   raise, and may run on every processor of the process. */
+   raise, and may run on every processor of the process.
+
+   A lock that a thread may hold for long would delay forks, so the pool's `busy` is a flag, and
+   a child forgets the job. A job carries the floating-point environment of its caller. */
 #include "core/core.h"
 
 #include <signal.h>

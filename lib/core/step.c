@@ -3,7 +3,23 @@
    A step owns the tensors made while it was the innermost, and the part of the tape recorded since
    it began. Invariant: tensors of an inner step are younger than every node of the outer ones,
    except kept ones, which have no history; so cutting the tape back to the mark leaves no node that
-   knows a tensor of the step. */
+   knows a tensor of the step.
+
+   Opening a step cannot fail for the first sixteen depths: the thread has them ready, so a loop
+   that runs out of memory in GR_STEP still releases what it made. Constants that a vjp makes
+   belong to the step (gr__constant), as does what a user's backward function makes by gr_zeros
+   and the like, since nobody could free them.
+
+   What a thread has is a struct on the heap, found through one thread variable of the
+   initial-exec model (gr__me), without a call. Such variables take room that all libraries
+   loaded late share, about 1.6 KB; those of this library take 32 bytes, and tests/test_load.sh
+   allows 64. Sixteen structs are kept for threads whose first call comes when memory is out.
+
+   libgradus.so stays mapped after dlclose (-z nodelete): threads that have used it may end
+   later, and the C library then calls a destructor in it; and room for static thread variables
+   is given back only in reverse order. A plug-in that contains libgradus.a may be unloaded:
+   library_end stops the workers, frees what the closing thread has, and deletes the key; glibc
+   removes the fork handlers. */
 #include "core/core.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* tape.c: running an op, and recording it.
 
-   Invariant: a node stands on the tape after everything its inputs were made by, so a scan
-   downwards meets every use of a value before what made it. An op is recorded if one of its inputs
-   is tracked and the thread records; else its node lives on the stack, for the time of the call
-   alone. */
+   Invariant: a node stands on the tape after everything its inputs were made by, so a traversal in
+   reverse meets every use of a value before the node that made it. An op is recorded if one of its
+   inputs is tracked and the thread records; else its node lives on the stack, for the time of the
+   call alone. */
 #include "core/core.h"
 
 #include <math.h>

@@ -1,7 +1,12 @@
 /* tensor.c: tensors and the storage they look into.
 
    Invariant: data points into storage, at count elements that lie inside it; storage is released
-   with its last tensor. */
+   with its last tensor.
+
+   A name is the tensor's, not a table's: it moves with the tensor and is released with it.
+
+   References are counted with locked instructions only if the process has a second thread
+   (GR__ALONE), which the C library knows; none can start in between. */
 #include "core/core.h"
 
 #include <math.h>

@@ -1,10 +1,14 @@
-/* ahead.c: a thread that does one job ahead of the time when it is wanted.
+/* ahead.c: background prefetching: a thread that does one job in advance.
 
    Invariant: from gr__ahead_begin to gr__ahead_finish the job, and all that it works on, is the
    thread's; otherwise it is the caller's. A thread that cannot be had, or was lost in a fork, is
    done without: gr__ahead_finish then does the job. Invariant: what gr__ahead_finish hands over was
    computed in its caller's floating-point environment: a job that was done in another is done
-   again. */
+   again.
+
+   One batch in advance, not more: preparing a batch takes about the same time each time, so a
+   queue would take memory and gain nothing. The thread does not use the pool, which is for the
+   training. Its failures become those of the call that takes the batch. */
 #include "data/data.h"
 
 enum { IDLE, BEGUN, DONE };

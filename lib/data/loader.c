@@ -3,7 +3,10 @@
 
    Invariant: the place (epoch, next) decides what comes, whoever prepares it; all memory is taken
    when the loader is opened. What is prepared ahead goes to the set of tensors that the caller has
-   not got; the recipe belongs to whoever prepares. */
+   not got; the recipe belongs to whoever prepares.
+
+   A batch's tensors are the loader's, filled again by each gr_next_batch: the loop takes no
+   memory, and backward through a graph over the old numbers is refused by their version. */
 #include "data/data.h"
 
 #include <stdlib.h>

@@ -100,9 +100,10 @@ static bool read_bytes(source *s, gr_idx *idx)
         int n = read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
         if (n < 0) return false;
         if (n == 0)
-            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu byte%s, it holds %zu",
-                s->path, gr__shape_text(&idx->shape).s, idx->count,
-                gr__plural((int64_t)idx->count, "s"), got);
+            return gr__fail(GR_ERR_FORMAT,
+                "'%s' is cut off: sizes %s take %zu byte%s, it holds %zu", s->path,
+                gr__shape_text(&idx->shape).s, idx->count, gr__plural((int64_t)idx->count, "s"),
+                got);
         got += (size_t)n;
     }
     unsigned char extra;

@@ -219,7 +219,8 @@ static bool read_length(gr__file *f, array *a, size_t *length)
     }
     if (n > f->size - at || n > MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu byte%s is %s", f->path,
-            (unsigned long long)n, gr__plural((int64_t)n, "s"), n > MOST_HEADER ? "too long" : "longer than the file");
+            (unsigned long long)n, gr__plural((int64_t)n, "s"),
+            n > MOST_HEADER ? "too long" : "longer than the file");
     *length = (size_t)n;
     a->begin = at + n;
     a->version = version;

@@ -5,7 +5,12 @@
    end. A PNG is whole, its checksums right; a JPEG (jpeg.c) is whole, its Huffman tables have no
    more symbols than there are, and it has not so many scans that decoding would never end. Neither
    has more pixels than MOST_PIXELS, and while one is decoded no block of memory is larger than its
-   size can justify. */
+   size can justify.
+
+   What stb does not check, or not in every version (checksums, tables, sizes), is checked here,
+   and what other decoders pass over is left out: stray bytes and markers, chunks that a picture
+   does not need, a missing end. A JPEG without its end is complete if the codes of all its
+   blocks are there; one that is cut off is refused. */
 #define ZLIB_CONST
 #include "io/io.h"
 #include "io/jpeg.h"

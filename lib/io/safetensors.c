@@ -278,7 +278,8 @@ static bool read_header(gr__file *f, header *h)
     if (length > f->size - LENGTH_BYTES)
         return gr__fail(GR_ERR_FORMAT,
             "'%s': a header of %llu byte%s does not fit into the file's %llu", f->path,
-            (unsigned long long)length, gr__plural((int64_t)length, "s"), (unsigned long long)f->size);
+            (unsigned long long)length, gr__plural((int64_t)length, "s"),
+            (unsigned long long)f->size);
     if (length > MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path,
             (unsigned long long)length, MOST_HEADER);
@@ -382,7 +383,8 @@ static bool check_places(const header *h, claim *c, int n)
     }
     return (uint64_t)at == h->data_size ||
            gr__fail(GR_ERR_FORMAT, "'%s' holds %llu byte%s of data, its tensors take %lld", h->path,
-               (unsigned long long)h->data_size, gr__plural((int64_t)h->data_size, "s"), (long long)at);
+               (unsigned long long)h->data_size, gr__plural((int64_t)h->data_size, "s"),
+               (long long)at);
 }
 
 /* Free for others to use, but of texts only. */

@@ -1,4 +1,4 @@
-/* state.c: the state of a run, to a file of named tensors and back.
+/* state.c: the state of a run, in a file of named tensors, by the reader and writer of weights.
 
    Invariant: reading is in two passes. Nothing is copied unless everything of the file is in the
    list, everything of the list is in the file, facts are the same, and values are of the type, size

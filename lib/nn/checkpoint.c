@@ -2,7 +2,11 @@
 
    Invariant: what a run is made of is listed once (list_run), for saving and for loading alike, so
    that the two cannot differ; io's state.c changes nothing unless all of the file fits the list.
-   What is not simply memory (the loader's place, what is frozen) stands in a `part` meanwhile. */
+   What is not simply memory (the loader's place, what is frozen) stands in a `part` meanwhile.
+
+   Each owner adds its own part (gr__list_optim, gr__list_loader). The list separates values,
+   which are restored from the file, from facts (seeds, options, sizes), which must be equal,
+   since a run with other options would continue silently with other results. */
 #include "nn/nn.h"
 #include "data/data.h"
 #include "gradus/checkpoint.h"

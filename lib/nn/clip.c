@@ -1,7 +1,10 @@
-/* clip.c: gradients brought back to a size.
+/* clip.c: gradient clipping.
 
    Invariant: the gradients of a model are all changed, or none; and the norm is summed in one
-   order, in double. */
+   order, in double.
+
+   A norm that is not finite is an error. (PyTorch scales by it, which makes every gradient NaN,
+   unless an option forbids it.) The failure stays pending, so the next step does not happen. */
 #include "nn/nn.h"
 
 #include <math.h>

@@ -1,8 +1,7 @@
-/* init.c: how weights begin, by torch.nn.init's definitions.
+/* init.c: initialisation, by torch.nn.init's definitions.
 
-   Invariant: what a parameter begins as depends on (the model's seed, its name) and the options
-   alone; and of a model all parameters that are meant begin anew, or, if something is wrong,
-   none. */
+   Invariant: the initial value of a parameter depends on (the model's seed, its name) and the
+   options alone; and all chosen parameters are initialised, or, after an error, none. */
 #include "nn/nn.h"
 
 #include <math.h>

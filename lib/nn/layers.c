@@ -1,6 +1,7 @@
 /* layers.c: layers make their parameters by name, once, and apply an op to them.
 
-   Invariant: what a parameter starts as depends on (the model's seed, its full name) alone. */
+   Invariant: the initial value of a parameter depends on (the model's seed, its full name) alone.
+   */
 #include "nn/nn.h"
 #include "ops/ops.h"
 

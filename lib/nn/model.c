@@ -1,7 +1,16 @@
 /* model.c: a model is a set of named slots.
 
    Invariant: until it is sealed a model only grows, and a name is given out once; from then on its
-   slots are fixed, and looking one up writes nothing, so threads may share it. */
+   slots are fixed, and looking one up writes nothing, so threads may share it.
+
+   Its first run is in eval mode, without recording, in a step of its own: it creates
+   parameters, and does not change what layers count. Buffers are saved and loaded with the
+   parameters, in the order in which layers made them, which is that of PyTorch's state_dict;
+   optimisers do not know them. A counter is a buffer of one int32, int64 in files.
+
+   Names in loops are formatted by gr_name, not by a prefix that the model keeps nor by printf
+   arguments in every layer: layers keep their arguments for options, and there is no state that
+   an early return could leave behind. */
 #include "nn/nn.h"
 
 #include <stdlib.h>

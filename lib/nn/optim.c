@@ -1,7 +1,11 @@
 /* optim.c: optimisers.
 
    Invariant: a step changes every parameter that has a gradient, or none: what can fail (state,
-   guards) comes before the first change. */
+   guards) comes before the first change.
+
+   An optimiser notifies one watcher of its steps (gr__watch), parameter by parameter, before
+   and after. So a report sees gradients and updates whether the loop calls gr_minimize or its
+   parts, and has to copy one parameter at a time. */
 #include "nn/nn.h"
 
 #include <float.h>

@@ -2,7 +2,8 @@
 
    A pattern is one or more of the shell's, with spaces or commas between; GR_VECTORS among them
    chooses by rank instead. Invariant: a pattern is good only if every part of it fits some
-   parameter, so that a slip in a name is not passed over. */
+   parameter, so that a misspelt name is an error: a weight decay that stays on by mistake would not
+   show in the loss. */
 #include "nn/nn.h"
 
 #include <fnmatch.h>

@@ -1,8 +1,12 @@
-/* schedule.c: how the learning rate goes on.
+/* schedule.c: schedules of the learning rate.
 
-   Invariant: the rate is a function of the state alone, never of the rate before; so what goes on
-   from a saved state has the same bits. t is the count since the warm-up, lr0 the rate that the
-   optimiser had when the schedule was made. */
+   Invariant: the rate is a function of the state alone, never of the rate before; so a resumed
+   schedule has the same bits. t is the count since the warm-up, lr0 the rate that the optimiser had
+   when the schedule was made.
+
+   A schedule sets the optimiser's one rate; a group of parameters (gr_optim_group) is a factor
+   on it and a weight decay, kept with each parameter. So there are no lists of groups, and
+   schedules do not know them. */
 #include "nn/nn.h"
 
 #include <float.h>

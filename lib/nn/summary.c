@@ -1,8 +1,10 @@
-/* summary.c: a model told as a table, a line a layer.
+/* summary.c: the model summary: a table of layers.
 
    The forward function is run once, recorded, in a step of its own; the tape then says what was
-   computed, in which order, and by which parameters. Invariant: the run leaves no trace in the
-   model, and the lines outlive it, since they hold no tensor. */
+   computed, in which order, and by which parameters. Invariant: the run changes nothing in the
+   model, and the lines outlive it, since they hold no tensor.
+
+   So layers need no code for it, nor do those that a user writes. */
 #include "nn/nn.h"
 
 #include <stdlib.h>
@@ -328,8 +330,7 @@ static void put_notes(page *p, const summary *s)
     for (size_t i = 0; i < gr__length(s->m->buffers); i++) buffers += s->m->buffers[i]->t->count;
     double kib = (double)params * sizeof(gr_real) / 1024;
     put(p, "%s parameter%s, %.1f %s", grouped(text, params), params == 1 ? "" : "s",
-        kib < 1024 ? kib : kib / 1024,
-        kib < 1024 ? "KiB" : "MiB");
+        kib < 1024 ? kib : kib / 1024, kib < 1024 ? "KiB" : "MiB");
     if (frozen) put(p, "; %s frozen", grouped(text, frozen));
     if (buffers) put(p, "; %s in buffers", grouped(text, buffers));
     put(p, "\nFLOPs: 2 per multiply-add, without bias and activation; other ops: 1 per number read "

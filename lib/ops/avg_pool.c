@@ -2,7 +2,10 @@
 
    y = A x, with A the means over windows; gx = A^T g spreads g over them, and the gradient of that
    is A again: a closed pair. Invariant: what a row of windows sees depends on the row alone, and
-   likewise a column, so a rule gives spans for each of the two. */
+   likewise a column, so a rule gives spans for each of the two.
+
+   Average pooling and upsampling by the nearest are one pair of kernels, sums over windows and
+   their transpose. */
 #include "ops/ops.h"
 
 /* ---- ops over windows ------------------------------------------------------------------------ */

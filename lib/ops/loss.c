@@ -102,8 +102,8 @@ static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *la
     int64_t C = x->shape.dim[1];
     if (weight && (weight->dtype != GR_REAL || weight->shape.rank != 1 || weight->count != C))
         return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weight%s, %s %s given",
-            name, GR__TEXT(x), (long long)C, gr__plural(C, "s"), weight->dtype == GR_REAL ? "reals" : "int32",
-            GR__TEXT(weight));
+            name, GR__TEXT(x), (long long)C, gr__plural(C, "s"),
+            weight->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(weight));
     for (int64_t n = 0; n < labels->count; n++) {
         int32_t y = gr__ints(labels)[n];
         if (y != how->ignored && (y < 0 || y >= C))

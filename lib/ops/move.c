@@ -62,7 +62,8 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
         return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld element%s, shape %s wanted",
-            GR__TEXT(x), (long long)x->count, gr__plural(x->count, "s"), gr__shape_text(nd->args).s);
+            GR__TEXT(x), (long long)x->count, gr__plural(x->count, "s"),
+            gr__shape_text(nd->args).s);
     nd->offset = 0;
     return true;
 }

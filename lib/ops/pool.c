@@ -4,8 +4,13 @@
    backward of a scatter gathers from them, and that of a gather scatters: closed, with one `at` for
    all three. Planes are the N C pictures of H x W.
 
-   max(act(x)) = act(max(x)), and so the gradient that a ReLU under the pool stops may be stopped
-   here, on a quarter of the numbers. */
+   max(act(x)) = act(max(x)), and so the gradient of a ReLU under the pool may be applied here, to a
+   quarter of the numbers.
+
+   The result of pooling after a ReLU is marked (gated_by) as zero where the ReLU's gradient is, and
+   the vjp below, meeting the mark, leaves out its pass. This is done where nobody can observe it:
+   no hook, no gradient retained or requested there, nothing recorded; adding to the marked gradient
+   removes the mark. */
 #include "ops/ops.h"
 
 static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at);
