@@ -1,4 +1,4 @@
-/* test_checkpoint.c: a run that goes on from its checkpoint has the bits of one that was never
+/* test_checkpoint.c: a run that is resumed from its checkpoint has the bits of one that was never
    interrupted, whatever it is made of; what does not fit is refused by name, and changes nothing.
    Two states are the same if their checkpoints are the same file. */
 #include "support.h"

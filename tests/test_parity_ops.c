@@ -290,7 +290,7 @@ static gr_tensor *part(gr_tensor *row, int from, gr_shape shape)
     return gr_reshape(gr_slice(row, 0, from, from ? 25 : 20), shape);
 }
 
-/* A sealed model of both, with the first values of the row. */
+/* A sealed model of both, with the initial values of the row. */
 static gr_model *model_of(gr_tensor *row)
 {
     GR_NO_GRAD;

@@ -611,7 +611,7 @@ START_TEST(misuse_of_a_schedule_is_said)
 }
 END_TEST
 
-/* ---- how weights begin ----------------------------------------------------------------------- */
+/* ---- initialisation -------------------------------------------------------------------------- */
 
 /* 18432 numbers: uniform ones reach to the bound and not over, and both kinds have the standard
    deviation, to 2 %, and the mean 0. */

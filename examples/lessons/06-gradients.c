@@ -48,8 +48,8 @@ static void show(gr_tensor *a, gr_tensor *b, gr_tensor *g, bool by_a)
 {
     gr_tensor *t = by_a ? a : b;
     int        columns = (int)gr_size(t, 1), gap = 19 - 4 * columns;
-    printf(
-        "\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus", "by differences");
+    printf("\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus",
+        "by differences");
     for (int k = 1; k <= gr_size(t, 0); k++) {
         for (int l = 1; l <= columns; l++) printf("%4g", formula(by_a, a, b, g, k, l));
         printf("%*s", gap, "");

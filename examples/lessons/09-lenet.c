@@ -37,7 +37,8 @@ static void check(gr_model *net, gr_batch batch)
     const double h = 0.003;
     gr_tensor   *loss = loss_of(net, batch);
     gr_backward(loss);
-    printf("\nbefore training: loss %.1f\n\n                norm of g   slope of the loss along g\n",
+    printf(
+        "\nbefore training: loss %.1f\n\n                norm of g   slope of the loss along g\n",
         gr_item(loss));
     for (int i = 0; i < gr_model_count(net); i++) {
         GR_NO_GRAD;

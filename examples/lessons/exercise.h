@@ -21,7 +21,7 @@ static inline gr_tensor *numbers(gr_shape shape)
     return gr_uniform(shape, &rng, -1, 1);
 }
 
-/* Checks the gradients of y = f(x, NULL) by all n inputs and tells how that went, with the worst
+/* Checks the gradients of y = f(x, NULL) by all n inputs and prints the outcome, with the worst
    element, counted from 0. Returns main's status. */
 static inline int grade(gr_function *f, gr_tensor *const *x, int n, const input *inputs)
 {

@@ -1,4 +1,4 @@
-/* core.h (private): what the rooms above core see of tensors, memory, errors and the tape.
+/* core.h (private): what the modules above core see of tensors, memory, errors and the tape.
 
    Ownership in one paragraph. A tensor has a count of references: one of its owner (a step, or the
    caller), one of every node that reads or made it, one of every gradient slot that holds it. A
@@ -112,13 +112,13 @@ bool     gr__fail_memory(const char *what, size_t bytes);
 bool     gr__failed(void);
 unsigned gr__failures(void); /* how many there have been, also while one was pending */
 
-/* A failure on its way to another thread, which hears of it when gr__fail makes it pending
+/* A failure that is passed to another thread, which learns of it when gr__fail makes it pending
    there. */
 typedef struct gr__failure {
     gr_code code;
     char    message[640];
 } gr__failure;
-/* while on, what fails in this thread is not told to gr_on_error's function */
+/* while on, what fails in this thread does not call gr_on_error's function */
 void        gr__fail_for_another(bool on);
 /* the pending one, no longer pending; GR_OK: there is none */
 gr__failure gr__take_failure(void);
@@ -147,7 +147,7 @@ bool  gr__memory_give_back(void); /* gr_memory_trim; false: nothing is recycled,
 void *gr__malloc(size_t size);
 void *gr__realloc(void *old, size_t size);
 
-/* Blocks that a thread keeps for itself. untold: by how much its bytes in use have changed since it
+/* Blocks that a thread keeps for itself. unreported: by how much its bytes in use have changed since it
    added them to the process's sum; an atomic addition at every block would cost more than the
    block. */
 enum { GR__LOCAL_CLASSES = 40 };
@@ -160,7 +160,7 @@ typedef struct gr__bin {
 } gr__bin;
 typedef struct gr__cache {
     gr__bin   bins[GR__LOCAL_CLASSES];
-    ptrdiff_t untold;
+    ptrdiff_t unreported;
     unsigned  trims; /* how many requests to hand over what waits it has followed */
 } gr__cache;
 void gr__cache_end(gr__cache *c);
@@ -374,7 +374,7 @@ char      *gr__string(size_t bytes); /* lives as the step's tensors do */
 /* An op, beside its code. */
 typedef struct gr__op {
     const char *name;
-    const char *equation; /* forward and backward, for people */
+    const char *equation; /* forward and backward, for display */
     /* checks inputs and arguments, gives the result's shape */
     bool (*shape)(gr__node *nd, gr_shape *y);
     /* fills y; may leave nd->saved if nd->record */

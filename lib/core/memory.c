@@ -42,7 +42,7 @@ enum {
     LOCAL_CLASSES = FINE + HEAD + 4 * 5,
     SLAB = 64 * 1024,
     HUGE_PAGE = 2 << 20,
-    UNTOLD = 64 * 1024,
+    UNREPORTED = 64 * 1024,
     LOCAL_MOST = 1 << 20,
     FLOOR = 4 << 20, /* so much may always wait */
     PATIENCE = 64    /* a window of traffic, in needs */
@@ -259,8 +259,8 @@ static void give_back(size_t most)
 
 static void note_need(const cache *c, int class, size_t size)
 {
-    ptrdiff_t now =
-        (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->untold + (ptrdiff_t)size;
+    ptrdiff_t now = (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->unreported +
+                    (ptrdiff_t)size;
     pool.asked[class] = ++pool.asks;
     pool.traffic += size;
     if (now > (ptrdiff_t)pool.most) pool.most = (size_t)now;
@@ -340,16 +340,16 @@ static void *take_shared(cache *c, int class, size_t size)
 
 static void tell(cache *c)
 {
-    size_t now = atomic_fetch_add_explicit(&live, (size_t)c->untold, memory_order_relaxed) +
-                 (size_t)c->untold;
+    size_t now = atomic_fetch_add_explicit(&live, (size_t)c->unreported, memory_order_relaxed) +
+                 (size_t)c->unreported;
     size_t most = atomic_load_explicit(&peak, memory_order_relaxed);
-    c->untold = 0;
+    c->unreported = 0;
     while ((ptrdiff_t)now > (ptrdiff_t)most && !atomic_compare_exchange_weak(&peak, &most, now))
         ;
 }
 
 /* Follows what gr_memory_trim has asked for in another thread, too. */
-static void tell_and_follow(cache *c)
+static void report_and_follow(cache *c)
 {
     tell(c);
     if (c->trims == atomic_load_explicit(&trims, memory_order_relaxed)) return;
@@ -361,8 +361,8 @@ static void tell_and_follow(cache *c)
 
 static void count_live(cache *c, ptrdiff_t size)
 {
-    c->untold += size;
-    if (c->untold > UNTOLD || c->untold < -UNTOLD) tell_and_follow(c);
+    c->unreported += size;
+    if (c->unreported > UNREPORTED || c->unreported < -UNREPORTED) report_and_follow(c);
 }
 
 void *gr__alloc(size_t bytes)

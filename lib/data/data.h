@@ -1,4 +1,4 @@
-/* data.h (private): what the files of this room share. */
+/* data.h (private): what the files of this module share. */
 #ifndef GR_DATA_H
 #define GR_DATA_H
 

@@ -2,7 +2,7 @@
 
    Invariant: classes and pictures are in the order of their names, byte by byte, so that neither
    the file system nor the number of threads changes the set; of several pictures that fail, the
-   first in this order is told. */
+   first in this order is reported. */
 #include "data/data.h"
 
 #include <dirent.h>

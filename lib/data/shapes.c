@@ -2,7 +2,7 @@
 
    A class is a figure, given by how far a point is from its outline. It is turned, stretched, and
    put anywhere, in a colour that is far from the background's; the background is a texture of two
-   colours with dots and lines on it; then noise is added. Nothing but the figure tells the class.
+   colours with dots and lines on it; then noise is added. Only the figure determines the class.
    Invariant: image i depends on (seed, i) alone: its random numbers are numbers i * DRAWS, i *
    DRAWS + 1, ... of one stream. And it is the same everywhere, by what draw.h says. */
 #include "data/draw.h"

@@ -1,4 +1,4 @@
-/* io.h (private): reading and writing files, and files of named tensors for the rooms above. */
+/* io.h (private): reading and writing files, and files of named tensors for the modules above. */
 #ifndef GR_IO_H
 #define GR_IO_H
 

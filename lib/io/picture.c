@@ -129,7 +129,7 @@ static bool tidy_file(const unsigned char *bytes, size_t *size, unsigned char *t
 
 /* ---- reading ---- */
 
-/* A file on its way to pixels. If broken.s is not empty, the file is no proper picture; other
+/* A file that is being decoded. If broken.s is not empty, the file is no proper picture; other
    failures are pending as errors. */
 typedef struct reading {
     const gr__picture_options *o;

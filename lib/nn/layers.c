@@ -104,7 +104,7 @@ static gr_tensor *counter(gr_model *m, const char *layer, const char *what, bool
     return s ? s->t : NULL;
 }
 
-/* PyTorch's first values: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so
+/* PyTorch's initialisation: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so
    are biases. */
 static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
 

@@ -57,7 +57,7 @@ static int64_t matmul_flops(const gr__node *nd)
     return M > 0 ? 2 * nd->out->count * (a->dim[a->rank - 1] * a->dim[a->rank - 2] / M) : 0;
 }
 
-/* Ops of multiply-adds, and what people call them. */
+/* Ops of multiply-adds, and their usual names. */
 static const struct {
     const char *op, *name;
     int64_t (*flops)(const gr__node *nd);

@@ -12,7 +12,7 @@ static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index
 static gr_tensor *row_add(int64_t rows, gr_tensor *g, gr_tensor *index);
 
 /* The first element of the index outside 0 .. limit-1, or -1; where it stands, as coordinates. */
-static int64_t stray(const gr_tensor *index, int64_t limit, gr_shape *at)
+static int64_t first_outside(const gr_tensor *index, int64_t limit, gr_shape *at)
 {
     const int32_t *v = gr__ints(index);
     int64_t        e = 0;
@@ -99,7 +99,7 @@ static bool gather_shape(gr__node *nd, gr_shape *y)
         return gr__fail(GR_ERR_ARGUMENT,
             "gather: the index %s is larger than the input %s beside axis %d, or of another rank",
             GR__TEXT(index), GR__TEXT(x), p->axis);
-    int64_t bad = stray(index, x->shape.dim[p->axis], &at);
+    int64_t bad = first_outside(index, x->shape.dim[p->axis], &at);
     *y = index->shape;
     return bad < 0 || gr__fail(GR_ERR_ARGUMENT,
                           "gather: index %d at %s is outside 0 .. %lld, axis %d of the input %s",
@@ -200,7 +200,7 @@ static bool embedding_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *weight = nd->in[0], *index = nd->in[1];
     gr_shape         at;
     if (!gr__want_rank(weight, 2, "embedding", "weight")) return false;
-    int64_t bad = stray(index, weight->shape.dim[0], &at);
+    int64_t bad = first_outside(index, weight->shape.dim[0], &at);
     if (bad >= 0)
         return gr__fail(GR_ERR_ARGUMENT,
             "embedding: index %d at %s is outside 0 .. %lld, the rows of the weight %s",
@@ -273,7 +273,7 @@ static bool one_hot_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *index = nd->in[0];
     int64_t          classes = *(const int64_t *)nd->args;
     gr_shape         at;
-    int64_t          bad = stray(index, classes, &at);
+    int64_t          bad = first_outside(index, classes, &at);
     if (bad >= 0)
         return gr__fail(GR_ERR_ARGUMENT, "one_hot: index %d at %s is outside 0 .. %lld",
             gr__ints(index)[bad], gr__shape_text(&at).s, (long long)classes - 1);

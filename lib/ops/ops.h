@@ -18,11 +18,11 @@ bool       gr__shape_of_first(gr__node *nd, gr_shape *y);
 gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape);
 /* Whether act is one of the activations, or the error. */
 bool       gr__want_act(gr_act act, const char *op);
-/* act(x), for an op in which it does not ride along. */
+/* act(x), for an op into which it is not fused. */
 gr_tensor *gr__act(gr_act act, gr_tensor *x);
 /* g act'(x), from the result y = act(x). */
 gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
-/* The same for a rule that has no other use for its g: in place, if nobody else has either. */
+/* The same for a vjp that has no other use for its g: in place, if nothing else uses it. */
 gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g);
 
 /* Whether r is one of the reductions, or the error. */
@@ -41,7 +41,7 @@ bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *rol
 /* A pair of options, plain and _hw, with its default where both are 0. */
 void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w);
 
-/* conv.c: what a node of conv2d was told. false: it is a node of another op. */
+/* conv.c: the options of a node of conv2d. false: it is a node of another op. */
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 
 /* pool.c: the windows of a pooling, or the error. */

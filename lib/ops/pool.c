@@ -64,7 +64,7 @@ static bool pool_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-/* Whether x is what a ReLU made, and nobody but its rule will see its gradient. */
+/* Whether x is the result of a ReLU, and only its vjp will use its gradient. */
 static bool may_stop(const gr_tensor *x, const gr_tensor *g)
 {
     return x->rectified && x->node && !x->hooks && !x->retain_grad && !x->pass && gr__spare(g);
