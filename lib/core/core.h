@@ -147,9 +147,9 @@ bool  gr__memory_give_back(void); /* gr_memory_trim; false: nothing is recycled,
 void *gr__malloc(size_t size);
 void *gr__realloc(void *old, size_t size);
 
-/* Blocks that a thread keeps for itself. unreported: by how much its bytes in use have changed since it
-   added them to the process's sum; an atomic addition at every block would cost more than the
-   block. */
+/* Blocks that a thread keeps for itself. unreported: by how much its bytes in use have changed
+   since it added them to the process's sum; an atomic addition at every block would cost more than
+   the block. */
 enum { GR__LOCAL_CLASSES = 40 };
 typedef struct gr__block {
     struct gr__block *next;
