@@ -544,7 +544,7 @@ START_TEST(data_that_overlap_or_leave_gaps)
         "'bad': the data of tensor 'b' begin at 4, leaving a gap after 0");
     refuses(
         "{" B("\"data_offsets\":[0,8]") "}", 9, "'bad' holds 9 bytes of data, its tensors take 8");
-    refuses("{}", 1, "'bad' holds 1 bytes of data, its tensors take 0");
+    refuses("{}", 1, "'bad' holds 1 byte of data, its tensors take 0");
 }
 END_TEST
 

@@ -278,7 +278,7 @@ START_TEST(channels_that_cannot_be)
         "loader_open: images (3,1,2) have 3 channels, .channel_mean is given for 4");
     FAILS(gr_loader_open(grey, 2, .channel_mean = { 0.5, 0.5, 0.5 }, .channel_std = { 1, 1, 1 }),
         GR_ERR_ARGUMENT,
-        "loader_open: images (1,2,3) have 1 channels, .channel_mean is given for 3");
+        "loader_open: images (1,2,3) have 1 channel, .channel_mean is given for 3");
     FAILS(gr_loader_open(d, 2, .channel_std = { 1, 0, 1 }), GR_ERR_ARGUMENT,
         "loader_open: .channel_std of channel 1 is 0");
     FAILS(gr_loader_open(d, 2, .channel_std = { 1, -1, 1 }), GR_ERR_ARGUMENT,
