@@ -1,9 +1,9 @@
 #!/bin/bash
-# test_kill.sh: a run that is killed twenty times at random moments, and is resumed from its checkpoint
-# each time, ends with the weights of one that nobody disturbed, to the byte; so does one that was
-# interrupted by Ctrl-C, which saves first and says so. Runs in the build directory. Nothing waits
-# for the clock: a moment is a part of what the whole run took here, and a kill that comes before
-# the first checkpoint, or a run that ends before its kill, is as good as any.
+# test_kill.sh: a run that is killed twenty times at random moments, and is resumed from its
+# checkpoint each time, ends with the weights of one that nobody disturbed, to the byte; so does
+# one that was interrupted by Ctrl-C, which saves first and says so. Runs in the build directory.
+# Nothing waits for the clock: a moment is a part of what the whole run took here, and a kill that
+# comes before the first checkpoint, or a run that ends before its kill, is as good as any.
 set -eu
 lenet=$PWD/examples/lenet
 # as good as any for pictures of noise
