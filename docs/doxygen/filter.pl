@@ -8,8 +8,8 @@
 #   required arguments, and "...";
 # - the labels (Shapes, Gradient, Errors, ...) begin paragraphs, and names become links: a name that
 #   is not there is a warning;
-# - a comment behind a field becomes the field's. An option without one is said in the comment of
-#   its function.
+# - a comment above or behind a field becomes the field's. An option without one is said in the
+#   comment of its function.
 #
 # In Markdown $maths$ becomes Doxygen's.
 use strict;
@@ -74,10 +74,11 @@ sub macro
     return " Options: $1. */\n$signature;\n";
 }
 
-# What stands behind a field becomes its comment; a number is what it is by default.
+# What stands above or behind a field becomes its comment; a number is what it is by default.
 sub fields
 {
     my ($text, $otherwise) = @_;
+    $text =~ s{^( +)/\* +((?:(?!\*/).)*?) +\*/$}{"$1/** " . plain($2) . " */"}mseg;
     $text =~ s{/\* +(.*?) +\*/$}
         {"/**< " . plain($1 =~ s/^([-\d.e\/]+|none)$/Default: $1/r) . " */"}meg;
     $text =~ s{;$}{; /**< $otherwise */}mg if $otherwise;

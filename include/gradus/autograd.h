@@ -132,7 +132,7 @@ typedef struct gr_custom_options {
     int n GR__OR(0);
     GR__NAMED
     void *ctx GR__OR(nullptr);            /* passed to backward */
-    /* for gr_explain, such as "y = a b; ga = g b, gb = g a": of it the first 96 bytes */
+    /* for gr_explain_format, such as "y = a b; ga = g b, gb = g a": of it the first 96 bytes */
     const char *equation GR__OR(nullptr);
 } gr_custom_options;
 

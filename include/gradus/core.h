@@ -65,11 +65,12 @@ GR_API void gr_print_and_exit(const char *message);
    made may be read, and be the input of operations, as long as it lives there and its values do not
    change meanwhile; but what another thread has recorded takes part in no tape here: operations
    refuse it as an input unless recording is off, and gr_backward, gr_grad, gr_grads, gr_hvp,
-   gr_gradcheck, gr_explain, gr_trace_dot, gr_trace_html, gr_minimize, gr_retain_grad, gr_on_grad
-   and gr_off_grad refuse it, by name, with GR_ERR_GRAPH. So do gr_keep, gr_free, gr_param and
-   gr_step_end what belongs to another thread's step. What is the caller's belongs to no thread; the
-   gradient of a parameter is written by backward, so that two threads must not go backward to the
-   same parameter at once. What a thread's steps still hold is released when it ends. */
+   gr_gradcheck, gr_explain_format, gr_trace_dot, gr_trace_html, gr_minimize, gr_retain_grad,
+   gr_on_grad and gr_off_grad refuse it, by name, with GR_ERR_GRAPH. So do gr_keep, gr_free,
+   gr_param and gr_step_end what belongs to another thread's step. What is the caller's belongs to
+   no thread; the gradient of a parameter is written by backward, so that two threads must not go
+   backward to the same parameter at once. What a thread's steps still hold is released when it
+   ends. */
 
 /** An open step: see GR_STEP. */
 typedef struct gr_step {
@@ -179,7 +180,7 @@ GR_API gr_tensor *gr_detach(gr_tensor *t);
  *  result of a recorded operation, or in another thread's step. */
 GR_API gr_tensor *gr_param(gr_tensor *t);
 
-/** Gives a tensor a name, which is copied, for gr_explain and for errors: gr_named(t, "logits").
+/** Gives a tensor a name, which is copied, for errors and gr_explain_format: gr_named(t, "logits").
  *  Parameters and buffers of a model have theirs. Returns t.
  *  Errors: NULL, an empty name, no memory.
  *  Lifetime: the name's is the tensor's. */

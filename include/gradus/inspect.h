@@ -18,7 +18,7 @@ extern "C" {
  *  and no gradient that gr_grad_of returns changes. Errors: as gr_backward. Lifetime: the step's
  *  (outside any step: until gr_reset). */
 GR_API const char *gr_explain_format(gr_tensor *loss);
-/** Writes the text of gr_explain to standard output. */
+/** Writes gr_explain_format to standard output. */
 GR_API void        gr_explain_print(gr_tensor *loss);
 
 /** Options of gr_trace_dot. */
@@ -32,8 +32,8 @@ typedef struct gr_trace_dot_options {
  *  (dot -Tsvg). Operations are boxes, parameters rounded boxes, other leaves plain text; shapes
  *  stand at the edges, norms of gradients in the nodes, an operation's equation in its tooltip.
  *  Layers (the names of parameters up to their last dot) are clusters. The file is replaced as a
- *  whole or not at all. Hooks and history: as gr_explain. Errors: as gr_backward; a file that
- *  cannot be written. */
+ *  whole or not at all. Hooks and history: as gr_explain_format. Errors: as gr_backward; a file
+ *  that cannot be written. */
 #define gr_trace_dot(loss, ...) \
     gr_trace_dot_((loss), GR__LITERAL(gr_trace_dot_options){ .path = __VA_ARGS__ })
 /** gr_trace_dot as a function, for callers without macros. */
@@ -45,7 +45,7 @@ GR_API bool gr_trace_dot_(gr_tensor *loss, gr_trace_dot_options o);
  *  every operation; and the three convolutions (33), (34), (35) of every conv2d, product by
  *  product. The file stays under 5 MB: of larger tensors it has the first images, channels and
  *  pixels, and says so, and each sum includes the products that are not in the file as one number.
- *  It is replaced as a whole or not at all. Hooks and history: as gr_explain. Errors: as
+ *  It is replaced as a whole or not at all. Hooks and history: as gr_explain_format. Errors: as
  *  gr_backward; a graph of too many operations (about 3,000); a file that cannot be written. */
 GR_API bool gr_trace_html(gr_tensor *loss, const char *path);
 
