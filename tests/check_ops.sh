@@ -63,9 +63,9 @@ BEGIN {
     print "without a name in PyTorch are for the gradients of others."
 }
 # A descriptor may go over several lines; so is it joined until its end.
-/^static const gr__op [a-z0-9_]* = \{|^UNARY_OP\(/ { text = ""; inside = 1 }
+/^static const gr__op [a-z0-9_]* = \{|^(UNARY|COMPARISON)_OP\(/ { text = ""; inside = 1 }
 inside { text = text " " $0 }
-inside && /(\};|\);)$/ {
+inside && /(\};|\);?)$/ {
     inside = 0
     torch = ""
     rule = text ~ /UNARY_OP/ || text ~ /\.vjp = /
@@ -73,9 +73,9 @@ inside && /(\};|\);)$/ {
         torch = substr(text, RSTART + 10, RLENGTH - 11)
         text = substr(text, 1, RSTART - 1)
     }
-    if (text ~ /^ UNARY_OP/) {
+    if (text ~ /^ (UNARY|COMPARISON)_OP/) {
         name = text
-        sub(/^ UNARY_OP\(/, "", name); sub(/,.*/, "", name)
+        sub(/^ [A-Z]*_OP\(/, "", name); sub(/,.*/, "", name)
         equation = string(text)
         torch = string(rest)
     } else {

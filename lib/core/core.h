@@ -187,6 +187,8 @@ bool     gr__same_shape(const gr_shape *a, const gr_shape *b);
 bool     gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
 bool     gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
 void     gr__strides(const gr_shape *s, int64_t *stride);
+/* Those of s as it broadcasts to y: 0 along a dimension that it lacks or has with size 1. */
+void     gr__broadcast_strides(const gr_shape *s, const gr_shape *y, int64_t *stride);
 /* its coordinates, which print as a shape does */
 gr_shape gr__place(const gr_shape *s, int64_t element);
 
@@ -232,7 +234,7 @@ struct gr_tensor {
     uint8_t      dtype;       /* a gr_dtype */
     bool         param;       /* a leaf whose gradient is wanted */
     bool         retain_grad; /* an intermediate whose gradient is wanted */
-    bool         rectified;   /* by a ReLU that rode along: the rule begins with gr__act_back */
+    bool         rectified;   /* see ops/gate.h */
     int64_t      count;
     gr_shape     shape;
     gr__storage *storage;
@@ -246,7 +248,7 @@ struct gr_tensor {
     uint64_t     thread;      /* whose step and tape node and owner are of, by its id */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
-    gr_tensor   *gated_by; /* of a gradient: it is 0 already wherever that tensor is not positive */
+    gr_tensor   *gated_by; /* see ops/gate.h */
 };
 
 /* Elements, and in the same block the tensor that was made with them; views of them are blocks of

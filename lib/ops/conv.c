@@ -15,6 +15,7 @@
 
    N images, C channels, H x W input, F filters, KH x KW kernel, OH x OW output; stride S, padding
    P, dilation D, G groups. */
+#include "ops/gate.h"
 #include "ops/ops.h"
 
 /* ---- geometry -------------------------------------------------------------------------------- */
@@ -179,7 +180,7 @@ static bool conv_forward(gr__node *nd, gr_tensor *y)
     gr__operands     o = operands(nd, y);
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
-    y->rectified = args->act == GR_RELU;
+    gr__gate_mark(y, args->act);
     return convolve(&args->c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
 }
 

@@ -12,8 +12,7 @@ static size_t element(const gr_tensor *t)
     return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
 }
 
-/* Copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
-static void copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
+void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
     int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
 {
     gr__box box = { .rank = dim->rank };
@@ -122,7 +121,7 @@ static bool permute_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     for (int i = 0; i < y->shape.rank; i++)
         stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
-    copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
     return true;
 }
 
@@ -158,13 +157,10 @@ static bool expand_shape(gr__node *nd, gr_shape *y)
 static bool expand_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0];
-    int64_t          own[GR_MAX_DIMS], x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
-    gr__strides(&x->shape, own);
+    int64_t          x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    gr__broadcast_strides(&x->shape, &y->shape, x_stride);
     gr__strides(&y->shape, y_stride);
-    int lead = y->shape.rank - x->shape.rank;
-    for (int i = 0; i < y->shape.rank; i++)
-        x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
-    copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
     return true;
 }
 
@@ -213,7 +209,7 @@ static bool flip_forward(gr__node *nd, gr_tensor *y)
             x_stride[axis] = -x_stride[axis];
         }
     }
-    copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
     return true;
 }
 
@@ -263,7 +259,7 @@ static bool slice_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * x_stride[r->axis];
     x_stride[r->axis] *= r->step;
-    copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
     return true;
 }
 
@@ -290,7 +286,7 @@ static bool spread_forward(gr__node *nd, gr_tensor *y)
     int64_t start = r->start * y_stride[r->axis];
     y_stride[r->axis] *= r->step;
     memset(y->data, 0, (size_t)y->count * element(y));
-    copy_box(y, start, y_stride, nd->in[0], 0, x_stride, &nd->in[0]->shape);
+    gr__copy_box(y, start, y_stride, nd->in[0], 0, x_stride, &nd->in[0]->shape);
     return true;
 }
 
@@ -393,7 +389,7 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
         y_at += (b->before[i] > 0 ? b->before[i] : 0) * y_stride[i];
     }
     if (y->count != gr__count(&both)) fill(y, b->value);
-    copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
+    gr__copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
     return true;
 }
 
@@ -434,80 +430,44 @@ gr_tensor *gr_pad_(gr_pad_options o)
     return pad_border(o.x, &b);
 }
 
-/* ---- concat ---------------------------------------------------------------------------------- */
+/* ---- arranging: made of the moves above, which have the rules -------------------------------- */
 
-/* Of shape (0): it continues anything, as in PyTorch, and adds nothing. */
-static bool is_nothing(const gr_tensor *x) { return x->shape.rank == 1 && x->count == 0; }
-
-/* The tensor that says what shape the others must have. */
-static gr_tensor *leading(gr_tensor *const *xs, int n)
+gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
 {
-    int i = 0;
-    while (i < n && xs[i] && is_nothing(xs[i])) i++;
-    return xs[i < n ? i : 0];
+    if (!gr__given("transpose", 1, &x)) return NULL;
+    if (!gr__want_axis_or_scalar(x, &a, "transpose") ||
+        !gr__want_axis_or_scalar(x, &b, "transpose"))
+        return NULL;
+    gr_dims order = { .count = x->shape.rank };
+    for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
+    return gr_permute(x, order);
 }
 
-/* How far x reaches along the axis. */
-static int64_t share_of(const gr_tensor *x, int axis)
+gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)
 {
-    return is_nothing(x) ? 0 : x->shape.dim[axis];
-}
-
-static bool concat_shape(gr__node *nd, gr_shape *y)
-{
-    const int       *axis = nd->args;
-    const gr_tensor *first = leading(nd->in, nd->n);
-    *y = first->shape;
-    y->dim[*axis] = 0;
-    for (int i = 0; i < nd->n; i++) {
-        const gr_tensor *x = nd->in[i];
-        gr_shape         like = x->shape;
-        if (is_nothing(x) && first->shape.rank != 1 && x->dtype == first->dtype) continue;
-        if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
-        if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
-            return gr__fail(GR_ERR_ARGUMENT,
-                "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x),
-                GR__TEXT(first), *axis);
-        y->dim[*axis] += x->shape.dim[*axis];
-    }
-    return true;
-}
-
-static bool concat_forward(gr__node *nd, gr_tensor *y)
-{
-    const int *axis = nd->args;
-    int64_t    x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
-    gr__strides(&y->shape, y_stride);
-    for (int i = 0; i < nd->n; i++) {
-        if (is_nothing(nd->in[i])) continue;
-        gr__strides(&nd->in[i]->shape, x_stride);
-        copy_box(y, at, y_stride, nd->in[i], 0, x_stride, &nd->in[i]->shape);
-        at += nd->in[i]->shape.dim[*axis] * y_stride[*axis];
-    }
-    return true;
-}
-
-static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
-{
-    const int *axis = nd->args;
-    range      r = {
-        .axis = *axis, .step = 1, .count = share_of(nd->in[i], *axis), .size = g->shape.dim[*axis]
-    };
-    if (is_nothing(nd->in[i])) return gr__constant(&nd->in[i]->shape, 0);
-    for (int before = 0; before < i; before++) r.start += share_of(nd->in[before], *axis);
-    return slice_range(g, &r);
-}
-
-static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape,
-    concat_forward, .vjp = concat_vjp, .moves = true, .torch = "torch.cat" };
-
-gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
-{
-    if (!xs || n < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "concat: %d tensors, 1 or more wanted", xs ? n : 0);
+    if (!gr__given("unsqueeze", 1, &x)) return NULL;
+    gr_shape y = { .rank = x->shape.rank + 1 };
+    int      at = axis;
+    if (y.rank > GR_MAX_DIMS || !gr__axis(&at, y.rank)) {
+        gr__fail(GR_ERR_ARGUMENT, "unsqueeze: %s has no room for an axis %d", GR__TEXT(x), axis);
         return NULL;
     }
-    const gr_tensor *first = leading(xs, n);
-    if (first && !gr__want_axis(first, &axis, "concat")) return NULL;
-    return gr__apply(&concat_op, n, xs, &axis, sizeof axis);
+    for (int i = 0, from = 0; i < y.rank; i++) y.dim[i] = i == at ? 1 : x->shape.dim[from++];
+    return gr_reshape(x, y);
+}
+
+gr_tensor *gr_squeeze_(gr_squeeze_options o)
+{
+    if (!gr__given("squeeze", 1, &o.x)) return NULL;
+    bool out[GR_MAX_DIMS];
+    for (int i = 0; i < GR_MAX_DIMS; i++) out[i] = o.axes.count == 0;
+    for (int i = 0; i < o.axes.count && i < GR_MAX_DIMS; i++) {
+        int axis = o.axes.at[i];
+        if (!gr__want_axis_or_scalar(o.x, &axis, "squeeze")) return NULL;
+        out[axis] = true;
+    }
+    gr_shape y = { .rank = 0 };
+    for (int i = 0; i < o.x->shape.rank; i++)
+        if (!out[i] || o.x->shape.dim[i] != 1) y.dim[y.rank++] = o.x->shape.dim[i];
+    return gr_reshape(o.x, y);
 }

@@ -29,6 +29,21 @@ typedef struct norm_args {
     bool    fixed, relu, find;
 } norm_args;
 
+/* The places of the inputs of the three ops; weight and bias come last, or not at all. */
+enum {
+    NORM_X,
+    NORM_STATS,
+    NORM_WEIGHT,
+    NORM_BIAS,
+    SUMS_G = 2,
+    SUMS_WEIGHT,
+    SUMS_BIAS,
+    GRAD_SUMS = 2,
+    GRAD_G,
+    GRAD_WEIGHT,
+    GRAD_BIAS
+};
+
 static const gr__op norm_op, sums_op, grad_op;
 
 /* Without a weight (and bias) h itself is the result. */
@@ -63,8 +78,8 @@ static gr__norm plain(const gr__node *nd)
         .fixed = n->fixed,
         .relu = n->relu,
         .find = n->find,
-        .x = gr__reals(nd->in[0]),
-        .stats = gr__reals(nd->in[1]),
+        .x = gr__reals(nd->in[NORM_X]),
+        .stats = gr__reals(nd->in[NORM_STATS]),
     };
 }
 
@@ -98,7 +113,7 @@ static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 static bool norm_forward(gr__node *nd, gr_tensor *y)
 {
     gr__norm k = plain(nd);
-    set_line(&k, nd, 2);
+    set_line(&k, nd, NORM_WEIGHT);
     k.y = gr__reals(y);
     return run(&k, forward_part);
 }
@@ -113,8 +128,8 @@ static bool sums_shape(gr__node *nd, gr_shape *y)
 static bool sums_forward(gr__node *nd, gr_tensor *y)
 {
     gr__norm k = plain(nd);
-    set_line(&k, nd, 3);
-    k.g = gr__reals(nd->in[2]);
+    set_line(&k, nd, SUMS_WEIGHT);
+    k.g = gr__reals(nd->in[SUMS_G]);
     k.sums = gr__reals(y);
     return run(&k, sums_part);
 }
@@ -122,14 +137,16 @@ static bool sums_forward(gr__node *nd, gr_tensor *y)
 static bool grad_forward(gr__node *nd, gr_tensor *gx)
 {
     gr__norm k = plain(nd);
-    set_line(&k, nd, 4);
-    k.sums = gr__reals(nd->in[2]);
-    k.g = gr__reals(nd->in[3]);
+    set_line(&k, nd, GRAD_WEIGHT);
+    k.sums = gr__reals(nd->in[GRAD_SUMS]);
+    k.g = gr__reals(nd->in[GRAD_G]);
     k.y = gr__reals(gx);
     return run(&k, grad_part);
 }
 
 /* ---- the rules ------------------------------------------------------------------------------- */
+
+static gr_tensor *input(const gr__node *nd, int i) { return i < nd->n ? nd->in[i] : NULL; }
 
 /* Row i of the sums, as the gradient of a weight or bias. */
 static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
@@ -140,18 +157,19 @@ static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
 static gr_tensor *norm_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const norm_args *n = nd->args;
-    gr_tensor       *x = nd->in[0], *stats = nd->in[1], *w = nd->n > 2 ? nd->in[2] : NULL,
-              *b = nd->n > 2 ? nd->in[3] : NULL;
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *w = input(nd, NORM_WEIGHT),
+              *b = input(nd, NORM_BIAS);
     norm_args once = *n;
     if (!nd->left) {
         /* What is not recorded is quicker found while gx is made; else the sums are results, with a
            rule. */
-        once.find = i == 0 && gr__self()->no_grad;
+        once.find = i == NORM_X && gr__self()->no_grad;
         nd->left =
             once.find ? gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0) : sums(n, x, stats, g, w, b);
         if (!nd->left) return NULL;
     }
-    return i == 0 ? grad(&once, x, stats, nd->left, g, w, b) : row(n, nd->left, i - 2);
+    return i == NORM_X ? grad(&once, x, stats, nd->left, g, w, b)
+                       : row(n, nd->left, i - NORM_WEIGHT);
 }
 
 /* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a
@@ -206,10 +224,10 @@ static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tenso
 static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL,
-              *b = nd->n > 3 ? nd->in[4] : NULL;
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *g = nd->in[SUMS_G],
+              *w = input(nd, SUMS_WEIGHT), *b = input(nd, SUMS_BIAS);
     gr_tensor *u_h = each(n, row(n, u, 0)), *u_1 = each(n, row(n, u, 1));
-    if (i == 0)
+    if (i == NORM_X)
         return gr_reshape(
             gr_mul(u_h, cube(n, P(n, x, stats, gated(n, x, stats, g, w, b)))), x->shape);
     gr_tensor *inner = gr_add(gr_mul(cube(n, h_of(n, x, stats)), u_h), u_1);
@@ -237,12 +255,12 @@ static gr_tensor *P_by_x(
 static gr_tensor *grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[3], *w = nd->n > 4 ? nd->in[4] : NULL,
-              *b = nd->n > 4 ? nd->in[5] : NULL;
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *g = nd->in[GRAD_G],
+              *w = input(nd, GRAD_WEIGHT), *b = input(nd, GRAD_BIAS);
     gr_tensor *wu = w ? gr_mul(each(n, w), cube(n, u)) : cube(n, u);
-    if (i == 3) return gated(n, x, stats, P(n, x, stats, wu), w, b);
+    if (i == GRAD_G) return gated(n, x, stats, P(n, x, stats, wu), w, b);
     gr_tensor *G = gated(n, x, stats, g, w, b);
-    if (i == 4)
+    if (i == GRAD_WEIGHT)
         return gr_reshape(over_set(gr_mul(cube(n, u), cube(n, P(n, x, stats, G)))), w->shape);
     return P_by_x(n, x, stats, wu, cube(n, G));
 }
@@ -254,7 +272,7 @@ static const gr__op norm_op = {
     .shape = gr__shape_of_first,
     .forward = norm_forward,
     .vjp = norm_vjp,
-    .constant = 1 << 1,
+    .constant = 1 << NORM_STATS,
     .torch = "F.batch_norm, F.layer_norm, F.group_norm",
 };
 
@@ -264,7 +282,7 @@ static const gr__op sums_op = {
     .shape = sums_shape,
     .forward = sums_forward,
     .vjp = sums_vjp,
-    .constant = 1 << 1 | 1 << 3 | 1 << 4,
+    .constant = 1 << NORM_STATS | 1 << SUMS_WEIGHT | 1 << SUMS_BIAS,
 };
 
 static const gr__op grad_op = {
@@ -274,7 +292,7 @@ static const gr__op grad_op = {
     .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,
-    .constant = 1 << 1 | 1 << 2 | 1 << 5,
+    .constant = 1 << NORM_STATS | 1 << GRAD_SUMS | 1 << GRAD_BIAS,
 };
 
 /* ---- batch norm ------------------------------------------------------------------------------ */

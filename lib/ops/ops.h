@@ -41,6 +41,10 @@ bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *rol
 /* A pair of options, plain and _hw, with its default where both are 0. */
 void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w);
 
+/* move.c: copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
+void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
+    int64_t x_at, const int64_t *x_stride, const gr_shape *dim);
+
 /* conv.c: what a node of conv2d was told. false: it is a node of another op. */
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 

@@ -2,10 +2,8 @@
 
    y = the largest of each window; `at` keeps which. Backward scatters g to those places, the
    backward of a scatter gathers from them, and that of a gather scatters: closed, with one `at` for
-   all three. Planes are the N C pictures of H x W.
-
-   max(act(x)) = act(max(x)), and so the gradient that a ReLU under the pool stops may be stopped
-   here, on a quarter of the numbers. */
+   all three. Planes are the N C pictures of H x W. */
+#include "ops/gate.h"
 #include "ops/ops.h"
 
 static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at);
@@ -59,20 +57,12 @@ static bool pool_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-/* Whether x is what a ReLU made, and nobody but its rule will see its gradient. */
-static bool may_stop(const gr_tensor *x, const gr_tensor *g)
-{
-    return x->rectified && x->node && !x->hooks && !x->retain_grad && !x->pass && gr__spare(g);
-}
-
 static gr_tensor *pool_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     gr_tensor *x = nd->in[0];
     (void)i;
-    if (!may_stop(x, g)) return scatter(nd->args, g, nd->saved);
-    gr_tensor *z = scatter(nd->args, gr__act_back(GR_RELU, nd->out, g), nd->saved);
-    if (z) z->gated_by = x;
-    return z;
+    if (!gr__gate_is_near(x, g)) return scatter(nd->args, g, nd->saved);
+    return gr__gate_note(scatter(nd->args, gr__act_back(GR_RELU, nd->out, g), nd->saved), x);
 }
 
 static bool scatter_shape(gr__node *nd, gr_shape *y)
