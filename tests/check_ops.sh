@@ -27,11 +27,26 @@ function string(s,    text) {
     rest = s
     return text
 }
-function code(s) {
-    gsub(/\|/, "\\|", s)
-    return s == "" ? "" : "`" s "`"
+function code(s) { return "`" s "`" }
+# The text in lines of at most 100 columns, as an item of a list. No line begins with an operator, which Markdown
+# would take for a list of its own.
+function put(text,    word, n, i, line) {
+    n = split(text, word, " ")
+    line = "-"
+    for (i = 1; i <= n; i++) {
+        while (i < n && word[i + 1] ~ /^[-+*=>]$/) {
+            word[i + 1] = word[i] " " word[i + 1]
+            i++
+        }
+        if (length(line " " word[i]) > 100) {
+            print line
+            line = " "
+        }
+        line = line " " word[i]
+    }
+    print line
 }
-function row(name, equation, rule, torch,    half, at) {
+function item(name, equation, rule, torch, about,    text, half, at) {
     at = index(equation, "; ")
     half = at ? substr(equation, at + 2) : ""
     if (at) equation = substr(equation, 1, at - 1)
@@ -43,10 +58,14 @@ function row(name, equation, rule, torch,    half, at) {
         file = FILENAME
         family = file
         sub(/.*\//, "", family); sub(/\.c$/, "", family)
-        printf "\n## %s\n\n| op | y | gradient | orders | PyTorch |\n| --- | --- | --- | --- | --- |\n", family
+        printf "\n## %s\n\n", family
     }
-    times = !rule ? "none" : (order[name] >= 3 ? "any" : order[name])
-    printf "| %s | %s | %s | %s | %s |\n", code(name), code(equation), code(half), times, code(torch)
+    text = "**" code(name) "**: " code(equation) "."
+    if (half != "") text = text " Gradient: " code(half) "."
+    text = text " Orders: " (!rule ? "none" : (order[name] >= 3 ? "any" : order[name])) "."
+    if (about != "") text = text " Attributes: " about "."
+    if (torch != "") text = text " PyTorch: " code(torch) "."
+    put(text)
 }
 BEGIN {
     while ((getline line < orders) > 0) {
@@ -55,34 +74,48 @@ BEGIN {
     }
     print "# The ops"
     print ""
-    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and this table is made of the descriptors by `tests/check_ops.sh update`: do"
-    print "not edit it. What is not here is said in these, as `gr_var` or `gr_gelu` are."
+    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and this list is made"
+    print "of the descriptors by `tests/check_ops.sh update`: do not edit it. What is not here is made of"
+    print "these, as `gr_var` or `gr_gelu` are; the last op of such a call is shown by the name of the call."
     print ""
-    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what stands in it holds, else 0. (33) is an equation of [convolution.md](convolution.md);"
-    print "F is torch.nn.functional. Orders: how often the op can be differentiated; \"any\" where the test of gradients, which takes three, got through. Ops"
-    print "without a name in PyTorch are for the gradients of others."
+    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what stands in it"
+    print "holds, else 0. (33) is an equation of [convolution.md](convolution.md); F is torch.nn.functional."
+    print "Orders: how often the op can be differentiated; \"any\" where the test of gradients, which takes"
+    print "three, got through. Ops without a name in PyTorch are for the gradients of others."
+}
+# A macro that makes descriptors: what it says in all of them.
+/^#define [A-Z]*_OP\(/ { macro = $2; sub(/\(.*/, "", macro) }
+macro != "" {
+    body[macro] = body[macro] $0
+    if ($0 !~ /\\$/) macro = ""
+    next
+}
+/^static const gr__attribute [a-z0-9_]*\[\] = \{/ { list = $4; sub(/\[.*/, "", list); attributes[list] = ""; next }
+list != "" && /^\};/ { list = "" }
+list != "" && match($0, /^    \{ "[^"]*"/) {
+    attributes[list] = attributes[list] (attributes[list] == "" ? "" : ", ") code(substr($0, 8, RLENGTH - 8))
 }
 # A descriptor may go over several lines; so is it joined until its end.
-/^static const gr__op [a-z0-9_]* = \{|^(UNARY|COMPARISON)_OP\(/ { text = ""; inside = 1 }
+/^static const gr__op [a-z0-9_]* = \{|^[A-Z]*_OP\(/ { text = ""; inside = 1 }
 inside { text = text " " $0 }
 inside && /(\};|\);?)$/ {
     inside = 0
+    whole = text
     torch = ""
-    rule = text ~ /UNARY_OP/ || text ~ /\.vjp = /
-    if (match(text, /\.torch = "[^"]*"/)) {
-        torch = substr(text, RSTART + 10, RLENGTH - 11)
-        text = substr(text, 1, RSTART - 1)
-    }
-    if (text ~ /^ (UNARY|COMPARISON)_OP/) {
+    if (match(text, /^ [A-Z]*_OP\(/)) {
+        macro_name = substr(text, 2, RLENGTH - 2)
+        whole = text body[macro_name]
         name = text
-        sub(/^ [A-Z]*_OP\(/, "", name); sub(/,.*/, "", name)
+        sub(/^ [A-Z]*_OP\( */, "", name); sub(/,.*/, "", name)
         equation = string(text)
         torch = string(rest)
     } else {
+        if (match(text, /\.torch = "[^"]*"/)) torch = substr(text, RSTART + 10, RLENGTH - 11)
         name = string(text)
         equation = string(rest)
     }
-    row(name, equation, rule, torch)
+    about = match(whole, /[a-z0-9_]*_attributes/) ? attributes[substr(whole, RSTART, RLENGTH)] : ""
+    item(name, equation, whole ~ /\.vjp = /, torch, about)
 }
 END { exit failed }
 ' "$src"/lib/ops/*.c >"$made"

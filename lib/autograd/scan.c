@@ -119,7 +119,7 @@ static bool unchanged(const gr__node *nd)
         const gr_tensor *t = i < nd->n ? nd->in[i] : nd->out;
         if (gr__version_of(t) != nd->version[i])
             return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded",
-                i < nd->n ? "an input" : "the result", GR__TEXT(t), nd->op->name);
+                i < nd->n ? "an input" : "the result", GR__TEXT(t), nd->name);
     }
     return true;
 }
@@ -130,7 +130,7 @@ static bool all_finite(const gr__node *nd, int i, const gr_tensor *g)
     for (int64_t e = 0; e < g->count; e++)
         if (!isfinite(v[e]))
             return gr__fail(GR_ERR_NUMBER,
-                "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
+                "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->name,
                 (double)v[e], (long long)e, i + 1, GR__LABEL(nd->in[i]));
     return true;
 }
@@ -142,10 +142,10 @@ static bool input_gradient(gr__pass *p, gr__node *nd, int i, gr_tensor *g)
     if (gi && nd->op->broadcasts && !gr__same_shape(&gi->shape, shape)) gi = gr__sum_to(gi, shape);
     if (!gi)
         return gr__fail(
-            GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
+            GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->name, i + 1);
     if (!gr__same_shape(&gi->shape, shape))
         return gr__fail(GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s",
-            nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
+            nd->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
     return (!p->me->anomaly || all_finite(nd, i, gi)) && deliver(p, nd->in[i], gi);
 }
 
@@ -162,7 +162,7 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
         return gr__fail(GR_ERR_GRAPH,
             "backward: the history of %s %s was used up by an earlier backward; keep it with "
             ".retain_graph",
-            nd->op->name, GR__TEXT(nd->out));
+            nd->name, GR__TEXT(nd->out));
     if (!unchanged(nd)) return false;
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
     bool    good = p->create || step.depth > 0;

@@ -127,6 +127,7 @@ gr_tensor *gr__apply(
     gr__thread *me = gr__self();
     gr__node    nd = {
            .op = op,
+           .name = op->name,
            .args = args,
            .in = (gr_tensor **)in,
            .n = n,
@@ -135,6 +136,12 @@ gr_tensor *gr__apply(
            .record = tracked && op->vjp && !me->no_grad,
     };
     return !nd.record || all_here(me, &nd) ? compute(me, &nd, args_size) : NULL;
+}
+
+gr_tensor *gr__shown_as(const char *call, gr_tensor *y)
+{
+    if (y && y->node) y->node->name = call;
+    return y;
 }
 
 /* ---- forgetting ---- */

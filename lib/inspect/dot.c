@@ -67,7 +67,7 @@ static bool put_operation(drawing *d, const gr__graph_operation *op)
     int                     depth = open_layers(d, &d->of[s->number - 1]);
     if (depth < 0) return false;
     gr__page_put(&d->page, "o%d [label=\"", s->number);
-    put_text(&d->page, op->nd->op->name);
+    put_text(&d->page, op->nd->name);
     if (s->t->name) {
         gr__page_put(&d->page, "\\n");
         put_text(&d->page, gr__display_of(s->t->name).s);

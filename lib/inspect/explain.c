@@ -4,6 +4,7 @@
    complete. Invariant: the same code goes through all rows twice, first to measure the columns,
    then to write them. */
 #include "inspect/inspect.h"
+#include "ops/ops.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,13 +97,15 @@ static void put_operation(table *t, const gr__graph *gr, const gr__graph_operati
     gr__text                shape;
     row                     r = { .width = { 0 } };
     set(&r, NUMBER, t->number, snprintf(t->number, sizeof t->number, "%d", s->number));
-    set(&r, OPERATION, op->nd->op->name, (int)strlen(op->nd->op->name));
+    set(&r, OPERATION, op->nd->name, (int)strlen(op->nd->name));
     set(&r, TENSOR, name.s, name.width);
     set_shape(&r, &shape, s->t);
     set_norm(&r, VALUE, t->value, sizeof t->value, s->value_norm);
     set_norm(&r, GRADIENT, t->gradient, sizeof t->gradient, s->grad_norm);
     put_row(t, &r);
     put_piece(t, gr__equation_of_result(op->nd->op));
+    gr__attributes_text settings = gr__attributes_of(op->nd);
+    if (t->page && settings.s[0]) gr__page_put(t->page, ";  %s", settings.s);
     if (s->flows > 1) {
         if (t->page) gr__page_put(t->page, ";  ");
         put_sum(t, gr, s);

@@ -51,7 +51,7 @@ static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char
         return gr__fail(GR_ERR_GRAPH,
             "%s: the history of %s %s was used up by an earlier backward; keep it with "
             ".retain_graph",
-            what, nd->op->name, GR__LABEL(nd->out));
+            what, nd->name, GR__LABEL(nd->out));
     gr__graph_operation new = { .nd = nd, .uses = gr__length(gr->uses) };
     if (!place_of(gr, nd->out, &new.result)) return false;
     for (int i = 0; i < nd->n; i++)

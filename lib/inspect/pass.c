@@ -89,11 +89,6 @@ static bool put_tensor(passage *d, const gr__graph_tensor *s)
 
 /* ---- convolutions -------------------------------------------------------- */
 
-static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w)
-{
-    gr__json_shape(p, key, &gr_shape(h, w));
-}
-
 static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms_target of)
 {
     if (gr__terms_whole(t, of)) return true;
@@ -133,9 +128,8 @@ static gr_tensor *gradient_of_sums(const gr__graph_operation *op, gr_act act, gr
 
 static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *c, gr_act act)
 {
-    static const char *const acts[] = { NULL, "relu", "sigmoid", "tanh" };
-    gr__page                *p = &d->page;
-    gr_tensor               *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
+    gr__page  *p = &d->page;
+    gr_tensor *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
     if (!u) return false;
     gr__terms t = {
         .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u)
@@ -144,11 +138,6 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
     t.kept[GR__TERMS_OF_K] = gr__sample_kept(&d->sample, op->nd->in[1]);
     t.kept[GR__TERMS_OF_Y] = gr__sample_kept(&d->sample, op->nd->out);
     gr__json_open(p, "conv", '{');
-    put_pair(p, "stride", c->SH, c->SW);
-    put_pair(p, "padding", c->PH, c->PW);
-    put_pair(p, "dilation", c->DH, c->DW);
-    gr__json_number(p, "groups", (double)c->G);
-    gr__json_text(p, "act", acts[act]);
     bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) &&
                 put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
                 put_rest(p, "restK", &t, GR__TERMS_OF_K) &&
@@ -178,6 +167,26 @@ static void put_use(passage *d, const gr__graph_operation *op, const gr__graph_u
     gr__json_close(&d->page, '}');
 }
 
+/* As numbers, lists and names; and the unusual ones as text. */
+static void put_attributes(gr__page *p, const gr__node *nd)
+{
+    double v[GR_MAX_DIMS];
+    gr__json_open(p, "attributes", '{');
+    for (const gr__attribute *a = nd->op->attributes; a && a->name; a++) {
+        int      n = gr__attribute_values(nd, a, v);
+        gr_shape list = { .rank = n };
+        for (int i = 0; i < n && a->kind >= GR__HW; i++) list.dim[i] = (int64_t)v[i];
+        if (a->kind == GR__CHOICE)
+            gr__json_text(p, a->name, a->choices[(unsigned)v[0]]);
+        else if (a->kind >= GR__HW)
+            gr__json_shape(p, a->name, &list);
+        else
+            gr__json_number(p, a->name, v[0]);
+    }
+    gr__json_close(p, '}');
+    gr__json_text(p, "settings", gr__attributes_of(nd).s);
+}
+
 static bool put_operation(passage *d, const gr__graph_operation *op)
 {
     gr__page       *p = &d->page;
@@ -187,10 +196,11 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
     gr_act          act;
     bool            good = step.depth > 0;
     gr__json_open(p, NULL, '{');
-    gr__json_text(p, "op", op->nd->op->name);
+    gr__json_text(p, "op", op->nd->name);
     const char *layer = gr_name("%.*s", l->length, l->s);
     good = good && layer;
     gr__json_text(p, "layer", layer ? gr__display_of(layer).s : NULL);
+    put_attributes(p, op->nd);
     gr__json_number(p, "y", (double)op->result);
     put_piece(d, "forward", gr__equation_of_result(op->nd->op));
     gr__json_open(p, "in", '[');

@@ -4,6 +4,7 @@
    computed, in which order, and by which parameters. Invariant: the run leaves no trace in the
    model, and the lines outlive it, since they hold no tensor. */
 #include "nn/nn.h"
+#include "ops/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,14 @@ enum { MOST_OPS = 3, NUMBER = 32 };
 
 /* One layer, or an op between layers. */
 typedef struct line {
-    const char *name; /* the layer's, name_length of it; of none: 0 */
-    int         name_length;
-    const char *op[MOST_OPS]; /* what it is made of, in order */
-    int         ops;
-    gr_shape    shape; /* the result's */
-    int64_t     params, flops;
+    const char         *name; /* the layer's, name_length of it; of none: 0 */
+    int                 name_length;
+    const char         *op[MOST_OPS]; /* what it is made of, in order */
+    /* how, for each of them */
+    gr__attributes_text settings[MOST_OPS];
+    int                 ops;
+    gr_shape            shape; /* the result's */
+    int64_t             params, flops;
 } line;
 
 typedef struct summary {
@@ -55,15 +58,16 @@ static int64_t matmul_flops(const gr__node *nd)
     return M > 0 ? 2 * nd->out->count * (a->dim[a->rank - 1] * a->dim[a->rank - 2] / M) : 0;
 }
 
-/* Ops of multiply-adds, and what people call them. */
+/* Ops of multiply-adds. */
 static const struct {
-    const char *op, *name;
+    const char *name;
     int64_t (*flops)(const gr__node *nd);
 } products[] = {
-    { "conv2d", "conv2d", conv_flops },
-    { "conv2d_input_grad", "conv_transpose2d", conv_transpose_flops },
-    { "linear", "linear", linear_flops },
-    { "matmul", "matmul", matmul_flops },
+    { "conv2d", conv_flops },
+    { "conv_transpose2d", conv_transpose_flops },
+    { "conv2d_input_grad", conv_transpose_flops },
+    { "linear", linear_flops },
+    { "matmul", matmul_flops },
 };
 
 static bool is_product(const char *name)
@@ -75,14 +79,10 @@ static bool is_product(const char *name)
 
 /* Of the others, one for each number read or made, whichever are more; none where numbers are only
    moved. */
-static int64_t flops_of(const gr__node *nd, const char **name)
+static int64_t flops_of(const gr__node *nd)
 {
-    *name = nd->op->name;
     for (size_t i = 0; i < sizeof products / sizeof *products; i++)
-        if (strcmp(products[i].op, nd->op->name) == 0) {
-            *name = products[i].name;
-            return products[i].flops(nd);
-        }
+        if (strcmp(products[i].name, nd->op->name) == 0) return products[i].flops(nd);
     if (nd->op->moves) return 0;
     return nd->in[0]->count > nd->out->count ? nd->in[0]->count : nd->out->count;
 }
@@ -149,11 +149,11 @@ static bool same_line(const line *a, const line *b)
            strncmp(a->name, b->name, (size_t)a->name_length) == 0;
 }
 
-/* What layer norm and group norm do without their weights comes before what they do by them. */
+/* What layer norm and group norm do without their weights comes before what they do by them, and the
+   last of it has the name of the call. */
 static void adopt(line *last, const line *l)
 {
-    if (last->name || !l->name || strcmp(last->op[0], "norm") != 0 || strcmp(l->op[0], "mul") != 0)
-        return;
+    if (last->name || !l->name || strcmp(last->op[0], "normalize") != 0) return;
     last->name = l->name;
     last->name_length = l->name_length;
     last->params = l->params;
@@ -162,9 +162,12 @@ static void adopt(line *last, const line *l)
 /* A node of the layer that the last line is about adds to it. */
 static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
 {
-    line   l = { .shape = nd->out->shape, .ops = 1 };
+    line   l = { .op = { nd->name },
+          .settings = { gr__attributes_of(nd) },
+          .shape = nd->out->shape,
+          .ops = 1,
+          .flops = flops_of(nd) };
     size_t n = gr__length(s->lines);
-    l.flops = flops_of(nd, &l.op[0]);
     if (!by && l.flops == 0) return true;
     if (by) {
         l.name = by->name;
@@ -178,8 +181,14 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
     last->shape = l.shape;
     /* a bias that the product does not add itself */
     if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true;
-    if (last->ops < MOST_OPS) last->op[last->ops++] = l.op[0];
     last->flops += l.flops;
+    if (strcmp(last->op[0], "normalize") == 0 && nd->name != nd->op->name) {
+        last->ops = 1;
+        last->op[0] = nd->name;
+    } else if (last->ops < MOST_OPS) {
+        last->settings[last->ops] = l.settings[0];
+        last->op[last->ops++] = l.op[0];
+    }
     return true;
 }
 
@@ -254,7 +263,7 @@ static const char *grouped(char to[NUMBER], int64_t n)
 }
 
 typedef struct cells {
-    char op[128], params[NUMBER], flops[NUMBER];
+    char op[MOST_OPS * (40 + sizeof(gr__attributes_text))], params[NUMBER], flops[NUMBER];
     char shape[sizeof(gr__text)];
 } cells;
 
@@ -263,7 +272,9 @@ static cells cells_of(const line *l)
     cells c = { "", "", "", "" };
     int   n = 0;
     for (int i = 0; i < l->ops; i++)
-        n += snprintf(c.op + n, sizeof c.op - (size_t)n, "%s%.30s", i ? ", " : "", l->op[i]);
+        n += snprintf(c.op + n, sizeof c.op - (size_t)n,
+            l->settings[i].s[0] ? "%s%.30s (%s)" : "%s%.30s", i ? ", " : "", l->op[i],
+            l->settings[i].s);
     if (l->shape.rank >= 0) memcpy(c.shape, gr__shape_text(&l->shape).s, sizeof c.shape);
     if (l->params > 0) grouped(c.params, l->params);
     grouped(c.flops, l->flops);

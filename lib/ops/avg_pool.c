@@ -67,12 +67,34 @@ bool gr__spread_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()-
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u);
 
+static const gr__attribute avg_pool_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.K), .at_w = offsetof(gr__cover2d, columns.K),
+        .shown = GR__ALWAYS },
+    { "stride", GR__HW, .at = offsetof(gr__cover2d, rows.S),
+        .at_w = offsetof(gr__cover2d, columns.S), .shown = GR__ALWAYS },
+    { "padding", GR__HW, .at = offsetof(gr__cover2d, rows.P),
+        .at_w = offsetof(gr__cover2d, columns.P) },
+    { "divisor", GR__DOUBLE, .at = offsetof(gr__cover2d, divisor), .shown = GR__NEVER },
+    { NULL },
+};
+static const gr__attribute adaptive_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.count),
+        .at_w = offsetof(gr__cover2d, columns.count), .shown = GR__ALWAYS },
+    { NULL },
+};
+
 static const gr__op avg_pool_op = { "avg_pool2d",
     "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
-    .vjp = avg_pool_vjp, .torch = "F.avg_pool2d" };
+    .vjp = avg_pool_vjp, .attributes = avg_pool_attributes, .torch = "F.avg_pool2d" };
+static const gr__op adaptive_op = { "adaptive_avg_pool2d",
+    "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
+    .vjp = avg_pool_vjp, .attributes = adaptive_attributes, .torch = "F.adaptive_avg_pool2d" };
+static const gr__op global_op = { "global_avg_pool2d",
+    "y = mean of the plane; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
+    .vjp = avg_pool_vjp, .attributes = adaptive_attributes };
 static const gr__op spread_op = { "avg_pool2d_spread",
     "x = g / n, spread over the window; gg = mean of u", gr__spread_shape, gr__spread_forward,
-    .vjp = spread_vjp };
+    .vjp = spread_vjp, .attributes = avg_pool_attributes };
 
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -118,8 +140,9 @@ static void by_count(const gr__cover *v, gr__span *spans)
             (gr__span){ i * v->size / v->count, ((i + 1) * v->size + v->count - 1) / v->count };
 }
 
-static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
+static gr_tensor *adaptive(const gr__op *op, gr_tensor *x, gr_hw to)
 {
+    const char *name = op->name;
     if (!gr__given(name, 1, &x) || !gr__want_rank(x, 4, name, "input")) return NULL;
     const int64_t *size = x->shape.dim;
     if (size[2] < 1 || size[3] < 1 || to.h < 1 || to.w < 1 || to.h > INT32_MAX ||
@@ -133,15 +156,12 @@ static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
         .rows = { .rule = by_count, .size = size[2], .count = to.h },
         .columns = { .rule = by_count, .size = size[3], .count = to.w },
     };
-    return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
+    return gr__apply(op, 1, &x, &v, sizeof v);
 }
 
 gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, gr_hw size)
 {
-    return adaptive("adaptive_avg_pool2d", x, size);
+    return adaptive(&adaptive_op, x, size);
 }
 
-gr_tensor *gr_global_avg_pool2d(gr_tensor *x)
-{
-    return adaptive("global_avg_pool2d", x, gr_hw(1, 1));
-}
+gr_tensor *gr_global_avg_pool2d(gr_tensor *x) { return adaptive(&global_op, x, gr_hw(1, 1)); }

@@ -30,9 +30,8 @@ static bool concat_shape(gr__node *nd, gr_shape *y)
         if (is_nothing(x) && first->shape.rank != 1 && x->dtype == first->dtype) continue;
         if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
         if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
-            return gr__fail(GR_ERR_ARGUMENT,
-                "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x),
-                GR__TEXT(first), *axis);
+            return gr__fail(GR_ERR_ARGUMENT, "%s: input %d %s does not continue %s along axis %d",
+                nd->op->name, i + 1, GR__TEXT(x), GR__TEXT(first), *axis);
         y->dim[*axis] += x->shape.dim[*axis];
     }
     return true;
@@ -61,8 +60,16 @@ static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_slice(g, *axis, start, start + share_of(nd->in[i], *axis));
 }
 
+static const gr__attribute concat_attributes[] = {
+    { "axis", GR__INT, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape,
-    concat_forward, .vjp = concat_vjp, .moves = true, .torch = "torch.cat" };
+    concat_forward, .vjp = concat_vjp, .moves = true, .attributes = concat_attributes,
+    .torch = "torch.cat" };
+static const gr__op stack_op = { "stack",
+    "y = x1, x2, ..., each with a size of 1; gxi = g where xi is", concat_shape, concat_forward,
+    .vjp = concat_vjp, .moves = true, .attributes = concat_attributes, .torch = "torch.stack" };
 
 gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
 {
@@ -94,7 +101,8 @@ gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis)
     gr_tensor **wider = gr__alloc(bytes), *y = NULL;
     bool        good = wider || gr__fail_memory("stack", bytes);
     for (int i = 0; good && i < n; i++) good = (wider[i] = gr_unsqueeze(xs[i], axis)) != NULL;
-    if (good) y = gr_concat(wider, n, axis);
+    if (good && gr__axis(&axis, xs[0]->shape.rank + 1))
+        y = gr__apply(&stack_op, n, wider, &axis, sizeof axis);
     gr__release(wider, bytes);
     return y;
 }
@@ -111,7 +119,7 @@ bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n)
     if (size > whole) size = whole; /* one part: no product of this may leave its type */
     bool good = true;
     for (int i = 0; i < n; i++) {
-        parts[i] = good ? gr_slice(x, axis, i * size, (i + 1) * size) : NULL;
+        parts[i] = good ? gr__shown_as("split", gr_slice(x, axis, i * size, (i + 1) * size)) : NULL;
         good = parts[i] != NULL;
     }
     return good;
@@ -121,8 +129,7 @@ gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis)
 {
     if (!gr__given("roll", 1, &x) || !gr__want_axis(x, &axis, "roll")) return NULL;
     int64_t size = x->shape.dim[axis], by = size > 0 ? (shift % size + size) % size : 0;
-    if (by == 0) return gr_reshape(x, x->shape);
-    return gr_concat(
-        (gr_tensor *[]){ gr_slice(x, axis, size - by, size), gr_slice(x, axis, 0, size - by) }, 2,
-        axis);
+    if (by == 0) return gr__shown_as("roll", gr_reshape(x, x->shape));
+    gr_tensor *parts[] = { gr_slice(x, axis, size - by, size), gr_slice(x, axis, 0, size - by) };
+    return gr__shown_as("roll", gr_concat(parts, 2, axis));
 }

@@ -220,6 +220,40 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? A(nd->args, u, g) : conv(nd->args, x, g);
 }
 
+static const gr__attribute conv_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(conv_args, c.SH), .at_w = offsetof(conv_args, c.SW),
+        .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(conv_args, c.PH), .at_w = offsetof(conv_args, c.PW) },
+    { "dilation", GR__HW, .at = offsetof(conv_args, c.DH), .at_w = offsetof(conv_args, c.DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(conv_args, c.G), .usual = 1 },
+    { "act", GR__CHOICE, .at = offsetof(conv_args, act), .choices = gr__act_names },
+    { NULL },
+};
+
+/* Of the ops whose args is a gr__conv. */
+static const gr__attribute input_grad_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
+    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
+    { "size", GR__HW, .at = offsetof(gr__conv, H), .at_w = offsetof(gr__conv, W),
+        .shown = GR__NEVER },
+    { NULL },
+};
+
+static const gr__attribute kernel_grad_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
+    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
+    { "size", GR__HW, .at = offsetof(gr__conv, KH), .at_w = offsetof(gr__conv, KW),
+        .shown = GR__NEVER },
+    { NULL },
+};
+
 static const gr__op conv_op = {
     .name = "conv2d",
     .equation = "Y_nf = act(sum_c X_nc *filt K_fc + b_f) (33); with G = g act': gX_nc = sum_f K_fc "
@@ -228,6 +262,7 @@ static const gr__op conv_op = {
     .shape = conv_shape,
     .forward = conv_forward,
     .vjp = conv_vjp,
+    .attributes = conv_attributes,
     .torch = "F.conv2d",
 };
 
@@ -238,7 +273,8 @@ static const gr__op input_grad_op = {
     .shape = input_shape,
     .forward = input_grad_forward,
     .vjp = input_grad_vjp,
-    .torch = "F.conv_transpose2d",
+    .attributes = input_grad_attributes,
+    .torch = "torch.nn.grad.conv2d_input",
 };
 
 static const gr__op kernel_grad_op = {
@@ -248,6 +284,7 @@ static const gr__op kernel_grad_op = {
     .shape = kernel_shape,
     .forward = kernel_grad_forward,
     .vjp = kernel_grad_vjp,
+    .attributes = kernel_grad_attributes,
     .torch = "torch.nn.grad.conv2d_weight",
 };
 
@@ -352,12 +389,48 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_conv2d_kernel_grad_options o)
     return groups_divide(&c, name) && output_is(&c, o.g, name) ? B(&c, o.x, o.g) : NULL;
 }
 
-/* ---- transposed: A under its other name ------------------------------------------------------ */
+/* ---- transposed: A, and a bias --------------------------------------------------------------- */
 
-static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias)
+typedef struct planes {
+    gr_real       *y;
+    const gr_real *bias;
+    int64_t        channels, size;
+} planes;
+
+static void add_bias(const void *arg, int64_t begin, int64_t end)
 {
-    return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y;
+    const planes *p = arg;
+    for (int64_t i = begin; i < end; i++) {
+        gr_real *plane = p->y + i * p->size;
+        gr__k()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
+    }
 }
+
+static bool transpose_forward(gr__node *nd, gr_tensor *y)
+{
+    const gr__conv *c = nd->args;
+    if (!input_grad_forward(nd, y)) return false;
+    if (nd->n > 2 && y->count > 0)
+        gr__parallel(c->N * c->C, GR__GRAIN / (c->H * c->W), add_bias,
+            &(planes){ gr__reals(y), gr__reals(nd->in[2]), c->C, c->H * c->W });
+    return true;
+}
+
+static gr_tensor *transpose_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return i == 2 ? gr_sum(g, .axes = GR_DIMS(0, 2, 3)) : input_grad_vjp(nd, i, g);
+}
+
+static const gr__op transpose_op = {
+    .name = "conv_transpose2d",
+    .equation = "Y_nc = sum_f K_fc *full X_nf + b_c (34); gX_nf = sum_c G_nc *filt K_fc (33), "
+                "gK_fc = sum_n G_nc *filt X_nf (35), gb_c = sum of G_nc",
+    .shape = input_shape,
+    .forward = transpose_forward,
+    .vjp = transpose_vjp,
+    .attributes = input_grad_attributes,
+    .torch = "F.conv_transpose2d",
+};
 
 /* The geometry whose A takes (C = the layer's output channels) x to y. */
 static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
@@ -401,7 +474,8 @@ gr_tensor *gr_conv_transpose2d_(gr_conv_transpose2d_options o)
     gr__conv c = { 0 };
     if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ o.x, o.kernel })) return NULL;
     if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &o)) return NULL;
-    return add_bias(A(&c, o.x, o.kernel), o.bias);
+    return gr__apply(
+        &transpose_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.kernel, o.bias }, &c, sizeof c);
 }
 
 /* ---- one channel: filt, valid and full ------------------------------------------------------- */
@@ -500,6 +574,6 @@ gr_tensor *gr_conv_valid(gr_tensor *a, gr_tensor *b)
 {
     if (!gr__given("conv_valid", 2, (gr_tensor *[]){ a, b })) return NULL;
     return gr__want_rank(b, 2, "conv_valid", "second operand")
-               ? gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1)))
+               ? gr__shown_as("conv_valid", gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1))))
                : NULL;
 }

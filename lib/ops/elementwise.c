@@ -326,8 +326,12 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
     static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, \
         .vjp = f##_vjp, .kernel = LOOP(f), .torch = pytorch }
 UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
+static const gr__attribute scale_attributes[] = {
+    { "factor", GR__DOUBLE, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward,
-    .vjp = scale_vjp, .torch = "torch.mul, by a number" };
+    .vjp = scale_vjp, .attributes = scale_attributes, .torch = "torch.mul, by a number" };
 UNARY_OP(exp, "y = e^x; gx = g y", "torch.exp");
 UNARY_OP(log, "y = log x; gx = g / x", "torch.log");
 UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)", "torch.sqrt");
@@ -525,8 +529,14 @@ static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
         g, gr_mul(gr_ge(nd->in[0], gr__number(b->low)), gr_le(nd->in[0], gr__number(b->high))));
 }
 
+static const gr__attribute clamp_attributes[] = {
+    { "low", GR__DOUBLE, .at = offsetof(bounds, low), .shown = GR__ALWAYS },
+    { "high", GR__DOUBLE, .at = offsetof(bounds, high), .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]",
-    clamp_shape, clamp_forward, .vjp = clamp_vjp, .torch = "torch.clamp" };
+    clamp_shape, clamp_forward, .vjp = clamp_vjp, .attributes = clamp_attributes,
+    .torch = "torch.clamp" };
 
 gr_tensor *gr_clamp(gr_tensor *x, double low, double high)
 {
@@ -540,7 +550,7 @@ gr_tensor *gr_clamp(gr_tensor *x, double low, double high)
 gr_tensor *gr_leaky_relu(gr_tensor *x, double slope)
 {
     if (!gr__given_reals("leaky_relu", 1, &x)) return NULL;
-    return gr_where(gr_gt(x, gr__number(0)), x, gr_scale(x, slope));
+    return gr__shown_as("leaky_relu", gr_where(gr_gt(x, gr__number(0)), x, gr_scale(x, slope)));
 }
 
 gr_tensor *gr_elu(gr_tensor *x, double alpha)
@@ -548,19 +558,20 @@ gr_tensor *gr_elu(gr_tensor *x, double alpha)
     if (!gr__given_reals("elu", 1, &x)) return NULL;
     gr_tensor *positive = gr_gt(x, gr__number(0));
     /* What is not chosen is replaced first: e^x may overflow there. */
-    return gr_where(positive, x, gr_scale(gr_expm1(gr_where(positive, gr__number(0), x)), alpha));
+    gr_tensor *below = gr_scale(gr_expm1(gr_where(positive, gr__number(0), x)), alpha);
+    return gr__shown_as("elu", gr_where(positive, x, below));
 }
 
 gr_tensor *gr_silu(gr_tensor *x)
 {
     if (!gr__given_reals("silu", 1, &x)) return NULL;
-    return gr_mul(x, gr_sigmoid(x));
+    return gr__shown_as("silu", gr_mul(x, gr_sigmoid(x)));
 }
 
 gr_tensor *gr_gelu(gr_tensor *x)
 {
     if (!gr__given_reals("gelu", 1, &x)) return NULL;
     /* 1 / sqrt 2 */
-    return gr_mul(
-        gr_scale(x, 0.5), gr_add(gr__number(1), gr_erf(gr_scale(x, 0.70710678118654752440))));
+    gr_tensor *phi = gr_add(gr__number(1), gr_erf(gr_scale(x, 0.70710678118654752440)));
+    return gr__shown_as("gelu", gr_mul(gr_scale(x, 0.5), phi));
 }

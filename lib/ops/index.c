@@ -139,11 +139,17 @@ static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr_gather(u, p->axis, nd->in[1]);
 }
 
+static const gr__attribute pick_attributes[] = {
+    { "axis", GR__INT, .at = offsetof(pick, axis), .shown = GR__ALWAYS },
+    { "size", GR__SHAPE, .at = offsetof(pick, x), .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op gather_op = { "gather", "y = x[index]; gx[index] = sum of g", gather_shape,
-    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2, .torch = "torch.gather" };
+    gather_forward, .vjp = gather_vjp, .attributes = pick_attributes, .constant = 2, .ints = 2,
+    .torch = "torch.gather" };
 static const gr__op scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]",
-    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2,
-    .torch = "Tensor.scatter_add" };
+    scatter_shape, scatter_forward, .vjp = scatter_vjp, .attributes = pick_attributes,
+    .constant = 2, .ints = 2, .torch = "Tensor.scatter_add" };
 
 static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index)
 {
@@ -158,10 +164,12 @@ gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
        whatever its rank. */
     if (x && x->shape.rank == 0) x = gr_reshape(x, gr_shape(1));
     if (x && index && index->dtype == GR_INT32 && index->shape.rank == 0 && x->shape.rank == 1)
-        return gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape);
+        return gr__shown_as("gather",
+            gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape));
     if (x && index && index->dtype == GR_INT32 && index->count == 0 &&
         index->shape.rank != x->shape.rank)
-        return gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape);
+        return gr__shown_as("gather",
+            gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape));
     if (x) p.x = x->shape;
     return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
 }
@@ -250,11 +258,16 @@ static gr_tensor *row_add_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr_embedding(u, nd->in[1]);
 }
 
+static const gr__attribute row_add_attributes[] = {
+    { "rows", GR__INT64, .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g",
     embedding_shape, embedding_forward, .vjp = embedding_vjp, .constant = 2, .ints = 2,
     .torch = "F.embedding" };
 static const gr__op row_add_op = { "row_add", "w[index] = sum of g; gg = rows of u", row_add_shape,
-    row_add_forward, .vjp = row_add_vjp, .constant = 2, .ints = 2, .torch = "Tensor.index_add" };
+    row_add_forward, .vjp = row_add_vjp, .attributes = row_add_attributes, .constant = 2, .ints = 2,
+    .torch = "Tensor.index_add" };
 
 static gr_tensor *row_add(int64_t rows, gr_tensor *g, gr_tensor *index)
 {
@@ -295,10 +308,15 @@ static bool one_hot_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+static const gr__attribute one_hot_attributes[] = {
+    { "classes", GR__INT64, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op one_hot_op = { .name = "one_hot",
     .equation = "y[..., c] = 1 if index is c, else 0",
     .shape = one_hot_shape,
     .forward = one_hot_forward,
+    .attributes = one_hot_attributes,
     .ints = 1,
     .torch = "F.one_hot" };
 

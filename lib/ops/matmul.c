@@ -87,8 +87,14 @@ static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
                  : gr_matmul(a, g, .transpose_a = !p->ta);
 }
 
+static const gr__attribute product_attributes[] = {
+    { "transpose_a", GR__BOOL, .at = offsetof(product, ta) },
+    { "transpose_b", GR__BOOL, .at = offsetof(product, tb) },
+    { NULL },
+};
 static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape,
-    matmul_forward, .vjp = matmul_vjp, .broadcasts = true, .torch = "torch.matmul" };
+    matmul_forward, .vjp = matmul_vjp, .attributes = product_attributes, .broadcasts = true,
+    .torch = "torch.matmul" };
 
 /* Batches that are neither equal nor single are repeated until they are equal. */
 static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
@@ -121,7 +127,8 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
         gr_shape y = a->shape;
         y.dim[y.rank - 1] = m.N;
         gr_tensor *flat = gr_reshape(a, gr_shape(gr__count(&ba) * m.M, m.K));
-        return flat ? gr_reshape(product_of_matrices(flat, b, ta, tb), y) : NULL;
+        if (!flat) return NULL;
+        return gr__shown_as("matmul", gr_reshape(product_of_matrices(flat, b, ta, tb), y));
     }
     return apply(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
 }
@@ -150,7 +157,7 @@ gr_tensor *gr_matmul_(gr_matmul_options o)
         if (!column) s.dim[s.rank - 2] = s.dim[s.rank - 1];
         s.rank--;
     }
-    return gr_reshape(y, s);
+    return gr__shown_as("matmul", gr_reshape(y, s));
 }
 
 /* ---- linear ---------------------------------------------------------------------------------- */
@@ -198,9 +205,13 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_sum(rows(nd->left), .axes = GR_DIMS(0));
 }
 
+static const gr__attribute linear_attributes[] = {
+    { "act", GR__CHOICE, .choices = gr__act_names },
+    { NULL },
+};
 static const gr__op linear_op = { "linear",
     "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,
-    linear_forward, .vjp = linear_vjp, .torch = "F.linear" };
+    linear_forward, .vjp = linear_vjp, .attributes = linear_attributes, .torch = "F.linear" };
 
 gr_tensor *gr_linear_(gr_linear_options o)
 {

@@ -60,7 +60,7 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *x = nd->in[0];
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
-        return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld elements, shape %s wanted",
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %s has %lld elements, shape %s wanted", nd->op->name,
             GR__TEXT(x), (long long)x->count, gr__shape_text(nd->args).s);
     nd->offset = 0;
     return true;
@@ -72,13 +72,26 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_reshape(g, nd->in[0]->shape);
 }
 
-static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's",
-    reshape_shape, NULL, .vjp = reshape_vjp, .moves = true, .torch = "torch.reshape" };
+/* The result's shape says what the argument does. */
+static const gr__attribute shape_attributes[] = {
+    { "shape", GR__SHAPE, .shown = GR__NEVER },
+    { NULL },
+};
 
-gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape)
+#define RESHAPE_OP(f, equation, pytorch)                                                           \
+    static const gr__op f##_op = { #f, equation, reshape_shape, .vjp = reshape_vjp, .moves = true, \
+        .attributes = shape_attributes, .torch = pytorch }
+RESHAPE_OP(reshape, "y = x, in another shape; gx = g, in x's", "torch.reshape");
+RESHAPE_OP(flatten, "y = x, in rows; gx = g, in x's shape", "torch.flatten");
+RESHAPE_OP(squeeze, "y = x, without sizes of 1; gx = g, in x's shape", "torch.squeeze");
+RESHAPE_OP(unsqueeze, "y = x, with a size of 1; gx = g, in x's shape", "torch.unsqueeze");
+
+static gr_tensor *reshape_as(const gr__op *op, gr_tensor *x, gr_shape shape)
 {
-    return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape);
+    return gr__apply(op, 1, &x, &shape, sizeof shape);
 }
+
+gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape) { return reshape_as(&reshape_op, x, shape); }
 
 gr_tensor *gr_flatten(gr_tensor *x)
 {
@@ -89,7 +102,7 @@ gr_tensor *gr_flatten(gr_tensor *x)
     }
     int64_t rest = 1;
     for (int i = 1; i < x->shape.rank; i++) rest *= x->shape.dim[i];
-    return gr_reshape(x, gr_shape(x->shape.dim[0], rest));
+    return reshape_as(&flatten_op, x, gr_shape(x->shape.dim[0], rest));
 }
 
 /* ---- permute --------------------------------------------------------------------------------- */
@@ -108,9 +121,8 @@ static bool permute_shape(gr__node *nd, gr_shape *y)
             y->dim[i] = x->dim[from];
         }
     }
-    return good ||
-           gr__fail(GR_ERR_ARGUMENT, "permute: %s wants each of its %d dimensions named once",
-               GR__TEXT(nd->in[0]), x->rank);
+    return good || gr__fail(GR_ERR_ARGUMENT, "%s: %s wants each of its %d dimensions named once",
+                       nd->op->name, GR__TEXT(nd->in[0]), x->rank);
 }
 
 static bool permute_forward(gr__node *nd, gr_tensor *y)
@@ -135,8 +147,17 @@ static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_permute(g, back);
 }
 
+static const gr__attribute permute_attributes[] = {
+    { "order", GR__DIMS, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back",
-    permute_shape, permute_forward, .vjp = permute_vjp, .moves = true, .torch = "torch.permute" };
+    permute_shape, permute_forward, .vjp = permute_vjp, .moves = true,
+    .attributes = permute_attributes, .torch = "torch.permute" };
+static const gr__op transpose_op = { "transpose",
+    "y = x, two dimensions exchanged; gx = g, put back", permute_shape, permute_forward,
+    .vjp = permute_vjp, .moves = true, .attributes = permute_attributes,
+    .torch = "torch.transpose" };
 
 gr_tensor *gr_permute(gr_tensor *x, gr_dims order)
 {
@@ -171,7 +192,8 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats",
-    expand_shape, expand_forward, .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
+    expand_shape, expand_forward, .vjp = expand_vjp, .moves = true, .attributes = shape_attributes,
+    .torch = "Tensor.expand" };
 
 gr_tensor *gr_expand(gr_tensor *x, gr_shape shape)
 {
@@ -219,8 +241,13 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_flip(g, *(const gr_dims *)nd->args);
 }
 
+static const gr__attribute flip_attributes[] = {
+    { "axes", GR__DIMS, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape,
-    flip_forward, .vjp = flip_vjp, .moves = true, .torch = "torch.flip" };
+    flip_forward, .vjp = flip_vjp, .moves = true, .attributes = flip_attributes,
+    .torch = "torch.flip" };
 
 gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
 {
@@ -296,10 +323,20 @@ static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
     return slice_range(g, nd->args);
 }
 
+static const gr__attribute range_attributes[] = {
+    { "axis", GR__INT, .at = offsetof(range, axis), .shown = GR__ALWAYS },
+    { "start", GR__INT64, .at = offsetof(range, start) },
+    { "step", GR__INT64, .at = offsetof(range, step), .usual = 1 },
+    { "count", GR__INT64, .at = offsetof(range, count), .shown = GR__NEVER },
+    { "size", GR__INT64, .at = offsetof(range, size), .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0",
-    slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .torch = "x[a:b:step]" };
+    slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .attributes = range_attributes,
+    .torch = "x[a:b:step]" };
 static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
-    spread_shape, spread_forward, .vjp = spread_vjp, .moves = true };
+    spread_shape, spread_forward, .vjp = spread_vjp, .moves = true,
+    .attributes = range_attributes };
 
 static gr_tensor *slice_range(gr_tensor *x, const range *r)
 {
@@ -340,8 +377,8 @@ gr_tensor *gr_slice_(gr_slice_options o)
 /* ---- pad: its gradient is a pad by the negative amounts -------------------------------------- */
 
 typedef struct border {
-    int64_t before[GR_MAX_DIMS], after[GR_MAX_DIMS];
-    double  value;
+    gr_shape before, after;
+    double   value;
 } border;
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b);
@@ -354,12 +391,12 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
         return gr__fail(GR_ERR_ARGUMENT, "pad: %s of int32 cannot hold the value %g",
             GR__TEXT(nd->in[0]), b->value);
     for (int i = 0; i < y->rank; i++) {
-        int64_t size = y->dim[i] + b->before[i] + b->after[i];
+        int64_t size = y->dim[i] + b->before.dim[i] + b->after.dim[i];
         /* Taking away at one end what was added at the other would leave nothing of x, and a
            gradient that cannot be a pad. */
-        if (size < 0 || y->dim[i] + b->before[i] < 0 || y->dim[i] + b->after[i] < 0)
+        if (size < 0 || y->dim[i] + b->before.dim[i] < 0 || y->dim[i] + b->after.dim[i] < 0)
             return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i,
-                GR__TEXT(nd->in[0]), (long long)-b->before[i], (long long)-b->after[i]);
+                GR__TEXT(nd->in[0]), (long long)-b->before.dim[i], (long long)-b->after.dim[i]);
         y->dim[i] = size;
     }
     return true;
@@ -382,11 +419,11 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     gr_shape both = x->shape;
     for (int i = 0; i < both.rank; i++) {
-        int64_t lost = b->before[i] < 0 ? -b->before[i] : 0,
-                gone = b->after[i] < 0 ? -b->after[i] : 0;
+        int64_t lost = b->before.dim[i] < 0 ? -b->before.dim[i] : 0,
+                gone = b->after.dim[i] < 0 ? -b->after.dim[i] : 0;
         both.dim[i] = both.dim[i] > lost + gone ? both.dim[i] - lost - gone : 0;
         x_at += lost * x_stride[i];
-        y_at += (b->before[i] > 0 ? b->before[i] : 0) * y_stride[i];
+        y_at += (b->before.dim[i] > 0 ? b->before.dim[i] : 0) * y_stride[i];
     }
     if (y->count != gr__count(&both)) fill(y, b->value);
     gr__copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
@@ -398,16 +435,22 @@ static gr_tensor *pad_vjp(gr__node *nd, int i, gr_tensor *g)
     border back = *(const border *)nd->args;
     (void)i;
     for (int d = 0; d < GR_MAX_DIMS; d++) {
-        back.before[d] = -back.before[d];
-        back.after[d] = -back.after[d];
+        back.before.dim[d] = -back.before.dim[d];
+        back.after.dim[d] = -back.after.dim[d];
     }
     back.value = 0;
     return pad_border(g, &back);
 }
 
+static const gr__attribute pad_attributes[] = {
+    { "before", GR__SHAPE, .at = offsetof(border, before) },
+    { "after", GR__SHAPE, .at = offsetof(border, after) },
+    { "value", GR__DOUBLE, .at = offsetof(border, value) },
+    { NULL },
+};
 static const gr__op pad_op = { "pad",
     "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
-    .vjp = pad_vjp, .moves = true, .torch = "F.pad" };
+    .vjp = pad_vjp, .moves = true, .attributes = pad_attributes, .torch = "F.pad" };
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b)
 {
@@ -416,18 +459,13 @@ static gr_tensor *pad_border(gr_tensor *x, const border *b)
 
 gr_tensor *gr_pad_(gr_pad_options o)
 {
-    border   b = { .value = o.value };
     gr_shape after = o.after.rank > 0 ? o.after : o.before;
     if (o.x && (o.before.rank != o.x->shape.rank || after.rank != o.x->shape.rank)) {
         gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given",
             GR__TEXT(o.x), o.x->shape.rank, o.before.rank, after.rank);
         return NULL;
     }
-    for (int i = 0; o.x && i < o.x->shape.rank; i++) {
-        b.before[i] = o.before.dim[i];
-        b.after[i] = after.dim[i];
-    }
-    return pad_border(o.x, &b);
+    return pad_border(o.x, &(border){ o.before, after, o.value });
 }
 
 /* ---- arranging: made of the moves above, which have the rules -------------------------------- */
@@ -440,7 +478,7 @@ gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
         return NULL;
     gr_dims order = { .count = x->shape.rank };
     for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
-    return gr_permute(x, order);
+    return gr__apply(&transpose_op, 1, &x, &order, sizeof order);
 }
 
 gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)
@@ -453,7 +491,7 @@ gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)
         return NULL;
     }
     for (int i = 0, from = 0; i < y.rank; i++) y.dim[i] = i == at ? 1 : x->shape.dim[from++];
-    return gr_reshape(x, y);
+    return reshape_as(&unsqueeze_op, x, y);
 }
 
 gr_tensor *gr_squeeze_(gr_squeeze_options o)
@@ -469,5 +507,5 @@ gr_tensor *gr_squeeze_(gr_squeeze_options o)
     gr_shape y = { .rank = 0 };
     for (int i = 0; i < o.x->shape.rank; i++)
         if (!out[i] || o.x->shape.dim[i] != 1) y.dim[y.rank++] = o.x->shape.dim[i];
-    return gr_reshape(o.x, y);
+    return reshape_as(&squeeze_op, o.x, y);
 }

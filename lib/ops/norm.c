@@ -26,7 +26,9 @@
 typedef struct norm_args {
     int64_t A, B, S;
     double  eps;
-    bool    fixed, relu, find;
+    gr_act  act; /* none or ReLU */
+    bool    fixed, find;
+    int64_t dims, groups; /* as given, for people */
 } norm_args;
 
 /* The places of the inputs of the three ops; weight and bias come last, or not at all. */
@@ -44,13 +46,13 @@ enum {
     GRAD_BIAS
 };
 
-static const gr__op norm_op, sums_op, grad_op;
+static const gr__op batch_norm2d_op, layer_norm_op, group_norm_op, normalize_op, sums_op, grad_op;
 
 /* Without a weight (and bias) h itself is the result. */
-static gr_tensor *norm(
-    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *w, gr_tensor *b)
+static gr_tensor *norm(const gr__op *op, const norm_args *n, gr_tensor *x, gr_tensor *stats,
+    gr_tensor *w, gr_tensor *b)
 {
-    return gr__apply(&norm_op, w ? 4 : 2, (gr_tensor *[]){ x, stats, w, b }, n, sizeof *n);
+    return gr__apply(op, w ? 4 : 2, (gr_tensor *[]){ x, stats, w, b }, n, sizeof *n);
 }
 
 static gr_tensor *sums(
@@ -76,7 +78,7 @@ static gr__norm plain(const gr__node *nd)
         .S = n->S,
         .eps = n->eps,
         .fixed = n->fixed,
-        .relu = n->relu,
+        .relu = n->act == GR_RELU,
         .find = n->find,
         .x = gr__reals(nd->in[NORM_X]),
         .stats = gr__reals(nd->in[NORM_STATS]),
@@ -197,20 +199,21 @@ static gr_tensor *gated(
     const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
 {
     norm_args again = *n;
-    if (!n->relu) return g;
+    if (n->act == GR_NO_ACT) return g;
     again.fixed = true; /* so that it reads the statistics, and does not write them */
-    return gr__act_grad(GR_RELU, gr_detach(norm(&again, x, stats, w, b)), g);
+    return gr__act_grad(GR_RELU, gr_detach(norm(&normalize_op, &again, x, stats, w, b)), g);
 }
 
 static norm_args bare(const norm_args *n)
 {
-    return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false, false };
+    return (norm_args){ .A = n->A, .B = n->B, .S = n->S, .eps = n->eps, .fixed = n->fixed };
 }
 
 static gr_tensor *h_of(const norm_args *n, gr_tensor *x, gr_tensor *stats)
 {
     norm_args h = bare(n);
-    return norm(&h, x, n->fixed ? stats : gr__constant(&stats->shape, 0), NULL, NULL);
+    return norm(
+        &normalize_op, &h, x, n->fixed ? stats : gr__constant(&stats->shape, 0), NULL, NULL);
 }
 
 static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g)
@@ -265,16 +268,35 @@ static gr_tensor *grad_vjp(gr__node *nd, int i, gr_tensor *u)
     return P_by_x(n, x, stats, wu, cube(n, G));
 }
 
-static const gr__op norm_op = {
-    .name = "norm",
-    .equation = "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, "
-                "G), gw = sum G h, gb = sum G",
-    .shape = gr__shape_of_first,
-    .forward = norm_forward,
-    .vjp = norm_vjp,
-    .constant = 1 << NORM_STATS,
-    .torch = "F.batch_norm, F.layer_norm, F.group_norm",
+static const gr__attribute norm_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "act", GR__CHOICE, .at = offsetof(norm_args, act), .choices = gr__act_names },
+    { "fixed_stats", GR__BOOL, .at = offsetof(norm_args, fixed), .shown = GR__NEVER },
+    { NULL },
 };
+static const gr__attribute layer_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "dims", GR__INT64, .at = offsetof(norm_args, dims), .usual = 1 },
+    { NULL },
+};
+static const gr__attribute group_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "groups", GR__INT64, .at = offsetof(norm_args, groups), .shown = GR__ALWAYS },
+    { NULL },
+};
+
+#define NORM_OP(f, equation, about, pytorch)                                       \
+    static const gr__op f##_op = { #f, equation, gr__shape_of_first, norm_forward, \
+        .vjp = norm_vjp, .constant = 1 << NORM_STATS, .attributes = about, .torch = pytorch }
+NORM_OP(batch_norm2d,
+    "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, G), gw = sum "
+    "G h, gb = sum G",
+    norm_attributes, "F.batch_norm");
+NORM_OP(
+    layer_norm, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", layer_attributes, "F.layer_norm");
+NORM_OP(
+    group_norm, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", group_attributes, "F.group_norm");
+NORM_OP(normalize, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", norm_attributes, NULL);
 
 static const gr__op sums_op = {
     .name = "norm_sums",
@@ -282,6 +304,7 @@ static const gr__op sums_op = {
     .shape = sums_shape,
     .forward = sums_forward,
     .vjp = sums_vjp,
+    .attributes = norm_attributes,
     .constant = 1 << NORM_STATS | 1 << SUMS_WEIGHT | 1 << SUMS_BIAS,
 };
 
@@ -292,6 +315,7 @@ static const gr__op grad_op = {
     .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,
+    .attributes = norm_attributes,
     .constant = 1 << NORM_STATS | 1 << GRAD_SUMS | 1 << GRAD_BIAS,
 };
 
@@ -376,7 +400,7 @@ static void run_on(
 gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
 {
     gr_tensor *x = o.x;
-    norm_args  n = { .eps = o.eps, .fixed = !o.training, .relu = o.act == GR_RELU };
+    norm_args  n = { .eps = o.eps, .fixed = !o.training };
     bool       all =
         o.weight && o.bias && (o.running_mean || o.training) && (o.running_var || o.training);
     if (!gr__given_reals("batch_norm2d", 1, &x) || (!all && gr__failed()) ||
@@ -385,26 +409,30 @@ gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
     n.A = x->shape.dim[0];
     n.B = x->shape.dim[1];
     n.S = x->shape.dim[2] * x->shape.dim[3];
+    n.act = o.act == GR_RELU ? GR_RELU : GR_NO_ACT;
     if (o.momentum == 0) o.momentum = 0.1;
     bool       line = o.weight || o.bias;
     gr_tensor *stats = known_stats(&o, n.B, n.eps);
     gr_tensor *w = line ? ones_or(o.weight, n.B, 1) : NULL,
               *b = line ? ones_or(o.bias, n.B, 0) : NULL;
     if (!stats || (line && (!w || !b))) return NULL;
-    gr_tensor *y = norm(&n, x, stats, w, b);
+    gr_tensor *y = norm(&batch_norm2d_op, &n, x, stats, w, b);
     if (y && o.training && o.running_mean && x->count > 0) run_on(&o, x, stats, n.B);
-    return n.relu ? y : gr__act(o.act, y);
+    return n.act == GR_RELU ? y : gr__act(o.act, y);
 }
 
 /* ---- layer and group norm -------------------------------------------------------------------- */
 
 /* h for sets of neighbours, then weight and bias, shaped to broadcast against x. */
-static gr_tensor *norm_neighbours(norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
+static gr_tensor *norm_neighbours(
+    const gr__op *op, norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
 {
     n.A = 1;
-    gr_tensor *h = norm(&n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
-    gr_tensor *y = w && h ? gr_mul(h, w) : h;
-    return b && y ? gr_add(y, b) : y;
+    gr_tensor *y = norm(op, &n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
+    if (w || b) gr__shown_as("normalize", y);
+    if (w && y) y = gr_mul(y, w);
+    if (b && y) y = gr_add(y, b);
+    return gr__shown_as(op->name, y);
 }
 
 static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, const gr_tensor *x)
@@ -417,8 +445,8 @@ static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, 
 gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
 {
     gr_tensor *x = o.x;
-    norm_args  n = { .eps = o.eps, .B = 1, .S = 1 };
     int        dims = o.dims ? o.dims : 1;
+    norm_args  n = { .eps = o.eps, .B = 1, .S = 1, .dims = dims };
     if (!gr__given_reals("layer_norm", 1, &x) || (!(o.weight && o.bias) && gr__failed()) ||
         !eps_is_good(&n.eps, "layer_norm"))
         return NULL;
@@ -434,7 +462,7 @@ gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
         else
             n.S *= tail.dim[i - first] = x->shape.dim[i];
     return is_tail(o.weight, &tail, "weight", x) && is_tail(o.bias, &tail, "bias", x)
-               ? norm_neighbours(n, x, o.weight, o.bias)
+               ? norm_neighbours(&layer_norm_op, n, x, o.weight, o.bias)
                : NULL;
 }
 
@@ -449,7 +477,7 @@ static gr_tensor *by_channel(gr_tensor *t, const gr_tensor *x)
 gr_tensor *gr_group_norm_(gr_group_norm_options o)
 {
     static const char *const name = "group_norm";
-    norm_args                n = { .eps = o.eps };
+    norm_args                n = { .eps = o.eps, .groups = o.groups };
     if (!gr__given_reals(name, 1, &o.x) || (!(o.weight && o.bias) && gr__failed()) ||
         !eps_is_good(&n.eps, name))
         return NULL;
@@ -470,5 +498,6 @@ gr_tensor *gr_group_norm_(gr_group_norm_options o)
     n.B = N * o.groups;
     n.S = n.B > 0 ? o.x->count / n.B : 0;
     gr_tensor *w = by_channel(o.weight, o.x), *b = by_channel(o.bias, o.x);
-    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, o.x, w, b) : NULL;
+    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(&group_norm_op, n, o.x, w, b)
+                                              : NULL;
 }

@@ -25,6 +25,15 @@ gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 /* The same for a rule that has no other use for its g: in place, if nobody else has either. */
 gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g);
 
+/* attributes.c: an attribute's numbers, how many they are. */
+int gr__attribute_values(const gr__node *nd, const gr__attribute *a, double v[GR_MAX_DIMS]);
+/* Those of a node, as "stride 2, padding 1". */
+typedef struct gr__attributes_text {
+    char s[160];
+} gr__attributes_text;
+gr__attributes_text      gr__attributes_of(const gr__node *nd);
+extern const char *const gr__act_names[], *const gr__reduction_names[];
+
 /* Whether r is one of the reductions, or the error. */
 bool gr__want_reduction(gr_reduction r, const char *op);
 

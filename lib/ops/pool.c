@@ -102,12 +102,22 @@ static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *u)
     return scatter(nd->args, u, nd->in[1]);
 }
 
+static const gr__attribute pool_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__pool, KH), .at_w = offsetof(gr__pool, KW),
+        .shown = GR__ALWAYS },
+    { "stride", GR__HW, .at = offsetof(gr__pool, SH), .at_w = offsetof(gr__pool, SW),
+        .shown = GR__ALWAYS },
+    { "padding", GR__HW, .at = offsetof(gr__pool, PH), .at_w = offsetof(gr__pool, PW) },
+    { NULL },
+};
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
-    pool_shape, pool_forward, .vjp = pool_vjp, .torch = "F.max_pool2d" };
+    pool_shape, pool_forward, .vjp = pool_vjp, .attributes = pool_attributes,
+    .torch = "F.max_pool2d" };
 static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]",
-    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2 };
+    scatter_shape, scatter_forward, .vjp = scatter_vjp, .attributes = pool_attributes,
+    .constant = 2, .ints = 2 };
 static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape,
-    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2 };
+    gather_forward, .vjp = gather_vjp, .attributes = pool_attributes, .constant = 2, .ints = 2 };
 
 static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at)
 {

@@ -167,10 +167,15 @@ static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
     return sum_vjp(nd, i, gr_scale(g, share(nd)));
 }
 
+static const gr__attribute reduce_attributes[] = {
+    { "axes", GR__DIMS, .at = offsetof(reduction, axes), .usual = -1e9 },
+    { "keepdim", GR__BOOL, .at = offsetof(reduction, keepdim) },
+    { NULL },
+};
 static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward,
-    .vjp = sum_vjp, .torch = "torch.sum" };
+    .vjp = sum_vjp, .attributes = reduce_attributes, .torch = "torch.sum" };
 static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape,
-    mean_forward, .vjp = mean_vjp, .torch = "torch.mean" };
+    mean_forward, .vjp = mean_vjp, .attributes = reduce_attributes, .torch = "torch.mean" };
 
 gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
 gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
@@ -212,7 +217,7 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward,
-    .vjp = max_vjp, .torch = "torch.amax" };
+    .vjp = max_vjp, .attributes = reduce_attributes, .torch = "torch.amax" };
 
 gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
 
@@ -248,10 +253,15 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+static const gr__attribute argmax_attributes[] = {
+    { "axis", GR__INT, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op argmax_op = { .name = "argmax",
     .equation = "y = the first i with x_i = max of x",
     .shape = argmax_shape,
     .forward = argmax_forward,
+    .attributes = argmax_attributes,
     .torch = "torch.argmax" };
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
@@ -284,7 +294,7 @@ static bool look_for_some(const char *name, const gr_reduce_options *o)
 gr_tensor *gr_min_(gr_reduce_options o)
 {
     if (!look_for_some("min", &o)) return NULL;
-    return gr_neg(gr_max(gr_neg(o.x), .axes = o.axes, .keepdim = o.keepdim));
+    return gr__shown_as("min", gr_neg(gr_max(gr_neg(o.x), .axes = o.axes, .keepdim = o.keepdim)));
 }
 
 /* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes
@@ -302,7 +312,7 @@ static gr_tensor *variance(const char *name, const gr_var_options *o)
     gr_tensor *d = gr_sub(o->x, gr_mean(o->x, .axes = o->axes, .keepdim = true));
     gr_tensor *squares = gr_sum(gr_mul(d, d), .axes = o->axes, .keepdim = o->keepdim);
     double     freedom = (double)(o->biased ? n : n - 1);
-    return gr_scale(squares, freedom > 0 ? 1 / freedom : NAN);
+    return gr__shown_as("var", gr_scale(squares, freedom > 0 ? 1 / freedom : NAN));
 }
 
 gr_tensor *gr_var_(gr_var_options o) { return variance("var", &o); }
@@ -310,14 +320,15 @@ gr_tensor *gr_var_(gr_var_options o) { return variance("var", &o); }
 gr_tensor *gr_std_(gr_var_options o)
 {
     gr_tensor *v = variance("std", &o);
-    return v ? root(v) : NULL;
+    return v ? gr__shown_as("std", root(v)) : NULL;
 }
 
 gr_tensor *gr_norm_(gr_reduce_options o)
 {
     int64_t reduced;
     if (!look("norm", &o, &reduced)) return NULL;
-    return root(gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim));
+    gr_tensor *squares = gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim);
+    return gr__shown_as("norm", root(squares));
 }
 
 /* The largest is taken out, as a constant: it cancels. Infinity less itself is no number, and so,
@@ -327,7 +338,9 @@ gr_tensor *gr_logsumexp_(gr_reduce_options o)
 {
     int64_t reduced;
     if (!look("logsumexp", &o, &reduced)) return NULL;
-    if (reduced == 0) return gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim));
+    if (reduced == 0)
+        return gr__shown_as(
+            "logsumexp", gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim)));
     gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
     most = most ? gr_where(gr_eq(most, gr__number(-INFINITY)), gr__number(0), most) : NULL;
     const double finite = sizeof(gr_real) == 4 ? (double)FLT_MAX : DBL_MAX;
@@ -337,5 +350,6 @@ gr_tensor *gr_logsumexp_(gr_reduce_options o)
         most ? gr_where(gr_ge(most, gr__number(0)), gr__number(-1000), gr__number(-finite)) : NULL;
     gr_tensor *sum =
         gr_sum(gr_exp(gr_sub(gr_maximum(o.x, floor), most)), .axes = o.axes, .keepdim = o.keepdim);
-    return sum ? gr_add(gr_log(sum), gr_reshape(most, sum->shape)) : NULL;
+    if (!sum) return NULL;
+    return gr__shown_as("logsumexp", gr_add(gr_log(sum), gr_reshape(most, sum->shape)));
 }

@@ -12,12 +12,18 @@
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u);
 
+static const gr__attribute nearest_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.size),
+        .at_w = offsetof(gr__cover2d, columns.size), .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op nearest_op = { "upsample",
     "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
-    gr__spread_forward, .vjp = nearest_vjp, .torch = "F.interpolate" };
+    gr__spread_forward, .vjp = nearest_vjp, .attributes = nearest_attributes,
+    .torch = "F.interpolate" };
 static const gr__op collect_op = { "upsample_sum",
     "x = sum of g where x is the nearest; gg = the nearest of u", gr__sums_shape, gr__sums_forward,
-    .vjp = collect_vjp };
+    .vjp = collect_vjp, .attributes = nearest_attributes };
 
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -55,6 +61,7 @@ typedef struct along {
 typedef struct zoom {
     int64_t planes;
     along   rows, columns;
+    bool    bilinear;
 } zoom;
 
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g);
@@ -131,12 +138,19 @@ static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y)
     return run(nd, y, gr__k()->blend_spread);
 }
 
-static const gr__op bilinear_op = { "upsample_bilinear",
+static const gr__attribute bilinear_attributes[] = {
+    { "size", GR__HW, .at = offsetof(zoom, rows.to), .at_w = offsetof(zoom, columns.to),
+        .shown = GR__NEVER },
+    { "bilinear", GR__BOOL, .at = offsetof(zoom, bilinear) },
+    { NULL },
+};
+static const gr__op bilinear_op = { "upsample",
     "y = a blend of four of x; gx = g, given to the four", bilinear_shape, bilinear_forward,
-    .vjp = bilinear_vjp, .torch = "F.interpolate, mode bilinear" };
+    .vjp = bilinear_vjp, .attributes = bilinear_attributes,
+    .torch = "F.interpolate, mode bilinear" };
 static const gr__op bilinear_spread_op = { "upsample_bilinear_spread",
     "x = g, given to four; gg = a blend of four of u", bilinear_spread_shape,
-    bilinear_spread_forward, .vjp = bilinear_spread_vjp };
+    bilinear_spread_forward, .vjp = bilinear_spread_vjp, .attributes = bilinear_attributes };
 
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -186,7 +200,7 @@ static double nearest_step(const along *a) { return a->to == 2 * a->from ? 0.5 :
 
 gr_tensor *gr_upsample_(gr_upsample_options o)
 {
-    zoom z = { 0 };
+    zoom z = { .bilinear = o.bilinear };
     if (o.x && !geometry(o.x, &o, &z)) return NULL;
     if (o.bilinear) return gr__apply(&bilinear_op, 1, &o.x, &z, sizeof z);
     gr__cover2d v = {

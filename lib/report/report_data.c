@@ -306,7 +306,7 @@ static bool is_shown(const gr__node *nd)
 static void put_activation(gr__page *p, const gr__node *nd)
 {
     gr__json_open(p, NULL, '{');
-    gr__json_text(p, "op", nd->op->name);
+    gr__json_text(p, "op", nd->name);
     put_layer_of(p, nd);
     if (nd->out->name) put_name(p, "name", nd->out->name);
     gr__json_shape(p, "shape", &nd->out->shape);
