@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """bench.py: measures Gradus beside PyTorch, oneDNN and OpenBLAS, and prints one table.
 
-Each side is a process of its own (worker.h) that waits until it is asked; they are asked in turn, for a fraction of a second each, and
-this goes on for many rounds. A ratio is the median of their times over the median of ours: above 1, Gradus is faster. What follows the
-ratio is half the distance between the quartiles of the ratios of the single rounds. See README.md beside this file."""
+Each side is a process of its own (worker.h) that waits until it is asked; they are asked in turn,
+for a fraction of a second each, and this goes on for many rounds. A ratio is the median of their
+times over the median of ours: above 1, Gradus is faster. What follows the ratio is half the
+distance between the quartiles of the ratios of the single rounds. See README.md beside this
+file."""
 
 import argparse
 import atexit
@@ -22,30 +24,37 @@ SECTIONS = ["train", "infer", "conv", "matmul", "nodes", "memory"]
 
 PEAK_FLOPS, READ_BYTES = 480e6, 2**26  # of a run of machine.c's "peak", and of its "read", a thread
 
-# Big blocks come from the heap, and stay there: otherwise each step asks the system for its memory again.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
+# Big blocks come from the heap, and stay there: otherwise each step asks the system for its memory
+# again.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "67108864"}
 
 TRAINING = [  # name, case, multiply-adds of a step, rounds, seconds of a turn
     ("LeNet-5 step, batch 64, SGD", "lenet", 64 * (2 * 117600 + 3 * 240000 + 3 * 58920), 15, 0.1),
-    ("small VGG step, batch 64, Adam", "vgg", 64 * (2 * 884736 + 3 * (3 * 9437184 + 2 * 4718592 + 526848)), 7, 0.5),
+    ("small VGG step, batch 64, Adam", "vgg",
+        64 * (2 * 884736 + 3 * (3 * 9437184 + 2 * 4718592 + 526848)), 7, 0.5),
     ("ResNet-20 step, batch 128, SGD", "resnet20", 128 * (2 * 442368 + 3 * 40108672), 5, 0.5),
     ("MLP 2-16-16-1 step, batch 4, SGD", "mlp", None, 15, 0.03),
 ]
-INFERENCE = [("LeNet-5 inference, batch 1", 1, 15, 0.03), ("LeNet-5 inference, batch 256", 256, 15, 0.1)]
+INFERENCE = [("LeNet-5 inference, batch 1", 1, 15, 0.03),
+    ("LeNet-5 inference, batch 256", 256, 15, 0.1)]
 
 Conv = collections.namedtuple("Conv", "C H F K S P D G", defaults=(1, 1))
 CONVS = [
-    Conv(1, 28, 6, 5, 1, 2), Conv(6, 14, 16, 5, 1, 0), Conv(3, 32, 32, 3, 1, 1), Conv(32, 32, 32, 3, 1, 1), Conv(64, 16, 64, 3, 1, 1),
-    Conv(128, 8, 128, 3, 1, 1), Conv(16, 32, 16, 3, 1, 1), Conv(32, 32, 64, 3, 2, 1), Conv(64, 56, 64, 3, 1, 1),
-    Conv(256, 14, 256, 3, 1, 1), Conv(64, 56, 256, 1, 1, 0), Conv(3, 224, 64, 7, 2, 3), Conv(64, 32, 64, 3, 1, 1, G=64),
-    Conv(32, 32, 32, 3, 1, 2, D=2),
+    Conv(1, 28, 6, 5, 1, 2), Conv(6, 14, 16, 5, 1, 0), Conv(3, 32, 32, 3, 1, 1),
+    Conv(32, 32, 32, 3, 1, 1), Conv(64, 16, 64, 3, 1, 1), Conv(128, 8, 128, 3, 1, 1),
+    Conv(16, 32, 16, 3, 1, 1), Conv(32, 32, 64, 3, 2, 1), Conv(64, 56, 64, 3, 1, 1),
+    Conv(256, 14, 256, 3, 1, 1), Conv(64, 56, 256, 1, 1, 0), Conv(3, 224, 64, 7, 2, 3),
+    Conv(64, 32, 64, 3, 1, 1, G=64), Conv(32, 32, 32, 3, 1, 2, D=2),
 ]
 DIRECTIONS = [("forward", "forward"), ("input", "(34)"), ("kernel", "(35)")]
 IMAGES = 32
 
-PRODUCTS = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)] + [(64, 120, 400), (64, 256, 2048)]  # M, N, K
+# M, N, K
+PRODUCTS = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)] + [(64, 120, 400), (64, 256, 2048)]
 
-# One line of the table. limit: seconds that the machine's peak would take; others: the times of each round, by the peer's name.
+# One line of the table. limit: seconds that the machine's peak would take; others: the times of
+# each round, by the peer's name.
 Row = collections.namedtuple("Row", "work threads ours limit others")
 
 
@@ -53,15 +62,18 @@ Row = collections.namedtuple("Row", "work threads ours limit others")
 
 
 class Worker:
-    """A process that measures on request; see worker.h. It is stopped between its turns: the threads of OpenMP and of OpenBLAS go on spinning
-    for 15 to 25 ms after their work, and would take a processor from whoever comes next."""
+    """A process that measures on request; see worker.h. It is stopped between its turns: the
+    threads of OpenMP and of OpenBLAS go on spinning for 15 to 25 ms after their work, and would
+    take a processor from whoever comes next."""
 
     def __init__(self, command, threads, environment=None):
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), OMP_PROC_BIND="true")
+        env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
+            OMP_PROC_BIND="true")
         env.update(environment or {})
         cores = sorted(os.sched_getaffinity(0))[:threads]
         self.process = subprocess.Popen(
-            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores))
         atexit.register(self.process.kill)  # a stopped process would not notice our end
 
     def ask(self, line):
@@ -82,7 +94,8 @@ class Worker:
 
 
 class Bench:
-    """What there is to measure with, on so many threads; workers are started when they are first asked."""
+    """What there is to measure with, on so many threads; workers are started when they are first
+    asked."""
 
     def __init__(self, build, threads):
         self.threads, self.workers, self.peak = threads, {}, 0
@@ -126,7 +139,8 @@ def missing(build):
 
 
 def compare(bench, work, multiply_adds, sides, rounds, seconds):
-    """sides: {column: (worker, case)}, ours first; without those that cannot do it. The peak is taken in the same rounds."""
+    """sides: {column: (worker, case)}, ours first; without those that cannot do it. The peak is
+    taken in the same rounds."""
     first, seen = {}, None
     for column, (worker, case) in sides.items():
         answer = bench.ask(worker, f"{case} 0")
@@ -145,7 +159,8 @@ def compare(bench, work, multiply_adds, sides, rounds, seconds):
         order = list(first)
         order = order[turn % len(order):] + order[:turn % len(order)]
         if multiply_adds:
-            bench.peak = max(bench.peak, PEAK_FLOPS * bench.threads / bench.ask("machine", "peak 0")[0])
+            bench.peak = max(bench.peak, PEAK_FLOPS * bench.threads
+                / bench.ask("machine", "peak 0")[0])
         for column in order:
             worker, case = sides[column]
             times[column].append(bench.ask(worker, f"{case} {seconds}")[0])
@@ -156,22 +171,26 @@ def compare(bench, work, multiply_adds, sides, rounds, seconds):
 
 
 def torch_sides(case, skip):
-    sides = {"Gradus": ("Gradus", case), "PyTorch": ("PyTorch", case), "PyTorch, best": ("PyTorch, best", case)}
+    sides = {"Gradus": ("Gradus", case), "PyTorch": ("PyTorch", case),
+        "PyTorch, best": ("PyTorch, best", case)}
     return {column: side for column, side in sides.items() if column not in skip}
 
 
 def train(bench, skip):
     for work, case, multiply_adds, rounds, seconds in TRAINING:
-        yield compare(bench, work, multiply_adds, torch_sides(f"train:{case}", skip), rounds, seconds)
+        yield compare(bench, work, multiply_adds, torch_sides(f"train:{case}", skip), rounds,
+            seconds)
 
 
 def infer(bench, skip):
     for work, batch, rounds, seconds in INFERENCE:
-        yield compare(bench, work, batch * (117600 + 240000 + 58920), torch_sides(f"infer:lenet:{batch}", skip), rounds, seconds)
+        yield compare(bench, work, batch * (117600 + 240000 + 58920),
+            torch_sides(f"infer:lenet:{batch}", skip), rounds, seconds)
 
 
 def conv_name(c):
-    extra = "".join(f" {word}" for word in (f"stride {c.S}" if c.S > 1 else "", f"dilation {c.D}" if c.D > 1 else "") if word)
+    extra = "".join(f" {word}" for word in (f"stride {c.S}" if c.S > 1 else "",
+        f"dilation {c.D}" if c.D > 1 else "") if word)
     return f"{c.C},{c.H} -> {c.F} k{c.K} pad {c.P}{extra}{' depthwise' if c.G > 1 else ''}"
 
 
@@ -183,7 +202,8 @@ def conv(bench, skip):
         for direction, equation in DIRECTIONS:
             sides = {"Gradus": ("Gradus", f"conv:{direction}:{numbers}")}
             if "oneDNN" not in skip:
-                for column, how in (("NCHW", "plain"), ("best layout", "best"), ("Winograd", "winograd")):
+                for column, how in (("NCHW", "plain"), ("best layout", "best"),
+                        ("Winograd", "winograd")):
                     sides[column] = ("oneDNN", f"{how}:{direction}:{numbers}")
             yield compare(bench, f"{conv_name(c)} {equation}", multiply_adds, sides, 7, 0.03)
 
@@ -195,14 +215,17 @@ def matmul(bench, skip):
             sides = {"Gradus": ("Gradus", case)}
             if "OpenBLAS" not in skip:
                 sides["OpenBLAS"] = ("OpenBLAS", case)
-            yield compare(bench, f"{M}x{K}{'^T' * ta} {K}x{N}{'^T' * tb}", M * N * K, sides, 7, 0.03)
+            yield compare(bench, f"{M}x{K}{'^T' * ta} {K}x{N}{'^T' * tb}", M * N * K, sides, 7,
+                0.03)
 
 
 def nodes(bench, skip):
     if bench.threads > 1:
         return
-    for kind, work in (("unrecorded", "not recorded"), ("recorded", "recorded"), ("backward", "recorded, and its backward")):
-        sides = {column: side for column, side in torch_sides(f"nodes:{kind}", skip).items() if column != "PyTorch, best"}
+    for kind, work in (("unrecorded", "not recorded"), ("recorded", "recorded"),
+            ("backward", "recorded, and its backward")):
+        sides = {column: side for column, side in torch_sides(f"nodes:{kind}", skip).items()
+            if column != "PyTorch, best"}
         yield compare(bench, f"1000 additions of 4 numbers, {work}", None, sides, 11, 0.03)
 
 
@@ -242,7 +265,8 @@ def cell(row, column):
         return "-"
     if len(row.ours) < 3:
         return f"{ratio_of(row, column):.2f}"
-    single = statistics.quantiles([theirs / ours for theirs, ours in zip(row.others[column], row.ours)], n=4)
+    single = statistics.quantiles([theirs / ours
+        for theirs, ours in zip(row.others[column], row.ours)], n=4)
     return f"{ratio_of(row, column):.2f} ±{(single[2] - single[0]) / 2:.2f}"
 
 
@@ -251,7 +275,8 @@ def reached(row):
 
 
 def line_of(row, columns):
-    return f"{row.work}, {row.threads} thr.: {quantity('', statistics.median(row.ours))} {reached(row)}  " + "  ".join(
+    ours = quantity("", statistics.median(row.ours))
+    return f"{row.work}, {row.threads} thr.: {ours} {reached(row)}  " + "  ".join(
         f"{c} {cell(row, c)}" for c in columns)
 
 
@@ -261,7 +286,8 @@ def summary(rows, columns):
         for word, of in (("geometric mean", statistics.geometric_mean), ("least", min)):
             cells = []
             for column in columns:
-                ratios = [ratio_of(row, column) for row in rows if row.threads == threads and column in row.others]
+                ratios = [ratio_of(row, column) for row in rows if row.threads == threads
+                    and column in row.others]
                 cells.append(f"{of(ratios):.2f}" if ratios else "-")
             yield [word, str(threads), "", "", *cells]
 
@@ -269,12 +295,15 @@ def summary(rows, columns):
 def scaling(rows):
     """How much faster each work is on two threads than on one, as text by the work."""
     alone = {row.work: statistics.median(row.ours) for row in rows if row.threads == 1}
-    return {row.work: f"{alone[row.work] / statistics.median(row.ours):.2f}" for row in rows if row.threads > 1 and row.work in alone}
+    return {row.work: f"{alone[row.work] / statistics.median(row.ours):.2f}" for row in rows
+        if row.threads > 1 and row.work in alone}
 
 
 TITLES = {
-    "train": "Training steps", "infer": "Inference", "conv": f"Single convolutions, {IMAGES} images, against oneDNN",
-    "matmul": "Products of matrices", "nodes": "The cost of an operation", "memory": "Peak resident memory",
+    "train": "Training steps", "infer": "Inference",
+    "conv": f"Single convolutions, {IMAGES} images, against oneDNN",
+    "matmul": "Products of matrices", "nodes": "The cost of an operation",
+    "memory": "Peak resident memory",
 }
 
 
@@ -284,7 +313,8 @@ def table_of(section, rows):
         columns += [c for c in row.others if c not in columns]
     lines = [["work", "threads", "Gradus", "of the peak", *columns]]
     for row in rows:
-        lines.append([row.work, str(row.threads), quantity(section, statistics.median(row.ours)), reached(row), *(cell(row, c) for c in columns)])
+        lines.append([row.work, str(row.threads), quantity(section, statistics.median(row.ours)),
+            reached(row), *(cell(row, c) for c in columns)])
     if section in ("conv", "matmul"):
         lines += summary(rows, columns)
     faster = scaling(rows)
@@ -297,7 +327,8 @@ def table_of(section, rows):
 
 def text(lines):
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join([line[0].ljust(widths[0])] + [w.rjust(n) for w, n in zip(line[1:], widths[1:])]).rstrip() for line in lines)
+    return "\n".join("  ".join([line[0].ljust(widths[0])] + [w.rjust(n)
+        for w, n in zip(line[1:], widths[1:])]).rstrip() for line in lines)
 
 
 def markdown(lines):
@@ -308,29 +339,40 @@ def markdown(lines):
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         fields = dict((part.strip() for part in line.split(":", 1)) for line in f if ":" in line)
-    known = [isa for isa in ("avx2", "avx512f", "amx_tile", "asimd") if isa in fields.get("flags", fields.get("Features", "")).split()]
-    return f"{fields.get('model name', platform.machine())} (family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}; {', '.join(known)})"
+    known = [isa for isa in ("avx2", "avx512f", "amx_tile", "asimd")
+        if isa in fields.get("flags", fields.get("Features", "")).split()]
+    name = fields.get("model name", platform.machine())
+    family, model = fields.get("cpu family", "?"), fields.get("model", "?")
+    return f"{name} (family {family}, model {model}; {', '.join(known)})"
 
 
 def machine_of(build, counts):
     """The machine in words, with what it can do at all."""
-    lines = [f"{datetime.date.today()}, {processor()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end."]
+    lines = [
+        f"{datetime.date.today()}, {processor()}, {os.cpu_count()} processors, "
+        f"load {os.getloadavg()[0]:.1f} at the end."]
     for threads in counts:
         bench = Bench(build, threads)
         ask = lambda case: min(bench.ask("machine", f"{case} 0.05")[0] for _ in range(5))
-        gigaflops, near, far = (PEAK_FLOPS / ask("peak"), READ_BYTES / ask(f"read:{2**19}"), READ_BYTES / ask(f"read:{2**26}"))
-        lines.append(f"{threads} thread{'s' * (threads > 1)}: {threads * gigaflops / 1e9:.0f} GFLOP/s by independent multiply-adds; "
-                     f"reads {threads * near / 1e9:.0f} GB/s from 512 KiB, {threads * far / 1e9:.0f} GB/s from 64 MiB a thread.")
+        gigaflops, near, far = (PEAK_FLOPS / ask("peak"), READ_BYTES / ask(f"read:{2**19}"),
+            READ_BYTES / ask(f"read:{2**26}"))
+        lines.append(
+            f"{threads} thread{'s' * (threads > 1)}: {threads * gigaflops / 1e9:.0f} GFLOP/s "
+            f"by independent multiply-adds; reads {threads * near / 1e9:.0f} GB/s from 512 KiB, "
+            f"{threads * far / 1e9:.0f} GB/s from 64 MiB a thread.")
         bench.close()
     return lines
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measures Gradus beside PyTorch, oneDNN and OpenBLAS.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"what to measure, of: {' '.join(SECTIONS)} (default: all)")
+    parser = argparse.ArgumentParser(
+        description="Measures Gradus beside PyTorch, oneDNN and OpenBLAS.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION",
+        help=f"what to measure, of: {' '.join(SECTIONS)} (default: all)")
     parser.add_argument("--build", default=".", help="where the build is")
     parser.add_argument("--output", help="a file for the table as markdown")
-    parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas between them")
+    parser.add_argument("--threads", default="1,2",
+        help="numbers of threads, with commas between them")
     options = parser.parse_args()
     for section in options.sections:
         if section not in SECTIONS:
@@ -345,7 +387,8 @@ def main():
     for threads in counts:
         bench = Bench(options.build, threads)
         for section in options.sections or SECTIONS:
-            tables.setdefault(section, []).extend(row for row in globals()[section](bench, skip) if row)
+            tables.setdefault(section, []).extend(row for row in globals()[section](bench, skip)
+                if row)
         bench.close()
 
     notes = machine_of(options.build, counts)

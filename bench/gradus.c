@@ -14,7 +14,8 @@ static gr_tensor *vgg(gr_model *m, gr_tensor *x) /* (N,3,32,32) -> (N,10) */
 {
     for (int stage = 0; stage < 3; stage++) {
         for (int layer = 0; layer < 2; layer++)
-            x = gr_nn_conv2d(m, gr_name("conv%d%d", stage, layer), x, 32 << stage, 3, .padding = 1, .act = GR_RELU);
+            x = gr_nn_conv2d(m, gr_name("conv%d%d", stage, layer), x, 32 << stage, 3, .padding = 1,
+                .act = GR_RELU);
         x = gr_max_pool2d(x, 2);
     }
     x = gr_nn_linear(m, "fc1", gr_flatten(x), 256, .act = GR_RELU);
@@ -46,7 +47,8 @@ static gr_tensor *filled(gr_shape s, unsigned seed)
     return t;
 }
 
-/* Rates so small that a run of any length trains on numbers of the same kind: none of them becomes a denormal. */
+/* Rates so small that a run of any length trains on numbers of the same kind: none of them becomes
+   a denormal. */
 static void train_classes(void)
 {
     GR_STEP;
@@ -68,11 +70,14 @@ static void infer(void)
 
 static gr_tensor *conv(direction d)
 {
-    if (d == FORWARD) return gr_conv2d(in, other, .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
+    if (d == FORWARD)
+        return gr_conv2d(in, other, .stride = shape.S, .padding = shape.P, .dilation = shape.D,
+            .groups = shape.G);
     if (d == INPUT_GRAD)
-        return gr_conv2d_input_grad(
-            in, other, gr_hw(shape.H, shape.H), .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
-    return gr_conv2d_kernel_grad(in, other, gr_hw(shape.K, shape.K), .stride = shape.S, .padding = shape.P, .dilation = shape.D, .groups = shape.G);
+        return gr_conv2d_input_grad(in, other, gr_hw(shape.H, shape.H), .stride = shape.S,
+            .padding = shape.P, .dilation = shape.D, .groups = shape.G);
+    return gr_conv2d_kernel_grad(in, other, gr_hw(shape.K, shape.K), .stride = shape.S,
+        .padding = shape.P, .dilation = shape.D, .groups = shape.G);
 }
 
 static void conv_forward(void)
@@ -184,7 +189,8 @@ static bool prepare_conv(const char *name)
     direction   d;
     const char *numbers = read_direction(name, &d);
     if (!numbers || !read_conv(numbers, &shape)) return false;
-    gr_shape x = gr_shape(shape.N, shape.C, shape.H, shape.H), k = gr_shape(shape.F, shape.C / shape.G, shape.K, shape.K);
+    gr_shape x = gr_shape(shape.N, shape.C, shape.H, shape.H),
+             k = gr_shape(shape.F, shape.C / shape.G, shape.K, shape.K);
     gr_shape g = gr_shape(shape.N, shape.F, shape.O, shape.O);
     in = d == INPUT_GRAD ? filled(g, 3) : filled(x, 1);
     other = d == KERNEL_GRAD ? filled(g, 3) : filled(k, 2);
@@ -204,7 +210,8 @@ static bool prepare_product(const char *name)
     runner = multiply;
     GR_STEP;
     GR_NO_GRAD;
-    gr_tensor *y = gr_matmul(in, other, .transpose_a = sizes.transpose_a, .transpose_b = sizes.transpose_b);
+    gr_tensor *y =
+        gr_matmul(in, other, .transpose_a = sizes.transpose_a, .transpose_b = sizes.transpose_b);
     if (y) check(gr_data(y), gr_count(y));
     return true;
 }

@@ -33,8 +33,9 @@ bool prepare(const char *name)
 
 void run(void)
 {
-    cblas_sgemm(CblasRowMajor, p.transpose_a ? CblasTrans : CblasNoTrans, p.transpose_b ? CblasTrans : CblasNoTrans, (int)p.M, (int)p.N,
-        (int)p.K, 1, a, (int)(p.transpose_a ? p.M : p.K), b, (int)(p.transpose_b ? p.K : p.N), 0, y, (int)p.N);
+    cblas_sgemm(CblasRowMajor, p.transpose_a ? CblasTrans : CblasNoTrans,
+        p.transpose_b ? CblasTrans : CblasNoTrans, (int)p.M, (int)p.N, (int)p.K, 1, a,
+        (int)(p.transpose_a ? p.M : p.K), b, (int)(p.transpose_b ? p.K : p.N), 0, y, (int)p.N);
 }
 
 void finish(void)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The worker that runs PyTorch, eager. It speaks as worker.h says. Its argument is how: "default", which is what one gets by writing the
-obvious program, or "best": for each thing, the fastest of {NCHW, channels_last} x {plain, foreach optimiser}, found by trying them."""
+"""The worker that runs PyTorch, eager. It speaks as worker.h says. Its argument is how: "default",
+which is what one gets by writing the obvious program, or "best": for each thing, the fastest of
+{NCHW, channels_last} x {plain, foreach optimiser}, found by trying them."""
 
 import os
 import statistics
@@ -37,8 +38,10 @@ def vgg():
 class Block(nn.Module):
     def __init__(self, channels, filters, stride):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters)
-        self.conv2, self.bn2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False), nn.BatchNorm2d(filters)
+        self.conv1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
         self.stride, self.extra = stride, filters - channels
 
     def forward(self, x):
@@ -58,25 +61,30 @@ def resnet20():
 
 
 def mlp():
-    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(),
+        nn.Linear(16, 1))
 
 
 def training(name, last, foreach):
-    """A step; the loss is read, as gr_minimize returns it. The rates are as small as in gradus.c, and for the same reason."""
+    """A step; the loss is read, as gr_minimize returns it. The rates are as small as in gradus.c,
+    and for the same reason."""
     if name == "mlp":
         net, x, target, loss_of = mlp(), torch.randn(4, 2), torch.randn(4, 1), F.mse_loss
         optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, foreach=foreach)
     else:
-        net, batch, channels, size = {"lenet": (LeNet, 64, 1, 28), "vgg": (vgg, 64, 3, 32), "resnet20": (resnet20, 128, 3, 32)}[name]
+        net, batch, channels, size = {"lenet": (LeNet, 64, 1, 28), "vgg": (vgg, 64, 3, 32),
+            "resnet20": (resnet20, 128, 3, 32)}[name]
         net, x = net(), torch.randn(batch, channels, size, size)
         target, loss_of = torch.arange(batch) * 7 % 10, F.cross_entropy
         if last:
-            net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+            net = net.to(memory_format=torch.channels_last)
+            x = x.to(memory_format=torch.channels_last)
         if name == "vgg":
             optimiser = torch.optim.Adam(net.parameters(), lr=1e-6, foreach=foreach)
         else:
             decay = 1e-4 if name == "resnet20" else 0
-            optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, weight_decay=decay, foreach=foreach)
+            optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, weight_decay=decay,
+                foreach=foreach)
 
     def step():
         optimiser.zero_grad(set_to_none=True)

@@ -65,7 +65,8 @@ static bool read_numbers(const char *text, int64_t *x, int n)
     for (int i = 0; i < n; i++) {
         char *end;
         x[i] = strtoll(text, &end, 10);
-        if (end == text || *end != (i + 1 < n ? ',' : '\0')) return refuse("not %d numbers: %s", n, text);
+        if (end == text || *end != (i + 1 < n ? ',' : '\0'))
+            return refuse("not %d numbers: %s", n, text);
         text = end + 1;
     }
     return true;
@@ -127,7 +128,8 @@ static double measure(double seconds)
         runs *= 2;
         once = time_of(runs);
     }
-    for (begin = now(); n < 1 || (n < MOST_TIMES && now() - begin < seconds); n++) times[n] = time_of(runs);
+    for (begin = now(); n < 1 || (n < MOST_TIMES && now() - begin < seconds); n++)
+        times[n] = time_of(runs);
     qsort(times, (size_t)n, sizeof *times, by_size);
     return times[n / 2];
 }

@@ -1,9 +1,10 @@
-/* worker.h: a program that measures on request. bench.py keeps several of them waiting on their standard inputs and asks them in turn, so
-   that what else the machine does falls on all alike.
+/* worker.h: a program that measures on request. bench.py keeps several of them waiting on their
+   standard inputs and asks them in turn, so that what else the machine does falls on all alike.
 
-   A line "NAME SECONDS" is answered by "MEDIAN SUM MAGNITUDE": the median time of one run, in seconds, of as many as fit into SECONDS, and
-   the sum of the result's elements and of their absolute values, by which bench.py sees that all compute the same. "memory" is answered by
-   the most bytes that have been resident. What cannot be done is answered by "none" and the reason. */
+   A line "NAME SECONDS" is answered by "MEDIAN SUM MAGNITUDE": the median time of one run, in
+   seconds, of as many as fit into SECONDS, and the sum of the result's elements and of their
+   absolute values, by which bench.py sees that all compute the same. "memory" is answered by the
+   most bytes that have been resident. What cannot be done is answered by "none" and the reason. */
 #ifndef BENCH_WORKER_H
 #define BENCH_WORKER_H
 
@@ -21,13 +22,14 @@ bool refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 double now(void);     /* in seconds */
 int    threads(void); /* how many to use: OMP_NUM_THREADS, or 1 */
 
-/* n numbers that every worker makes alike: multiples of 1/8 from -1 to 1, so that float sums are nearly exact. */
+/* n numbers that every worker makes alike: multiples of 1/8 from -1 to 1, so that float sums are
+   nearly exact. */
 void fill(float *x, int64_t n, unsigned seed);
 /* The sum that the answer carries; without it, it is 0. */
 void check(const float *y, int64_t n);
 
-/* A convolution by its name, "N,C,H,F,K,S,P,D,G": images of C x H x H, F kernels of K x K, stride S, padding P, dilation D, G groups.
-   O is the height of the output. */
+/* A convolution by its name, "N,C,H,F,K,S,P,D,G": images of C x H x H, F kernels of K x K, stride
+   S, padding P, dilation D, G groups. O is the height of the output. */
 typedef struct conv_shape {
     int64_t N, C, H, F, K, S, P, D, G, O;
 } conv_shape;

@@ -96,27 +96,27 @@ static void train(gr_model *net, gr_dataset *digits, gr_dataset *testing)
 static void test(gr_model *net, gr_dataset *digits)
 {
     GR_STEP;
-    printf("test error %.4f, the mean square of what a pixel is off, ink being 1\n",
+    printf("test error %.4f, the mean squared error of a pixel, ink being 1\n",
         error_of(net, digits));
     gr_picture_save(out, redrawn(net, digits), .columns = 12);
-    printf("%s shows test digits, each row above what became of it\n", out);
+    printf("%s shows test digits, each row above its reconstruction\n", out);
 }
 
 static const option options[] = {
     { "data", .text = &data,
         .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the training digits" },
-    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+        .help = "passes over the training digits" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits per step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000,
-        .help = "learning rate; it falls to 0 in the course of the last epoch" },
+        .help = "learning rate; decays to 0 during the last epoch" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of the first weights and the order of the digits" },
+        .help = "of the initialisation and the order of the digits" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
-    { "load", .text = &load, .help = "FILE: weights to begin with" },
-    { "eval", .flag = &eval, .help = "do not train; wants --load" },
+    { "load", .text = &load, .help = "FILE: initial weights" },
+    { "eval", .flag = &eval, .help = "test only; requires --load" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
     { "out", .text = &out, .help = "FILE: where to write the picture (autoencoder.png)" },
@@ -129,7 +129,7 @@ int main(int argc, char **argv)
         "Learns to draw digits again from 32 numbers each; writes a picture of digits above what "
         "became of them.",
         options);
-    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval && !load) quit("--eval requires weights: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
     check_writable(out);

@@ -163,7 +163,7 @@ static int read_named(char **argv, const option *table)
     const char   *name = argv[0] + 2, *equals = strchr(name, '=');
     size_t        length = equals ? (size_t)(equals - name) : strlen(name);
     const option *o = find(table, name, length);
-    if (!o) quit("--%.*s: there is no such option; --help lists what there is", (int)length, name);
+    if (!o) quit("--%.*s: there is no such option; --help lists the options", (int)length, name);
     if (o->flag && equals) quit("--%s: it takes no value", o->name);
     if (o->flag)
         *o->flag = true;
@@ -197,11 +197,11 @@ void read_options(int argc, char **argv, const char *purpose, const option *tabl
             read_value(place, argv[i++]);
             place = next_argument(place + 1);
         } else {
-            quit("%s: nothing is wanted there; --help lists what there is", argv[i]);
+            quit("%s: unexpected argument; --help lists the options", argv[i]);
         }
     }
     if (place->name && !optional(place))
-        quit("%s is missing; --help tells what it is", place->name);
+        quit("%s is missing; see --help", place->name);
 }
 
 void check_writable(const char *path)
@@ -227,7 +227,7 @@ void trains_nothing(const char *why, const char *save)
                        : checkpoint_file ? "--checkpoint"
                        : report_file     ? "--report"
                                          : NULL;
-    if (lost) quit("%s trains nothing, so there is nothing to %s", why, lost);
+    if (lost) quit("%s does not train, so there is nothing to %s", why, lost);
 }
 
 /* ---- progress ---- */
@@ -369,7 +369,7 @@ static void begin_checkpoint(run *r)
         if (r->epoch < 0 || r->epoch > r->epochs || r->done < 0 || r->done > r->images)
             quit("%s: epoch %lld of a run that has %lld", checkpoint_file, (long long)r->epoch,
                 (long long)r->epochs);
-        printf("%s goes on from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(r),
+        printf("%s resumes from %s: %s, %.0f %%\n", program, checkpoint_file, label_of(r),
             r->done ? 100.0 * (double)r->done / (double)r->images : 100.0);
     }
     catch_signals(true);
@@ -420,7 +420,7 @@ void run_step(run *r, int64_t images, double loss)
 
 /* ---- accuracy ---- */
 
-/* Counts those that the model puts into the right class; r: and tells the report of each, unless it
+/* Counts those that the model puts into the right class; r: and reports each, unless it
    is NULL. */
 static int64_t count_correct(gr_report *r, gr_model *m, gr_forward *forward, gr_loader *loader)
 {

@@ -40,21 +40,21 @@ void trains_nothing(const char *why, const char *save);
 
 /* ---- training ---- */
 
-/* The option of a run that tells of itself, among the others of the table. */
+/* The option of a run with a training report. */
 extern const char *report_file;
-#define REPORT_OPTION                                                                              \
-    {                                                                                              \
-        "report", .text = &report_file,                                                            \
-                  .help = "FILE: a page about the run, for a browser, written again as it goes on" \
+#define REPORT_OPTION                                                                            \
+    {                                                                                            \
+        "report", .text = &report_file,                                                          \
+                  .help = "FILE: a training report, a page for a browser, updated as it runs"    \
     }
 
-/* The option of a program that tells of one pass, as a page. */
+/* The option of a program that writes a page about one pass. */
 extern const char *trace_file;
-#define TRACE_OPTION                                                                               \
-    {                                                                                              \
-        "trace",                                                                                   \
-            .text = &trace_file,                                                                   \
-            .help = "FILE: in the end, a whole pass forward and backward, as a page for a browser" \
+#define TRACE_OPTION                                                                             \
+    {                                                                                            \
+        "trace",                                                                                 \
+            .text = &trace_file,                                                                 \
+            .help = "FILE: at the end, a pass forward and backward, as a page for a browser"     \
     }
 
 /* The options of a run that can be stopped. */
@@ -62,11 +62,10 @@ extern const char *checkpoint_file;
 extern int64_t     checkpoint_steps;
 #define CHECKPOINT_OPTIONS                                                                       \
     { "checkpoint", .text = &checkpoint_file,                                                    \
-        .help = "FILE: keeps the run there, after each epoch and on Ctrl-C; goes on from it if " \
-                "it is there" },                                                                 \
+        .help = "FILE: checkpoint, after each epoch and on Ctrl-C; a run resumes from it" },     \
     {                                                                                            \
         "checkpoint-steps", .integer = &checkpoint_steps, .low = 0, .high = 1e9,                 \
-                            .help = "keep it after so many steps, too"                           \
+                            .help = "also after so many steps"                                   \
     }
 
 /* A run of training: how far it has come, on the terminal and in the checkpoint.
@@ -83,7 +82,7 @@ extern int64_t     checkpoint_steps;
 enum { MOST_VALUES = 16 };
 
 typedef struct run {
-    int64_t               epoch, epochs; /* the one that goes on, from 1 */
+    int64_t               epoch, epochs; /* the current one, from 1 */
     int64_t               done, images;  /* of this epoch */
     int64_t               before;        /* done when this program began with it */
     double                loss;          /* sum over the images done */
@@ -94,11 +93,11 @@ typedef struct run {
     bool                  inside;       /* an epoch has begun and not ended */
 } run;
 
-/* Begins a run of so many epochs of so many images, or goes on with the one in --checkpoint. All
+/* Begins a run of so many epochs of so many images, or resumes the one in --checkpoint. All
    that changes while it lasts must be in parts. From here on the first Ctrl-C has run_step save it
    and end the program; the second ends it at once. */
 run  run_begin(int64_t epochs, int64_t images, gr_checkpoint_options parts);
-/* Ends the epoch that goes on, if one does, with a line: "epoch 1/3 loss 0.2345 12.3 s". Then
+/* Ends the current epoch, if there is one, with a line: "epoch 1/3 loss 0.2345 12.3 s". Then
    begins the next; false: that was the last, and the report is closed. */
 bool run_epoch(run *r);
 /* Counts a step: a batch of images with this mean loss. */

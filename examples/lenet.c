@@ -54,22 +54,22 @@ static const option options[] = {
     { "data", .text = &data,
         .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the training digits" },
-    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+        .help = "passes over the training digits" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits per step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000,
-        .help = "learning rate; it falls to 0 in the course of the last epoch" },
+        .help = "learning rate; decays to 0 during the last epoch" },
     { "momentum", .real = &momentum, .low = 0, .high = 1,
-        .help = "how much of a step the next one goes on with" },
+        .help = "momentum: the part of a step that the next one keeps" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of the first weights and the order of the digits" },
+        .help = "of the initialisation and the order of the digits" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
-    { "load", .text = &load, .help = "FILE: weights to begin with" },
+    { "load", .text = &load, .help = "FILE: initial weights" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
     TRACE_OPTION,
-    { "eval", .flag = &eval, .help = "do not train; wants --load" },
+    { "eval", .flag = &eval, .help = "test only; requires --load" },
     { 0 },
 };
 
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     read_options(argc, argv,
         "Trains LeNet-5 on handwritten digits, then counts how many test digits it knows.",
         options);
-    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval && !load) quit("--eval requires weights: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
     check_writable(trace_file);

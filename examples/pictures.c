@@ -108,26 +108,26 @@ static const option options[] = {
     { "FOLDER", .text = &folder, .argument = true,
         .help = "a folder with a sub-folder of PNG and JPEG pictures for each class" },
     { "size", .integer = &size, .low = 16, .high = 1024,
-        .help = "pixels a side that pictures are brought to" },
+        .help = "pixels per side to which pictures are scaled" },
     { "validation", .real = &validation, .low = 0.01, .high = 0.99,
-        .help = "the part of the pictures that is kept for the test" },
-    { "skip-broken", .flag = &skip_broken, .help = "leave broken pictures out, and name them" },
-    { "no-flip", .flag = &no_flip, .help = "left and right make a difference" },
+        .help = "the part of the pictures that is held out for validation" },
+    { "skip-broken", .flag = &skip_broken, .help = "skip broken pictures, and list them" },
+    { "no-flip", .flag = &no_flip, .help = "no mirroring: left and right differ" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the pictures" },
-    { "batch", .integer = &batch_size, .low = 2, .high = 100000, .help = "pictures a step" },
+        .help = "passes over the pictures" },
+    { "batch", .integer = &batch_size, .low = 2, .high = 100000, .help = "pictures per step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000,
-        .help = "learning rate; it falls to 0 along a cosine" },
+        .help = "learning rate; decays to 0 along a cosine" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of what is kept for the test, the first weights, and the changes to pictures" },
+        .help = "of the split, the initialisation and the augmentation" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
-    { "load", .text = &load, .help = "FILE: weights to begin with" },
+    { "load", .text = &load, .help = "FILE: initial weights" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
-    { "eval", .flag = &eval, .help = "do not train; wants --load" },
-    { "predict", .text = &predict, .help = "FILE: a picture; says in the end what it shows" },
+    { "eval", .flag = &eval, .help = "test only; requires --load" },
+    { "predict", .text = &predict, .help = "FILE: a picture to classify at the end" },
     { 0 },
 };
 
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv,
         "Learns to tell apart the pictures of a folder by the names of its sub-folders.", options);
-    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval && !load) quit("--eval requires weights: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
     gr_set_threads((int)threads);
@@ -147,7 +147,7 @@ int main(int argc, char **argv)
                *training, *testing;
     tell_ignored(pictures);
     for (int64_t i = 0; i < gr_dataset_skipped(pictures); i++)
-        printf("left out: %s\n", gr_dataset_skipped_why(pictures, i));
+        printf("skipped: %s\n", gr_dataset_skipped_why(pictures, i));
     gr_dataset_split(pictures, validation, (uint64_t)seed, &training, &testing);
     classes = gr_dataset_classes(pictures);
     gr_model *net = gr_model_build(cnn, gr_shape(1, 3, size, size), .seed = (uint64_t)seed);

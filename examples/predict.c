@@ -10,10 +10,11 @@ static const char *weights, *images;
 static int64_t     chosen = -1;
 
 static const option options[] = {
-    { "WEIGHTS", .text = &weights, .argument = true, .help = "what lenet --save has written" },
+    { "WEIGHTS", .text = &weights, .argument = true,
+        .help = "weights that lenet --save has written" },
     { "IMAGES", .text = &images, .argument = true, .help = "an IDX file of images, plain or .gz" },
     { "INDEX", .integer = &chosen, .low = 0, .high = 1e15, .argument = true,
-        .help = "which image, from 0; without it, all" },
+        .help = "index of an image, from 0; without it, all" },
     { 0 },
 };
 

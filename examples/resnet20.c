@@ -76,20 +76,20 @@ static const option options[] = {
     { "data", .text = &data,
         .help = "DIR: a folder with the binary files of CIFAR-10; without it, drawn shapes" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the training pictures; the paper: 164" },
-    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "pictures a step" },
+        .help = "passes over the training pictures; 164 in the paper" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "pictures per step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000,
         .help = "learning rate; divided by 10 at 1/2 and at 3/4 of all steps" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of the first weights, the order of the pictures and what is changed in them" },
+        .help = "of the initialisation, the order of the pictures and the augmentation" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
-    { "load", .text = &load, .help = "FILE: weights to begin with" },
+    { "load", .text = &load, .help = "FILE: initial weights" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
     TRACE_OPTION,
-    { "eval", .flag = &eval, .help = "do not train; wants --load" },
+    { "eval", .flag = &eval, .help = "test only; requires --load" },
     { 0 },
 };
 
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     read_options(argc, argv,
         "Trains ResNet-20 on pictures of 32 x 32, then counts how many test pictures it knows.",
         options);
-    if (eval && !load) quit("--eval wants weights to test: --load FILE");
+    if (eval && !load) quit("--eval requires weights: --load FILE");
     if (eval) trains_nothing("--eval", save);
     check_writable(save);
     check_writable(trace_file);

@@ -95,17 +95,17 @@ static const option options[] = {
     { "load", .text = &load,
         .help = "FILE: weights that lenet or this program has saved; then nothing is trained" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the training digits" },
-    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+        .help = "passes over the training digits" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits per step" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate" },
     { "copies", .integer = &copies, .low = 1, .high = 1000000,
-        .help = "how many noisy copies the mean is over" },
+        .help = "number of noisy copies for the mean" },
     { "noise", .real = &noise, .low = 0, .high = 1000,
         .help = "standard deviation of their noise; that of all pixels is 1" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of the first weights, the order of the digits and the noise" },
+        .help = "of the initialisation, the order of the digits and the noise" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     { "save", .text = &save, .help = "FILE: where to write the weights, as safetensors" },
     CHECKPOINT_OPTIONS,
     { "out", .text = &out, .help = "FILE: where to write the picture (saliency.png)" },
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
         "Shows where more ink would raise LeNet's score of a digit, and where it would lower it.",
         options);
     if (load && (save || checkpoint_file))
-        quit("--load trains nothing, so there is nothing to %s", save ? "--save" : "--checkpoint");
+        quit("--load does not train, so there is nothing to %s", save ? "--save" : "--checkpoint");
     check_writable(save);
     check_writable(out);
     gr_set_threads((int)threads);

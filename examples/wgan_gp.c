@@ -1,9 +1,9 @@
-/* wgan_gp.c: draws digits that nobody has written. A generator makes digits out of noise; a critic
-   learns to score real digits high and made ones low, and the generator to raise the score of what
-   it makes. Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, Improved Training of Wasserstein GANs,
-   2017, algorithm 1: the critic's slope is held near 1 between real and made digits by a penalty,
-   which contains a gradient, so that training the critic takes a second derivative through its
-   convolutions. */
+/* wgan_gp.c: a generative network with gradient penalty. A generator makes digits out of noise; a
+   critic learns to score real digits high and made ones low, and the generator to raise the score
+   of what it makes. Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, Improved Training of
+   Wasserstein GANs, 2017, algorithm 1: the critic's slope is held near 1 between real and made
+   digits by a penalty, which contains a gradient, so that training the critic takes a second
+   derivative through its convolutions. */
 #include "common.h"
 #include "digits.h"
 #include "lenet.h"
@@ -103,7 +103,7 @@ static void train(gr_model *g, gr_dataset *digits)
         GR_STEP;
         if (r.report)
             gr_report_pictures(
-                r.report, "digits that nobody has written", samples(g, 60, "picture"));
+                r.report, "generated digits", samples(g, 60, "picture"));
         gr_model_train(g);
     }
     gr_loader_close(loader);
@@ -130,15 +130,15 @@ static const option options[] = {
     { "data", .text = &data,
         .help = "DIR: a folder with the four files of MNIST; without it, drawn digits" },
     { "epochs", .integer = &epochs, .low = 1, .high = 1000000,
-        .help = "how often to go through the real digits" },
-    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits a step" },
+        .help = "passes over the real digits" },
+    { "batch", .integer = &batch_size, .low = 1, .high = 100000, .help = "digits per step" },
     { "critic-steps", .integer = &critic_steps, .low = 1, .high = 1000000,
         .help = "steps of the critic for each of the generator" },
     { "lr", .real = &lr, .low = 1e-9, .high = 1000, .help = "learning rate of both" },
     { "seed", .integer = &seed, .low = 0, .high = 1e15,
-        .help = "of the first weights, the order of the digits and the noise" },
+        .help = "of the initialisation, the order of the digits and the noise" },
     { "threads", .integer = &threads, .low = 0, .high = 1024,
-        .help = "0 is all processors; the result is the same" },
+        .help = "0: all processors; the result is bit-identical" },
     CHECKPOINT_OPTIONS,
     REPORT_OPTION,
     { "save", .text = &save,
@@ -168,7 +168,7 @@ int main(int argc, char **argv)
     if (save) gr_save(g, save);
     GR_STEP;
     gr_picture_save(out, samples(g, 100, "picture"));
-    printf("%s shows 100 digits that nobody has written\n", out);
+    printf("%s shows 100 generated digits\n", out);
     if (judge) count_classes(g, net);
     gr_model_free(net), gr_model_free(g);
     return 0;

@@ -11,7 +11,8 @@ AC_DEFUN([GR_IF_FLAGS], [
     AS_IF([test $gr_taken = yes], [$2], [$3])
 ])
 
-# GR_MISSING(WHAT, DEBIAN, FEDORA, ARCH, HOMEBREW): note something that is not there; GR_STOP_IF_MISSING tells them all at once.
+# GR_MISSING(WHAT, DEBIAN, FEDORA, ARCH, HOMEBREW): note something that is not there;
+# GR_STOP_IF_MISSING tells them all at once.
 AC_DEFUN([GR_MISSING], [
     gr_missing="$gr_missing${gr_missing:+, }$1"
     m4_ifval([$2], [gr_debian="$gr_debian $2"])

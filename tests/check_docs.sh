@@ -1,6 +1,7 @@
 #!/bin/sh
-# check_docs.sh: no public name without its comment. A declaration with GR_API, or a macro called like a function, comes directly
-# after a /** ... */ comment, or directly after another that does; what the comment says by a label comes in the one order.
+# check_docs.sh: no public name without its comment. A declaration with GR_API, or a macro called
+# like a function, comes directly after a /** ... */ comment, or directly after another that does;
+# what the comment says by a label comes in the one order.
 set -eu
 cd "${srcdir:-.}"
 find include -name '*.h' -type f | sort | xargs awk '
@@ -13,7 +14,9 @@ function check_order(text, line,    label, last, at) {
         sub(/s?: $/, "", label)
         if (label == "Error") label = "Errors"
         at = rank(label)
-        if (at < last) bad(line, "\"" label ":\" comes too late; the order is shape, gradient, defaults, errors, lifetime, source")
+        if (at < last)
+            bad(line, "\"" label ":\" comes too late; the order is " \
+                "shape, gradient, defaults, errors, lifetime, source")
         last = at
         text = substr(text, RSTART + RLENGTH)
     }

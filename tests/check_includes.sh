@@ -1,6 +1,7 @@
 #!/bin/sh
-# check_includes.sh: includes point downwards only. Each room may see what `knows` says, of the kernels only kernels.h, and a
-# public header only other public headers; programs in examples and bench see the public headers and their own helpers.
+# check_includes.sh: includes point downwards only. Each room may see what `knows` says, of the
+# kernels only kernels.h, and a public header only other public headers; programs in examples and
+# bench see the public headers and their own helpers.
 set -eu
 cd "${srcdir:-.}"
 find include lib examples bench -name '*.[ch]' -type f | sort | xargs awk '
@@ -14,7 +15,8 @@ function exists(path,    line, found) {
 }
 function directory(path) { return substr(path, 1, length(path) - length(base(path)) - 1) }
 function base(path,    parts, n) { n = split(path, parts, "/"); return parts[n] }
-# The room of a file: lib/ROOM/..., include/gradus/ROOM.h, include/gradus.h ("gradus"), examples, bench. checkpoint.h and optim.h are headers of nn.
+# The room of a file: lib/ROOM/..., include/gradus/ROOM.h, include/gradus.h ("gradus"), examples,
+# bench. checkpoint.h and optim.h are headers of nn.
 function room(path,    parts, n) {
     n = split(path, parts, "/")
     if (parts[1] == "lib") return parts[2]
@@ -38,7 +40,8 @@ function check(name, quoted,    path, from, to, public_from, public_to) {
     from = room(FILENAME); to = room(path)
     public_from = FILENAME ~ /^include\//; public_to = path ~ /^include\//
     if (from == "examples" || from == "bench") {
-        if (path != "include/gradus.h" && to != from) bad(from " sees the public header gradus.h only, not " name)
+        if (path != "include/gradus.h" && to != from)
+            bad(from " sees the public header gradus.h only, not " name)
     } else if (FILENAME == "include/gradus.h") {
         if (!public_to) bad("a public header sees public headers only, not " name)
     } else if (public_from && !public_to)

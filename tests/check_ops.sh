@@ -1,6 +1,8 @@
 #!/bin/sh
-# check_ops.sh: docs/ops.md is what the descriptors in lib/ops say, and how often tests/test_gradcheck has differentiated each. An op with a
-# rule that no row of the gradcheck table comes by is an error. `srcdir=. tests/check_ops.sh update`, from the build directory, writes the table anew.
+# check_ops.sh: docs/ops.md is what the descriptors in lib/ops say, and how often
+# tests/test_gradcheck has differentiated each. An op with a vjp that no row of the gradcheck table
+# comes by is an error. `srcdir=. tests/check_ops.sh update`, from the build directory, writes the
+# list anew.
 set -eu
 src=${srcdir:-.}
 table=$src/docs/ops.md
@@ -28,8 +30,8 @@ function string(s,    text) {
     return text
 }
 function code(s) { return "`" s "`" }
-# The text in lines of at most 100 columns, as an item of a list. No line begins with an operator, which Markdown
-# would take for a list of its own.
+# The text in lines of at most 100 columns, as an item of a list. No line begins with an operator,
+# which Markdown would take for a list of its own.
 function put(text,    word, n, i, line) {
     n = split(text, word, " ")
     line = "-"
@@ -46,12 +48,13 @@ function put(text,    word, n, i, line) {
     }
     print line
 }
-function item(name, equation, rule, torch, about,    text, half, at) {
+function item(name, equation, rule, torch, about,    text, half, at, why) {
     at = index(equation, "; ")
     half = at ? substr(equation, at + 2) : ""
     if (at) equation = substr(equation, 1, at - 1)
     if (rule && !(name in order)) {
-        print FILENAME ": no row of the gradcheck table in tests/test_gradcheck.c comes by " name >"/dev/stderr"
+        why = ": no row of the gradcheck table in tests/test_gradcheck.c comes by "
+        print FILENAME why name >"/dev/stderr"
         failed = 1
     }
     if (file != FILENAME) {
@@ -62,7 +65,8 @@ function item(name, equation, rule, torch, about,    text, half, at) {
     }
     text = "**" code(name) "**: " code(equation) "."
     if (half != "") text = text " Gradient: " code(half) "."
-    text = text " Orders: " (!rule ? "none" : (order[name] >= 3 ? "any" : order[name])) "."
+    times = !rule ? "none" : (order[name] >= 3 ? "any" : order[name])
+    text = text " Orders: " times "."
     if (about != "") text = text " Attributes: " about "."
     if (torch != "") text = text " PyTorch: " code(torch) "."
     put(text)
@@ -74,14 +78,16 @@ BEGIN {
     }
     print "# The ops"
     print ""
-    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and this list is made"
-    print "of the descriptors by `tests/check_ops.sh update`: do not edit it. What is not here is made of"
-    print "these, as `gr_var` or `gr_gelu` are; the last op of such a call is shown by the name of the call."
+    print "Each op is a descriptor beside its code ([adding-an-op.md](adding-an-op.md)), and"
+    print "this list is made of the descriptors by `tests/check_ops.sh update`: do not edit it."
+    print "What is not here is made of these, as `gr_var` or `gr_gelu` are; the last op of such a"
+    print "call is shown by the name of the call."
     print ""
-    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what stands in it"
-    print "holds, else 0. (33) is an equation of [convolution.md](convolution.md); F is torch.nn.functional."
-    print "Orders: how often the op can be differentiated; \"any\" where the test of gradients, which takes"
-    print "three, got through. Ops without a name in PyTorch are for the gradients of others."
+    print "y is the result and g its gradient; gx is that of the input x. [ ] is 1 where what"
+    print "stands in it holds, else 0. (33) is an equation of [convolution.md](convolution.md); F"
+    print "is torch.nn.functional. Orders: how often the op can be differentiated; \"any\" where"
+    print "the test of gradients, which takes three, got through. Ops without a name in PyTorch"
+    print "are for the gradients of others."
 }
 # A macro that makes descriptors: what it says in all of them.
 /^#define [A-Z]*_OP\(/ { macro = $2; sub(/\(.*/, "", macro) }
@@ -90,10 +96,16 @@ macro != "" {
     if ($0 !~ /\\$/) macro = ""
     next
 }
-/^static const gr__attribute [a-z0-9_]*\[\] = \{/ { list = $4; sub(/\[.*/, "", list); attributes[list] = ""; next }
+/^static const gr__attribute [a-z0-9_]*\[\] = \{/ {
+    list = $4
+    sub(/\[.*/, "", list)
+    attributes[list] = ""
+    next
+}
 list != "" && /^\};/ { list = "" }
 list != "" && match($0, /^    \{ "[^"]*"/) {
-    attributes[list] = attributes[list] (attributes[list] == "" ? "" : ", ") code(substr($0, 8, RLENGTH - 8))
+    comma = attributes[list] == "" ? "" : ", "
+    attributes[list] = attributes[list] comma code(substr($0, 8, RLENGTH - 8))
 }
 # A descriptor may go over several lines; so is it joined until its end.
 /^static const gr__op [a-z0-9_]* = \{|^[A-Z]*_OP\(/ { text = ""; inside = 1 }

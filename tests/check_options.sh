@@ -1,6 +1,6 @@
 #!/bin/sh
-# check_options.sh: in C++ options must be given in the order of their struct's fields, so the comment of
-# each call, and each example call in a comment or a page, lists them in that order.
+# check_options.sh: in C++ options must be given in the order of their struct's fields, so the
+# comment of each call, and each example call in a comment or a page, lists them in that order.
 cd "${srcdir:-.}" || exit 1
 exec perl -0777 -ne '
     BEGIN {
@@ -9,7 +9,8 @@ exec perl -0777 -ne '
             my $text = <$in>;
             $shared{$1} = $2 while $text =~ /#define (GR__\w+_OPTIONS)((?:.*\\\n)*.*\n)/g;
             $body{$1} = $2 while $text =~ /typedef struct (gr_\w+_options) \{\n(.*?)\n\}/gs;
-            $options{$1} = $2 while $text =~ /#define (gr_\w+)\([^)]*\.\.\.\)(?:[^\n]*\\\n)*[^\n]*GR__LITERAL\((\w+)\)/g;
+            $options{$1} = $2 while $text =~
+                /#define (gr_\w+)\([^)]*\.\.\.\)(?:[^\n]*\\\n)*[^\n]*GR__LITERAL\((\w+)\)/g;
         }
         for my $struct (keys %body) {
             (my $fields = $body{$struct}) =~ s/(GR__\w+_OPTIONS)/$shared{$1}/g;
@@ -25,8 +26,9 @@ exec perl -0777 -ne '
         my $last = -1;
         for my $option ($list =~ /[(,*]\s*(?:\*\s*)?\.(\w+)/g) {
             my $place = $place{$struct}{$option};
-            if (!defined $place) { print "$ARGV:$line: $call has no option .$option\n"; $failed = 1; last }
-            if ($place < $last) { print "$ARGV:$line: $call: .$option stands earlier in the struct\n"; $failed = 1; last }
+            my $wrong = !defined $place ? " has no option .$option" :
+                $place < $last ? ": .$option stands earlier in the struct" : "";
+            if ($wrong) { print "$ARGV:$line: $call$wrong\n"; $failed = 1; last }
             $last = $place;
         }
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# check_symbols.sh: the shared library exports the names of symbols.txt and no others. `srcdir=. tests/check_symbols.sh update`, from
-# the build directory, writes the list anew.
+# check_symbols.sh: the shared library exports the names of symbols.txt and no others.
+# `srcdir=. tests/check_symbols.sh update`, from the build directory, writes the list anew.
 set -eu
 list=${srcdir:-.}/tests/symbols.txt
 library=.libs/libgradus.so
@@ -10,7 +10,9 @@ if [ ! -f $library ]; then
 fi
 
 # Names that the linker and the sanitizers add are not ours.
-exported=$(nm -D --defined-only $library | awk '{ print $NF }' | grep -vE '^(_init|_fini|_edata|_end|__bss_start|__odr_asan.*|__asan.*|___asan.*)$' | LC_ALL=C sort)
+exported=$(nm -D --defined-only $library | awk '{ print $NF }' |
+    grep -vE '^(_init|_fini|_edata|_end|__bss_start|__odr_asan.*|__asan.*|___asan.*)$' |
+    LC_ALL=C sort)
 if [ "${1:-}" = update ]; then
     printf '%s\n' "$exported" >"$list"
     exit

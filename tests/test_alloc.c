@@ -367,6 +367,27 @@ static bool do_report(scene *s)
     return good;
 }
 
+/* Backward to two leaves that get the same gradient, and to many results whose gradients are
+   kept. */
+static bool do_retain(scene *s)
+{
+    gr_tensor *a = gr_param(gr_zeros(gr_shape(3))), *b = a ? gr_param(gr_zeros(gr_shape(3))) : NULL;
+    bool       good = false;
+    (void)s;
+    if (b) {
+        GR_STEP;
+        gr_tensor *first = gr_retain_grad(gr_add(a, b)), *y = first;
+        for (int i = 0; i < 12; i++) y = gr_retain_grad(gr_neg(y));
+        good = gr_backward(gr_sum(y));
+        need(!good || (gr_grad_of(a) && gr_grad_of(b) && gr_grad_of(first)),
+            "it worked, without a gradient");
+        need(good || (!gr_grad_of(a) && !gr_grad_of(b)), "a gradient is left");
+    }
+    gr_free(a);
+    gr_free(b);
+    return good;
+}
+
 static void attempt(bool (*act)(scene *), scene *s, long n)
 {
     uint64_t before = fingerprint(s->net);
@@ -496,6 +517,8 @@ START_TEST(every_allocation_of_picks_and_pools)
 END_TEST
 START_TEST(every_allocation_of_hooks) { every_n("hooks", NULL, do_hooks, 15); }
 END_TEST
+START_TEST(every_allocation_of_gradients_that_are_kept) { every_n("retain", NULL, do_retain, 5); }
+END_TEST
 START_TEST(every_allocation_of_a_custom_operation) { every_n("custom", NULL, do_custom, 15); }
 END_TEST
 START_TEST(every_allocation_of_a_hessian) { every_n("hvp", NULL, do_hvp, 20); }
@@ -576,6 +599,7 @@ int main(void)
     tcase_add_test(c, every_allocation_of_a_picture_in);
     tcase_add_test(c, every_allocation_of_picks_and_pools);
     tcase_add_test(c, every_allocation_of_hooks);
+    tcase_add_test(c, every_allocation_of_gradients_that_are_kept);
     tcase_add_test(c, every_allocation_of_a_custom_operation);
     tcase_add_test(c, every_allocation_of_a_hessian);
     tcase_add_test(c, every_allocation_of_a_gradcheck);

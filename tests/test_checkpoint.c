@@ -346,7 +346,7 @@ START_TEST(two_models_in_one_file)
         GR_ERR_FORMAT, "checkpoint_load: 'a' has part2.model.seed, which this run lacks");
     also[0].also = &also[0];
     FAILS(gr_checkpoint_save_("a", first), GR_ERR_ARGUMENT,
-        "checkpoint_save: .also goes on after 16 models");
+        "checkpoint_save: .also lists more than 16 models");
     for (int i = 0; i < 2; i++) {
         gr_optim_free(adams[i]);
         gr_model_free(critic[i]);
@@ -553,7 +553,7 @@ START_TEST(values_and_options_of_the_program)
     memset(word, 'w', sizeof word);
     values[2] = (gr_value){ "word", .text = word, .size = sizeof word };
     FAILS(gr_checkpoint_load("a", m, .values = values), GR_ERR_ARGUMENT,
-        "checkpoint_load: the value 'word': its 8 bytes hold no text that ends");
+        "checkpoint_load: the value 'word': .size 8 holds no text that ends");
     gr_rng rng = { 1, 2 };
     values[2] = (gr_value){ "rng", .rng = &rng, .same = true };
     FAILS(gr_checkpoint_save("a", m, .values = values), GR_ERR_ARGUMENT,

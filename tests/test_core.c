@@ -42,7 +42,7 @@ START_TEST(first_failure_stays)
     ck_assert(!gr__fail(GR_ERR_FILE, "%s: %d", "a file", 3));
     failed_with(GR_ERR_FILE, "a file: 3");
     ck_assert(!gr__fail_memory("work", 12));
-    failed_with(GR_ERR_MEMORY, "work: out of memory: 12 bytes were not to be had");
+    failed_with(GR_ERR_MEMORY, "work: out of memory: 12 bytes could not be allocated");
 }
 END_TEST
 

@@ -223,7 +223,7 @@ START_TEST(refused_calls)
     ck_assert_ptr_nonnull(
         gr_custom("a234567890123456789012345678901234567890", reversed, x, GR_TENSORS(x)));
     FAILS(gr_custom("mine", NULL, x, GR_TENSORS(x)), GR_ERR_ARGUMENT,
-        "mine: the backward rule is NULL");
+        "mine: the backward function is NULL");
     FAILS(gr_custom("mine", reversed, NULL, GR_TENSORS(x)), GR_ERR_ARGUMENT,
         "mine: the result is NULL");
     FAILS(gr_custom("mine", reversed, labels, GR_TENSORS(x)), GR_ERR_ARGUMENT,

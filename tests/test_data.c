@@ -297,9 +297,9 @@ START_TEST(confusions_that_cannot_be)
     FAILS(gr_confusion_add(c, gr_ones(gr_shape(3, 4)), two), GR_ERR_ARGUMENT,
         "confusion_add: guess (3,4), labels (2): (N,4) or int32 (N), and (N) wanted");
     FAILS(gr_confusion_add(c, two, bad), GR_ERR_ARGUMENT,
-        "confusion_add: label 1 is 4, not one of 4 classes");
+        "confusion_add: label 1 is 4, not 0 to 3");
     FAILS(gr_confusion_add(c, bad, two), GR_ERR_ARGUMENT,
-        "confusion_add: guess 1 is 4, not one of 4 classes");
+        "confusion_add: guess 1 is 4, not 0 to 3");
     ck_assert(gr_confusion_accuracy(c) == 0.5); /* nothing was counted */
     ck_assert_int_eq(gr_confusion_count(c, 4, 0), -1);
     failed_with(GR_ERR_ARGUMENT, "confusion_count: there is no class 4 among 4");
@@ -432,12 +432,12 @@ START_TEST(images_as_a_tensor)
         gr_images(idx, k % 3);
     }
     ck_assert_uint_eq(gr_memory().system_calls, calls);
-    FAILS(gr_images(idx, 3), GR_ERR_ARGUMENT, "images: (3,1,2) has no 1 images from 3 on");
+    FAILS(gr_images(idx, 3), GR_ERR_ARGUMENT, "images: 1 image from index 3 on: (3,1,2) has 3");
     FAILS(gr_images(idx, 2, .count = 2), GR_ERR_ARGUMENT,
-        "images: (3,1,2) has no 2 images from 2 on");
-    FAILS(gr_images(idx, -1), GR_ERR_ARGUMENT, "images: (3,1,2) has no 1 images from -1 on");
+        "images: 2 images from index 2 on: (3,1,2) has 3");
+    FAILS(gr_images(idx, -1), GR_ERR_ARGUMENT, "images: 1 image from index -1 on: (3,1,2) has 3");
     FAILS(gr_images(idx, 0, .count = -1), GR_ERR_ARGUMENT,
-        "images: (3,1,2) has no -1 images from 0 on");
+        "images: -1 images from index 0 on: (3,1,2) has 3");
     FAILS(gr_images(idx, 0, .std = -1), GR_ERR_ARGUMENT,
         "images: mean 0 and std -1: both must be finite, and std over 0");
     FAILS(gr_images(NULL, 0), GR_ERR_ARGUMENT, "images: the IDX file is NULL");

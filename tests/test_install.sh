@@ -1,6 +1,7 @@
 #!/bin/bash
-# test_install.sh: the installed library serves a stranger. Installs into an empty directory, then compiles and runs, with what
-# pkg-config says and without a warning, a program of C11, the same as C++17, and the README's programs as both.
+# test_install.sh: the installed library serves a stranger. Installs into an empty directory, then
+# compiles and runs, with what pkg-config says and without a warning, a program of C11, the same as
+# C++17, and the README's programs as both.
 set -eu
 unset MAKEFLAGS MFLAGS MAKELEVEL
 root=$(mktemp -d "${TMPDIR:-/tmp}/gradus-install.XXXXXX")
@@ -12,7 +13,8 @@ export LD_LIBRARY_PATH="$root$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
 gradus()
 {
-    ${PKG_CONFIG:-pkg-config} --define-variable=libdir="$root$libdir" --define-variable=includedir="$root$includedir" "$@" gradus
+    ${PKG_CONFIG:-pkg-config} --define-variable=libdir="$root$libdir" \
+        --define-variable=includedir="$root$includedir" "$@" gradus
 }
 
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
@@ -21,7 +23,8 @@ passed=0
 # as_c NAME, as_cxx NAME: compiles $root/NAME.c and runs it in an empty directory.
 as_c()
 {
-    $CC -std=c11 $warnings -O1 $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/$1" "$root/$1.c" $(gradus --libs)
+    $CC -std=c11 $warnings -O1 $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/$1" "$root/$1.c" \
+        $(gradus --libs)
     run "$1" C11
 }
 
@@ -31,20 +34,23 @@ as_cxx()
         echo "$1 as C++17: there is no C++ compiler"
         return
     fi
-    $CXX -std=c++17 $warnings -O1 $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/$1" -x c++ "$root/$1.c" -x none $(gradus --libs)
+    $CXX -std=c++17 $warnings -O1 $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/$1" -x c++ \
+        "$root/$1.c" -x none $(gradus --libs)
     run "$1" C++17
 }
 
 run()
 {
     mkdir "$root/run"
-    (cd "$root/run" && timeout 300 "$root/$1" >"$root/out" 2>&1 </dev/null) || { cat "$root/out"; echo "$1 as $2: failed"; exit 1; }
+    (cd "$root/run" && timeout 300 "$root/$1" >"$root/out" 2>&1 </dev/null) ||
+        { cat "$root/out"; echo "$1 as $2: failed"; exit 1; }
     rm -rf "$root/run"
     echo "$1 as $2: ok"
     passed=$((passed + 1))
 }
 
-for file in gradus.h gradus/types.h gradus/core.h gradus/ops.h gradus/autograd.h gradus/io.h gradus/data.h gradus/nn.h; do
+for file in gradus.h gradus/types.h gradus/core.h gradus/ops.h gradus/autograd.h gradus/io.h \
+    gradus/data.h gradus/nn.h; do
     [ -f "$root$includedir/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 
@@ -79,14 +85,23 @@ done
 if [ -f "$root$libdir/libgradus.a" ]; then
     mkdir "$root/static"
     cp "$root$libdir/libgradus.a" "$root/static/"
-    $CC -std=c11 $warnings $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/square" "$root/square.c" -L"$root/static" $(gradus --static --libs | sed "s|-L$root$libdir||")
+    $CC -std=c11 $warnings $SANITIZER_CFLAGS $(gradus --cflags) -o "$root/square" "$root/square.c" \
+        -L"$root/static" $(gradus --static --libs | sed "s|-L$root$libdir||")
     run square "C11, static"
 fi
 
 # The README's programs: every ```c block with a main in it.
 awk -v root="$root" '
     /^```c$/ { inside = 1; text = ""; next }
-    /^```/ && inside { inside = 0; if (text ~ /int main/) { n++; file = root "/readme" n ".c"; printf "%s", text >file; close(file) } next }
+    /^```/ && inside {
+        inside = 0
+        if (text ~ /int main/) {
+            file = root "/readme" ++n ".c"
+            printf "%s", text >file
+            close(file)
+        }
+        next
+    }
     inside { text = text $0 "\n" }
 ' "$srcdir/README.md"
 for program in "$root"/readme*.c; do

@@ -133,12 +133,12 @@ START_TEST(idx_that_is_none)
         'P', 'N', 'G', 13, 10);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' holds elements of IDX type 0d, not unsigned bytes (08)", 0, 0,
         13, 1, 0, 0, 0, 1, 0, 0, 0, 0);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' has 0 dimensions, not 1 to 8", 0, 0, 8, 0, 7);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' has 9 dimensions, not 1 to 8", 0, 0, 8, 9, 7);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' has rank 0, not 1 to 8", 0, 0, 8, 0, 7);
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' has rank 9, not 1 to 8", 0, 0, 8, 9, 7);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off among its sizes", 0, 0, 8, 2, 0, 0, 0, 3, 0);
     IDX_FAILS(GR_ERR_FORMAT, "'bad' is cut off: sizes (3,2) take 6 bytes, it holds 5", 0, 0, 8, 2,
         0, 0, 0, 3, 0, 0, 0, 2, 1, 2, 3, 4, 5);
-    IDX_FAILS(GR_ERR_FORMAT, "'bad' goes on after the 2 bytes that its sizes (2) take", 0, 0, 8, 1,
+    IDX_FAILS(GR_ERR_FORMAT, "'bad' is too long: sizes (2) take 2 bytes", 0, 0, 8, 1,
         0, 0, 0, 2, 1, 2, 3);
     IDX_FAILS(GR_ERR_FORMAT,
         "'bad': the product of its sizes (4294967295,4294967295,4294967295) overflows", 0, 0, 8, 3,
@@ -521,11 +521,11 @@ START_TEST(tensors_that_are_none)
     refuses(A("\"shape\":[1],\"data_offsets\":[0]"), 4,
         "'bad': tensor 'a' has no data_offsets that are two numbers");
     refuses(A("\"shape\":[1],\"data_offsets\":[0,8]"), 4,
-        "'bad': tensor 'a' has data_offsets [0, 8] outside the file's 4 bytes of data");
+        "'bad': tensor 'a' has data_offsets [0, 8] outside the file's data, 0 to 4");
     refuses(A("\"shape\":[1],\"data_offsets\":[4,0]"), 4,
-        "'bad': tensor 'a' has data_offsets [4, 0] outside the file's 4 bytes of data");
+        "'bad': tensor 'a' has data_offsets [4, 0] outside the file's data, 0 to 4");
     refuses(A("\"shape\":[1],\"data_offsets\":[-4,0]"), 4,
-        "'bad': tensor 'a' has data_offsets [-4, 0] outside the file's 4 bytes of data");
+        "'bad': tensor 'a' has data_offsets [-4, 0] outside the file's data, 0 to 4");
     refuses(A("\"shape\":[2],\"data_offsets\":[0,4]"), 4,
         "'bad': tensor 'a' of shape (2) takes 8 bytes, its data_offsets give 4");
     refuses("{\"a\\nb\\u0007\":1}", 0, "'bad': tensor 'a?b?' is not described by an object");

@@ -1,11 +1,13 @@
 #!/bin/bash
-# test_kill.sh: a run that is killed twenty times at random moments, and goes on from its checkpoint each time, ends with the weights of one
-# that nobody disturbed, to the byte; so does one that was interrupted by Ctrl-C, which saves first and says so. Runs in the build
-# directory. Nothing waits for the clock: a moment is a part of what the whole run took here, and a kill that comes before the first
-# checkpoint, or a run that ends before its kill, is as good as any.
+# test_kill.sh: a run that is killed twenty times at random moments, and goes on from its checkpoint
+# each time, ends with the weights of one that nobody disturbed, to the byte; so does one that was
+# interrupted by Ctrl-C, which saves first and says so. Runs in the build directory. Nothing waits
+# for the clock: a moment is a part of what the whole run took here, and a kill that comes before
+# the first checkpoint, or a run that ends before its kill, is as good as any.
 set -eu
 lenet=$PWD/examples/lenet
-bytes=$(cd "$srcdir" && pwd)/tests/parity/lenet-digits.safetensors # as good as any for pictures of noise
+# as good as any for pictures of noise
+bytes=$(cd "$srcdir" && pwd)/tests/parity/lenet-digits.safetensors
 dir=$(mktemp -d "${TMPDIR:-/tmp}/gradus-kill.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
@@ -24,14 +26,19 @@ fi
 
 # 64 pictures of 28x28, in two files of training and two of testing.
 for which in train t10k; do
-    { printf '\0\0\10\3\0\0\0\100\0\0\0\34\0\0\0\34'; head -c 50176 "$bytes"; } >$which-images-idx3-ubyte
-    { printf '\0\0\10\1\0\0\0\100'; for ((i = 0; i < 64; i++)); do printf "\\$(printf %o $((i % 10)))"; done; } >$which-labels-idx1-ubyte
+    { printf '\0\0\10\3\0\0\0\100\0\0\0\34\0\0\0\34'; head -c 50176 "$bytes"; } \
+        >$which-images-idx3-ubyte
+    {
+        printf '\0\0\10\1\0\0\0\100'
+        for ((i = 0; i < 64; i++)); do printf "\\$(printf %o $((i % 10)))"; done
+    } >$which-labels-idx1-ubyte
 done
 
 # 96 steps, a checkpoint after each.
 train()
 {
-    "$@" "$lenet" --data . --batch 8 --epochs 12 --threads 1 --save weights --checkpoint run --checkpoint-steps 1 >>out 2>>err </dev/null
+    "$@" "$lenet" --data . --batch 8 --epochs 12 --threads 1 --save weights --checkpoint run \
+        --checkpoint-steps 1 >>out 2>>err </dev/null
 }
 
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
@@ -51,7 +58,8 @@ same()
 }
 
 kill_count=0 finished=0
-"$lenet" --data . --batch 8 --epochs 12 --threads 1 --save undisturbed >/dev/null || fail "lenet: status $?"
+"$lenet" --data . --batch 8 --epochs 12 --threads 1 --save undisturbed >/dev/null ||
+    fail "lenet: status $?"
 began=$(milliseconds)
 train env || fail "with checkpoints: status $?: $(cat err)"
 whole=$(($(milliseconds) - began))
@@ -61,15 +69,17 @@ while ((kill_count < kills)); do
     status=0
     train timeout --foreground -s KILL "$(moment 5)" || status=$?
     case $status in
-    0 | 124) finished=$((finished + 1)); same "killed before" ;; # 124: it ended by itself while timeout was about to kill it
+    # 124: it ended by itself while timeout was about to kill it
+    0 | 124) finished=$((finished + 1)); same "killed before" ;;
     137) kill_count=$((kill_count + 1)) ;;
     *) fail "status $status: $(cat err)" ;;
     esac
 done
 train env || fail "after the last kill: status $?: $(cat err)"
 same "killed"
-resumed=$(grep -c 'goes on from' out || :)
-echo "$kills kills; gone on $resumed times; $((finished + 1)) runs came to their end; the whole takes $whole ms"
+resumed=$(grep -c 'resumes from' out || :)
+echo "$kills kills; gone on $resumed times; $((finished + 1)) runs came to their end;" \
+    "the whole takes $whole ms"
 ((resumed > 0)) || fail "no run went on from a checkpoint"
 rm -f run.*.tmp
 
@@ -86,7 +96,8 @@ interrupted()
         elif [ $status -ne "$2" ]; then
             fail "$1: status $status: $(cat err)"
         elif [ -s err ]; then
-            [ "$(cat err)" = "lenet: interrupted: saved to run; run the same command to go on" ] || fail "$1: $(cat err)"
+            [ "$(cat err)" = "lenet: interrupted: saved to run; run the same command to go on" ] ||
+                fail "$1: $(cat err)"
             [ -z "$(find . -name 'run.*.tmp')" ] || fail "$1: a temporary file is left"
             train env || fail "after $1: status $?: $(cat err)"
             same "$1"

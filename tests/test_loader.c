@@ -216,11 +216,11 @@ START_TEST(loaders_that_cannot_be)
     gr_loader  *l = gr_loader_open(d, 4);
     FAILS(gr_loader_open(NULL, 4), GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
     FAILS(gr_loader_open(d, 0), GR_ERR_ARGUMENT,
-        "loader_open: a batch of 0 images, at least 1 wanted");
+        "loader_open: .batch 0: at least 1 image wanted");
     FAILS(gr_loader_open(d, -3), GR_ERR_ARGUMENT,
-        "loader_open: a batch of -3 images, at least 1 wanted");
+        "loader_open: .batch -3: at least 1 image wanted");
     FAILS(gr_loader_open(d, 11, .drop_last = true), GR_ERR_ARGUMENT,
-        "loader_open: .drop_last leaves no batch: 10 images, 11 a batch");
+        "loader_open: .drop_last leaves no batch: 10 images, 11 per batch");
     FAILS(gr_loader_open(d, 4, .mean = 0.5, .std = -1), GR_ERR_ARGUMENT,
         "loader_open: mean 0.5 and std -1: both must be finite, and std over 0");
     FAILS(gr_next_batch(NULL, &b), GR_ERR_ARGUMENT, "next_batch: the loader is NULL");
@@ -668,11 +668,11 @@ START_TEST(places_that_cannot_be)
     gr_loader  *l = gr_loader_open(d, 4);
     ck_assert(gr_loader_seek(l, 7, 2));
     FAILS(gr_loader_seek(l, 0, 4), GR_ERR_ARGUMENT,
-        "loader_seek: there is no batch 4 of epoch 0: 3 batches an epoch");
+        "loader_seek: there is no batch 4 of epoch 0: 3 batches per epoch");
     FAILS(gr_loader_seek(l, 0, -1), GR_ERR_ARGUMENT,
-        "loader_seek: there is no batch -1 of epoch 0: 3 batches an epoch");
+        "loader_seek: there is no batch -1 of epoch 0: 3 batches per epoch");
     FAILS(gr_loader_seek(l, -1, 0), GR_ERR_ARGUMENT,
-        "loader_seek: there is no batch 0 of epoch -1: 3 batches an epoch");
+        "loader_seek: there is no batch 0 of epoch -1: 3 batches per epoch");
     FAILS(gr_loader_seek(NULL, 0, 0), GR_ERR_ARGUMENT, "loader_seek: the loader is NULL");
     ck_assert_int_eq(gr_loader_batch_index(NULL), -1);
     failed_with(GR_ERR_ARGUMENT, "loader_batch_index: the loader is NULL");

@@ -69,7 +69,7 @@ START_TEST(what_waits_in_one_size_is_had_in_another)
     ck_assert_ptr_nonnull(b);
     gr_free(b);
     FAILS(gr_zeros(megabytes(900)), GR_ERR_MEMORY,
-        "full: out of memory: 943718400 bytes were not to be had");
+        "full: out of memory: 943718400 bytes could not be allocated");
     b = gr_zeros(megabytes(600)); /* and the failure has left it so */
     ck_assert_ptr_nonnull(b);
     gr_free(b);

@@ -134,10 +134,10 @@ START_TEST(misuse_of_a_model_is_said)
     ck_assert_ptr_null(gr_nn_linear(m, "fc", NULL, 4));
     fails("linear: input 1 is NULL", GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_linear(m, "fc", x, 0));
-    fails("linear 'fc': input (2,4), 0 units: an input (...,I) and 1 unit or more wanted",
+    fails("linear 'fc': input (2,4), units 0: an input (...,I) and 1 unit or more wanted",
         GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_nn_conv2d(m, "c", x, 4, 3));
-    fails("conv2d 'c': input (2,4), 4 filters, kernel 3x3, 1 groups: an input (N,C,H,W) and sizes "
+    fails("conv2d 'c': input (2,4), filters 4, kernel 3x3, groups 1: an input (N,C,H,W) and sizes "
           "of 1 or more wanted, groups that divide C",
         GR_ERR_ARGUMENT);
     ck_assert_ptr_null(gr_sgd(m, .lr = 1));
@@ -184,7 +184,7 @@ START_TEST(a_transposed_convolution_is_a_layer)
         gr_conv_transpose2d(gr_relu(one), gr_model_get(m, "up2.weight"), .dilation = 2);
     for (int64_t i = 0; i < gr_count(y); i++) near((double)gr_data(y)[i], (double)gr_data(two)[i]);
     ck_assert_ptr_null(gr_nn_conv_transpose2d(m, "up1", x, 5, 3, .groups = 2));
-    fails("conv_transpose2d 'up1': input (2,4,3,2), 5 filters, kernel 3x3, 2 groups: an input "
+    fails("conv_transpose2d 'up1': input (2,4,3,2), filters 5, kernel 3x3, groups 2: an input "
           "(N,C,H,W) and sizes of 1 or more wanted, "
           "groups that divide C and the filters",
         GR_ERR_ARGUMENT);

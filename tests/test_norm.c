@@ -351,7 +351,7 @@ START_TEST(batch_norm_says_what_is_wrong)
     FAILS(gr_batch_norm2d(x, .act = (gr_act)7, .training = true), GR_ERR_ARGUMENT,
         "batch_norm2d: there is no activation 7");
     FAILS(gr_batch_norm2d(gr_zeros(gr_shape(1, 3, 1, 1)), .training = true), GR_ERR_ARGUMENT,
-        "batch_norm2d: input (1,3,1,1) has one number a channel, which has no variance to train "
+        "batch_norm2d: input (1,3,1,1) has one number per channel, which has no variance to train "
         "with");
     FAILS(gr_batch_norm2d(x, .weight = gr_add(NULL, x), .training = true), GR_ERR_ARGUMENT,
         "add: input 1 is NULL");
@@ -378,9 +378,9 @@ START_TEST(layer_norm_by_hand)
     nothing_failed();
     FAILS(gr_layer_norm(NULL), GR_ERR_ARGUMENT, "layer_norm: input 1 is NULL");
     FAILS(gr_layer_norm(x, .dims = 4), GR_ERR_ARGUMENT,
-        "layer_norm: input (2,2,2), the last 4 dimensions wanted");
+        "layer_norm: input (2,2,2), dims 4: 1 to its rank wanted");
     FAILS(gr_layer_norm(x, .dims = -1), GR_ERR_ARGUMENT,
-        "layer_norm: input (2,2,2), the last -1 dimensions wanted");
+        "layer_norm: input (2,2,2), dims -1: 1 to its rank wanted");
     FAILS(gr_layer_norm(x, .dims = 2, .weight = gr_ones(gr_shape(2))), GR_ERR_ARGUMENT,
         "layer_norm: input (2,2,2) wants a weight (2,2), reals (2) given");
     FAILS(gr_layer_norm(x, .eps = -1), GR_ERR_ARGUMENT, "layer_norm: eps -1: over 0 wanted");
@@ -401,13 +401,13 @@ START_TEST(group_norm_by_hand)
               gr_count(gr_group_norm(gr_zeros(gr_shape(2, 4, 0)), 2)) == 0);
     nothing_failed();
     FAILS(gr_group_norm(x, 3), GR_ERR_ARGUMENT,
-        "group_norm: input (1,4,1,2), 3 groups: an input (N,C,...) and groups that divide C "
+        "group_norm: input (1,4,1,2), groups 3: an input (N,C,...) and groups that divide C "
         "wanted");
     FAILS(gr_group_norm(x, 0), GR_ERR_ARGUMENT,
-        "group_norm: input (1,4,1,2), 0 groups: an input (N,C,...) and groups that divide C "
+        "group_norm: input (1,4,1,2), groups 0: an input (N,C,...) and groups that divide C "
         "wanted");
     FAILS(gr_group_norm(gr_ones(gr_shape(1, 2)), 2), GR_ERR_ARGUMENT,
-        "group_norm: input (1,2) has one number a group, which has no variance");
+        "group_norm: input (1,2) has one number per group, which has no variance");
     FAILS(gr_group_norm(x, 2, .bias = gr_ones(gr_shape(2))), GR_ERR_ARGUMENT,
         "group_norm: input (1,4,1,2) wants a bias (4), reals (2) given");
 }
@@ -441,7 +441,7 @@ START_TEST(norms_are_layers)
     ck_assert(
         gr_count(ours) == 48 && memcmp(gr_data(ours), gr_data(wanted), 48 * sizeof(gr_real)) == 0);
     FAILS(gr_nn_layer_norm(m, "ln", x, .dims = 9), GR_ERR_ARGUMENT,
-        "layer_norm: input (2,4,3,2), the last 9 dimensions wanted");
+        "layer_norm: input (2,4,3,2), dims 9: 1 to its rank wanted");
     FAILS(gr_nn_group_norm(m, "gn", NULL, 2), GR_ERR_ARGUMENT, "group_norm: input 1 is NULL");
     gr_model_free(m);
 }
@@ -464,7 +464,7 @@ START_TEST(an_embedding_is_a_layer)
     }
     ck_assert(fabs(sum / 8000) < 0.05 && fabs(square / 8000 - 1) < 0.07);
     FAILS(gr_nn_embedding(m, "more", index, 0, 8), GR_ERR_ARGUMENT,
-        "embedding 'more': 0 rows of 8 features: 1 or more wanted");
+        "embedding 'more': rows 0, features 8: 1 or more wanted");
     gr_model_free(m);
 }
 END_TEST

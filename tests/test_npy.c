@@ -172,7 +172,7 @@ START_TEST(headers_of_python_2)
     HOLDS(gr_npy_load("x.npy"), gr_shape(1, 2), 8, 9);
     PUT(1, "\t{'descr':\r\n'<f4',\f'fortran_order': False,'shape':(0L,)}", float, 8);
     FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT,
-        "'x.npy' goes on too long: shape (0) wants 0 elements of 4 bytes, it holds 4 bytes");
+        "'x.npy' is too long: shape (0) needs 0 elements of 4 bytes, it holds 4 bytes");
     PUT(3, old[0], float, 8, 9);
     FAILS(gr_npy_load("x.npy"), GR_ERR_FORMAT,
         "'x.npy': the npy header has a shape that is no list of sizes");
@@ -266,14 +266,14 @@ START_TEST(headers_that_lie)
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
         ": the product of its sizes (9223372036854775807) overflows");
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",
-        " is cut off: shape (3) wants 3 elements of 4 bytes, it holds 8 bytes");
+        " is cut off: shape (3) needs 3 elements of 4 bytes, it holds 8 bytes");
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000,)}",
-        " is cut off: shape (100000000000) wants 100000000000 elements of 4 bytes, it holds 8 "
+        " is cut off: shape (100000000000) needs 100000000000 elements of 4 bytes, it holds 8 "
         "bytes");
     REFUSED("{'descr': '<f4', 'fortran_order': False, 'shape': ()}",
-        " goes on too long: shape () wants 1 elements of 4 bytes, it holds 8 bytes");
+        " is too long: shape () needs 1 element of 4 bytes, it holds 8 bytes");
     REFUSED("{'descr': '|u1', 'fortran_order': False, 'shape': (0, 4)}",
-        " goes on too long: shape (0,4) wants 0 elements of 1 bytes, it holds 8 bytes");
+        " is too long: shape (0,4) needs 0 elements of 1 byte, it holds 8 bytes");
 }
 END_TEST
 

@@ -142,22 +142,22 @@ START_TEST(refused_picks)
     FAILS(gr_gather(NULL, 0, i), GR_ERR_ARGUMENT, "gather: input 1 is NULL");
     FAILS(gr_gather(x, 0, NULL), GR_ERR_ARGUMENT, "gather: input 2 is NULL");
     FAILS(gr_embedding(x, i), GR_ERR_ARGUMENT,
-        "embedding: index 5 at (1,2) is outside the 3 rows of the weight (3,5)");
+        "embedding: index 5 at (1,2) is outside 0 .. 2, the rows of the weight (3,5)");
     FAILS(gr_embedding(x, INTS(SCALAR, -1)), GR_ERR_ARGUMENT,
-        "embedding: index -1 at () is outside the 3 rows of the weight (3,5)");
+        "embedding: index -1 at () is outside 0 .. 2, the rows of the weight (3,5)");
     FAILS(gr_embedding(cube, i), GR_ERR_ARGUMENT, "embedding: weight (1,1,1) has rank 3, 2 wanted");
     FAILS(gr_embedding(x, INTS(gr_shape(1, 1, 1, 1, 1, 1, 1, 1), 0)), GR_ERR_ARGUMENT,
         "embedding: no room for a dimension after the index (1,1,1,1,1,1,1,1)");
     FAILS(gr_embedding(i, i), GR_ERR_ARGUMENT, "embedding: input 1 (2,3) is int32, real wanted");
     FAILS(gr_embedding(NULL, i), GR_ERR_ARGUMENT, "embedding: input 1 is NULL");
-    FAILS(gr_one_hot(i, 5), GR_ERR_ARGUMENT, "one_hot: index 5 at (1,2) is outside the 5 classes");
+    FAILS(gr_one_hot(i, 5), GR_ERR_ARGUMENT, "one_hot: index 5 at (1,2) is outside 0 .. 4");
     FAILS(gr_one_hot(INTS(gr_shape(1), -3), 5), GR_ERR_ARGUMENT,
-        "one_hot: index -3 at (0) is outside the 5 classes");
+        "one_hot: index -3 at (0) is outside 0 .. 4");
     FAILS(gr_one_hot(INTS(gr_shape(1, 1, 1, 1, 1, 1, 1, 1), 0), 5), GR_ERR_ARGUMENT,
-        "one_hot: 5 classes after the index (1,1,1,1,1,1,1,1): 1 or more wanted, and room for a "
+        "one_hot: classes 5, index (1,1,1,1,1,1,1,1): 1 class or more wanted, and room for a "
         "dimension");
     FAILS(gr_one_hot(gr_from_ints(gr_shape(0), (const int32_t[]){ 0 }), 0), GR_ERR_ARGUMENT,
-        "one_hot: 0 classes after the index (0): 1 or more wanted, and room for a dimension");
+        "one_hot: classes 0, index (0): 1 class or more wanted, and room for a dimension");
     FAILS(gr_one_hot(x, 5), GR_ERR_ARGUMENT, "one_hot: input 1 (3,5) is real, int32 wanted");
     FAILS(gr_one_hot(NULL, 5), GR_ERR_ARGUMENT, "one_hot: input 1 is NULL");
     nothing_failed();

@@ -452,6 +452,9 @@ START_TEST(bombs)
     FAILS(gr_picture_load("x"), GR_ERR_FORMAT, "'x' is damaged: not enough pixels");
     put_png("x", 1, 1, 50000000);
     FAILS(gr_picture_load("x"), GR_ERR_FORMAT, "'x' is damaged: more data than its size takes");
+    /* That the limit of one picture was met says nothing of the next. */
+    put("b.jpg", baseline, sizeof baseline);
+    is_red_and_blue("b.jpg");
     put_png("x", 0, 1, 2);
     FAILS(gr_picture_load("x"), GR_ERR_FORMAT, "'x' is damaged: its header is not valid");
 }

@@ -213,7 +213,7 @@ static void say(const char *sweep, int shapes)
             sweep, gr_kernels(), shapes, (long long)worst_elements, worst);
 }
 
-/* Every shape of the list, or every 61st; a few images, and as many as fill vectors. */
+/* Every shape of the list, or every 301st; a few images, and as many as fill vectors. */
 START_TEST(published_shapes)
 {
     if (!begin(_i)) return;
@@ -228,12 +228,12 @@ START_TEST(published_shapes)
         int64_t *field[] = { &s.C, &s.H, &s.W, &s.F, &s.KH, &s.KW, &s.SH, &s.SW, &s.PH, &s.PW,
             &s.DH, &s.DW, &s.G };
         char    *at = line;
-        if (*line == '#' || (number++ % 61 != 20 * _i && !all())) continue;
+        if (*line == '#' || (number++ % 301 != 100 * _i && !all())) continue;
         for (size_t i = 0; i < sizeof field / sizeof *field; i++) *field[i] = strtoll(at, &at, 10);
         ck_assert(find_output(&s));
         for (int many = 0; many < 2; many++)
             for (filling how = NORMAL; how < FILLINGS; how++) {
-                if (!all() && (number / 61 + many) % 2 != (int)how % 2) continue;
+                if (!all() && (number / 301 + many) % 2 != (int)how % 2) continue;
                 s.N = many ? 16 + (number * 7 + (int)how * 16) % 49 : 1 + (number + (int)how) % 3;
                 while (s.N > 1 && products_of(&s) > MOST_PRODUCTS) s.N = s.N / 2;
                 one_shape(&s, how, (number + runs++) % 3, &rng);
@@ -251,7 +251,7 @@ START_TEST(small_pictures)
     if (!begin(_i)) return;
     gr_rng rng = gr_rng_of((uint64_t)_i, "small pictures");
     int    runs = 0;
-    for (int64_t i = 0, many = all() ? 6000 : 150; i < many; i++) {
+    for (int64_t i = 0, many = all() ? 6000 : 60; i < many; i++) {
         static const int64_t channels[] = { 16, 17, 24, 32, 48, 64, 100, 128 };
         int64_t size = i % 10, S = gr_rng_below(&rng, 3) ? 1 : 2, D = gr_rng_below(&rng, 3) ? 1 : 2,
                 K = gr_rng_below(&rng, 4) ? 3 : 5;

@@ -681,7 +681,7 @@ START_TEST(calls_refused)
     FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 257)), l), GR_ERR_ARGUMENT,
         "report_scores: scores (2,257): 1 to 256 classes wanted");
     FAILS(gr_report_scores(r, x, s, l), GR_ERR_ARGUMENT,
-        "confusion_add: label 1 is 3, not one of 3 classes");
+        "confusion_add: label 1 is 3, not 0 to 2");
     FAILS(gr_report_scores(r, x, gr_zeros(gr_shape(2, 4)), l), GR_ERR_ARGUMENT,
         "report_scores: scores (2,4), the report has 3 classes");
     FAILS(gr_report_value(r, NULL, 1), GR_ERR_ARGUMENT, "report_value: the name is NULL");

@@ -220,9 +220,9 @@ START_TEST(splits_that_cannot_be)
     FAILS(gr_dataset_split(NULL, 0.5, 1, &a, &b), GR_ERR_ARGUMENT,
         "dataset_split: the data set is NULL");
     FAILS(gr_dataset_split(d, 0.5, 1, NULL, &b), GR_ERR_ARGUMENT,
-        "dataset_split: the place for the train set is NULL");
+        "dataset_split: the pointer to the train set is NULL");
     FAILS(gr_dataset_split(d, 0.5, 1, &a, NULL), GR_ERR_ARGUMENT,
-        "dataset_split: the place for the validation set is NULL");
+        "dataset_split: the pointer to the validation set is NULL");
     FAILS(gr_dataset_split(d, 0, 1, &a, &b), GR_ERR_ARGUMENT,
         "dataset_split: 0 of 10 images: each part must have some");
     FAILS(gr_dataset_split(d, 0.01, 1, &a, &b), GR_ERR_ARGUMENT,
@@ -238,7 +238,7 @@ START_TEST(splits_that_cannot_be)
     FAILS(gr_dataset_split(d, NAN, 1, &a, &b), GR_ERR_ARGUMENT,
         "dataset_split: there cannot be nan images");
     FAILS(gr_dataset_split(d, 0.5, 1, &a, &a), GR_ERR_ARGUMENT,
-        "dataset_split: both sets have the same place");
+        "dataset_split: both pointers are the same");
     ck_assert(!a && !b);
     gr_dataset_free(d);
 }

@@ -355,11 +355,11 @@ START_TEST(what_cannot_be_clipped_stays_and_stops_the_step)
     gr_optim *o = gr_sgd(m);
     FAILS(!isnan(gr_clip_grad_norm(NULL, 1)), GR_ERR_ARGUMENT, "clip_grad_norm: the model is NULL");
     FAILS(!isnan(gr_clip_grad_norm(m, -1)), GR_ERR_ARGUMENT,
-        "clip_grad_norm: at most -1: 0 or more wanted");
+        "clip_grad_norm: a limit of -1: 0 or more wanted");
     FAILS(!isnan(gr_clip_grad_norm(m, 1)), GR_ERR_GRAPH,
         "clip_grad_norm: no parameter has a gradient; gr_backward comes first");
     FAILS(gr_clip_grad_value(m, NAN), GR_ERR_ARGUMENT,
-        "clip_grad_value: at most nan: 0 or more wanted");
+        "clip_grad_value: a limit of nan: 0 or more wanted");
     FAILS(gr_clip_grad_value(m, 1), GR_ERR_GRAPH,
         "clip_grad_value: no parameter has a gradient; gr_backward comes first");
     for (int bad = 0; bad < 2; bad++) {
@@ -578,18 +578,18 @@ START_TEST(misuse_of_a_schedule_is_said)
     FAILS(gr_step_lr(o, 1, .gamma = -1), GR_ERR_ARGUMENT,
         "step_lr: every 1, gamma -1: 1 or more and a gamma over 0 wanted");
     FAILS(gr_multistep_lr(o, GR_MILESTONES(2, 2)), GR_ERR_ARGUMENT,
-        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma "
+        "multistep_lr: count 2, gamma 0.1: milestones that rise from 1 or more and a gamma "
         "over 0 wanted");
     FAILS(gr_multistep_lr(o, GR_MILESTONES(0, 2)), GR_ERR_ARGUMENT,
-        "multistep_lr: 2 milestones, gamma 0.1: milestones that rise from 1 or more and a gamma "
+        "multistep_lr: count 2, gamma 0.1: milestones that rise from 1 or more and a gamma "
         "over 0 wanted");
     FAILS(gr_exponential_lr(o, 0), GR_ERR_ARGUMENT, "exponential_lr: gamma 0: over 0 wanted");
     FAILS(gr_cosine_lr(o, 0, .min_lr = 0.1), GR_ERR_ARGUMENT,
-        "cosine_lr: 0 steps, min_lr 0.1: 1 step or more and a min_lr of 0 or more wanted");
+        "cosine_lr: steps 0, min_lr 0.1: 1 step or more and a min_lr of 0 or more wanted");
     FAILS(gr_cosine_lr(o, 2, .warmup = -1), GR_ERR_ARGUMENT,
         "cosine_lr: warmup -1, warmup_from 0: 0 or more wanted, and warmup_from at most 1");
     FAILS(gr_one_cycle_lr(o, 1, 0), GR_ERR_ARGUMENT,
-        "one_cycle_lr: max_lr 1, 0 steps, pct_start 0.3, div_factor 25, final_div_factor 10000: "
+        "one_cycle_lr: max_lr 1, steps 0, pct_start 0.3, div_factor 25, final_div_factor 10000: "
         "all over 0, pct_start at most 1 wanted");
     FAILS(gr_one_cycle_lr(o, 1, 9), GR_ERR_ARGUMENT,
         "one_cycle_lr: sgd has no momentum to move; make it with one, or say .fixed_momentum");
@@ -602,7 +602,7 @@ START_TEST(misuse_of_a_schedule_is_said)
     FAILS(gr_schedule_report(NULL, 1), GR_ERR_ARGUMENT, "schedule_report: the schedule is NULL");
     gr_schedule *s = gr_step_lr(o, 3);
     FAILS(gr_schedule_report(s, 1), GR_ERR_ARGUMENT,
-        "schedule_report: a schedule of step_lr heeds no reports");
+        "schedule_report: a schedule of step_lr takes no reports");
     ck_assert_double_eq(gr_optim_lr(o), 0.4);
     gr_schedule_free(s);
     gr_schedule_free(NULL);
@@ -761,21 +761,21 @@ START_TEST(misuse_of_an_initialiser_is_said)
     FAILS(gr_model_init(m, "*.wieght", GR_CONSTANT), GR_ERR_ARGUMENT,
         "model_init: no parameter fits '*.wieght'");
     FAILS(gr_model_init(m, "*", GR_ORTHOGONAL), GR_ERR_ARGUMENT,
-        "model_init: body.fc1.bias (2): a weight (O,I,...) wanted, vectors can begin with "
-        "GR_CONSTANT alone");
+        "model_init: body.fc1.bias (2): a weight (O,I,...) wanted, vectors take "
+        "GR_CONSTANT only");
     FAILS(gr_model_init(m, "*.weight", GR_XAVIER_NORMAL, .gain = -1), GR_ERR_ARGUMENT,
         "model_init: gain -1: 0 or more wanted");
     ck_assert_mem_eq(
         gr_data(before), gr_data(gr_model_get(m, "body.fc1.weight")), 4 * sizeof(gr_real));
     FAILS(gr_model_init(m, "*", (gr_init_how)9), GR_ERR_ARGUMENT,
-        "model_init: there is no way 9 to begin");
+        "model_init: there is no initialisation 9");
     FAILS(gr_tensor_init(NULL, &rng, GR_CONSTANT), GR_ERR_ARGUMENT,
         "tensor_init: the tensor is NULL");
     FAILS(gr_tensor_init(t, NULL, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT,
         "tensor_init: the stream is NULL");
     FAILS(gr_tensor_init(t, &rng, GR_XAVIER_NORMAL), GR_ERR_ARGUMENT,
-        "tensor_init: a tensor (3): a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT "
-        "alone");
+        "tensor_init: a tensor (3): a weight (O,I,...) wanted, vectors take GR_CONSTANT "
+        "only");
     FAILS(gr_tensor_init(ints, &rng, GR_CONSTANT), GR_ERR_ARGUMENT,
         "tensor_init: input 1 (1,1) is int32, real wanted");
     gr_free(before);
@@ -836,9 +836,9 @@ START_TEST(a_model_is_told_as_a_table)
         "---\n"
         "total                                                                          2,851  "
         "103,544\n"
-        "2,851 parameters, %s KiB; 728 of them frozen\n"
-        "FLOPs: 2 for a multiply-add (bias and activation not counted); "
-        "other ops 1 for each number read or made\n";
+        "2,851 parameters, %s KiB; 728 frozen\n"
+        "FLOPs: 2 per multiply-add, without bias and activation; "
+        "other ops: 1 per number read or written\n";
     GR_STEP;
     gr_model *m = gr_model_build(varied, gr_shape(1, 4, 16, 16));
     gr_model_freeze(m, "stem");
@@ -878,7 +878,7 @@ START_TEST(a_model_opened_by_hand_is_told_how)
     gr_model_seal(m);
     FAILS(gr_model_format(NULL), GR_ERR_ARGUMENT, "model_format: the model is NULL");
     FAILS(gr_model_format(m), GR_ERR_ARGUMENT,
-        "model_format: the model was opened by hand: .forward and .input wanted");
+        "model_format: the model is of gr_model_new: .forward and .input wanted");
     FAILS(gr_model_format(m, .forward = nothing, .input = gr_shape(1)), GR_ERR_ARGUMENT,
         "model_format: the forward function gave NULL");
     FAILS(gr_model_format(m, .forward = first_of_two, .input = gr_shape(1, 5)), GR_ERR_ARGUMENT,

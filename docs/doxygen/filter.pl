@@ -1,10 +1,15 @@
-# filter.pl FILE: a public header, or a page in Markdown, as Doxygen is to read it (make docs). The sources stay free of Doxygen's commands.
+# filter.pl FILE: a public header, or a page in Markdown, as Doxygen is to read it (make docs). The
+# sources stay free of Doxygen's commands.
 #
 # In a header
-# - the comment at the top becomes the file's, the comments between dashes the titles of groups, with the plain comments right below them;
-# - a macro with options and the function behind it become one function: what it returns, its required arguments, and "...";
-# - the labels (Shapes, Gradient, Errors, ...) begin paragraphs, and names become links: a name that is not there is a warning;
-# - a comment behind a field becomes the field's. An option without one is said in the comment of its function.
+# - the comment at the top becomes the file's, the comments between dashes the titles of groups,
+#   with the plain comments right below them;
+# - a macro with options and the function behind it become one function: what it returns, its
+#   required arguments, and "...";
+# - the labels (Shapes, Gradient, Errors, ...) begin paragraphs, and names become links: a name that
+#   is not there is a warning;
+# - a comment behind a field becomes the field's. An option without one is said in the comment of
+#   its function.
 #
 # In Markdown $maths$ becomes Doxygen's.
 use strict;
@@ -14,7 +19,9 @@ my $file = shift;
 my $text = contents($file);
 
 if ($file =~ /\.md$/) {
-    $text =~ s/\[([^]]*)\]\((\d\d)-(\w+)\.md\)/\\subpage md_docs_book_$2_$3 "$1"/g if $file =~ /book\/README/;
+    if ($file =~ /book\/README/) {
+        $text =~ s/\[([^]]*)\]\((\d\d)-(\w+)\.md\)/\\subpage md_docs_book_$2_$3 "$1"/g;
+    }
     $text =~ s/\A# (\d+)\. /# $1.\xc2\xa0/; # else the title is taken for a list, numbered from 1
     print markdown($text);
     exit;
@@ -37,8 +44,10 @@ $text =~ s/^ +(GR__\w+_OPTIONS)\n/$body{$1}/mg;
 $text =~ s/^ +GR__NAMED\n//mg;
 $text =~ s/^\/\*\* gr_\w+ as a function, for callers without macros\. \*\/\n//mg;
 $text =~ s/^GR_API [^;]*\bgr_\w+_\([^;]*;\n//mg;
-$text =~ s{ ?\*/\n#define (gr_\w+)\(.*\.\.\.\)(?:.*\\\n)*.*\n}{exists $function{$1} ? macro($1) : $&}meg;
-$text =~ s~^(/\*\* Options of (gr_\w+)[^\n]*(?:\n \*[^\n]*)*\ntypedef struct gr_\w+ \{\n)(.*?)(?=^\})~$1 . fields($3, "See #$2.")~megs;
+$text =~ s{ ?\*/\n#define (gr_\w+)\(.*\.\.\.\)(?:.*\\\n)*.*\n}
+    {exists $function{$1} ? macro($1) : $&}meg;
+my $options = qr~/\*\* Options of (gr_\w+)[^\n]*(?:\n \*[^\n]*)*\ntypedef struct gr_\w+ \{\n~;
+$text =~ s~^($options)(.*?)(?=^\})~$1 . fields($3, "See #$2.")~megs;
 $text =~ s~^(typedef (?:struct|enum) gr_\w+ \{\n)(.*?)(?=^\})~$1 . fields($2)~megs;
 $text =~ s{^(/\*\*.*?\*/)}{"/** " . labelled(plain($1)) . " */"}megs;
 $text =~ s{^/\* ---- (.*?)\*/((?:\n/\* .*?\*/)*)}{group($1, $2)}megs;
@@ -54,7 +63,8 @@ sub contents
     return scalar <$in>;
 }
 
-# gr_optim *gr_sgd(gr_model *model, ...), of gr_optim *gr_sgd_(gr_sgd_options o) and the required fields of gr_sgd_options.
+# gr_optim *gr_sgd(gr_model *model, ...), of gr_optim *gr_sgd_(gr_sgd_options o) and the required
+# fields of gr_sgd_options.
 sub macro
 {
     my $name = shift;
@@ -68,7 +78,8 @@ sub macro
 sub fields
 {
     my ($text, $otherwise) = @_;
-    $text =~ s{/\* +(.*?) +\*/$}{"/**< " . plain($1 =~ s/^([-\d.e\/]+|none)$/Default: $1/r) . " */"}meg;
+    $text =~ s{/\* +(.*?) +\*/$}
+        {"/**< " . plain($1 =~ s/^([-\d.e\/]+|none)$/Default: $1/r) . " */"}meg;
     $text =~ s{;$}{; /**< $otherwise */}mg if $otherwise;
     return $text;
 }
@@ -79,10 +90,12 @@ sub group
     $title =~ s/ *-{5,}//;
     $below =~ s{\n/\* (.*?)\*/}{\n\n$1}gs;
     my ($name, $rest) = split /\n/, "$title\n$below", 2;
-    return ($groups++ ? "/**\@}*/\n" : '') . "/** \@name " . ucfirst($name) . "\n" . plain($rest) . " */\n/**\@{*/";
+    return ($groups++ ? "/**\@}*/\n" : '') . "/** \@name " . ucfirst($name) . "\n" . plain($rest) .
+        " */\n/**\@{*/";
 }
 
-# A comment as text in which nothing is mark-up, what is indented is code, and the project's names are links.
+# A comment as text in which nothing is mark-up, what is indented is code, and the project's names
+# are links.
 sub plain
 {
     my $text = shift;
@@ -101,7 +114,13 @@ sub plain
 sub labelled
 {
     my $text = shift;
-    $text =~ s{(?:^|(?<=[.;)] )|(?<=[.;)]\n))(Shapes?|Shape of an image|Gradient|Defaults?|Errors|Lifetime|Sources?|Options)((?:, [^:]*?)?): }{"\n\@par $1\n" . ($2 ? substr($2, 2) . ': ' : '')}meg;
+    my $begin = qr{^|(?<=[.;)] )|(?<=[.;)]\n)}m;
+    my $label = qr{
+        Shapes? | Shape\ of\ an\ image | Gradient | Defaults? | Errors | Lifetime | Sources? |
+        Options
+    }x;
+    $text =~ s{(?:$begin)($label)((?:, [^:]*?)?): }
+        {"\n\@par $1\n" . ($2 ? substr($2, 2) . ': ' : '')}meg;
     return $text;
 }
 
@@ -120,7 +139,9 @@ sub markdown
 # Code, maths, and emphasis, which may hold both.
 sub inline
 {
-    return shift =~ s{`([^`\n]+)`|(?<![\\\$])\$([^\$\n`]+)\$|(?<!\*)\*(?=[^\s*])((?:[^*\$`]|`[^`]+`|\$[^\$]+\$)+)(?<=\S)\*(?!\*)}
+    my $maths = qr{(?<![\\\$])\$([^\$\n`]+)\$};
+    my $emphasis = qr{(?<!\*)\*(?=[^\s*])((?:[^*\$`]|`[^`]+`|\$[^\$]+\$)+)(?<=\S)\*(?!\*)};
+    return shift =~ s{`([^`\n]+)`|$maths|$emphasis}
         {defined $1 ? code($1) : defined $2 ? "\\f\$$2\\f\$" : "<em>" . inline($3) . "</em>"}egr;
 }
 

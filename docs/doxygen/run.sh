@@ -1,6 +1,7 @@
 #!/bin/sh
-# run.sh: make docs. Pages of the public headers, the README and docs/ by Doxygen, in docs/html of the build directory. Anything that Doxygen
-# complains of is an error: a public name without its comment, a link to a name or a page that is not there.
+# run.sh: make docs. Pages of the public headers, the README and docs/ by Doxygen, in docs/html of
+# the build directory. Anything that Doxygen complains of is an error: a public name without its
+# comment, a link to a name or a page that is not there.
 set -eu
 if ! doxygen -v >/dev/null 2>&1 || ! perl -v >/dev/null 2>&1; then
     echo "docs: skipped: wants doxygen and perl"

@@ -1,5 +1,5 @@
-/* 01-scalar.c: a scalar and its chain rule. One neuron, y = tanh(w x + b), and how y answers when
-   one of its numbers moves a little: by the chain rule, by Gradus, and by moving it. */
+/* 01-scalar.c: a scalar and its chain rule. One neuron, y = tanh(w x + b), and its
+   derivatives: by the chain rule, by Gradus, and by central differences. */
 #include <gradus.h>
 
 #include <math.h>
@@ -7,8 +7,8 @@
 
 static double neuron(double w, double x, double b) { return tanh(w * x + b); }
 
-/* How fast y moves, per unit of each, when one of the three moves by h to both sides. */
-static void by_moving(double w, double x, double b, double d[3])
+/* The three derivatives by central differences: each number is changed by h up and down. */
+static void by_differences(double w, double x, double b, double d[3])
 {
     const double h = 1e-3;
     d[0] = (neuron(w + h, x, b) - neuron(w - h, x, b)) / (2 * h);
@@ -21,7 +21,7 @@ int main(void)
     gr_on_error(gr_print_and_exit); /* a call that fails: one line says why, and the program ends */
     GR_STEP;                        /* what is made from here on is released where main ends */
 
-    /* Forward: three operations, each of which Gradus computes and writes down. */
+    /* Forward: three operations, each of which Gradus computes and records. */
     gr_tensor *w = gr_param(gr_scalar(0.5)), *x = gr_param(gr_scalar(2)),
               *b = gr_param(gr_scalar(-0.5));
     gr_tensor *u = gr_mul(w, x);
@@ -30,8 +30,8 @@ int main(void)
     printf("forward:   u = w x = %.4f   v = u + b = %.4f   y = tanh v = %.4f\n\n", gr_item(u),
         gr_item(v), gr_item(y));
 
-    /* Backward by hand: from y down, each derivative is the one above it times the rule of one
-       operation. */
+    /* Backward by hand: from y down, each derivative is the one above it times a local
+       derivative. */
     double dv = 1 - gr_item(y) * gr_item(y);
     double du = dv * 1, db = dv * 1;
     double dw = du * gr_item(x), dx = du * gr_item(w);
@@ -42,12 +42,12 @@ int main(void)
     gr_backward(y);
 
     double d[3];
-    by_moving(0.5, 2, -0.5, d);
-    printf("           chain rule   Gradus   moving it\n");
+    by_differences(gr_item(w), gr_item(x), gr_item(b), d);
+    printf("           chain rule   Gradus   differences\n");
     printf("dy/dv      %10.4f   %.4f\n", dv, gr_item(gr_grad_of(v)));
     printf("dy/du      %10.4f   %.4f\n", du, gr_item(gr_grad_of(u)));
-    printf("dy/dw      %10.4f   %.4f   %9.4f\n", dw, gr_item(gr_grad_of(w)), d[0]);
-    printf("dy/dx      %10.4f   %.4f   %9.4f\n", dx, gr_item(gr_grad_of(x)), d[1]);
-    printf("dy/db      %10.4f   %.4f   %9.4f\n", db, gr_item(gr_grad_of(b)), d[2]);
+    printf("dy/dw      %10.4f   %.4f   %11.4f\n", dw, gr_item(gr_grad_of(w)), d[0]);
+    printf("dy/dx      %10.4f   %.4f   %11.4f\n", dx, gr_item(gr_grad_of(x)), d[1]);
+    printf("dy/db      %10.4f   %.4f   %11.4f\n", db, gr_item(gr_grad_of(b)), d[2]);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* 08-pooling.c: pooling and softmax. How max and average pooling send a gradient back into their
-   windows, and why the gradient of cross-entropy through softmax is p - y: by the rules of its
-   parts, by Gradus, and by moving each score. */
+   windows, and why the gradient of cross-entropy through softmax is p - y: by the chain
+   rule, by Gradus, and by central differences. */
 #include <gradus.h>
 
 #include <math.h>
@@ -34,7 +34,7 @@ static gr_tensor *loss_of(gr_tensor *scores)
     return gr_cross_entropy(scores, gr_from_ints(gr_shape(1), &label));
 }
 
-static double by_moving(gr_tensor *scores, int j)
+static double by_differences(gr_tensor *scores, int j)
 {
     GR_NO_GRAD;
     const gr_real h = (gr_real)0.05, old = gr_data(scores)[j];
@@ -61,14 +61,14 @@ static void softmax(void)
     }
 
     gr_tensor *loss = loss_of(x), *gx = gr_grad(loss, x);
-    printf("\nthe label is %d; loss = -log p%d = %.3f\n        by parts   p - y   Gradus   moving "
-           "it\n",
+    printf("\nthe label is %d; loss = -log p%d = %.3f\n        by parts   p - y   Gradus   "
+           "differences\n",
         LABEL, LABEL, gr_item(loss));
     for (int j = 0; j < CLASSES; j++) {
         double pj = (double)gr_data(p)[j],
                by_parts = -1 / (double)gr_data(p)[LABEL] * jacobian[LABEL][j];
-        printf("dL/dx%d   %6.3f  %6.3f   %6.3f   %9.3f\n", j, by_parts, pj - (j == LABEL),
-            (double)gr_data(gx)[j], by_moving(x, j));
+        printf("dL/dx%d   %6.3f  %6.3f   %6.3f   %11.3f\n", j, by_parts, pj - (j == LABEL),
+            (double)gr_data(gx)[j], by_differences(x, j));
     }
 }
 

@@ -1,6 +1,6 @@
-/* 09-lenet.c: LeNet, end to end. What its layers make of an image; one backward pass, held against
-   moving the weights of each layer; then two epochs of learning. The last digits differ from
-   processor to processor, so only what all agree about is printed. */
+/* 09-lenet.c: LeNet, end to end. The outputs of its layers; a gradient check of one backward pass
+   for each parameter; then two epochs of training. The last digits differ from
+   processor to processor, so the numbers are printed coarsely. */
 #include <gradus.h>
 
 #include <math.h>
@@ -20,7 +20,7 @@ static gr_tensor *loss_of(gr_model *net, gr_batch batch)
     return gr_cross_entropy(lenet(net, batch.inputs), batch.targets);
 }
 
-/* The loss when a parameter has gone the way step times g, and then back. */
+/* The loss where a parameter is changed by step times g; it is restored afterwards. */
 static double loss_at(gr_model *net, gr_batch batch, gr_tensor *p, gr_tensor *g, double step)
 {
     GR_STEP;
@@ -30,14 +30,14 @@ static double loss_at(gr_model *net, gr_batch batch, gr_tensor *p, gr_tensor *g,
     return loss;
 }
 
-/* How steeply the loss rises along each parameter's gradient g: the length of g says it, and going
-   there, to both sides, confirms it. */
+/* How steeply the loss rises along each parameter's gradient g: the norm of g, and the central
+   difference along g. */
 static void check(gr_model *net, gr_batch batch)
 {
     const double h = 0.003;
     gr_tensor   *loss = loss_of(net, batch);
     gr_backward(loss);
-    printf("\nbefore learning: loss %.1f\n\n              length of g   the loss, going there\n",
+    printf("\nbefore training: loss %.1f\n\n                norm of g   slope of the loss along g\n",
         gr_item(loss));
     for (int i = 0; i < gr_model_count(net); i++) {
         GR_NO_GRAD;
@@ -46,7 +46,7 @@ static void check(gr_model *net, gr_batch batch)
         double     slope =
             (loss_at(net, batch, p, g, h / norm) - loss_at(net, batch, p, g, -h / norm)) / (2 * h);
         printf("%-14s%11.3f   %s\n", gr_model_name(net, i), norm,
-            fabs(slope / norm - 1) < 0.01 ? "rises as fast, within 1 %" : "does not rise as fast");
+            fabs(slope / norm - 1) < 0.01 ? "the same within 1 %" : "different");
     }
 }
 
@@ -73,7 +73,7 @@ int main(void)
     gr_model   *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28), .seed = 1);
     gr_optim   *adam = gr_adam(net, .lr = 0.002);
     gr_batch    batch;
-    /* made for ReLU: signals keep their size on the way through */
+    /* made for ReLU: signals keep their size from layer to layer */
     gr_model_init(net, "*.weight", GR_KAIMING_UNIFORM);
     gr_model_print(net);
     if (gr_next_batch(loader, &batch)) check(net, batch);
@@ -87,7 +87,7 @@ int main(void)
             sum += gr_minimize(adam, loss_of(net, batch));
         }
         double loss = sum / (double)gr_loader_batches(loader);
-        printf("epoch %d: loss %.1f, over %d %% of digits never seen are read right\n", epoch, loss,
+        printf("epoch %d: loss %.1f, test accuracy over %d %%\n", epoch, loss,
             (int)right(net, unseen) / 5 * 5);
     }
     gr_optim_free(adam), gr_model_free(net), gr_loader_close(loader), gr_dataset_free(digits),

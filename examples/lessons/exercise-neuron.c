@@ -42,11 +42,9 @@ static gr_tensor *neuron(gr_tensor *const *x, void *ctx)
 int main(void)
 {
     static const input inputs[] = {
-        { "w", "chapter 1: the rule of tanh, then that of the sum, then that of u = w x: g_w = g_u "
-               "x" },
-        { "x", "chapter 1: the rule of tanh, then that of the sum, then that of u = w x: g_x = g_u "
-               "w" },
-        { "b", "chapter 1: the rule of tanh, then that of the sum: g_b = g_v" },
+        { "w", "chapter 1: the derivative of tanh, then of the sum, then of u = w x: g_w = g_u x" },
+        { "x", "chapter 1: the derivative of tanh, then of the sum, then of u = w x: g_x = g_u w" },
+        { "b", "chapter 1: the derivative of tanh, then of the sum: g_b = g_v" },
     };
     GR_STEP;
     return grade(neuron,

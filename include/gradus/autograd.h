@@ -16,7 +16,7 @@ typedef struct gr_backward_options {
 } gr_backward_options;
 
 /** gr_backward(loss, .retain_graph): adds d loss / d p to the gradient of every parameter p that
- *  loss depends on, in one scan down the tape; see gr_grad_of.
+ *  loss depends on, in one traversal of the tape in reverse; see gr_grad_of.
  *  Defaults: the history is used up. If it fails, no gradient has changed.
  *  Errors: a loss that is not one number or depends on no parameter, a history used up, a value
  *  changed since it was recorded, a loss that another thread has recorded. */
@@ -24,13 +24,13 @@ typedef struct gr_backward_options {
 /** gr_backward as a function, for callers without macros. */
 GR_API bool gr_backward_(gr_backward_options o);
 
-/** The gradient that gr_backward has left on a parameter (or on an intermediate, after
+/** The gradient that gr_backward has stored in a parameter (or in an intermediate, after
  *  gr_retain_grad); NULL if there is none yet.
  *  Lifetime: t's, until gr_clear_grad. */
 GR_API gr_tensor *gr_grad_of(const gr_tensor *t);
-/** Forgets the gradient of one tensor. NULL is allowed. */
+/** Releases the gradient of one tensor. NULL is allowed. */
 GR_API void gr_clear_grad(gr_tensor *t);
-/** Has backward leave the gradient of an intermediate, too, in gr_grad_of. Returns t.
+/** Makes backward store the gradient of an intermediate, too, for gr_grad_of. Returns t.
  *  Errors: NULL, a tensor without a gradient. */
 GR_API gr_tensor *gr_retain_grad(gr_tensor *t);
 
@@ -47,19 +47,19 @@ typedef struct gr_grad_options {
 } gr_grad_options;
 
 /** gr_grad(y, x, .create_graph, ...): d y / d x as a tensor of x's shape; x is a parameter or an
- *  intermediate. The gradients that gr_grad_of gives stay as they are.
+ *  intermediate. The gradients that gr_grad_of returns do not change.
  *  Errors: as gr_backward; y does not depend on x.
  *  Lifetime: as an operation's result. */
 #define gr_grad(y, ...) gr_grad_((y), GR__LITERAL(gr_grad_options) { .x = __VA_ARGS__ })
 /** gr_grad as a function, for callers without macros. */
 GR_API gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o);
-/** The gradients for n tensors in one scan: gx[i] = d y / d x[i]; o.x is not used. gx may be the
- *  list x: it is written when all is computed. Errors: as gr_grad; then each gx[i] is NULL. */
+/** The gradients for n tensors in one traversal: gx[i] = d y / d x[i]; o.x is not used. gx may be
+ *  the list x: it is written when all is computed. Errors: as gr_grad; then each gx[i] is NULL. */
 GR_API bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o);
 
 /** H v for the Hessian H of a loss with respect to n tensors together: hv[i] = sum over j of (d^2
- *  loss / d x[i] d x[j]) v[j], by the gradient of <gradient, v>. It needs two scans, with the
- *  history of loss kept, so that more can follow, and no more memory afterwards than the results.
+ *  loss / d x[i] d x[j]) v[j], by the gradient of <gradient, v>. It takes two traversals; the
+ *  history of loss is kept, so that more can follow, and afterwards only the results take memory.
  *  Zeros where the second derivative is zero. hv may be the list v, or x: it is written when all is
  *  computed.
  *  Shapes: v[i] and hv[i] are x[i]'s.
@@ -68,17 +68,19 @@ GR_API bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, g
 GR_API bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v,
     gr_tensor **hv);
 
-/** A function called with the gradient of a tensor: gives another in its place, or NULL to leave
- *  it. g and what it computes are released after it; gr_keep moves them to the step in which
- *  backward was called (in gr_hvp and gr_gradcheck one that ends with the call), or out of any. g
- *  is not to be changed in place, which fails the whole pass, as does a failure in it. */
+/** A gradient hook: a function that is called with the gradient of a tensor, and returns a
+ *  replacement, or NULL for none. g and what it computes are released after it; gr_keep moves them
+ *  to the step in which backward was called (in gr_hvp and gr_gradcheck one that ends with the
+ *  call), or out of any. g is not to be changed in place, which fails the whole pass, as does a
+ *  failure in it. */
 typedef gr_tensor *gr_grad_hook(gr_tensor *g, void *ctx);
 
-/** Has fn(g, ctx) called with g = d loss / d t in every backward, gr_grad and gr_grads that comes
- *  to t, as soon as g is whole: before it goes on from an intermediate, and after the scan for a
- *  leaf. What gr_grad_of and gr_grad give is what the hooks leave. Several are called in the order
- *  they came; they may take gradients, and add and remove hooks. With .create_graph what they
- *  compute is recorded. Returns t.
+/** Registers a gradient hook: fn(g, ctx) is called with g = d loss / d t in every backward, gr_grad
+ *  and gr_grads that reaches t, as soon as g is complete: for an intermediate before it is
+ *  propagated further, for a leaf after the traversal. gr_grad_of and gr_grad return the gradient
+ *  after the hooks. Several are called in the order in which they were registered; they may take
+ *  gradients, and add and remove hooks. With .create_graph what they compute is recorded. Returns
+ *  t.
  *  Errors: NULL, a tensor without a gradient.
  *  Lifetime: t's, or until gr_off_grad. */
 GR_API gr_tensor *gr_on_grad(gr_tensor *t, gr_grad_hook *fn, void *ctx);
@@ -92,35 +94,36 @@ typedef gr_tensor *gr_function(gr_tensor *const *x, void *ctx);
 typedef struct gr_gradcheck_options {
     int n GR__OR(0);
     GR__NAMED
-    void *ctx GR__OR(nullptr); /* handed to fn */
-    double eps GR__OR(0); /* how far an element is moved: 1e-2 in float, 1e-4 in double */
+    void *ctx GR__OR(nullptr); /* passed to fn */
+    double eps GR__OR(0); /* how much an element is changed: 1e-2 in float, 1e-4 in double */
     /* 5e-3 in float, 1e-6 in double: of the element plus its input's mean gradient, as sizes */
     double tolerance GR__OR(0);
     bool second_order GR__OR(false); /* the second derivative, too */
-    bool allow_zero GR__OR(false); /* it is meant that every derivative is zero */
+    bool allow_zero GR__OR(false); /* accept that every derivative is zero */
 } gr_gradcheck_options;
 
-/** gr_gradcheck(fn, x, n, .ctx, .eps, .tolerance, .second_order): whether the gradient of y = fn(x,
- *  ctx) is what differences of y say; y of any shape, its elements weighed at random. Each element
- *  of each real input is moved up and down by .eps and by half of it (Richardson's central
- *  differences), and by less where the function bends there; beside the tolerance, rounding of y is
- *  allowed for. The inputs need not be parameters, and are afterwards what they were. Slow: four
- *  calls of fn an element. gr_gradcheck(fn, GR_TENSORS(a, b), .eps = 1e-3).
+/** gr_gradcheck(fn, x, n, .ctx, .eps, .tolerance, .second_order): a gradient check: whether the
+ *  gradient of y = fn(x, ctx) agrees with finite differences; y of any shape, its elements weighted
+ *  at random. Each element of each real input is changed up and down by .eps and by half of it
+ *  (central differences with Richardson's extrapolation), and by less where the function is not
+ *  smooth there; beside the tolerance, rounding of y is allowed for. The inputs need not be
+ *  parameters, and are restored afterwards. Slow: four calls of fn per element. gr_gradcheck(fn,
+ *  GR_TENSORS(a, b), .eps = 1e-3).
  *  Errors: fn fails, or differs between two calls; an input that is the result of an operation; a
- *  gradient that is not what differences say, with the worst element: "gradcheck: input 1, element
- *  (0,2): 0.123 by backward, 0.456 by differences"; all of them zero. */
+ *  gradient that differs, with the worst element: "gradcheck: input 1, element (0,2): 0.123 by
+ *  backward, 0.456 by differences"; all of them zero. */
 #define gr_gradcheck(fn, ...) GR__GRADCHECK(fn, __VA_ARGS__)
 #define GR__GRADCHECK(fn, x, ...) \
     gr_gradcheck_((fn), (x), GR__LITERAL(gr_gradcheck_options) { .n = __VA_ARGS__ })
 /** gr_gradcheck as a function, for callers without macros. */
 GR_API bool gr_gradcheck_(gr_function *fn, gr_tensor *const *x, gr_gradcheck_options o);
 
-/** The backward rule of an operation of one's own: the gradient for input i, of that input's shape,
- *  from the gradient g of the result y = f(x). It is called once in a pass for each real input that
- *  wants a gradient. Where it is made of operations on g, x and y, it can be differentiated again;
- *  one that is filled in (gr_zeros, then gr_data_mut) is good for first derivatives. g is not to be
- *  changed in place. What it makes lasts until each input of the operation has its gradient. NULL
- *  fails the whole pass. */
+/** The backward function of a custom operation, its vector-Jacobian product: the gradient of input
+ *  i, of that input's shape, from the gradient g of the result y = f(x). It is called once per pass
+ *  for each real input that needs a gradient. Where it is made of operations on g, x and y, it can
+ *  be differentiated again; one that is filled in (gr_zeros, then gr_data_mut) is good for first
+ *  derivatives. g is not to be changed in place. What it makes lasts until each input of the
+ *  operation has its gradient. NULL fails the whole pass. */
 typedef gr_tensor *gr_custom_backward(int i, gr_tensor *g, gr_tensor *const *x, gr_tensor *y,
     void *ctx);
 
@@ -128,16 +131,16 @@ typedef gr_tensor *gr_custom_backward(int i, gr_tensor *g, gr_tensor *const *x, 
 typedef struct gr_custom_options {
     int n GR__OR(0);
     GR__NAMED
-    void *ctx GR__OR(nullptr);            /* handed to the rule */
+    void *ctx GR__OR(nullptr);            /* passed to backward */
     /* for gr_explain, such as "y = a b; ga = g b, gb = g a": of it the first 96 bytes */
     const char *equation GR__OR(nullptr);
 } gr_custom_options;
 
 /** gr_custom(name, backward, y, x, n, .ctx, .equation): y, however it was computed from the n
- *  tensors at x, as the result of one operation with a rule of your own: gr_custom("my_mul",
- *  my_rule, y, GR_TENSORS(a, b)). The numbers of y are copied, and no history of y counts. Integers
- *  may stand among x; they have no gradient. name and equation are copied. Hold the rule against
- *  differences by gr_gradcheck.
+ *  tensors at x, as the result of one operation with a backward function of your own:
+ *  gr_custom("my_mul", my_backward, y, GR_TENSORS(a, b)). The numbers of y are copied, and no
+ *  history of y counts. Integers may stand among x; they have no gradient. name and equation are
+ *  copied. Check the backward function by gr_gradcheck.
  *  Shapes: the result's is y's.
  *  Gradient: backward(i, g, x, result, ctx) for x[i].
  *  Errors: y, backward or an input NULL; a name that is not 1 to 40 letters, digits and _; in
@@ -160,8 +163,8 @@ GR_API void gr_restore_recording(const bool *was);
     __attribute__((cleanup(gr_restore_recording), unused)) \
     const bool GR__PASTE(gr__recording_, __LINE__) = gr_set_recording(false)
 
-/** Has this thread look for the first NaN or Inf, forward or backward: an error that names the
- *  operation and the tensor. Slow.
+/** Sets whether this thread searches for the first NaN or Inf, forward or backward, which is an
+ *  error that names the operation and the tensor. Slow.
  *  Default: off. */
 GR_API void gr_detect_anomaly(bool on);
 

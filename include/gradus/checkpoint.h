@@ -1,5 +1,5 @@
-/* checkpoint.h: a run of training in a file, so that one that was killed goes on as if it had not
-   been.
+/* checkpoint.h: resumable training: the state of a run in a file, from which it
+   continues with bit-identical results.
 
        double   best = 0;
        gr_value values[] = { { "best", .real = &best }, { 0 } };
@@ -8,7 +8,7 @@
        ...
        gr_checkpoint_save("run.ckpt", net, .optim = sgd, .loader = loader, .values = values);
 
-   Everything is made as for a new run first; loading then puts it where the file says. */
+   Create everything as for a new run first; loading then restores the state of the file. */
 #ifndef GRADUS_CHECKPOINT_H
 #define GRADUS_CHECKPOINT_H
 
@@ -22,7 +22,7 @@ extern "C" {
 /** A number, text or random stream of the program's own that a checkpoint holds: { "best", .real =
  *  &best }. Exactly one of the pointers is set. A list of them ends with an empty one. */
 typedef struct gr_value {
-    const char *name GR__OR(nullptr); /* what it is called in the file, and in errors */
+    const char *name GR__OR(nullptr); /* its name in the file, and in errors */
     int64_t *integer GR__OR(nullptr); /* a number */
     double *real GR__OR(nullptr);     /* a number */
     gr_rng *rng GR__OR(nullptr);      /* a random stream */
@@ -60,10 +60,10 @@ typedef struct gr_checkpoint_options {
 /** gr_checkpoint_save as a function, for callers without macros. */
 GR_API bool gr_checkpoint_save_(const char *path, gr_checkpoint_options o);
 
-/** gr_checkpoint_load(path, model, .optim, .schedule, .loader, .values, .also): has a run that was
- *  made anew, with the same options, go on where gr_checkpoint_save left it. By the same build and
- *  instruction set it gives the same bits as one that was never interrupted. Gradients are cleared.
- *  If it fails, nothing has changed.
+/** gr_checkpoint_load(path, model, .optim, .schedule, .loader, .values, .also): resumes a run,
+ *  created anew with the same options, where gr_checkpoint_save left it. With the same build and
+ *  instruction set the result is bit-identical to that of an uninterrupted run. Gradients are
+ *  cleared. If it fails, nothing has changed.
  *  Errors: as gr_checkpoint_save; a file that cannot be read, is no checkpoint, is damaged, or was
  *  written by the library of another gr_real; facts that differ; what only one of file and run
  *  has. */

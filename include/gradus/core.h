@@ -38,14 +38,15 @@ GR_API const char *gr_error(void);
 /** The kind of the pending failure; GR_OK when there is none. */
 GR_API gr_code gr_error_code(void);
 
-/** Forgets the pending failure of this thread. */
+/** Clears the pending failure of this thread. */
 GR_API void gr_clear_error(void);
 
-/** Has fn called with the message each time a failure becomes pending, in whichever thread; NULL
- *  for nobody (the default). It is called where the failure is met, with the message complete and
- *  no lock held: it may print and exit, or return; not jump away. Without one a failed call returns
- *  NULL (or -1, false, NaN), and what is read through that NULL, as in gr_data(t)[0], crashes: so a
- *  program that does not look at each result installs gr_print_and_exit. */
+/** Installs a handler that is called with the message each time a failure becomes pending, in any
+ *  thread; NULL removes it (the default). It is called where the failure is detected, with the
+ *  message complete and no lock held: it may print and exit, or return; not jump away. Without one
+ *  a failed call returns NULL (or -1, false, NaN), and what is read through that NULL, as in
+ *  gr_data(t)[0], crashes: so a program that does not look at each result installs
+ *  gr_print_and_exit. */
 GR_API void gr_on_error(void (*fn)(const char *message));
 
 /** A function for gr_on_error: flushes standard output, prints the message and a newline to
@@ -89,11 +90,11 @@ GR_API void gr_step_end(gr_step *step);
 #define GR__PASTE2(a, b) a##b
 #define GR__PASTE(a, b) GR__PASTE2(a, b)
 
-/** Declares a step that ends with the enclosing block, by whichever way the block is left (return,
- *  break, goto, an exception of C++): GR_STEP; longjmp out of the block does not end it: it stays
- *  open until a step around it ends, or the thread. So open one by gr_step_begin before setjmp, and
- *  end it by gr_step_end where longjmp arrives. From inside a function that the library has called
- *  (a hook, a rule, a model's forward, a change of a loader) longjmp must not leave. */
+/** Declares a step that ends with the enclosing block, however the block is left (return, break,
+ *  goto, an exception of C++): GR_STEP; longjmp out of the block does not end it: it stays open
+ *  until a step around it ends, or the thread. So open one by gr_step_begin before setjmp, and end
+ *  it by gr_step_end where longjmp arrives. From inside a function that the library has called (a
+ *  hook, a backward function, a model's forward, a change of a loader) longjmp must not leave. */
 #define GR_STEP \
     __attribute__((cleanup(gr_step_end), unused)) \
     gr_step GR__PASTE(gr__step_, __LINE__) = gr_step_begin()
@@ -101,10 +102,9 @@ GR_API void gr_step_end(gr_step *step);
 /** Moves a tensor, same pointer, out of the step it was made in to the enclosing lifetime, and ends
  *  its history. Outside any step that is the caller's: it then lives until gr_free. No gradient
  *  flows through it from then on, so keep it after backward. A model's parameter, what gr_grad_of
- *  gives and a batch's tensors belong to somebody already, and are not to be freed:
- *  gr_keep(gr_copy(t)). One that shares storage (gr_reshape, gr_detach and the like) holds all of
- *  that storage as long as it lives, however little of it it shows: gr_keep(gr_copy(t)) holds its
- *  own elements alone.
+ *  gives and a batch's tensors have an owner already, and must not be freed: gr_keep(gr_copy(t)).
+ *  One that shares storage (gr_reshape, gr_detach and the like) holds all of that storage as long
+ *  as it lives, however little of it it shows: gr_keep(gr_copy(t)) holds its own elements alone.
  *  Errors: NULL, what another thread's step holds. Returns t. */
 GR_API gr_tensor *gr_keep(gr_tensor *t);
 
@@ -124,23 +124,22 @@ typedef struct gr_memory_info {
     size_t live;         /* in use by tensors, history and work space */
     size_t peak;         /* the most that live has been, to 64 KiB a thread */
     size_t system;       /* taken from the system: live, and recycled blocks that wait for use */
-    size_t system_calls; /* how often the system was asked */
+    size_t system_calls; /* how many requests to the system there were */
 } gr_memory_info;
 
 /** The memory held now. A training loop adds no system_calls from its third step on. */
 GR_API gr_memory_info gr_memory(void);
 
-/** Gives the system back what waits for use: blocks that were released, of all sizes, and the room
- *  of this thread's tape if nothing is on it. Of blocks under 8 KiB, a slab of 64 KiB goes back
- *  when none of it is in use. What waits with other threads (of blocks of up to 32 KiB, at most 1
- *  MiB a size and some 40 MiB in all) they hand over when they next take or release more than 64
- *  KiB, and when they end; another call then gives it back. It need not be called for want of
- *  memory: when the system refuses, the library does so itself and asks again. Without any call,
- *  what waits is at most twice the recent need, that is the most that was in use at once while the
- *  last 64 to 128 times as much was taken, or 4 MiB; and as much again in blocks under 8 KiB. A
- *  loop that needs more than three times what it has in use at once, in blocks of different sizes,
- *  therefore asks the system again and again. GRADUS_MEMORY=system in the environment: nothing ever
- *  waits. */
+/** Returns unused memory to the system: blocks that were released, of all sizes, and the room of
+ *  this thread's tape if nothing is on it. Of blocks under 8 KiB, a slab of 64 KiB goes back when
+ *  none of it is in use. What other threads keep (of blocks of up to 32 KiB, at most 1 MiB a size
+ *  and some 40 MiB in all) they return when they next take or release more than 64 KiB, and when
+ *  they end; another call then gives it to the system. No call is needed when memory runs out: the
+ *  library then does so itself and tries again. Without any call, unused memory is at most twice
+ *  the recent need, that is the most that was in use at once while the last 64 to 128 times as much
+ *  was taken, or 4 MiB; and as much again in blocks under 8 KiB. A loop that needs more than three
+ *  times what it has in use at once, in blocks of different sizes, therefore allocates from the
+ *  system again and again. GRADUS_MEMORY=system in the environment: nothing is kept. */
 GR_API void gr_memory_trim(void);
 
 /* ---- making tensors -------------------------------------------------------------------------- */
@@ -173,8 +172,8 @@ GR_API gr_tensor *gr_copy(const gr_tensor *t);
  *  an operation's result; the storage lasts as long as one tensor that shares it. */
 GR_API gr_tensor *gr_detach(gr_tensor *t);
 
-/** Marks a leaf as a parameter: operations on it are recorded, and gr_backward leaves its gradient
- *  in gr_grad_of. The result of an operation that was not recorded is a leaf, too:
+/** Marks a leaf as a parameter: operations on it are recorded, and gr_backward stores its gradient,
+ *  see gr_grad_of. The result of an operation that was not recorded is a leaf, too:
  *  gr_param(gr_scale(w, 0.1)). Outside any step the parameter is the caller's, until gr_free; one
  *  made in a step goes with it, unless gr_keep moves it out. Returns t. Errors: t is int32, the
  *  result of a recorded operation, or in another thread's step. */
@@ -205,13 +204,13 @@ GR_API bool gr_requires_grad(const gr_tensor *t);
 
 /** The elements of a real tensor, row-major. Errors: NULL, int32. Lifetime: the tensor's. */
 GR_API const gr_real *gr_data(const gr_tensor *t);
-/** The elements of a real tensor, to change: counts the version up, so that backward refuses what
- *  was recorded before. Tensors that share storage (reshape, detach) change with it.
+/** The elements of a real tensor, for writing: increments its version, so that backward refuses
+ *  what was recorded before. Tensors that share storage (reshape, detach) change with it.
  *  Errors: NULL, int32. */
 GR_API gr_real *gr_data_mut(gr_tensor *t);
 /** The elements of an int32 tensor. Errors: NULL, a real tensor. */
 GR_API const int32_t *gr_ints(const gr_tensor *t);
-/** The elements of an int32 tensor, to change; as gr_data_mut. */
+/** The elements of an int32 tensor, for writing; as gr_data_mut. */
 GR_API int32_t *gr_ints_mut(gr_tensor *t);
 
 /** The value of a tensor of one element. Errors: NULL, another number of elements; then NaN. */
@@ -224,8 +223,8 @@ GR_API const char *gr_name(const char *format, ...) __attribute__((format(printf
 /* ---- random numbers -------------------------------------------------------------------------- */
 
 /** A stream of random numbers: Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1,
- *  2, 3, SC 2011). Number i of a stream depends on its key and on i alone. A plain value: copy it
- *  to branch off. */
+ *  2, 3, SC 2011). Number i of a stream depends on its key and on i alone. A plain value: a copy is
+ *  an independent position in the same stream. */
 typedef struct gr_rng {
     uint64_t key;     /* which stream */
     uint64_t counter; /* the number of the next one in it */
@@ -270,7 +269,7 @@ GR_API int gr_threads(void);
 /** The kernels in use: "reference", "baseline", "avx2" or "avx512". Chosen at the first operation
  *  by what the processor has, by GRADUS_ISA (one of the last three) or by GRADUS_KERNELS=reference
  *  (the plain loops).
- *  Errors: what they ask for is not there. */
+ *  Errors: what they request is not available. */
 GR_API const char *gr_kernels(void);
 
 /** The library's version, "0.1.0". */

@@ -11,8 +11,8 @@ extern "C" {
 
 /* ---- data sets ------------------------------------------------------------------------------- */
 
-/** Images of one shape, a byte a number, each with a label. It does not change, so that threads may
- *  share it. */
+/** Images of one shape, one byte per element, each with a label. It does not change, so that
+ *  threads may share it. */
 typedef struct gr_dataset gr_dataset;
 
 /** The digits of MNIST, or any set in its files, from a folder that holds train-images-idx3-ubyte
@@ -25,8 +25,8 @@ GR_API gr_dataset *gr_mnist(const char *folder, bool train);
 
 /** CIFAR-10 in its binary files, from a folder, or from cifar-10-batches-bin in it: as many of
  *  data_batch_1.bin to data_batch_5.bin as there are, in this order (or test_batch.bin, if not
- *  train). The classes are called as batches.meta.txt says, if it is there. Shape of an image: (3,
- *  32, 32), red, green, blue.
+ *  train). The names of the classes are those of batches.meta.txt, if it exists. Shape of an image:
+ *  (3, 32, 32), red, green, blue.
  *  Errors: no such folder, none of the files, one that does not consist of records of 3073 bytes, a
  *  label over 9, fewer than ten names, no memory.
  *  Lifetime: until gr_dataset_free.
@@ -41,17 +41,17 @@ typedef struct gr_pictures_options {
     int64_t width GR__OR(0);
     bool grey GR__OR(false);        /* one channel, not three */
     bool squash GR__OR(false);      /* change the proportions, cut nothing off */
-    bool skip_broken GR__OR(false); /* leave broken pictures out; see gr_dataset_skipped */
+    bool skip_broken GR__OR(false); /* skip broken pictures; see gr_dataset_skipped */
 } gr_pictures_options;
 
 /** gr_pictures(folder, .height, .width, .grey, .squash, .skip_broken): the PNG and JPEG pictures in
- *  the sub-folders of a folder, each a class that is called as its sub-folder, in the order of
- *  their names. Hidden files and folders, files of other endings than png, jpg and jpeg, folders
- *  further down, what macOS, Windows and archives leave behind (__MACOSX, Thumbs.db and the like),
- *  and sub-folders without a picture are ignored, so that they do not change the labels of others;
- *  gr_dataset_ignored tells of them. Each picture is resized: the largest part of its middle that
- *  has the wanted proportions, or all of it if .squash. Shape of an image: (3, H, W), or (1, H, W)
- *  if .grey.
+ *  the sub-folders of a folder, each sub-folder a class of that name, in the order of their names.
+ *  Hidden files and folders, files of other endings than png, jpg and jpeg, folders further down,
+ *  what macOS, Windows and archives leave behind (__MACOSX, Thumbs.db and the like), and
+ *  sub-folders without a picture are ignored, so that they do not change the labels of others;
+ *  gr_dataset_ignored lists them. Each picture is resized: the largest part of its middle that has
+ *  the wanted proportions, or all of it if .squash. Shape of an image: (3, H, W), or (1, H, W) if
+ *  .grey.
  *  Defaults: 32 x 32; with one of height and width, a square; a broken picture, one that
  *  gr_picture_load would call damaged, is an error.
  *  Errors: no such folder, no sub-folder in it or more than 256 with pictures, no picture, or none
@@ -71,10 +71,10 @@ GR_API gr_dataset *gr_digits(int64_t count, uint64_t seed);
 
 /** Coloured shapes on textured backgrounds, drawn: disk, ring, crescent, triangle, square, bar,
  *  cross, star, heart and arrow, each anywhere, at any angle and in any colour, over stripes,
- *  checks or blotches with dots and lines among them, and noise. Only the shape tells the class: a
- *  linear model of the pixels does little better than guessing, a small residual network gets
- *  nearly all right. Image i depends on seed and i alone, as in gr_digits. Shape of an image: (3,
- *  32, 32), red, green, blue.
+ *  checks or blotches with dots and lines among them, and noise. Only the shape determines the
+ *  class: a linear model of the pixels does little better than guessing, a small residual network
+ *  gets nearly all right. Image i depends on seed and i alone, as in gr_digits. Shape of an image:
+ *  (3, 32, 32), red, green, blue.
  *  Errors: count under 1, no memory.
  *  Lifetime: until gr_dataset_free. */
 GR_API gr_dataset *gr_shapes(int64_t count, uint64_t seed);
@@ -113,7 +113,7 @@ GR_API gr_shape gr_dataset_shape(const gr_dataset *d);
 GR_API const unsigned char *gr_dataset_image(const gr_dataset *d, int64_t i);
 /** The label of image i; -1 if there is none. Errors: NULL, no such image. */
 GR_API int gr_dataset_label(const gr_dataset *d, int64_t i);
-/** What class i is called: "airplane"; its number as text, "0", where no names are known.
+/** The name of class i: "airplane"; its number as text, "0", where no names are known.
  *  Errors: NULL, no such class.
  *  Lifetime: the data set's. */
 GR_API const char *gr_dataset_class_name(const gr_dataset *d, int i);
@@ -135,29 +135,29 @@ GR_API void gr_dataset_free(gr_dataset *d);
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/** Takes batches from a data set, epoch after epoch. */
+/** A loader: mini-batches of a data set, epoch after epoch. */
 typedef struct gr_loader gr_loader;
 
-/** Some items of a data set: inputs of a network, and what it is to give for them. */
+/** A mini-batch: some items of a data set, as inputs and targets of a network. */
 typedef struct gr_batch {
     gr_tensor *inputs;  /* images (count, C, H, W) */
     gr_tensor *targets; /* labels (count), int32 */
     int64_t    count;  /* how many there are */
 } gr_batch;
 
-/** A change of the caller's own to one image: its bytes, one behind the other, in place, with
- *  random numbers that are this image's alone. false is a failure. It is called for one image after
+/** A custom augmentation of one image: its bytes, one behind the other, in place, with random
+ *  numbers that are this image's alone. false is a failure. It is called for one image after
  *  another, from one thread at a time. */
 typedef bool gr_change(unsigned char *image, gr_shape shape, gr_rng *rng, void *arg);
 
-/** How a loader changes images at random: only as the fields say that are set, and in this order:
- *  turned and shifted at once, cropped, flipped, erased, and changed by the caller. All of it
- *  happens to the bytes, before they are normalised. What becomes of an image depends on seed,
- *  epoch and the image's number alone; setting one field more leaves what the others do as it was.
- *  What lies outside an image, and what is erased, has the byte .fill. Sources: Zhong et al.,
- *  Random Erasing Data Augmentation, AAAI 2020; crop and rectangle as in torchvision. */
+/** Seeded augmentation: random changes of images, those whose fields are set, in this order:
+ *  rotation and shift in one step, crop, flip, erasing, the caller's change. They apply to the
+ *  bytes, before normalisation. The result depends on seed, epoch and the image's number alone;
+ *  setting another field does not alter what the others do. What lies outside an image, and what is
+ *  erased, has the byte .fill. Sources: Zhong et al., Random Erasing Data Augmentation, AAAI 2020;
+ *  crop and rectangle as in torchvision. */
 typedef struct gr_augment {
-    /* turned about its centre by up to so many degrees either way, at most 180; bilinear */
+    /* rotation by up to so many degrees in both directions, at most 180; bilinear */
     double     rotation GR__OR(0);
     /* shifted by up to so many pixels, and parts of pixels, each way; bilinear */
     double     shift GR__OR(0);
@@ -186,15 +186,15 @@ typedef struct gr_loader_options {
     double   channel_mean[4] GR__OR({}); /* instead of .mean, of each channel: {0.49, 0.48, 0.45} */
     double   channel_std[4] GR__OR({});  /* instead of .std: 1 for all */
     gr_augment augment GR__OR({});       /* {.crop_padding = 4, .flip = true}: none */
-    /* a thread of its own prepares the next batch while this one is used */
+    /* background prefetching: a thread prepares the next batch while this one is used */
     bool     prefetch GR__OR(false);
 } gr_loader_options;
 
 /** gr_loader_open(data, batch, .seed, .in_order, .drop_last, .mean, .std, .channel_mean,
  *  .channel_std, .augment, .prefetch): a loader of batches of that many images, whose numbers are
  *  (byte / 255 - mean) / std, with one mean and std or with those of each channel. Each epoch takes
- *  every image once, in an order that depends on seed and epoch alone, each changed as .augment
- *  says; .prefetch changes nothing but how long it takes.
+ *  every image once, in an order that depends on seed and epoch alone, with the augmentation of
+ *  .augment; .prefetch changes the time alone.
  *  Shape: .channel_mean and .channel_std want images (C, H, W), C up to 4; .augment (..., H, W).
  *  Defaults: shuffled from seed 0, the partial last batch included, mean 0, std 1 (numbers from 0
  *  to 1), no image changed.
@@ -215,10 +215,10 @@ GR_API gr_loader *gr_loader_open_(const gr_dataset *data, gr_loader_options o);
  *  call writes over them, and backward through a graph over the old numbers is refused. */
 GR_API bool gr_next_batch(gr_loader *loader, gr_batch *batch);
 
-/** Goes to a place: what comes next is batch number batch, counted from 0, of that epoch, and all
- *  that comes after it, just as if every batch before it had been taken. gr_loader_seek(l, epoch,
- *  index), with what gr_loader_epoch and gr_loader_batch_index said of another loader with the same
- *  data and options, goes on where that one stood. With batch = gr_loader_batches the epoch's end
+/** Sets the position: the next batch is number batch, counted from 0, of that epoch, and all that
+ *  comes after it, just as if every batch before it had been taken. gr_loader_seek(l, epoch,
+ *  index), with the values of gr_loader_epoch and gr_loader_batch_index of another loader with the
+ *  same data and options, continues at its position. With batch = gr_loader_batches the epoch's end
  *  comes next.
  *  Errors: NULL, a negative epoch, no such batch. */
 GR_API bool gr_loader_seek(gr_loader *loader, int64_t epoch, int64_t batch);
@@ -233,16 +233,15 @@ GR_API int64_t gr_loader_batches(const gr_loader *loader);
 /** Releases a loader and its batches' tensors. NULL is allowed. */
 GR_API void gr_loader_close(gr_loader *loader);
 
-/* ---- what a classifier confuses -------------------------------------------------------------- */
+/* ---- confusion matrix ------------------------------------------------------------------------ */
 
-/** How often images of each class were taken for each other: a matrix of counts, a row a label, a
- *  column a guess. */
+/** A confusion matrix: counts of images, one row per label, one column per predicted class. */
 typedef struct gr_confusion gr_confusion;
 
-/** What is said of one class, from 0 to 1; a part of nothing is 0. */
+/** The scores of one class, from 0 to 1; 0 where there is nothing to count. */
 typedef struct gr_class_scores {
-    double  precision; /* of what was guessed to be of this class, the part that is */
-    double  recall;    /* of what is of this class, the part that was guessed to be */
+    double  precision; /* of the images predicted to be of this class, the part that is */
+    double  recall;    /* of the images of this class, the part predicted to be */
     double  f1;        /* their harmonic mean */
     int64_t count;     /* how many are of this class */
 } gr_class_scores;
@@ -251,22 +250,24 @@ typedef struct gr_class_scores {
  *  Errors: classes under 1 or over 10,000, no memory.
  *  Lifetime: until gr_confusion_free. */
 GR_API gr_confusion *gr_confusion_new(int classes);
-/** Counts a batch: guess is a model's output, of which the greatest number of a row is its guess
- *  (as gr_argmax), or the guesses themselves.
+/** Counts a batch: guess is a model's output, whose largest element in a row is the prediction (as
+ *  gr_argmax), or the predicted classes themselves.
  *  Shapes: guess (N, classes), or int32 (N); labels int32 (N).
  *  Errors: NULL, other shapes, a label or a guess that is no class; then nothing is counted. */
 GR_API bool gr_confusion_add(gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels);
-/** How many of one class were taken for another, or for itself; -1 if there is no such class.
+/** How many images of one class were predicted to be of another, or of the same; -1 if there is no
+ *  such class.
  *  Errors: NULL, no such class. */
 GR_API int64_t gr_confusion_count(const gr_confusion *c, int label, int guess);
-/** The part that was guessed right, from 0 to 1; 0 if nothing was counted, NaN for NULL.
+/** The accuracy: the part that was predicted correctly, from 0 to 1; 0 if nothing was counted, NaN
+ *  for NULL.
  *  Errors: NULL. */
 GR_API double gr_confusion_accuracy(const gr_confusion *c);
 /** Precision, recall and F1 of one class; NaN if there is no such class.
  *  Errors: NULL, no such class. */
 GR_API gr_class_scores gr_confusion_scores(const gr_confusion *c, int label);
-/** The matrix as a table: a row a label with its recall, a column a guess with its precision, the
- *  accuracy in the corner. names: a text for each class, or NULL for numbers.
+/** The matrix as a table: one row per label with its recall, one column per prediction with its
+ *  precision, the accuracy in the corner. names: a text for each class, or NULL for numbers.
  *  Errors: NULL, a name that is NULL.
  *  Lifetime: as gr_format. */
 GR_API const char *gr_confusion_format(const gr_confusion *c, const char *const *names);

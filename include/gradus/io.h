@@ -20,7 +20,7 @@ GR_API void gr_print(const gr_tensor *t);
 
 /* ---- IDX files ------------------------------------------------------------------------------- */
 
-/** An array of bytes read from an IDX file: the images or labels of MNIST and its kin. */
+/** An array of bytes read from an IDX file: the images or labels of MNIST and similar sets. */
 typedef struct gr_idx gr_idx;
 
 /** Reads an IDX file of unsigned bytes, plain or compressed by gzip.

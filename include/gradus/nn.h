@@ -31,16 +31,16 @@ typedef struct gr_model_options {
 } gr_model_options;
 
 /** gr_model_build(forward, input shape, .seed, .ctx): runs forward once on zeros of that shape,
- *  without recording, which makes the parameters, and seals the model. Each parameter's first
- *  values come from (seed, its name), whatever the order. It starts in train mode.
- *  Errors: whatever forward runs into; a name asked for twice.
+ *  without recording, which makes the parameters, and seals the model. The initialisation of each
+ *  parameter depends on (seed, its name), not on the order. It starts in train mode.
+ *  Errors: those of forward; a name that is used twice.
  *  Lifetime: until gr_model_free. */
 #define gr_model_build(forward, ...) \
     gr_model_build_((forward), GR__LITERAL(gr_model_options) { .input = __VA_ARGS__ })
 /** gr_model_build as a function, for callers without macros. */
 GR_API gr_model *gr_model_build_(gr_forward *forward, gr_model_options o);
 
-/** An empty model to build by hand: run its forward functions, with as many inputs as they like,
+/** An empty model, for several forward functions: run them, with as many inputs as they like,
  *  inside GR_NO_GRAD, then gr_model_seal it. */
 GR_API gr_model *gr_model_new(uint64_t seed);
 /** The pointer that gr_model_build was given as .ctx: the configuration of a network, which its
@@ -54,9 +54,9 @@ GR_API void gr_model_free(gr_model *m);
 
 /* ---- modes and parameters -------------------------------------------------------------------- */
 
-/** Train mode (the default): dropout drops, batch norm goes by the batch. */
+/** Train mode (the default): dropout is active, batch norm uses the statistics of the batch. */
 GR_API void gr_model_train(gr_model *m);
-/** Eval mode: dropout passes everything on, batch norm goes by its running statistics. */
+/** Eval mode: dropout is the identity, batch norm uses its running statistics. */
 GR_API void gr_model_eval(gr_model *m);
 
 /** Freezes the parameters called name or name.something ("" is all): they get no gradient and
@@ -94,7 +94,7 @@ GR_API gr_tensor *gr_model_buffer_at(const gr_model *m, int i);
 typedef struct gr_nn_param_options {
     gr_shape shape GR__OR({});
     GR__NAMED
-    double value GR__OR(0);   /* the first value of every element ... */
+    double value GR__OR(0);   /* the initial value of every element ... */
     double uniform GR__OR(0); /* ... plus a number uniform in [-uniform, uniform) */
     double normal GR__OR(0);  /* ... plus a normal number with this standard deviation */
     bool shared GR__OR(false);
@@ -111,7 +111,7 @@ GR_API gr_tensor *gr_nn_param_(gr_model *m, const char *name, gr_nn_param_option
 typedef struct gr_nn_buffer_options {
     gr_shape shape GR__OR({});
     GR__NAMED
-    double value GR__OR(0); /* the first value of every element */
+    double value GR__OR(0); /* the initial value of every element */
     bool shared GR__OR(false);
 } gr_nn_buffer_options;
 
@@ -135,7 +135,7 @@ typedef struct gr_nn_linear_options {
 /** gr_nn_linear(m, name, x, units, .act, .no_bias, .shared): gr_linear by name.weight (units,I) and
  *  name.bias (units).
  *  Shapes: x (..., I), y (..., units).
- *  Defaults: first values uniform in +-1/sqrt(I), as PyTorch's. */
+ *  Defaults: initialisation uniform in +-1/sqrt(I), as PyTorch's. */
 #define gr_nn_linear(m, name, x_, ...) \
     gr_nn_linear_((m), (name), GR__LITERAL(gr_nn_linear_options) { \
         .x = (x_), .units = __VA_ARGS__ })
@@ -159,7 +159,7 @@ typedef struct gr_nn_conv2d_options {
  *  name.weight (filters,C/groups,kernel,kernel) and name.bias (filters). A kernel that is not
  *  square is 0, .kernel_hw = {3, 5}: an option's name cannot stand in the place of kernel itself.
  *  Shapes: x (N,C,H,W), y (N,filters,OH,OW).
- *  Defaults: as gr_conv2d; first values uniform in +-1/sqrt(C/groups kernel^2), as PyTorch's. */
+ *  Defaults: as gr_conv2d; initialisation uniform in +-1/sqrt(C/groups kernel^2), as PyTorch's. */
 #define gr_nn_conv2d(m, name, x_, filters_, ...) \
     gr_nn_conv2d_((m), (name), GR__LITERAL(gr_nn_conv2d_options) { \
         .x = (x_), .filters = (filters_), .kernel = __VA_ARGS__ })
@@ -185,8 +185,8 @@ typedef struct gr_nn_conv_transpose2d_options {
  *  ...): gr_conv_transpose2d by name.weight (C,filters/groups,kernel,kernel) and name.bias
  *  (filters).
  *  Shapes: x (N,C,H,W), y (N,filters,OH,OW).
- *  Defaults: as gr_conv_transpose2d; first values uniform in +-1/sqrt(filters/groups kernel^2), as
- *  PyTorch's. */
+ *  Defaults: as gr_conv_transpose2d; initialisation uniform in +-1/sqrt(filters/groups kernel^2),
+ *  as PyTorch's. */
 #define gr_nn_conv_transpose2d(m, name, x_, filters_, ...) \
     gr_nn_conv_transpose2d_((m), (name), GR__LITERAL(gr_nn_conv_transpose2d_options) { \
         .x = (x_), .filters = (filters_), .kernel = __VA_ARGS__ })
@@ -207,9 +207,9 @@ typedef struct gr_nn_batch_norm2d_options {
 
 /** gr_nn_batch_norm2d(m, name, x, .momentum, .eps, .act, .no_affine, .shared): gr_batch_norm2d by
  *  name.weight (C, ones) and name.bias (C, zeros), with the buffers name.running_mean (C, zeros),
- *  name.running_var (C, ones) and name.num_batches_tracked, a counter. In train mode by the batch's
- *  statistics, which the running ones follow; in eval mode, and while the model is being built, by
- *  the running ones, which stay.
+ *  name.running_var (C, ones) and name.num_batches_tracked, a counter. In train mode it uses the
+ *  batch's statistics and updates the running ones; in eval mode, and while the model is being
+ *  built, it uses the running ones and does not change them.
  *  Shapes: x and y (N,C,H,W).
  *  Defaults: as gr_batch_norm2d. */
 #define gr_nn_batch_norm2d(m, name, ...) \
@@ -267,7 +267,7 @@ typedef struct gr_nn_embedding_options {
 /** gr_nn_embedding(m, name, index, rows, features, .shared): gr_embedding by name.weight
  *  (rows,features).
  *  Shapes: index (...) int32, y (...,features).
- *  Defaults: first values normal with mean 0 and deviation 1, as PyTorch's. */
+ *  Defaults: initialisation normal with mean 0 and deviation 1, as PyTorch's. */
 #define gr_nn_embedding(m, name, index_, rows_, ...) \
     gr_nn_embedding_((m), (name), GR__LITERAL(gr_nn_embedding_options) { \
         .index = (index_), .rows = (rows_), .features = __VA_ARGS__ })
@@ -285,7 +285,7 @@ GR_API gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, dou
  *  Errors: as gr_nn_dropout; rank. */
 GR_API gr_tensor *gr_nn_dropout2d(gr_model *m, const char *name, gr_tensor *x, double p);
 
-/* ---- the model as a table -------------------------------------------------------------------- */
+/* ---- model summary --------------------------------------------------------------------------- */
 
 /** Options of gr_model_format and gr_model_print. */
 typedef struct gr_model_format_options {
@@ -295,15 +295,15 @@ typedef struct gr_model_format_options {
     gr_shape input GR__OR({});           /* what it was built for */
 } gr_model_format_options;
 
-/** gr_model_format(m, .forward, .input): the model as a table, a line a layer, and a line an op
- *  between layers that computes something: its name, what it is, its output's shape, parameters and
- *  FLOPs, for an input of that shape. A multiply-add of conv2d, conv_transpose2d, linear and matmul
- *  counts as 2 FLOPs, and nothing else of them; other ops count 1 for each number they read or
- *  make, whichever are more. Runs forward once on zeros, in eval mode, which leaves no trace; not
- *  while other threads use the model.
+/** gr_model_format(m, .forward, .input): the model summary, a table of one line per layer, and one
+ *  line per op between layers that computes something: its name, its kind, its output's shape,
+ *  parameters and FLOPs, for an input of that shape. A multiply-add of conv2d, conv_transpose2d,
+ *  linear and matmul counts as 2 FLOPs, and nothing else of them; other ops count 1 per number read
+ *  or written, whichever are more. Runs forward once on zeros, in eval mode, and changes nothing in
+ *  the model; not while other threads use the model.
  *  Defaults: those of gr_model_build.
- *  Errors: NULL, a model that is not sealed, one opened by hand without .forward, whatever forward
- *  runs into.
+ *  Errors: NULL, a model that is not sealed, one of gr_model_new without .forward, those of
+ *  forward.
  *  Lifetime: the step's (outside any step: until gr_reset). */
 #define gr_model_format(...) \
     gr_model_format_(GR__LITERAL(gr_model_format_options) { .model = __VA_ARGS__ })
@@ -315,16 +315,16 @@ GR_API const char *gr_model_format_(gr_model_format_options o);
 /** gr_model_print as a function, for callers without macros. */
 GR_API void gr_model_print_(gr_model_format_options o);
 
-/* ---- how weights begin ----------------------------------------------------------------------- */
-/* Layers make their weights as PyTorch's do. These give them, or a tensor, other first values, by
+/* ---- initialisation -------------------------------------------------------------------------- */
+/* Layers initialise their weights as PyTorch's do. These initialise them, or a tensor, anew, by
    torch.nn.init's definitions. */
 
-/** In a pattern's place, or as one of several: the parameters of at most one dimension, which
+/** In place of a pattern, or as one of several: the parameters of at most one dimension, which
  *  norms' weights and all biases are. */
 #define GR_VECTORS "<vectors>"
 
-/** How a weight begins. fan_in and fan_out of (O,I,...) are I and O times the sizes that follow;
- *  gain is 1 where nothing else is said. */
+/** The initialisation of a weight. fan_in and fan_out of (O,I,...) are I and O times the sizes that
+ *  follow; gain is 1 unless stated otherwise. */
 typedef enum gr_init_how {
     /* uniform in +-sqrt(3) std, std = gain / sqrt(fan_in); gain sqrt(2 / (1 + a^2)). He et al.,
        ICCV 2015, eqs. 10 and 15 */
@@ -352,10 +352,10 @@ typedef struct gr_init_options {
     double value GR__OR(0);       /* of GR_CONSTANT */
 } gr_init_options;
 
-/** gr_model_init(m, pattern, how, .gain, .act, .a, .fan_out, .value): gives parameters new first
- *  values, each from the stream of (the model's seed, its name). The pattern is a shell's (* ?
- *  [a-z]), or several with spaces or commas between, or GR_VECTORS: gr_model_init(net,
- *  "conv*.weight", GR_KAIMING_NORMAL, .fan_out = true).
+/** gr_model_init(m, pattern, how, .gain, .act, .a, .fan_out, .value): initialises parameters anew,
+ *  each from the stream of (the model's seed, its name). The pattern is a shell's (* ? [a-z]), or
+ *  several with spaces or commas between, or GR_VECTORS: gr_model_init(net, "conv*.weight",
+ *  GR_KAIMING_NORMAL, .fan_out = true).
  *  Defaults: as gr_init_how says.
  *  Errors: a model that is not sealed, a pattern (one of several) that fits no parameter, a vector
  *  but for GR_CONSTANT, a negative gain; then nothing has changed. */
@@ -364,8 +364,8 @@ typedef struct gr_init_options {
 /** gr_model_init as a function, for callers without macros. */
 GR_API bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o);
 
-/** gr_tensor_init(t, &rng, how, .gain, .act, .a, .fan_out, .value): gives a tensor new values, as
- *  gr_model_init gives a parameter; rng may be NULL for GR_CONSTANT.
+/** gr_tensor_init(t, &rng, how, .gain, .act, .a, .fan_out, .value): initialises a tensor as
+ *  gr_model_init does a parameter; rng may be NULL for GR_CONSTANT.
  *  Errors: as gr_model_init; NULL, int32. */
 #define gr_tensor_init(t, rng, ...) \
     gr_tensor_init_((t), (rng), GR__LITERAL(gr_init_options) { .how = __VA_ARGS__ })

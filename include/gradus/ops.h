@@ -130,7 +130,7 @@ typedef struct gr_reduce_options {
     bool keepdim GR__OR(false); /* keep them with size 1 */
 } gr_reduce_options;
 
-/** y = sum of x over .axes. Sums run blocked, so that their error does not grow with the length.
+/** y = sum of x over .axes. Sums are blocked, so that their error does not grow with the length.
  *  Shape: x's without those dimensions (.keepdim: with size 1).
  *  Gradient: g at every element summed.
  *  Defaults: all dimensions, giving ().
@@ -201,7 +201,7 @@ GR_API gr_tensor *gr_std_(gr_var_options o);
  *  Errors: an axis that x lacks, that is empty, or longer than 2^31 - 1. */
 GR_API gr_tensor *gr_argmax(gr_tensor *x, int axis);
 
-/* ---- shape and movement ---------------------------------------------------------------------- */
+/* ---- shape and order ------------------------------------------------------------------------- */
 /* These move elements of either type. Gradient: g, moved back; where elements repeat, summed; where
    they are left out, 0. */
 
@@ -219,15 +219,15 @@ GR_API gr_tensor *gr_permute(gr_tensor *x, gr_dims order);
 GR_API gr_tensor *gr_expand(gr_tensor *x, gr_shape shape);
 /** x with the order along dims reversed. Errors: a dimension that x lacks. */
 GR_API gr_tensor *gr_flip(gr_tensor *x, gr_dims dims);
-/** n tensors one behind the other along axis.
+/** n tensors concatenated along axis.
  *  Shapes: equal except along axis; one of shape (0) is left out.
  *  Errors: unequal shapes or types, n < 1. */
 GR_API gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis);
 
 /** x with two dimensions exchanged. Errors: an axis that x lacks. */
 GR_API gr_tensor *gr_transpose(gr_tensor *x, int a, int b);
-/** x with a dimension of size 1 more, which becomes number axis (negative: counted from the end of
- *  the result). Storage shared.
+/** x with one more dimension, of size 1, which becomes number axis (negative: counted from the end
+ *  of the result). Storage shared.
  *  Errors: no such place, too many dimensions. */
 GR_API gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
 
@@ -235,7 +235,7 @@ GR_API gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
 typedef struct gr_squeeze_options {
     gr_tensor *x GR__OR(nullptr);
     GR__NAMED
-    gr_dims axes GR__OR({}); /* which to take out if their size is 1; none: all */
+    gr_dims axes GR__OR({}); /* which to remove if their size is 1; none: all */
 } gr_squeeze_options;
 
 /** gr_squeeze(x, .axes): x without its dimensions of size 1, or without those of .axes that have
@@ -248,12 +248,12 @@ GR_API gr_tensor *gr_squeeze_(gr_squeeze_options o);
 /** n tensors of one shape along a new dimension, number axis.
  *  Errors: unequal shapes or types, no such place, n < 1. */
 GR_API gr_tensor *gr_stack(gr_tensor *const *xs, int n, int axis);
-/** x in parts of size along axis, the last one shorter if it does not come out even; parts[0 ..
- *  n-1] are set. A size over x's, such as GR_END, gives one part; nothing is split into one empty
- *  part, or none.
+/** x in parts of size along axis, the last one shorter if the size does not divide evenly; parts[0
+ *  .. n-1] are set. A size over x's, such as GR_END, gives one part; nothing is split into one
+ *  empty part, or none.
  *  Errors: an axis that x lacks, an n that is not the number of parts; then no part is of use. */
 GR_API bool gr_split(gr_tensor *x, int64_t size, int axis, gr_tensor **parts, int n);
-/** x with its elements moved up by shift places along axis; what leaves at the end comes in at the
+/** x with its elements shifted by shift positions along axis; what leaves at the end enters at the
  *  start.
  *  Errors: an axis that x lacks. */
 GR_API gr_tensor *gr_roll(gr_tensor *x, int64_t shift, int axis);
@@ -301,17 +301,17 @@ typedef struct gr_pad_options {
 /** gr_pad as a function, for callers without macros. */
 GR_API gr_tensor *gr_pad_(gr_pad_options o);
 
-/* ---- picked by indices ----------------------------------------------------------------------- */
+/* ---- indexing -------------------------------------------------------------------------------- */
 
 /** y[i][j][k] = x[index[i][j][k]][j][k] for axis 0, and likewise for another.
  *  Shapes: index int32 of x's rank, no larger than x beside axis; y as index. A scalar counts as
  *  (1), and an index without elements may have any rank.
- *  Gradient: g added up where x was picked.
+ *  Gradient: g summed where x was selected (scatter-add).
  *  Errors: an axis that x lacks, sizes, an index outside x. */
 GR_API gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index);
 /** y[..., d] = weight[index[...], d]: rows of a table.
  *  Shapes: weight (V,D), index (...) int32, y (..., D).
- *  Gradient: g added up row by row.
+ *  Gradient: g summed row by row.
  *  Errors: weight's rank, an index outside 0 .. V-1. */
 GR_API gr_tensor *gr_embedding(gr_tensor *weight, gr_tensor *index);
 /** y[..., c] = 1 where index is c, else 0.
@@ -390,8 +390,7 @@ typedef struct gr_conv2d_options {
  *  - 1) / S + 1 rounded down. Gradient, with gz = g act': X by (34), K by (35), the bias's is gz
  *  summed over n, i, j.
  *  Errors: channels, groups or sizes that do not fit.
- *  Source: the appendix "Convolution Backwards Derivation", equations (33) to (35); stride,
- *  padding, dilation and groups by the same argument. */
+ *  Source: derived in docs/convolution.md, equations (33) to (35). */
 #define gr_conv2d(x_, ...) \
     gr_conv2d_(GR__LITERAL(gr_conv2d_options) { .x = (x_), .kernel = __VA_ARGS__ })
 /** gr_conv2d as a function, for callers without macros. */
@@ -537,7 +536,7 @@ typedef struct gr_upsample_options {
  *  / scale - 1/2 between four neighbours (PyTorch's nearest, and bilinear with align_corners off);
  *  scale is 0 with .size_hw = {7, 5}. A scale may be a fraction, and under 1.
  *  Shapes: x (N,C,H,W), y (N,C,H scale,W scale) rounded down.
- *  Gradient: g given back to those that y is made of.
+ *  Gradient: g distributed to the elements that y is made of, by the same weights.
  *  Errors: rank, a size under 1. */
 #define gr_upsample(x_, ...) \
     gr_upsample_(GR__LITERAL(gr_upsample_options) { .x = (x_), .scale = __VA_ARGS__ })
@@ -570,7 +569,7 @@ typedef struct gr_batch_norm2d_options {
  *  sum of G h, sum of G; none to the running ones.
  *  Defaults: PyTorch's, momentum 0.1, eps 1e-5.
  *  Errors: sizes that do not fit, one running tensor without the other, both in the same memory,
- *  none without .training, one number a channel with it.
+ *  none without .training, one number per channel with it.
  *  Source: Ioffe and Szegedy, Batch Normalization, ICML 2015, algorithms 1 and 2. */
 #define gr_batch_norm2d(...) \
     gr_batch_norm2d_(GR__LITERAL(gr_batch_norm2d_options) { .x = __VA_ARGS__ })
@@ -613,7 +612,7 @@ typedef struct gr_group_norm_options {
  *  Shapes: x and y (N,C,...), weight and bias (C).
  *  Gradient: as gr_batch_norm2d's, each group by itself.
  *  Defaults: eps 1e-5.
- *  Errors: groups that do not divide C, sizes that do not fit, one number a group.
+ *  Errors: groups that do not divide C, sizes that do not fit, one number per group.
  *  Source: Wu and He, Group Normalization, ECCV 2018. */
 #define gr_group_norm(x_, ...) \
     gr_group_norm_(GR__LITERAL(gr_group_norm_options) { .x = (x_), .groups = __VA_ARGS__ })
@@ -631,7 +630,7 @@ GR_API gr_tensor *gr_softmax(gr_tensor *x, int axis);
  *  Errors: an axis that x lacks. */
 GR_API gr_tensor *gr_log_softmax(gr_tensor *x, int axis);
 
-/** What a loss of many numbers is. */
+/** The reduction of a loss of many elements. */
 typedef enum gr_reduction {
     GR_MEAN = 0, /* their mean */
     GR_SUM = 1,  /* their sum */
@@ -644,9 +643,9 @@ typedef struct gr_cross_entropy_options {
     gr_tensor *labels GR__OR(nullptr);
     GR__NAMED
     double smoothing GR__OR(0);
-    gr_tensor *weight GR__OR(nullptr); /* one number a class; none: 1 */
-    int ignore_index GR__OR(0);        /* a label that does not count: -100 */
-    bool ignore_class_0 GR__OR(false); /* label 0 does not count, which .ignore_index cannot say */
+    gr_tensor *weight GR__OR(nullptr); /* one number per class; none: 1 */
+    int ignore_index GR__OR(0);        /* a label that is ignored: -100 */
+    bool ignore_class_0 GR__OR(false); /* label 0 is ignored, which .ignore_index cannot express */
     gr_reduction reduction GR__OR(GR_MEAN);
 } gr_cross_entropy_options;
 
@@ -670,9 +669,9 @@ typedef struct gr_nll_options {
     gr_tensor *log_probs GR__OR(nullptr);
     gr_tensor *labels GR__OR(nullptr);
     GR__NAMED
-    gr_tensor *weight GR__OR(nullptr); /* one number a class; none: 1 */
-    int ignore_index GR__OR(0);        /* a label that does not count: -100 */
-    bool ignore_class_0 GR__OR(false); /* label 0 does not count, which .ignore_index cannot say */
+    gr_tensor *weight GR__OR(nullptr); /* one number per class; none: 1 */
+    int ignore_index GR__OR(0);        /* a label that is ignored: -100 */
+    bool ignore_class_0 GR__OR(false); /* label 0 is ignored, which .ignore_index cannot express */
     gr_reduction reduction GR__OR(GR_MEAN);
 } gr_nll_options;
 

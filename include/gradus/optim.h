@@ -1,7 +1,7 @@
 /* optim.h: what trains a model: optimisers, clipping, groups of parameters, and schedules of the
    learning rate. Definitions and defaults are PyTorch's.
 
-   A step of training is gr_minimize(optim, loss), or its parts with what belongs between them. */
+   A step of training is gr_minimize(optim, loss), or its parts, with clipping between them. */
 #ifndef GRADUS_OPTIM_H
 #define GRADUS_OPTIM_H
 
@@ -14,7 +14,7 @@ extern "C" {
 /* ---- optimisers ------------------------------------------------------------------------------ */
 /* p is a parameter, g its gradient, t how many steps it has had. State begins at 0. */
 
-/** What turns gradients into better parameters. Belongs to one model; released by gr_optim_free. */
+/** An optimiser. It belongs to one model, and is released by gr_optim_free. */
 typedef struct gr_optim gr_optim;
 
 /** Options of gr_sgd. */
@@ -110,11 +110,11 @@ GR_API gr_optim *gr_rmsprop_(gr_rmsprop_options o);
 /** Releases an optimiser. NULL is allowed. */
 GR_API void gr_optim_free(gr_optim *o);
 
-/** Changes every parameter that has a gradient and is not frozen, by the optimiser's rule.
- *  Errors: a failure is pending (the gradients may not be whole), no parameter has a gradient; then
- *  nothing has changed. */
+/** Changes every parameter that has a gradient and is not frozen, by the optimiser's formula.
+ *  Errors: a failure is pending (the gradients may be incomplete), no parameter has a gradient;
+ *  then nothing has changed. */
 GR_API bool gr_optim_step(gr_optim *o);
-/** Forgets the gradients of the optimiser's model. */
+/** Releases the gradients of the optimiser's model. */
 GR_API void gr_zero_grad(gr_optim *o);
 /** gr_backward(loss), gr_optim_step, gr_zero_grad. Returns the loss; NaN when one of them
  *  failed. */
@@ -129,7 +129,7 @@ GR_API bool gr_optim_set_lr(gr_optim *o, double lr);
 GR_API double gr_optim_momentum(const gr_optim *o);
 
 /* ---- clipping -------------------------------------------------------------------------------- */
-/* Between backward and step, where gr_minimize leaves no room:
+/* Between backward and step, instead of gr_minimize:
        gr_backward(loss);
        gr_clip_grad_norm(net, 1);
        gr_optim_step(optim);
@@ -159,10 +159,10 @@ typedef struct gr_optim_group_options {
 } gr_optim_group_options;
 
 /** gr_optim_group(optim, pattern, .lr_factor, .weight_decay, .no_decay): gives the parameters of
- *  that name a weight decay of their own, and lr_factor times the optimiser's learning rate,
- *  whatever a schedule makes of that. The pattern is a shell's (* ? [a-z]), or several with spaces
- *  or commas between, or GR_VECTORS: gr_optim_group(sgd, GR_VECTORS, .no_decay = true). A later
- *  call changes what it names and leaves the rest.
+ *  that name a weight decay of their own, and lr_factor times the optimiser's learning rate, also
+ *  under a schedule. The pattern is a shell's (* ? [a-z]), or several with spaces or commas
+ *  between, or GR_VECTORS: gr_optim_group(sgd, GR_VECTORS, .no_decay = true). A later call changes
+ *  what it names and leaves the rest.
  *  Errors: NULL, a pattern (one of several) that fits no parameter, a negative number, .no_decay
  *  beside .weight_decay; then nothing has changed. */
 #define gr_optim_group(optim, ...) \
@@ -171,15 +171,15 @@ typedef struct gr_optim_group_options {
 GR_API bool gr_optim_group_(gr_optim *o, gr_optim_group_options g);
 
 /* ---- schedules of the learning rate ---------------------------------------------------------- */
-/* A schedule sets the rate when it is made, and again by each gr_schedule_next: once an epoch, or
-   once a step of the optimiser, as the caller counts. t is how often that was, from 0; lr0 the rate
-   that the optimiser had when the schedule was made. The rate at t is computed from t, not from the
-   rate before, so a run that goes on from t has the same rates; a rate set by hand is overwritten.
-   Factors of groups multiply it. Each takes .warmup = w: for the first w counts the rate rises
-   along a line from warmup_from (1/3) times where the schedule begins, and the schedule's own t
-   then begins at w: PyTorch's LinearLR and SequentialLR. */
+/* A schedule sets the rate when it is made, and again by each gr_schedule_next: once per epoch, or
+   once per step of the optimiser, as the caller chooses. t is the number of these calls, from 0;
+   lr0 the rate of the optimiser when the schedule was made. The rate at t is computed from t, not
+   from the rate before, so a run that is resumed at t has the same rates; a rate set by
+   gr_optim_set_lr is overwritten. Factors of groups multiply it. Each takes .warmup = w: for the
+   first w counts the rate rises linearly from warmup_from (1/3) times the schedule's first rate,
+   and the schedule's own t then begins at w: PyTorch's LinearLR and SequentialLR. */
 
-/** How a learning rate goes on. Belongs to one optimiser, and must be released, by
+/** A schedule of the learning rate. It belongs to one optimiser, and must be released, by
  *  gr_schedule_free, before that is. */
 typedef struct gr_schedule gr_schedule;
 
@@ -236,8 +236,7 @@ typedef struct gr_exponential_lr_options {
     GR__WARMUP_OPTIONS
 } gr_exponential_lr_options;
 
-/** gr_exponential_lr(optim, gamma, .warmup): lr = lr0 gamma^t. A gamma of 1 leaves the warm-up
- *  alone.
+/** gr_exponential_lr(optim, gamma, .warmup): lr = lr0 gamma^t. A gamma of 1 is a warm-up only.
  *  Errors: NULL, gamma not over 0. */
 #define gr_exponential_lr(optim, ...) \
     gr_exponential_lr_((optim), GR__LITERAL(gr_exponential_lr_options) { .gamma = __VA_ARGS__ })
@@ -271,9 +270,9 @@ typedef struct gr_one_cycle_lr_options {
     double final_div_factor GR__OR(0); /* 1e4 */
     double base_momentum GR__OR(0);    /* 0.85 */
     double max_momentum GR__OR(0);     /* 0.95 */
-    bool linear GR__OR(false);         /* along lines, not cosines */
+    bool linear GR__OR(false);         /* linear, not cosine */
     bool three_phase GR__OR(false);
-    bool fixed_momentum GR__OR(false); /* leaves the momentum alone */
+    bool fixed_momentum GR__OR(false); /* does not change the momentum */
     GR__WARMUP_OPTIONS
 } gr_one_cycle_lr_options;
 
@@ -315,7 +314,7 @@ typedef struct gr_plateau_lr_options {
  *  better than the best, lr = max(factor lr, min_lr), unless that is under eps less; then cooldown
  *  reports are not counted. Better is under best (1 - threshold), .absolute best - threshold;
  *  .maximise over best (1 + threshold), best + threshold. gr_schedule_next counts for the warm-up
- *  alone.
+ *  only.
  *  Defaults: 0.1, 10, 1e-4, 0, 0, 1e-8.
  *  Errors: NULL, a factor not under 1, negative numbers. */
 #define gr_plateau_lr(...) \
@@ -323,7 +322,7 @@ typedef struct gr_plateau_lr_options {
 /** gr_plateau_lr as a function, for callers without macros. */
 GR_API gr_schedule *gr_plateau_lr_(gr_plateau_lr_options s);
 
-/** Counts one on, and sets the rate for it: after each epoch, or each step of the optimiser.
+/** Increments the count, and sets the rate for it: after each epoch, or each step of the optimiser.
  *  Errors: NULL. */
 GR_API bool gr_schedule_next(gr_schedule *s);
 /** Reports a loss or an accuracy to a schedule of gr_plateau_lr. Errors: NULL, another schedule. */

@@ -71,7 +71,7 @@ typedef struct gr_hw {
     int64_t w GR__OR(0); /* width */
 } gr_hw;
 
-/** An activation that rides along with a layer: .act = GR_RELU. */
+/** A fused activation, applied to the result of an operation or layer: .act = GR_RELU. */
 typedef enum gr_act {
     GR_NO_ACT = 0,  /* none: y = x */
     GR_RELU = 1,    /* gr_relu */

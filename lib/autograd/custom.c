@@ -83,7 +83,7 @@ static bool good_call(
     const char *name, gr_custom_backward *backward, const gr_tensor *y, gr_tensor *const *x, int n)
 {
     if (!good_name(name)) return false;
-    if (!backward) return gr__fail(GR_ERR_ARGUMENT, "%s: the backward rule is NULL", name);
+    if (!backward) return gr__fail(GR_ERR_ARGUMENT, "%s: the backward function is NULL", name);
     if (!y) return gr__fail(GR_ERR_ARGUMENT, "%s: the result is NULL", name);
     if (y->dtype != GR_REAL)
         return gr__fail(

@@ -104,10 +104,12 @@ int  gr__processors_quota(const char *root);
 
 /* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending
    failure stays. */
-bool     gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The ending of a noun, "s" or "es", after its count n; none after 1. */
+static inline const char *gr__plural(int64_t n, const char *ending) { return n == 1 ? "" : ending; }
 /* "out of memory" in the name of what is being done. */
-bool     gr__fail_memory(const char *what, size_t bytes);
-bool     gr__failed(void);
+bool                      gr__fail_memory(const char *what, size_t bytes);
+bool                      gr__failed(void);
 unsigned gr__failures(void); /* how many there have been, also while one was pending */
 
 /* A failure on its way to another thread, which hears of it when gr__fail makes it pending

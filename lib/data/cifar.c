@@ -71,8 +71,8 @@ static bool count_records(plan *p, gr_dataset *d, const char *path)
     gr__file_close(&f);
     p->count += (int64_t)(f.size / RECORD);
     return (f.size && f.size % RECORD == 0) ||
-           gr__fail(GR_ERR_FORMAT, "'%s' has %llu bytes, not records of %d", path,
-               (unsigned long long)f.size, RECORD);
+           gr__fail(GR_ERR_FORMAT, "'%s' has %llu byte%s, not records of %d", path,
+               (unsigned long long)f.size, gr__plural((int64_t)f.size, "s"), RECORD);
 }
 
 /* Appends a file's records; d->count counts them. */
@@ -120,7 +120,8 @@ static bool read_names(gr_dataset *d, const char *path)
     text[size] = 0;
     int lines = good ? lines_of(text, names) : 0;
     if (good && lines < CLASSES)
-        good = gr__fail(GR_ERR_FORMAT, "'%s' names %d classes, not %d", path, lines, CLASSES);
+        good = gr__fail(GR_ERR_FORMAT, "'%s' names %d class%s, not %d", path, lines,
+            gr__plural(lines, "es"), CLASSES);
     return good && gr__dataset_name(d, names, "cifar10");
 }
 

@@ -60,8 +60,8 @@ static bool check_classes(const gr_confusion *c, const gr_tensor *t, const char 
 {
     for (int64_t n = 0; n < t->count; n++)
         if (gr__ints(t)[n] < 0 || gr__ints(t)[n] >= c->classes)
-            return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not one of %d classes",
-                what, (long long)n, gr__ints(t)[n], c->classes);
+            return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not 0 to %d",
+                what, (long long)n, gr__ints(t)[n], c->classes - 1);
     return true;
 }
 

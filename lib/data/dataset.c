@@ -191,17 +191,17 @@ bool gr_dataset_split(
 {
     if (!given(d, "dataset_split")) return false;
     if (!train || !validation)
-        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: the place for the %s set is NULL",
+        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: the pointer to the %s set is NULL",
             train ? "validation" : "train");
     if (train == validation)
-        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: both sets have the same place");
+        return gr__fail(GR_ERR_ARGUMENT, "dataset_split: both pointers are the same");
     double n = part > 0 && part < 1 ? floor((double)d->count * part + 0.5) : part;
     if (n != floor(n))
         return gr__fail(GR_ERR_ARGUMENT, "dataset_split: there cannot be %g images", part);
     if (!(n >= 1 && n < (double)d->count))
         return gr__fail(GR_ERR_ARGUMENT,
-            "dataset_split: %g of %lld images: each part must have some", part,
-            (long long)d->count);
+            "dataset_split: %g of %lld image%s: each part must have some", part,
+            (long long)d->count, gr__plural(d->count, "s"));
     int64_t parted = (int64_t)n, kept = d->count - parted,
             *index = gr__malloc(2 * sizeof *index * (size_t)d->count), *rest;
     if (!index) return gr__fail_memory("dataset_split", 2 * sizeof *index * (size_t)d->count);

@@ -32,8 +32,9 @@ static bool check_channels(const gr_shape *image, const gr_loader_options *o)
             gr__shape_text(image).s, GR__MOST_CHANNELS);
     if (means <= image->dim[0] && (stds == 0 || stds == image->dim[0])) return true;
     return gr__fail(GR_ERR_ARGUMENT,
-        "loader_open: images %s have %lld channels, .channel_%s is given for %d",
-        gr__shape_text(image).s, (long long)image->dim[0], means > image->dim[0] ? "mean" : "std",
+        "loader_open: images %s have %lld channel%s, .channel_%s is given for %d",
+        gr__shape_text(image).s, (long long)image->dim[0], gr__plural(image->dim[0], "s"),
+        means > image->dim[0] ? "mean" : "std",
         means > image->dim[0] ? means : stds);
 }
 

@@ -26,8 +26,9 @@ static bool check(const gr_shape *s, int64_t first, int64_t count)
         return gr__fail(
             GR_ERR_ARGUMENT, "images: the IDX file has sizes %s, not (N,H,W)", gr__shape_text(s).s);
     if (first >= 0 && count >= 1 && first < s->dim[0] && count <= s->dim[0] - first) return true;
-    return gr__fail(GR_ERR_ARGUMENT, "images: %s has no %lld images from %lld on",
-        gr__shape_text(s).s, (long long)count, (long long)first);
+    return gr__fail(GR_ERR_ARGUMENT, "images: %lld image%s from index %lld on: %s has %lld",
+        (long long)count, gr__plural(count, "s"), (long long)first, gr__shape_text(s).s,
+        (long long)s->dim[0]);
 }
 
 gr_tensor *gr_images_(const gr_idx *idx, gr_images_options o)

@@ -66,12 +66,12 @@ static bool check_options(const gr_dataset *data, const gr_loader_options *o)
 {
     if (!data) return gr__fail(GR_ERR_ARGUMENT, "loader_open: the data set is NULL");
     if (o->batch < 1)
-        return gr__fail(GR_ERR_ARGUMENT, "loader_open: a batch of %lld images, at least 1 wanted",
+        return gr__fail(GR_ERR_ARGUMENT, "loader_open: .batch %lld: at least 1 image wanted",
             (long long)o->batch);
     return !o->drop_last || o->batch <= data->count ||
            gr__fail(GR_ERR_ARGUMENT,
-               "loader_open: .drop_last leaves no batch: %lld images, %lld a batch",
-               (long long)data->count, (long long)o->batch);
+               "loader_open: .drop_last leaves no batch: %lld image%s, %lld per batch",
+               (long long)data->count, gr__plural(data->count, "s"), (long long)o->batch);
 }
 
 static void prepare_ahead(void *arg);
@@ -183,8 +183,9 @@ bool gr_loader_seek(gr_loader *l, int64_t epoch, int64_t batch)
     if (!l) return gr__fail(GR_ERR_ARGUMENT, "loader_seek: the loader is NULL");
     if (epoch < 0 || batch < 0 || batch > l->batches)
         return gr__fail(GR_ERR_ARGUMENT,
-            "loader_seek: there is no batch %lld of epoch %lld: %lld batches an epoch",
-            (long long)batch, (long long)epoch, (long long)l->batches);
+            "loader_seek: there is no batch %lld of epoch %lld: %lld batch%s per epoch",
+            (long long)batch, (long long)epoch, (long long)l->batches,
+            gr__plural(l->batches, "es"));
     l->epoch = epoch;
     l->next = batch;
     return true;

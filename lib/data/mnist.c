@@ -42,8 +42,9 @@ static bool check_pair(const part *images, const part *labels)
         return gr__fail(
             GR_ERR_FORMAT, "'%s' has sizes %s, not (N)", labels->path, gr__shape_text(&ls).s);
     if (is.dim[0] != ls.dim[0])
-        return gr__fail(GR_ERR_FORMAT, "'%s' holds %lld images, but '%s' %lld labels", images->path,
-            (long long)is.dim[0], labels->path, (long long)ls.dim[0]);
+        return gr__fail(GR_ERR_FORMAT, "'%s' holds %lld image%s, but '%s' %lld label%s",
+            images->path, (long long)is.dim[0], gr__plural(is.dim[0], "s"), labels->path,
+            (long long)ls.dim[0], gr__plural(ls.dim[0], "s"));
     const unsigned char *l = gr_idx_bytes(labels->idx, 0);
     for (int64_t i = 0; i < ls.dim[0]; i++)
         if (l[i] >= CLASSES)

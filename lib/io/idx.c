@@ -51,7 +51,8 @@ static bool read_magic(source *s, gr_shape *shape)
     int           n = read_some(s, m, sizeof m);
     if (n < 0) return false;
     if (n < 4)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d bytes", s->path, n);
+        return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d byte%s", s->path, n,
+            gr__plural(n, "s"));
     if (m[0] || m[1])
         return gr__fail(GR_ERR_FORMAT,
             "'%s' is not an IDX file: it begins with %02x %02x, not with 00 00", s->path, m[0],
@@ -61,7 +62,7 @@ static bool read_magic(source *s, gr_shape *shape)
             "'%s' holds elements of IDX type %02x, not unsigned bytes (08)", s->path, m[2]);
     if (m[3] < 1 || m[3] > GR_MAX_DIMS)
         return gr__fail(
-            GR_ERR_FORMAT, "'%s' has %d dimensions, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
+            GR_ERR_FORMAT, "'%s' has rank %d, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
     shape->rank = m[3];
     return true;
 }
@@ -99,15 +100,16 @@ static bool read_bytes(source *s, gr_idx *idx)
         int n = read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
         if (n < 0) return false;
         if (n == 0)
-            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu bytes, it holds %zu",
-                s->path, gr__shape_text(&idx->shape).s, idx->count, got);
+            return gr__fail(GR_ERR_FORMAT, "'%s' is cut off: sizes %s take %zu byte%s, it holds %zu",
+                s->path, gr__shape_text(&idx->shape).s, idx->count,
+                gr__plural((int64_t)idx->count, "s"), got);
         got += (size_t)n;
     }
     unsigned char extra;
     int           n = read_some(s, &extra, 1); /* also has zlib compare the checksum */
     if (n > 0)
-        gr__fail(GR_ERR_FORMAT, "'%s' goes on after the %zu bytes that its sizes %s take", s->path,
-            idx->count, gr__shape_text(&idx->shape).s);
+        gr__fail(GR_ERR_FORMAT, "'%s' is too long: sizes %s take %zu byte%s", s->path,
+            gr__shape_text(&idx->shape).s, idx->count, gr__plural((int64_t)idx->count, "s"));
     return n == 0;
 }
 

@@ -218,8 +218,8 @@ static bool read_length(gr__file *f, array *a, size_t *length)
         at += 2;
     }
     if (n > f->size - at || n > MOST_HEADER)
-        return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu bytes is %s", f->path,
-            (unsigned long long)n, n > MOST_HEADER ? "too long" : "longer than the file");
+        return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu byte%s is %s", f->path,
+            (unsigned long long)n, gr__plural((int64_t)n, "s"), n > MOST_HEADER ? "too long" : "longer than the file");
     *length = (size_t)n;
     a->begin = at + n;
     a->version = version;
@@ -247,9 +247,10 @@ static bool check_size(const gr__file *f, const array *a)
     uint64_t is = f->size - a->begin, wanted = (uint64_t)a->count;
     if (is / a->size == wanted && is % a->size == 0) return true;
     return gr__fail(GR_ERR_FORMAT,
-        "'%s' %s: shape %s wants %llu elements of %zu bytes, it holds %llu bytes", f->path,
-        is / a->size < wanted ? "is cut off" : "goes on too long", gr__shape_text(&a->shape).s,
-        (unsigned long long)wanted, a->size, (unsigned long long)is);
+        "'%s' %s: shape %s needs %llu element%s of %zu byte%s, it holds %llu byte%s", f->path,
+        is / a->size < wanted ? "is cut off" : "is too long", gr__shape_text(&a->shape).s,
+        (unsigned long long)wanted, gr__plural((int64_t)wanted, "s"), a->size,
+        gr__plural((int64_t)a->size, "s"), (unsigned long long)is, gr__plural((int64_t)is, "s"));
 }
 
 /* The bytes of an element as a number, and as the bits of a float. */

@@ -270,15 +270,15 @@ static bool read_header(gr__file *f, header *h)
 {
     unsigned char b[LENGTH_BYTES + 1];
     if (f->size < sizeof b)
-        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu bytes", f->path,
-            (unsigned long long)f->size);
+        return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: it has %llu byte%s", f->path,
+            (unsigned long long)f->size, gr__plural((int64_t)f->size, "s"));
     if (!gr__file_get(f, b, sizeof b) || !begins_well(f, b)) return false;
     uint64_t length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)b[i] << 8 * i;
     if (length > f->size - LENGTH_BYTES)
         return gr__fail(GR_ERR_FORMAT,
-            "'%s': a header of %llu bytes does not fit into the file's %llu", f->path,
-            (unsigned long long)length, (unsigned long long)f->size);
+            "'%s': a header of %llu byte%s does not fit into the file's %llu", f->path,
+            (unsigned long long)length, gr__plural((int64_t)length, "s"), (unsigned long long)f->size);
     if (length > MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path,
             (unsigned long long)length, MOST_HEADER);
@@ -347,13 +347,14 @@ static bool claim_offsets(const header *h, const json_t *item, claim *c)
     c->end = json_integer_value(end);
     if (c->begin < 0 || c->end < c->begin || (uint64_t)c->end > h->data_size)
         return gr__fail(GR_ERR_FORMAT,
-            "'%s': tensor '%s' has data_offsets [%lld, %lld] outside the file's %llu bytes of data",
+            "'%s': tensor '%s' has data_offsets [%lld, %lld] outside the file's data, 0 to %llu",
             h->path, gr__quoted(c->e.name).s, (long long)c->begin, (long long)c->end,
             (unsigned long long)h->data_size);
     if ((uint64_t)(c->end - c->begin) != bytes_of(&c->e))
         return gr__fail(GR_ERR_FORMAT,
-            "'%s': tensor '%s' of shape %s takes %zu bytes, its data_offsets give %lld", h->path,
+            "'%s': tensor '%s' of shape %s takes %zu byte%s, its data_offsets give %lld", h->path,
             gr__quoted(c->e.name).s, gr__shape_text(&c->e.shape).s, bytes_of(&c->e),
+            gr__plural((int64_t)bytes_of(&c->e), "s"),
             (long long)(c->end - c->begin));
     return true;
 }
@@ -380,8 +381,8 @@ static bool check_places(const header *h, claim *c, int n)
         at = c[i].end;
     }
     return (uint64_t)at == h->data_size ||
-           gr__fail(GR_ERR_FORMAT, "'%s' holds %llu bytes of data, its tensors take %lld", h->path,
-               (unsigned long long)h->data_size, (long long)at);
+           gr__fail(GR_ERR_FORMAT, "'%s' holds %llu byte%s of data, its tensors take %lld", h->path,
+               (unsigned long long)h->data_size, gr__plural((int64_t)h->data_size, "s"), (long long)at);
 }
 
 /* Free for others to use, but of texts only. */

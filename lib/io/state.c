@@ -219,8 +219,8 @@ static bool same_size(const char *path, const thing *x, const gr__entry *e)
         size_t n = (size_t)e->shape.dim[0];
         if (x->fact || (n < x->room && !memchr(e->data, 0, n))) return true;
         return gr__fail(GR_ERR_FORMAT,
-            "checkpoint_load: '%s': the text %s has %zu bytes, and room for %zu without a zero",
-            path, gr__quoted(x->name).s, n, x->room - 1);
+            "checkpoint_load: '%s': the text %s has %zu byte%s, and room for %zu without a zero",
+            path, gr__quoted(x->name).s, n, gr__plural((int64_t)n, "s"), x->room - 1);
     }
     if (e->type == x->type && gr__same_shape(&e->shape, &x->shape)) return true;
     snprintf(there, sizeof there, "%s %s", gr__type_name(e->type), gr__shape_text(&e->shape).s);

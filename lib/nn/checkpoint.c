@@ -49,7 +49,7 @@ static bool check_value(const run *r, const gr_value *v)
         return gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': .same is not for .rng", r->what,
             gr__quoted(v->name).s);
     return !v->text || memchr(v->text, 0, v->size) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': its %zu bytes hold no text that ends",
+           gr__fail(GR_ERR_ARGUMENT, "%s: the value '%s': .size %zu holds no text that ends",
                r->what, gr__quoted(v->name).s, v->size);
 }
 
@@ -136,7 +136,7 @@ static bool list_run(run *r, const gr_checkpoint_options *o)
     for (; o; o = o->also) {
         if (r->parts == MOST_PARTS)
             return gr__fail(
-                GR_ERR_ARGUMENT, "%s: .also goes on after %d models", r->what, MOST_PARTS);
+                GR_ERR_ARGUMENT, "%s: .also lists more than %d models", r->what, MOST_PARTS);
         part *p = &r->part[r->parts++];
         p->o = *o;
         gr__state_part(r->state, r->parts);

@@ -12,7 +12,7 @@ static bool may_clip(const gr_model *m, double most, const char *what)
 {
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
     if (!(most >= 0))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: at most %g: 0 or more wanted", what, most);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a limit of %g: 0 or more wanted", what, most);
     if (gr__failed() || !gr__k()) return false;
     for (size_t i = 0; i < gr__length(m->params); i++)
         if (m->params[i]->t->grad) return true;

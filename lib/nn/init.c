@@ -99,12 +99,12 @@ static bool may_fill(
     const gr_tensor *t, const char *name, const gr_init_options *o, const char *what)
 {
     if (o->how < GR_KAIMING_UNIFORM || o->how > GR_CONSTANT)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: there is no way %d to begin", what, (int)o->how);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: there is no initialisation %d", what, (int)o->how);
     if (!(o->gain >= 0))
         return gr__fail(GR_ERR_ARGUMENT, "%s: gain %g: 0 or more wanted", what, o->gain);
     return o->how == GR_CONSTANT || t->shape.rank >= 2 ||
            gr__fail(GR_ERR_ARGUMENT,
-               "%s: %s%s %s: a weight (O,I,...) wanted, vectors can begin with GR_CONSTANT alone",
+               "%s: %s%s %s: a weight (O,I,...) wanted, vectors take GR_CONSTANT only",
                what, name ? "" : "a tensor", name ? name : "", GR__TEXT(t));
 }
 

@@ -114,7 +114,7 @@ gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_nn_linear_options o)
     if (!o.x) return gr_linear(o.x, NULL);
     if (o.x->shape.rank < 1 || o.units < 1) {
         gr__fail(GR_ERR_ARGUMENT,
-            "linear '%s': input %s, %lld units: an input (...,I) and 1 unit or more wanted",
+            "linear '%s': input %s, units %lld: an input (...,I) and 1 unit or more wanted",
             name ? name : "", GR__TEXT(o.x), (long long)o.units);
         return NULL;
     }
@@ -134,9 +134,8 @@ gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_nn_conv2d_options o)
     if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 ||
         o.x->shape.dim[1] % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
-            "conv2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an input "
-            "(N,C,H,W) and sizes of 1 or more wanted, groups "
-            "that divide C",
+            "conv2d '%s': input %s, filters %lld, kernel %lldx%lld, groups %lld: an input "
+            "(N,C,H,W) and sizes of 1 or more wanted, groups that divide C",
             name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw,
             (long long)groups);
         return NULL;
@@ -167,9 +166,8 @@ gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_nn_conv_tra
     if (o.x->shape.rank != 4 || o.filters < 1 || kh < 1 || kw < 1 || groups < 1 ||
         o.x->shape.dim[1] % groups != 0 || o.filters % groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
-            "conv_transpose2d '%s': input %s, %lld filters, kernel %lldx%lld, %lld groups: an "
-            "input (N,C,H,W) and sizes of 1 or more "
-            "wanted, groups that divide C and the filters",
+            "conv_transpose2d '%s': input %s, filters %lld, kernel %lldx%lld, groups %lld: an "
+            "input (N,C,H,W) and sizes of 1 or more wanted, groups that divide C and the filters",
             name ? name : "", GR__TEXT(o.x), (long long)o.filters, (long long)kh, (long long)kw,
             (long long)groups);
         return NULL;
@@ -239,7 +237,7 @@ gr_tensor *gr_nn_group_norm_(gr_model *m, const char *name, gr_nn_group_norm_opt
 gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_nn_embedding_options o)
 {
     if (o.rows < 1 || o.features < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': %lld rows of %lld features: 1 or more wanted",
+        gr__fail(GR_ERR_ARGUMENT, "embedding '%s': rows %lld, features %lld: 1 or more wanted",
             name ? name : "", (long long)o.rows, (long long)o.features);
         return NULL;
     }

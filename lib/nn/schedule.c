@@ -207,8 +207,8 @@ gr_schedule *gr_multistep_lr_(gr_optim *optim, gr_multistep_lr_options o)
         return schedule_open(
             (gr_schedule){ &multistep_curve, optim, .o.multistep = o }, o.warmup, o.warmup_from);
     gr__fail(GR_ERR_ARGUMENT,
-        "multistep_lr: %d milestones, gamma %g: milestones that rise from 1 or more and a gamma "
-        "over 0 wanted",
+        "multistep_lr: count %d, gamma %g: milestones that rise from 1 or more and a gamma over 0 "
+        "wanted",
         m->count, o.gamma);
     return NULL;
 }
@@ -230,7 +230,7 @@ gr_schedule *gr_cosine_lr_(gr_optim *optim, gr_cosine_lr_options o)
         return schedule_open(
             (gr_schedule){ &cosine_curve, optim, .o.cosine = o }, o.warmup, o.warmup_from);
     gr__fail(GR_ERR_ARGUMENT,
-        "cosine_lr: %lld steps, min_lr %g: 1 step or more and a min_lr of 0 or more wanted",
+        "cosine_lr: steps %lld, min_lr %g: 1 step or more and a min_lr of 0 or more wanted",
         (long long)o.steps, o.min_lr);
     return NULL;
 }
@@ -240,7 +240,7 @@ static bool one_cycle_good(const gr_optim *optim, double max_lr, const gr_one_cy
     if (!(o->steps >= 1 && max_lr > 0 && o->pct_start > 0 && o->pct_start <= 1 &&
             o->div_factor > 0 && o->final_div_factor > 0))
         return gr__fail(GR_ERR_ARGUMENT,
-            "one_cycle_lr: max_lr %g, %lld steps, pct_start %g, div_factor %g, final_div_factor "
+            "one_cycle_lr: max_lr %g, steps %lld, pct_start %g, div_factor %g, final_div_factor "
             "%g: all over 0, pct_start at most 1 wanted",
             max_lr, (long long)o->steps, o->pct_start, o->div_factor, o->final_div_factor);
     if (!(o->base_momentum >= 0 && o->base_momentum <= o->max_momentum && o->max_momentum < 1))
@@ -307,7 +307,7 @@ bool gr_schedule_report(gr_schedule *s, double metric)
     if (!s) return gr__fail(GR_ERR_ARGUMENT, "schedule_report: the schedule is NULL");
     if (s->curve != &plateau_curve)
         return gr__fail(
-            GR_ERR_ARGUMENT, "schedule_report: a schedule of %s heeds no reports", s->curve->name);
+            GR_ERR_ARGUMENT, "schedule_report: a schedule of %s takes no reports", s->curve->name);
     const gr_plateau_lr_options *o = &s->o.plateau;
     gr__schedule_state          *now = &s->state;
     bool                         good = better(o, metric, now->best);

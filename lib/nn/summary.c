@@ -338,12 +338,12 @@ static void put_notes(page *p, const summary *s)
     }
     for (size_t i = 0; i < gr__length(s->m->buffers); i++) buffers += s->m->buffers[i]->t->count;
     double kib = (double)params * sizeof(gr_real) / 1024;
-    put(p, "%s parameters, %.1f %s", grouped(text, params), kib < 1024 ? kib : kib / 1024,
-        kib < 1024 ? "KiB" : "MiB");
-    if (frozen) put(p, "; %s of them frozen", grouped(text, frozen));
-    if (buffers) put(p, "; %s numbers in buffers", grouped(text, buffers));
-    put(p, "\nFLOPs: 2 for a multiply-add (bias and activation not counted); other ops 1 for each "
-           "number read or made\n");
+    put(p, "%s parameter%s, %.1f %s", grouped(text, params), params == 1 ? "" : "s",
+        kib < 1024 ? kib : kib / 1024, kib < 1024 ? "KiB" : "MiB");
+    if (frozen) put(p, "; %s frozen", grouped(text, frozen));
+    if (buffers) put(p, "; %s in buffers", grouped(text, buffers));
+    put(p, "\nFLOPs: 2 per multiply-add, without bias and activation; other ops: 1 per number read "
+           "or written\n");
 }
 
 static void put_page(page *p, const summary *s, const cells *total, const gr_shape *input)
@@ -388,7 +388,7 @@ const char *gr_model_format_(gr_model_format_options o)
     gr_shape    input = o.forward || o.input.rank ? o.input : m->input;
     if (!forward) {
         gr__fail(GR_ERR_ARGUMENT,
-            "model_format: the model was opened by hand: .forward and .input wanted");
+            "model_format: the model is of gr_model_new: .forward and .input wanted");
         return NULL;
     }
     summary     s = { .m = m };

@@ -50,7 +50,7 @@ static bool read_window(const window *o, gr__conv *c, const char *name)
     if (c->SH < 1 || c->SW < 1 || c->DH < 1 || c->DW < 1 || c->PH < 0 || c->PW < 0 || c->G < 1)
         return gr__fail(GR_ERR_ARGUMENT,
             "%s: stride (%lld,%lld), padding (%lld,%lld), dilation (%lld,%lld), groups %lld: "
-            "negative ones make no sense",
+            "they must not be negative",
             name, (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW,
             (long long)c->DH, (long long)c->DW, (long long)c->G);
     return (c->SH <= most && c->SW <= most && c->DH <= most && c->DW <= most && c->PH <= most &&
@@ -97,7 +97,7 @@ static bool find_output(gr__conv *c, const char *name)
 static bool groups_divide(const gr__conv *c, const char *name)
 {
     return (c->C % c->G == 0 && c->F % c->G == 0) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: %lld groups do not divide %lld channels and %lld filters",
+           gr__fail(GR_ERR_ARGUMENT, "%s: groups %lld do not divide channels %lld and filters %lld",
                name, (long long)c->G, (long long)c->C, (long long)c->F);
 }
 
@@ -325,12 +325,13 @@ static bool conv_geometry(
     take(k, &c->F, &per_group, &c->KH, &c->KW);
     if (!groups_divide(c, "conv2d")) return false;
     if (per_group * c->G != c->C)
-        return gr__fail(GR_ERR_ARGUMENT, "conv2d: input %s has %lld channels, kernel %s takes %lld",
-            GR__TEXT(x), (long long)c->C, GR__TEXT(k), (long long)(per_group * c->G));
+        return gr__fail(GR_ERR_ARGUMENT,
+            "conv2d: input %s has %lld channel%s, kernel %s takes %lld", GR__TEXT(x),
+            (long long)c->C, gr__plural(c->C, "s"), GR__TEXT(k), (long long)(per_group * c->G));
     if (bias && (bias->shape.rank != 1 || bias->count != c->F))
         return gr__fail(GR_ERR_ARGUMENT,
-            "conv2d: kernel %s has %lld filters, bias %s has not as many numbers", GR__TEXT(k),
-            (long long)c->F, GR__TEXT(bias));
+            "conv2d: kernel %s has %lld filter%s, bias %s another number", GR__TEXT(k),
+            (long long)c->F, gr__plural(c->F, "s"), GR__TEXT(bias));
     return find_output(c, "conv2d");
 }
 
@@ -445,12 +446,13 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
     take(k, &filters, &per_group, &c->KH, &c->KW);
     c->C = per_group * c->G;
     if (filters != c->F)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channels, kernel %s takes %lld",
-            name, GR__TEXT(x), (long long)c->F, GR__TEXT(k), (long long)filters);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channel%s, kernel %s takes %lld",
+            name, GR__TEXT(x), (long long)c->F, gr__plural(c->F, "s"), GR__TEXT(k),
+            (long long)filters);
     if (o->bias && (o->bias->shape.rank != 1 || o->bias->count != c->C))
         return gr__fail(GR_ERR_ARGUMENT,
-            "%s: %lld channels come out, bias %s has not as many numbers", name, (long long)c->C,
-            GR__TEXT(o->bias));
+            "%s: the output has %lld channel%s, bias %s another number", name, (long long)c->C,
+            gr__plural(c->C, "s"), GR__TEXT(o->bias));
     gr__pair(o->output_padding, o->output_padding_hw, 0, &extra_h, &extra_w);
     int64_t most_h = c->SH > c->DH ? c->SH : c->DH, most_w = c->SW > c->DW ? c->SW : c->DW;
     if (extra_h < 0 || extra_w < 0 || extra_h >= most_h || extra_w >= most_w)

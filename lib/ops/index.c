@@ -211,8 +211,8 @@ static bool embedding_shape(gr__node *nd, gr_shape *y)
     int64_t bad = stray(index, weight->shape.dim[0], &at);
     if (bad >= 0)
         return gr__fail(GR_ERR_ARGUMENT,
-            "embedding: index %d at %s is outside the %lld rows of the weight %s",
-            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)weight->shape.dim[0],
+            "embedding: index %d at %s is outside 0 .. %lld, the rows of the weight %s",
+            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)weight->shape.dim[0] - 1,
             GR__TEXT(weight));
     *y = index->shape;
     if (y->rank == GR_MAX_DIMS)
@@ -288,12 +288,12 @@ static bool one_hot_shape(gr__node *nd, gr_shape *y)
     gr_shape         at;
     int64_t          bad = stray(index, classes, &at);
     if (bad >= 0)
-        return gr__fail(GR_ERR_ARGUMENT, "one_hot: index %d at %s is outside the %lld classes",
-            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)classes);
+        return gr__fail(GR_ERR_ARGUMENT, "one_hot: index %d at %s is outside 0 .. %lld",
+            gr__ints(index)[bad], gr__shape_text(&at).s, (long long)classes - 1);
     *y = index->shape;
     if (classes < 1 || y->rank == GR_MAX_DIMS)
         return gr__fail(GR_ERR_ARGUMENT,
-            "one_hot: %lld classes after the index %s: 1 or more wanted, and room for a dimension",
+            "one_hot: classes %lld, index %s: 1 class or more wanted, and room for a dimension",
             (long long)classes, GR__TEXT(index));
     y->dim[y->rank++] = classes;
     return true;

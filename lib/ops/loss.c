@@ -103,15 +103,15 @@ static bool labels_fit(const char *name, const gr_tensor *x, const gr_tensor *la
             GR__TEXT(x), gr__shape_text(&wanted).s, GR__TEXT(labels));
     int64_t C = x->shape.dim[1];
     if (weight && (weight->dtype != GR_REAL || weight->shape.rank != 1 || weight->count != C))
-        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weights, %s %s given",
-            name, GR__TEXT(x), (long long)C, weight->dtype == GR_REAL ? "reals" : "int32",
-            GR__TEXT(weight));
+        return gr__fail(GR_ERR_ARGUMENT, "%s: logits %s want %lld real class weight%s, %s %s given",
+            name, GR__TEXT(x), (long long)C, gr__plural(C, "s"),
+            weight->dtype == GR_REAL ? "reals" : "int32", GR__TEXT(weight));
     for (int64_t n = 0; n < labels->count; n++) {
         int32_t y = gr__ints(labels)[n];
         if (y != how->ignored && (y < 0 || y >= C))
             return gr__fail(GR_ERR_ARGUMENT,
-                "%s: label %d at %lld is outside the %lld classes of logits %s", name, y,
-                (long long)n, (long long)C, GR__TEXT(x));
+                "%s: label %d at %lld is outside 0 .. %lld, the classes of logits %s", name, y,
+                (long long)n, (long long)C - 1, GR__TEXT(x));
     }
     return true;
 }

@@ -171,8 +171,9 @@ static bool linear_shape(gr__node *nd, gr_shape *y)
             "linear: input %s and weight %s: weight (O,I) wants input (...,I)", GR__TEXT(x),
             GR__TEXT(w));
     if (b && (b->shape.rank != 1 || b->count != w->shape.dim[0]))
-        return gr__fail(GR_ERR_ARGUMENT, "linear: weight %s gives %lld numbers, bias %s has others",
-            GR__TEXT(w), (long long)w->shape.dim[0], GR__TEXT(b));
+        return gr__fail(GR_ERR_ARGUMENT,
+            "linear: weight %s gives %lld number%s, bias %s has others", GR__TEXT(w),
+            (long long)w->shape.dim[0], gr__plural(w->shape.dim[0], "s"), GR__TEXT(b));
     *y = x->shape;
     y->dim[y->rank - 1] = w->shape.dim[0];
     return true;

@@ -60,8 +60,9 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *x = nd->in[0];
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: %s has %lld elements, shape %s wanted", nd->op->name,
-            GR__TEXT(x), (long long)x->count, gr__shape_text(nd->args).s);
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %s has %lld element%s, shape %s wanted", nd->op->name,
+            GR__TEXT(x), (long long)x->count, gr__plural(x->count, "s"),
+            gr__shape_text(nd->args).s);
     nd->offset = 0;
     return true;
 }
@@ -121,8 +122,8 @@ static bool permute_shape(gr__node *nd, gr_shape *y)
             y->dim[i] = x->dim[from];
         }
     }
-    return good || gr__fail(GR_ERR_ARGUMENT, "%s: %s wants each of its %d dimensions named once",
-                       nd->op->name, GR__TEXT(nd->in[0]), x->rank);
+    return good || gr__fail(GR_ERR_ARGUMENT, "%s: %s wants each dimension named once", nd->op->name,
+                       GR__TEXT(nd->in[0]));
 }
 
 static bool permute_forward(gr__node *nd, gr_tensor *y)
@@ -461,7 +462,7 @@ gr_tensor *gr_pad_(gr_pad_options o)
 {
     gr_shape after = o.after.rank > 0 ? o.after : o.before;
     if (o.x && (o.before.rank != o.x->shape.rank || after.rank != o.x->shape.rank)) {
-        gr__fail(GR_ERR_ARGUMENT, "pad: %s wants %d numbers before and after, %d and %d given",
+        gr__fail(GR_ERR_ARGUMENT, "pad: %s has rank %d, and .before has %d, .after %d",
             GR__TEXT(o.x), o.x->shape.rank, o.before.rank, after.rank);
         return NULL;
     }

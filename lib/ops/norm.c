@@ -365,7 +365,7 @@ static bool batch_norm_fits(const gr_batch_norm2d_options *o, const gr_tensor *x
             GR_ERR_ARGUMENT, "%s: running_mean and running_var lie in the same memory", name);
     return !o->training || C == 0 || x->count != C ||
            gr__fail(GR_ERR_ARGUMENT,
-               "%s: input %s has one number a channel, which has no variance to train with", name,
+               "%s: input %s has one number per channel, which has no variance to train with", name,
                GR__TEXT(x));
 }
 
@@ -451,7 +451,7 @@ gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
         !eps_is_good(&n.eps, "layer_norm"))
         return NULL;
     if (dims < 1 || dims > x->shape.rank) {
-        gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s, the last %d dimensions wanted",
+        gr__fail(GR_ERR_ARGUMENT, "layer_norm: input %s, dims %d: 1 to its rank wanted",
             GR__TEXT(x), dims);
         return NULL;
     }
@@ -483,7 +483,7 @@ gr_tensor *gr_group_norm_(gr_group_norm_options o)
         return NULL;
     if (o.x->shape.rank < 2 || o.groups < 1 || o.x->shape.dim[1] % o.groups != 0) {
         gr__fail(GR_ERR_ARGUMENT,
-            "%s: input %s, %lld groups: an input (N,C,...) and groups that divide C wanted", name,
+            "%s: input %s, groups %lld: an input (N,C,...) and groups that divide C wanted", name,
             GR__TEXT(o.x), (long long)o.groups);
         return NULL;
     }
@@ -491,7 +491,7 @@ gr_tensor *gr_group_norm_(gr_group_norm_options o)
     if (!vector_of(o.weight, C, name, "weight", o.x) || !vector_of(o.bias, C, name, "bias", o.x))
         return NULL;
     if (o.x->count > 0 && o.x->count == o.groups) {
-        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number a group, which has no variance",
+        gr__fail(GR_ERR_ARGUMENT, "%s: input %s has one number per group, which has no variance",
             name, GR__TEXT(o.x));
         return NULL;
     }

@@ -34,7 +34,7 @@ bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIM
 {
     if (axes->count < 0 || axes->count > GR_MAX_DIMS)
         return gr__fail(
-            GR_ERR_ARGUMENT, "%s: %d axes, at most %d wanted", op, axes->count, GR_MAX_DIMS);
+            GR_ERR_ARGUMENT, "%s: axes %d, at most %d wanted", op, axes->count, GR_MAX_DIMS);
     for (int i = 0; i < GR_MAX_DIMS; i++) over[i] = axes->count == 0;
     for (int i = 0; i < axes->count; i++) {
         int axis = axes->at[i];

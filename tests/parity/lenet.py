@@ -1,13 +1,18 @@
-"""Records what PyTorch's LeNet does, for tests/test_parity.c, and checks files of weights both ways.
+"""Records what PyTorch's LeNet does, for tests/test_parity.c, and checks files of weights both
+ways.
 
-    tests/test_parity --dump DIR               writes the drawn digits, weights saved by Gradus, and their logits
-    python3 tests/parity/lenet.py check DIR    the weights, read by the plain reader below, fit the same module strictly
+    tests/test_parity --dump DIR               writes the drawn digits, weights saved by Gradus, and
+                                               their logits
+    python3 tests/parity/lenet.py check DIR    the weights, read by the plain reader below, fit the
+                                               same module strictly
     python3 tests/parity/lenet.py record DIR [MNIST]
-                                               trains 100 steps in double and in float, from the same weights and batches
+                                               trains 100 steps in double and in float, from the
+                                               same weights and batches
 
-record writes beside this file lenet-digits.safetensors, the first weights, by the plain writer below, and lenet-digits.txt: a line a step,
-the loss in double and in float; and, given the folder of MNIST's files, the same for mnist. check needs numpy alone to read the file,
-and PyTorch to load it.
+record writes beside this file lenet-digits.safetensors, the first weights, by the plain writer
+below, and lenet-digits.txt: a line a step, the loss in double and in float; and, given the folder
+of MNIST's files, the same for mnist. check needs numpy alone to read the file, and PyTorch to load
+it.
 """
 
 import gzip
@@ -54,7 +59,8 @@ def read_idx(path):
     with open_(path, "rb") as f:
         raw = f.read()
     rank = raw[3]
-    return np.frombuffer(raw[4 + 4 * rank :], np.uint8).reshape(struct.unpack(">%dI" % rank, raw[4 : 4 + 4 * rank]))
+    return np.frombuffer(raw[4 + 4 * rank :],
+        np.uint8).reshape(struct.unpack(">%dI" % rank, raw[4 : 4 + 4 * rank]))
 
 
 def lenet(torch):
@@ -62,8 +68,9 @@ def lenet(torch):
     net = nn.Sequential()
     for name, layer in (
         ("conv1", nn.Conv2d(1, 6, 5, padding=2)), ("relu1", nn.ReLU()), ("pool1", nn.MaxPool2d(2)),
-        ("conv2", nn.Conv2d(6, 16, 5)), ("relu2", nn.ReLU()), ("pool2", nn.MaxPool2d(2)), ("flatten", nn.Flatten()),
-        ("fc1", nn.Linear(400, 120)), ("relu3", nn.ReLU()), ("fc2", nn.Linear(120, 84)), ("relu4", nn.ReLU()), ("fc3", nn.Linear(84, 10)),
+        ("conv2", nn.Conv2d(6, 16, 5)), ("relu2", nn.ReLU()), ("pool2", nn.MaxPool2d(2)),
+        ("flatten", nn.Flatten()), ("fc1", nn.Linear(400, 120)), ("relu3", nn.ReLU()),
+        ("fc2", nn.Linear(120, 84)), ("relu4", nn.ReLU()), ("fc3", nn.Linear(84, 10)),
     ):
         net.add_module(name, layer)
     return net
@@ -91,21 +98,25 @@ def losses(torch, weights, images, labels, dtype):
 def record(folder, mnist):
     import torch
 
-    # Where a ReLU's input or two candidates of a pool are so nearly equal that rounding decides, runs part by up to 1e-1 within 100
-    # steps, PyTorch's own float runs (with and without oneDNN) from one another too. With these seeds that does not happen.
+    # Where a ReLU's input or two candidates of a pool are so nearly equal that rounding decides,
+    # runs part by up to 1e-1 within 100 steps, PyTorch's own float runs (with and without oneDNN)
+    # from one another too. With these seeds that does not happen.
     sets = {"digits": (4, os.path.join(folder, "images"), os.path.join(folder, "labels"))}
     if mnist:
-        sets["mnist"] = (1, *(os.path.join(mnist, "train-%s-ubyte.gz" % kind) for kind in ("images-idx3", "labels-idx1")))
+        sets["mnist"] = (1, *(os.path.join(mnist, "train-%s-ubyte.gz" % kind)
+            for kind in ("images-idx3", "labels-idx1")))
     for name, (seed, images, labels) in sets.items():
         torch.manual_seed(seed)
         weights = {k: v.numpy().copy() for k, v in lenet(torch).state_dict().items()}
         write_safetensors(os.path.join(HERE, "lenet-%s.safetensors" % name), weights)
         x, y = read_idx(images)[: STEPS * BATCH], read_idx(labels)[: STEPS * BATCH]
-        in_double, in_float = (losses(torch, weights, x, y, t) for t in (torch.float64, torch.float32))
+        in_double, in_float = (losses(torch, weights, x, y, t)
+            for t in (torch.float64, torch.float32))
         with open(os.path.join(HERE, "lenet-%s.txt" % name), "w") as f:
             for a, b in zip(in_double, in_float):
                 f.write("%.17g %.9g\n" % (a, b))
-        print(name, "first", in_double[0], "last", in_double[-1], "strays", max(abs(a - b) for a, b in zip(in_double, in_float)))
+        print(name, "first", in_double[0], "last", in_double[-1], "strays",
+            max(abs(a - b) for a, b in zip(in_double, in_float)))
 
 
 def check(folder):

@@ -1,10 +1,15 @@
-"""Records a small PyTorch network with batch norm for tests/test_norm.c, and checks that PyTorch loads what Gradus saves.
+"""Records a small PyTorch network with batch norm for tests/test_norm.c, and checks that PyTorch
+loads what Gradus saves.
 
-    python3 tests/parity/norm.py record        writes norm.safetensors, the state after three batches in train mode, and norm.txt, beside this file
-    tests/test_norm --dump FILE                trains the same network for three batches, from the same state, and saves it
-    python3 tests/parity/norm.py check FILE    the module loads that file strictly, and the state is what three batches make of it
+    python3 tests/parity/norm.py record        writes norm.safetensors, the state after three
+                                               batches in train mode, and norm.txt, beside this file
+    tests/test_norm --dump FILE                trains the same network for three batches, from the
+                                               same state, and saves it
+    python3 tests/parity/norm.py check FILE    the module loads that file strictly, and the state is
+                                               what three batches make of it
 
-norm.txt holds, in double: the output in eval mode for the input of `pixels`, then each gradient of the sum of its squares in train mode.
+norm.txt holds, in double: the output in eval mode for the input of `pixels`, then each gradient of
+the sum of its squares in train mode.
 """
 
 import os
@@ -23,8 +28,8 @@ def net():
     out = nn.Sequential()
     for name, layer in (
         ("conv1", nn.Conv2d(2, 5, 3, bias=False)), ("bn1", nn.BatchNorm2d(5)), ("relu1", nn.ReLU()),
-        ("conv2", nn.Conv2d(5, 3, 2)), ("bn2", nn.BatchNorm2d(3, momentum=0.25, eps=0.01)), ("tanh2", nn.Tanh()),
-        ("bn3", nn.BatchNorm2d(3, affine=False)),
+        ("conv2", nn.Conv2d(5, 3, 2)), ("bn2", nn.BatchNorm2d(3, momentum=0.25, eps=0.01)),
+        ("tanh2", nn.Tanh()), ("bn3", nn.BatchNorm2d(3, affine=False)),
     ):
         out.add_module(name, layer)
     return out.double()
@@ -40,7 +45,8 @@ def start(module):
     """Weights by a formula, too."""
     with torch.no_grad():
         for p in module.parameters():
-            p.copy_(torch.sin(torch.arange(p.numel(), dtype=torch.float64) * 0.9 + p.numel()).reshape(p.shape) * 0.5)
+            p.copy_(torch.sin(torch.arange(p.numel(), dtype=torch.float64) * 0.9
+                + p.numel()).reshape(p.shape) * 0.5)
 
 
 def write_safetensors(path, tensors):
@@ -50,16 +56,19 @@ def write_safetensors(path, tensors):
     kinds = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
     header, at = {}, 0
     for name, t in tensors.items():
-        header[name] = {"dtype": kinds[t.dtype], "shape": list(t.shape), "data_offsets": [at, at + t.nbytes]}
+        header[name] = {"dtype": kinds[t.dtype], "shape": list(t.shape),
+            "data_offsets": [at, at + t.nbytes]}
         at += t.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + b"".join(t.tobytes() for t in tensors.values()))
+        f.write(struct.pack("<Q", len(text)) + text
+            + b"".join(t.tobytes() for t in tensors.values()))
 
 
 def state(module):
-    return {k: v.float().numpy() if v.is_floating_point() else v.numpy() for k, v in module.state_dict().items()}
+    return {k: v.float().numpy() if v.is_floating_point() else v.numpy()
+        for k, v in module.state_dict().items()}
 
 
 def trained():
@@ -90,7 +99,8 @@ def check(path):
     assert list(ours) == list(wanted), "another order than state_dict's: %s" % list(ours)
     for name, t in ours.items():
         worst = np.abs(t - wanted[name].numpy()).max()
-        assert t.dtype == (np.int64 if "num_batches" in name else np.float32) and worst < 1e-6, (name, t.dtype, worst)
+        assert t.dtype == (np.int64 if "num_batches" in name else np.float32) and worst < 1e-6, (
+            name, t.dtype, worst)
     print("PyTorch loads the state strictly, in its own order, and it is the same")
 
 

@@ -1,9 +1,12 @@
-"""Records what PyTorch makes of the samples that it tests its own operators with, in double, for tests/test_parity_ops.c.
+"""Records what PyTorch makes of the samples that it tests its own operators with, in double, for
+tests/test_parity_ops.c.
 
-    python3 tests/parity/samples.py [MOST]        writes samples.txt beside this file: at most MOST numbers a tensor, 40
+    python3 tests/parity/samples.py [MOST]        writes samples.txt beside this file: at most MOST
+                                                  numbers a tensor, 40
 
-The format is that of special.py, with derivatives of orders 1 and 2. A sample is left out where Gradus has no such option, by design:
-integers and other types of number, rounding, other norms, dimensions over four, pictures without a batch.
+The format is that of special.py, with derivatives of orders 1 and 2. A sample is left out where
+Gradus has no such option, by design: integers and other types of number, rounding, other norms,
+dimensions over four, pictures without a batch.
 """
 
 import os
@@ -12,7 +15,9 @@ import types
 
 import torch
 
-sys.modules.setdefault("expecttest", types.SimpleNamespace(TestCase=type("TestCase", (), {}), ACCEPT=False))  # which torch.testing imports, and op_db has no use for
+# which torch.testing imports, and op_db has no use for
+sys.modules.setdefault("expecttest", types.SimpleNamespace(TestCase=type("TestCase", (), {}),
+    ACCEPT=False))
 from torch.testing._internal.common_methods_invocations import op_db
 
 import special
@@ -38,12 +43,14 @@ def reduced(fn):
         if not only(s, "dim", "keepdim"):
             return None
         axes = () if d is None or d == () else listed(d)
-        return [s.input], {**({"axes": axes} if axes else {}), **({"keepdim": 1} if keep else {})}, (lambda x: fn(x, axes, keep))
+        return [s.input], {**({"axes": axes} if axes else {}),
+            **({"keepdim": 1} if keep else {})}, (lambda x: fn(x, axes, keep))
     return go
 
 
 def plain(names=("",)):
-    return lambda s: ([s.input, *s.args], {}, None) if not s.kwargs and all(torch.is_tensor(a) for a in s.args) else None
+    return lambda s: ([s.input, *s.args], {}, None) if (
+        not s.kwargs and all(torch.is_tensor(a) for a in s.args)) else None
 
 
 def axis(s):
@@ -55,11 +62,13 @@ def with_options(*names):
     def go(s):
         tensors = [s.input] + [a for a in s.args if torch.is_tensor(a)]
         rest = [a for a in s.args if not torch.is_tensor(a)]
-        if len(rest) > 1 and len(names) == 1 and not any(isinstance(a, (tuple, list)) for a in rest):
+        if len(rest) > 1 and len(names) == 1 and not any(isinstance(a, (tuple, list))
+                for a in rest):
             rest = [tuple(rest)]
         told = dict(zip(names, rest))
         told.update({k: v for k, v in s.kwargs.items() if v is not None})
-        return (tensors, told, None) if set(told) <= set(names) and len(rest) <= len(names) else None
+        fits = set(told) <= set(names) and len(rest) <= len(names)
+        return (tensors, told, None) if fits else None
     return go
 
 
@@ -85,23 +94,30 @@ def listed_tensors(s):
 
 binary = plain()
 TABLE = {
-    **{n: (n, plain()) for n in "neg exp log sqrt sin cos log1p expm1 sigmoid tanh where matmul".split()},
+    **{n: (n, plain())
+        for n in "neg exp log sqrt sin cos log1p expm1 sigmoid tanh where matmul".split()},
     **{n: (n, plain()) for n in "sub mul div pow maximum minimum add".split()},
     "nn.functional.relu": ("relu", plain()), "nn.functional.silu": ("silu", plain()),
     "nn.functional.softplus": ("softplus", plain()), "nn.functional.linear": ("linear", plain()),
     "sum": ("sum", reduced(lambda x, d, k: x.sum(d, keepdim=k) if d else x.sum())),
     "mean": ("mean", reduced(lambda x, d, k: x.mean(d, keepdim=k) if d else x.mean())),
-    "amax": ("max", reduced(lambda x, d, k: x.amax(d, keepdim=k))), "amin": ("min", reduced(lambda x, d, k: x.amin(d, keepdim=k))),
+    "amax": ("max", reduced(lambda x, d, k: x.amax(d, keepdim=k))),
+    "amin": ("min", reduced(lambda x, d, k: x.amin(d, keepdim=k))),
     "logsumexp": ("logsumexp", reduced(lambda x, d, k: torch.logsumexp(x, d, keepdim=k))),
-    "softmax": ("softmax", axis), "log_softmax": ("log_softmax", axis), "unsqueeze": ("unsqueeze", axis),
-    "squeeze": ("squeeze", with_options("axes")), "permute": ("permute", with_options("order")), "flip": ("flip", with_options("dims")),
-    "transpose": ("transpose", with_options("dims")), "reshape": ("reshape", with_options("shape")), "expand": ("expand", with_options("shape")),
-    "gather": ("gather", lambda s: ([s.input, s.args[1]], {"axis": s.args[0]}, lambda x, i: torch.gather(x, s.args[0], i))),
-    "cat": ("concat", listed_tensors), "stack": ("stack", listed_tensors),
-    "nn.functional.mse_loss": ("mse", losses()), "nn.functional.l1_loss": ("l1", losses()),
-    "nn.functional.smooth_l1_loss": ("smooth_l1", losses("beta")), "nn.functional.kl_div": ("kl_div", losses("log_target")),
+    "softmax": ("softmax", axis), "log_softmax": ("log_softmax", axis),
+    "unsqueeze": ("unsqueeze", axis), "squeeze": ("squeeze", with_options("axes")),
+    "permute": ("permute", with_options("order")), "flip": ("flip", with_options("dims")),
+    "transpose": ("transpose", with_options("dims")), "reshape": ("reshape", with_options("shape")),
+    "expand": ("expand", with_options("shape")),
+    "gather": ("gather", lambda s: ([s.input, s.args[1]], {"axis": s.args[0]},
+        lambda x, i: torch.gather(x, s.args[0], i))), "cat": ("concat", listed_tensors),
+    "stack": ("stack", listed_tensors), "nn.functional.mse_loss": ("mse", losses()),
+    "nn.functional.l1_loss": ("l1", losses()),
+    "nn.functional.smooth_l1_loss": ("smooth_l1", losses("beta")),
+    "nn.functional.kl_div": ("kl_div", losses("log_target")),
     "nn.functional.binary_cross_entropy_with_logits": ("bce_with_logits", losses()),
-    "nn.functional.cross_entropy": ("cross_entropy", lambda s: labelled(s)), "nn.functional.nll_loss": ("nll", lambda s: labelled(s)),
+    "nn.functional.cross_entropy": ("cross_entropy", lambda s: labelled(s)),
+    "nn.functional.nll_loss": ("nll", lambda s: labelled(s)),
 }
 
 
@@ -114,7 +130,8 @@ def labelled(s):
         del told["reduction"]
     if index == 0:
         told = {**{k: v for k, v in told.items() if k != "ignore_index"}, "ignore_class_0": 1}
-    fn = lambda op: lambda x, i, *w: op(x, i, weight=w[0] if w else None, ignore_index=index, reduction=s.kwargs.get("reduction", "mean"))
+    fn = lambda op: lambda x, i, *w: op(x, i, weight=w[0] if w else None, ignore_index=index,
+        reduction=s.kwargs.get("reduction", "mean"))
     return [s.input, s.args[0]] + ([w] if w is not None else []), told, fn
 
 
@@ -123,7 +140,8 @@ def record(name, op, info, s):
     if told is None:
         return False
     tensors, options, fn = told
-    if not all(torch.is_tensor(t) and t.numel() <= MOST and t.dim() <= 5 and t.dtype in (torch.float64, torch.int64) for t in tensors):
+    if not all(torch.is_tensor(t) and t.numel() <= MOST and t.dim() <= 5
+            and t.dtype in (torch.float64, torch.int64) for t in tensors):
         return False
     if fn == "list":
         fn = lambda *x: info.op(list(x), options["axis"])
@@ -137,7 +155,8 @@ def record(name, op, info, s):
         if t.dtype == torch.float64:
             a = a.astype("float32").astype("float64")  # which both builds hold
         constant = op in ("where", "cross_entropy", "nll") and (k == 0 if op == "where" else k == 2)
-        inputs.append(("i" if t.dtype == torch.int64 else "c" if constant or not t.requires_grad else "x", a))
+        inputs.append(("i" if t.dtype == torch.int64 else "c" if constant or not t.requires_grad
+            else "x", a))
     special.case(op, fn, *inputs, orders=1 if op == "l1" else 2, **options)
     return True
 

@@ -1,6 +1,6 @@
-/* 06-claims.c: the two gradient claims. f is half the sum of the squares of y = a *filt b, so g =
-   df/dy is y itself. Its gradients by a and by b: by the claims' formulas (18) and (26), by Gradus,
-   and by moving each element. */
+/* 06-gradients.c: the two gradients of filt. f is half the sum of the squares of y = a *filt b,
+   so g = df/dy is y itself. Its gradients by a and by b: by the formulas (18) and (26), by Gradus,
+   and by central differences. */
 #include <gradus.h>
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ static double at(gr_tensor *m, int i, int j)
 
 /* Element k,l of df/da as (18) has it, b *full g, in the form of (23); and of df/db as (26) has it,
    a *filt g, in the form of (31). */
-static double claim(bool by_a, gr_tensor *a, gr_tensor *b, gr_tensor *g, int k, int l)
+static double formula(bool by_a, gr_tensor *a, gr_tensor *b, gr_tensor *g, int k, int l)
 {
     double sum = 0;
     for (int i = 1; i <= HY; i++)
@@ -30,9 +30,9 @@ static double claim(bool by_a, gr_tensor *a, gr_tensor *b, gr_tensor *g, int k, 
     return sum;
 }
 
-/* How far f moves when element e of t, which is a or b, moves from 1/2 below to 1/2 above. f is a
-   parabola in each: no error is made. */
-static double by_moving(gr_tensor *a, gr_tensor *b, gr_tensor *t, int64_t e)
+/* The central difference of f for element e of t, which is a or b, changed by 1/2 up and down. f
+   is a parabola in each element, so this is exact. */
+static double by_differences(gr_tensor *a, gr_tensor *b, gr_tensor *t, int64_t e)
 {
     GR_NO_GRAD;
     gr_real old = gr_data(t)[e];
@@ -49,14 +49,14 @@ static void show(gr_tensor *a, gr_tensor *b, gr_tensor *g, bool by_a)
     gr_tensor *t = by_a ? a : b;
     int        columns = (int)gr_size(t, 1), gap = 19 - 4 * columns;
     printf(
-        "\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus", "by moving it");
+        "\n%-19s%-19s%s\n", by_a ? "df/da by (18)" : "df/db by (26)", "by Gradus", "by differences");
     for (int k = 1; k <= gr_size(t, 0); k++) {
-        for (int l = 1; l <= columns; l++) printf("%4g", claim(by_a, a, b, g, k, l));
+        for (int l = 1; l <= columns; l++) printf("%4g", formula(by_a, a, b, g, k, l));
         printf("%*s", gap, "");
         for (int l = 1; l <= columns; l++) printf("%4g", at(gr_grad_of(t), k, l));
         printf("%*s", gap, "");
         for (int l = 1; l <= columns; l++)
-            printf("%4g", by_moving(a, b, t, (k - 1) * columns + l - 1));
+            printf("%4g", by_differences(a, b, t, (k - 1) * columns + l - 1));
         putchar('\n');
     }
 }
@@ -80,7 +80,7 @@ int main(void)
             printf("%s %g * %g", plus, at(g, i, j), at(b, 3 - i, 4 - j));
             plus = " +";
         }
-    printf(" = %g\n", claim(true, a, b, g, 2, 3));
+    printf(" = %g\n", formula(true, a, b, g, 2, 3));
     show(a, b, g, true);
     show(a, b, g, false);
     return 0;
