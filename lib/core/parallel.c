@@ -108,7 +108,7 @@ typedef struct phase {
     int          number;
 } phase;
 
-static void run_task(const void *arg, int64_t task, int thread)
+static void parallel_run_task(const void *arg, int64_t task, int thread)
 {
     const phase *p = arg;
     /* a sum with NULL is not defined */
@@ -136,7 +136,7 @@ bool gr__run_plan(
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared ? p.shared + shared_bytes : NULL;
     for (p.number = 0; p.number < plan->phases; p.number++)
-        gr__pool_run(run_task, &p, plan->tasks[p.number], threads);
+        gr__pool_run(parallel_run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

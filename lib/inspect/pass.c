@@ -69,7 +69,7 @@ static bool put_numbers(
     return good;
 }
 
-static bool put_tensor(passage *d, const gr__graph_tensor *s)
+static bool pass_put_tensor(passage *d, const gr__graph_tensor *s)
 {
     gr__page *p = &d->page;
     gr_shape  kept = gr__sample_kept(&d->sample, s->t);
@@ -105,7 +105,7 @@ static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms
 }
 
 /* The gradient that flows back from this use, of an input that has several. */
-static bool put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
+static bool pass_put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
 {
     const gr__graph_use    *use = &d->gr->uses[op->uses + (size_t)i];
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
@@ -138,7 +138,7 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
     t.kept[GR__TERMS_OF_K] = gr__sample_kept(&d->sample, op->nd->in[1]);
     t.kept[GR__TERMS_OF_Y] = gr__sample_kept(&d->sample, op->nd->out);
     gr__json_open(p, "conv", '{');
-    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) &&
+    bool good = pass_put_part(d, "gx", op, 0) && pass_put_part(d, "gk", op, 1) &&
                 put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
                 put_rest(p, "restK", &t, GR__TERMS_OF_K) &&
                 put_rest(p, "restY", &t, GR__TERMS_OF_Y);
@@ -148,21 +148,21 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
 
 /* ---- operations ---------------------------------------------------------- */
 
-static void put_piece(passage *d, const char *key, gr__equation piece)
+static void pass_put_piece(passage *d, const char *key, gr__equation piece)
 {
     const char *s = gr_name("%.*s", piece.length, piece.s);
     if (!s) d->page.good = false;
     if (s) gr__json_text(&d->page, key, s);
 }
 
-static void put_use(passage *d, const gr__graph_operation *op, const gr__graph_use *use)
+static void pass_put_use(passage *d, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__json_open(&d->page, NULL, '{');
     gr__json_number(&d->page, "t", (double)use->tensor);
     gr__json_number(&d->page, "flows", use->flows);
     if (use->flows) {
         gr__json_number(&d->page, "norm", use->grad_norm);
-        put_piece(d, "rule", gr__equation_of_input(op->nd->op, use->input));
+        pass_put_piece(d, "rule", gr__equation_of_input(op->nd->op, use->input));
     }
     gr__json_close(&d->page, '}');
 }
@@ -187,7 +187,7 @@ static void put_attributes(gr__page *p, const gr__node *nd)
     gr__json_text(p, "settings", gr__attributes_of(nd).s);
 }
 
-static bool put_operation(passage *d, const gr__graph_operation *op)
+static bool pass_put_operation(passage *d, const gr__graph_operation *op)
 {
     gr__page       *p = &d->page;
     gr__layer_name *l = &d->of[d->gr->tensors[op->result].number - 1];
@@ -202,9 +202,9 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
     gr__json_text(p, "layer", layer ? gr__display_of(layer).s : NULL);
     put_attributes(p, op->nd);
     gr__json_number(p, "y", (double)op->result);
-    put_piece(d, "forward", gr__equation_of_result(op->nd->op));
+    pass_put_piece(d, "forward", gr__equation_of_result(op->nd->op));
     gr__json_open(p, "in", '[');
-    for (int i = 0; i < op->count; i++) put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
+    for (int i = 0; i < op->count; i++) pass_put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
     gr__json_close(p, ']');
     if (good && gr__conv_of(op->nd, &c, &act)) good = put_conv(d, op, &c, act);
     gr__json_close(p, '}');
@@ -214,7 +214,7 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
 
 /* ---- the page ------------------------------------------------------------ */
 
-static void put_sample(passage *d)
+static void pass_put_sample(passage *d)
 {
     gr__page *p = &d->page;
     gr__json_open(p, "sample", '{');
@@ -225,19 +225,19 @@ static void put_sample(passage *d)
     gr__json_close(p, '}');
 }
 
-static bool put_data(passage *d)
+static bool pass_put_data(passage *d)
 {
     const gr__graph *gr = d->gr;
     bool             good = true;
     gr__json_open(&d->page, NULL, '{');
-    put_sample(d);
+    pass_put_sample(d);
     gr__json_open(&d->page, "tensors", '[');
     for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
-        good = put_tensor(d, &gr->tensors[i]);
+        good = pass_put_tensor(d, &gr->tensors[i]);
     gr__json_close(&d->page, ']');
     gr__json_open(&d->page, "operations", '[');
     for (size_t k = gr__length(gr->operations); good && k-- > 0;)
-        good = put_operation(d, &gr->operations[k]);
+        good = pass_put_operation(d, &gr->operations[k]);
     gr__json_close(&d->page, ']');
     gr__json_close(&d->page, '}');
     return good;
@@ -251,7 +251,7 @@ static bool write_pass(const gr__graph *gr, const char *path)
         (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
     if (good) gr__layer_names_of(gr, d.of);
     if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
-    good = good && put_data(&d);
+    good = good && pass_put_data(&d);
     if (good) gr__html_end(&d.page, gr__pass_js);
     good = good && gr__page_write(&d.page, path);
     gr__page_end(&d.page);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OPS = 3, NUMBER = 32 };
+enum { MOST_OPS = 3, SUMMARY_NUMBER = 32 };
 
 /* One layer, or an op between layers. */
 typedef struct line {
@@ -149,8 +149,8 @@ static bool same_line(const line *a, const line *b)
            strncmp(a->name, b->name, (size_t)a->name_length) == 0;
 }
 
-/* What layer norm and group norm do without their weights comes before what they do by them, and the
-   last of it has the name of the call. */
+/* What layer norm and group norm do without their weights comes before what they do by them, and
+   the last of it has the name of the call. */
 static void adopt(line *last, const line *l)
 {
     if (last->name || !l->name || strcmp(last->op[0], "normalize") != 0) return;
@@ -222,7 +222,7 @@ static bool add_unused(summary *s)
 }
 
 /* The input counts as a parameter, so that ops before the first layer are recorded too. */
-static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *input)
+static bool summary_run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *input)
 {
     gr_step step = gr_step_begin();
     if (step.depth == 0) return false;
@@ -250,9 +250,9 @@ static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *in
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* 61706 as "61,706". */
-static const char *grouped(char to[NUMBER], int64_t n)
+static const char *grouped(char to[SUMMARY_NUMBER], int64_t n)
 {
-    char digits[NUMBER];
+    char digits[SUMMARY_NUMBER];
     int  length = snprintf(digits, sizeof digits, "%lld", (long long)n), k = 0;
     for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0) to[k++] = ',';
@@ -263,7 +263,8 @@ static const char *grouped(char to[NUMBER], int64_t n)
 }
 
 typedef struct cells {
-    char op[MOST_OPS * (40 + sizeof(gr__attributes_text))], params[NUMBER], flops[NUMBER];
+    char op[MOST_OPS * (40 + sizeof(gr__attributes_text))], params[SUMMARY_NUMBER],
+        flops[SUMMARY_NUMBER];
     char shape[sizeof(gr__text)];
 } cells;
 
@@ -282,13 +283,13 @@ static cells cells_of(const line *l)
 }
 
 /* A page that is measured first (to NULL) and then written. */
-typedef struct page {
+typedef struct summary_page {
     char  *to;
     size_t length, size;
     int    name, op, shape, params, flops; /* the columns' widths */
-} page;
+} summary_page;
 
-__attribute__((format(printf, 2, 3))) static void put(page *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(summary_page *p, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -297,14 +298,14 @@ __attribute__((format(printf, 2, 3))) static void put(page *p, const char *forma
     p->length += n > 0 ? (size_t)n : 0;
 }
 
-static void put_row(page *p, const char *name, int name_length, const char *op, const char *shape,
-    const char *params, const char *flops)
+static void summary_put_row(summary_page *p, const char *name, int name_length, const char *op,
+    const char *shape, const char *params, const char *flops)
 {
     put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape,
         p->params, params, p->flops, flops);
 }
 
-static void put_rule(page *p)
+static void put_rule(summary_page *p)
 {
     for (int i = p->name + p->op + p->shape + p->params + p->flops + 8; i > 0; i--) put(p, "-");
     put(p, "\n");
@@ -312,9 +313,9 @@ static void put_rule(page *p)
 
 static int wider(int width, size_t other) { return (int)other > width ? (int)other : width; }
 
-static void measure_columns(page *p, const summary *s, const cells *total)
+static void measure_columns(summary_page *p, const summary *s, const cells *total)
 {
-    *p = (page){ .name = 5,
+    *p = (summary_page){ .name = 5,
         .op = 5,
         .shape = 6,
         .params = wider(10, strlen(total->params)),
@@ -327,10 +328,10 @@ static void measure_columns(page *p, const summary *s, const cells *total)
     }
 }
 
-static void put_notes(page *p, const summary *s)
+static void put_notes(summary_page *p, const summary *s)
 {
     int64_t params = 0, frozen = 0, buffers = 0;
-    char    text[NUMBER];
+    char    text[SUMMARY_NUMBER];
     for (size_t i = 0; i < gr__length(s->m->params); i++) {
         const gr_tensor *t = s->m->params[i]->t;
         params += t->count;
@@ -346,25 +347,25 @@ static void put_notes(page *p, const summary *s)
            "or written\n");
 }
 
-static void put_page(page *p, const summary *s, const cells *total, const gr_shape *input)
+static void put_page(summary_page *p, const summary *s, const cells *total, const gr_shape *input)
 {
-    put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
+    summary_put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
     put_rule(p);
     put(p, "%*s  %-*s  %s\n", p->name, "", p->op, "input", gr__shape_text(input).s);
     for (size_t i = 0; i < gr__length(s->lines); i++) {
         const line *l = &s->lines[i];
         cells       c = cells_of(l);
-        put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
+        summary_put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
     }
     put_rule(p);
-    put_row(p, "total", 5, "", "", total->params, total->flops);
+    summary_put_row(p, "total", 5, "", "", total->params, total->flops);
     put_notes(p, s);
 }
 
 static const char *text_of(const summary *s, const gr_shape *input)
 {
-    line all = { .shape.rank = -1 };
-    page p;
+    line         all = { .shape.rank = -1 };
+    summary_page p;
     for (size_t i = 0; i < gr__length(s->lines); i++) {
         all.params += s->lines[i].params;
         all.flops += s->lines[i].flops;
@@ -392,7 +393,7 @@ const char *gr_model_format_(gr_model_format_options o)
         return NULL;
     }
     summary     s = { .m = m };
-    const char *text = run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
+    const char *text = summary_run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
     gr__drop(&s.lines);
     return text;
 }

@@ -1,5 +1,5 @@
-/* attributes.c: the arguments of a node as numbers and as text, from what its op's descriptor says of
-   them. */
+/* attributes.c: the arguments of a node as numbers and as text, from what its op's descriptor says
+   of them. */
 #include "ops/ops.h"
 
 #include <stdio.h>

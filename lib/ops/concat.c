@@ -13,7 +13,7 @@ static gr_tensor *leading(gr_tensor *const *xs, int n)
 }
 
 /* How far x reaches along the axis. */
-static int64_t share_of(const gr_tensor *x, int axis)
+static int64_t concat_share_of(const gr_tensor *x, int axis)
 {
     return is_nothing(x) ? 0 : x->shape.dim[axis];
 }
@@ -56,8 +56,8 @@ static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
     const int *axis = nd->args;
     int64_t    start = 0;
     if (is_nothing(nd->in[i])) return gr__constant(&nd->in[i]->shape, 0);
-    for (int before = 0; before < i; before++) start += share_of(nd->in[before], *axis);
-    return gr_slice(g, *axis, start, start + share_of(nd->in[i], *axis));
+    for (int before = 0; before < i; before++) start += concat_share_of(nd->in[before], *axis);
+    return gr_slice(g, *axis, start, start + concat_share_of(nd->in[i], *axis));
 }
 
 static const gr__attribute concat_attributes[] = {

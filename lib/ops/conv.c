@@ -30,7 +30,7 @@ typedef struct window {
         (o).dilation_hw })
 
 /* As large as keeps every product of sizes and options far from overflow. */
-static const int64_t most = INT32_MAX / 4;
+static const int64_t conv_most = INT32_MAX / 4;
 
 void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w)
 {
@@ -53,12 +53,12 @@ static bool read_window(const window *o, gr__conv *c, const char *name)
             "they must not be negative",
             name, (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW,
             (long long)c->DH, (long long)c->DW, (long long)c->G);
-    return (c->SH <= most && c->SW <= most && c->DH <= most && c->DW <= most && c->PH <= most &&
-               c->PW <= most) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: an option over %lld", name, (long long)most);
+    return (c->SH <= conv_most && c->SW <= conv_most && c->DH <= conv_most && c->DW <= conv_most &&
+               c->PH <= conv_most && c->PW <= conv_most) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: an option over %lld", name, (long long)conv_most);
 }
 
-static void take(const gr_tensor *t, int64_t *a, int64_t *b, int64_t *h, int64_t *w)
+static void conv_take(const gr_tensor *t, int64_t *a, int64_t *b, int64_t *h, int64_t *w)
 {
     *a = t->shape.dim[0];
     *b = t->shape.dim[1];
@@ -76,8 +76,8 @@ static int64_t reach(int64_t H, int64_t K, int64_t S, int64_t P, int64_t D)
 /* Fills OH and OW from the rest. x and k: how errors call the two. */
 static bool find_output(gr__conv *c, const char *name)
 {
-    if (c->H > most || c->W > most || c->KH > most || c->KW > most)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
+    if (c->H > conv_most || c->W > conv_most || c->KH > conv_most || c->KW > conv_most)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)conv_most);
     if (c->H < 0 || c->W < 0)
         return gr__fail(GR_ERR_ARGUMENT, "%s: there is no input of %lldx%lld", name,
             (long long)c->H, (long long)c->W);
@@ -321,8 +321,8 @@ static bool conv_geometry(
     int64_t per_group;
     if (!gr__want_rank(x, 4, "conv2d", "input") || !gr__want_rank(k, 4, "conv2d", "kernel"))
         return false;
-    take(x, &c->N, &c->C, &c->H, &c->W);
-    take(k, &c->F, &per_group, &c->KH, &c->KW);
+    conv_take(x, &c->N, &c->C, &c->H, &c->W);
+    conv_take(k, &c->F, &per_group, &c->KH, &c->KW);
     if (!groups_divide(c, "conv2d")) return false;
     if (per_group * c->G != c->C)
         return gr__fail(GR_ERR_ARGUMENT,
@@ -352,7 +352,7 @@ gr_tensor *gr_conv2d_(gr_conv2d_options o)
 static bool output_is(gr__conv *c, const gr_tensor *g, const char *name)
 {
     int64_t N, F, OH, OW;
-    take(g, &N, &F, &OH, &OW);
+    conv_take(g, &N, &F, &OH, &OW);
     if (!find_output(c, name)) return false;
     return (N == c->N && F == c->F && OH == c->OH && OW == c->OW) ||
            gr__fail(GR_ERR_ARGUMENT,
@@ -371,7 +371,7 @@ gr_tensor *gr_conv2d_input_grad_(gr_conv2d_input_grad_options o)
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.g, 4, name, "gradient") ||
         !gr__want_rank(o.k, 4, name, "kernel"))
         return NULL;
-    take(o.k, &c.F, &per_group, &c.KH, &c.KW);
+    conv_take(o.k, &c.F, &per_group, &c.KH, &c.KW);
     c.N = o.g->shape.dim[0];
     c.C = per_group * c.G;
     return groups_divide(&c, name) && output_is(&c, o.g, name) ? A(&c, o.g, o.k) : NULL;
@@ -385,7 +385,7 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_conv2d_kernel_grad_options o)
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.x, 4, name, "input") ||
         !gr__want_rank(o.g, 4, name, "gradient"))
         return NULL;
-    take(o.x, &c.N, &c.C, &c.H, &c.W);
+    conv_take(o.x, &c.N, &c.C, &c.H, &c.W);
     c.F = o.g->shape.dim[1];
     return groups_divide(&c, name) && output_is(&c, o.g, name) ? B(&c, o.x, o.g) : NULL;
 }
@@ -422,7 +422,7 @@ static gr_tensor *transpose_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 2 ? gr_sum(g, .axes = GR_DIMS(0, 2, 3)) : input_grad_vjp(nd, i, g);
 }
 
-static const gr__op transpose_op = {
+static const gr__op conv_transpose_op = {
     .name = "conv_transpose2d",
     .equation = "Y_nc = sum_f K_fc *full X_nf + b_c (34); gX_nf = sum_c G_nc *filt K_fc (33), "
                 "gK_fc = sum_n G_nc *filt X_nf (35), gb_c = sum of G_nc",
@@ -442,8 +442,8 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
     if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") ||
         !gr__want_rank(k, 4, name, "kernel"))
         return false;
-    take(x, &c->N, &c->F, &c->OH, &c->OW);
-    take(k, &filters, &per_group, &c->KH, &c->KW);
+    conv_take(x, &c->N, &c->F, &c->OH, &c->OW);
+    conv_take(k, &filters, &per_group, &c->KH, &c->KW);
     c->C = per_group * c->G;
     if (filters != c->F)
         return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channel%s, kernel %s takes %lld",
@@ -459,8 +459,8 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
         return gr__fail(GR_ERR_ARGUMENT,
             "%s: output_padding (%lld,%lld) must be under the stride or the dilation (%lld,%lld)",
             name, (long long)extra_h, (long long)extra_w, (long long)most_h, (long long)most_w);
-    if (c->OH > most || c->OW > most || c->KH > most || c->KW > most)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
+    if (c->OH > conv_most || c->OW > conv_most || c->KH > conv_most || c->KW > conv_most)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)conv_most);
     c->H = (c->OH - 1) * c->SH - 2 * c->PH + c->DH * (c->KH - 1) + extra_h + 1;
     c->W = (c->OW - 1) * c->SW - 2 * c->PW + c->DW * (c->KW - 1) + extra_w + 1;
     if (!groups_divide(c, name)) return false;
@@ -477,7 +477,7 @@ gr_tensor *gr_conv_transpose2d_(gr_conv_transpose2d_options o)
     if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ o.x, o.kernel })) return NULL;
     if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &o)) return NULL;
     return gr__apply(
-        &transpose_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.kernel, o.bias }, &c, sizeof c);
+        &conv_transpose_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.kernel, o.bias }, &c, sizeof c);
 }
 
 /* ---- one channel: filt, valid and full ------------------------------------------------------- */

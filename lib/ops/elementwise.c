@@ -15,14 +15,14 @@
 
 /* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits
    over dim. */
-typedef struct walk {
+typedef struct ew_walk {
     gr__binary    *fn;
     const gr_real *a, *b;
     gr_real       *y;
     int            a_step, b_step, rank;
     int64_t        inner;
     int64_t        dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
-} walk;
+} ew_walk;
 
 /* Whether dimension i continues the one kept before it, for this operand. */
 static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size)
@@ -30,7 +30,7 @@ static bool continues(const int64_t *kept, int at, const int64_t *stride, int i,
     return kept[at] == stride[i] * size;
 }
 
-static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
+static void ew_merge(ew_walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
 {
     w->rank = 0;
     for (int i = 0; i < y->rank; i++) {
@@ -55,7 +55,7 @@ static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b
 
 static void walk_rows(const void *arg, int64_t begin, int64_t end)
 {
-    const walk *w = arg;
+    const ew_walk *w = arg;
     for (int64_t row = begin; row < end; row++) {
         int64_t rest = row, a = 0, b = 0;
         for (int i = w->rank - 1; i >= 0; i--) {
@@ -70,7 +70,7 @@ static void walk_rows(const void *arg, int64_t begin, int64_t end)
 
 static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
 {
-    const walk *w = arg;
+    const ew_walk *w = arg;
     w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step,
         end - begin);
 }
@@ -84,7 +84,7 @@ static bool is_one_row(const gr_tensor *t, const gr_tensor *y)
 /* y = op of a and b; y may be one of them, if it has their shape. */
 static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
 {
-    walk w;
+    ew_walk w;
     memcpy(&w.fn, (const char *)gr__k() + op->kernel, sizeof w.fn);
     w.a = gr__reals(a);
     w.b = gr__reals(b);
@@ -98,7 +98,7 @@ static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
     gr__broadcast_strides(&a->shape, &y->shape, a_stride);
     gr__broadcast_strides(&b->shape, &y->shape, b_stride);
-    merge(&w, &y->shape, a_stride, b_stride);
+    ew_merge(&w, &y->shape, a_stride, b_stride);
     if (y->count > 0) gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
 }
 

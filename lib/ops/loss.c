@@ -14,16 +14,16 @@ static int64_t at_least_one(int64_t n) { return n > 0 ? n : 1; }
 
 /* ---- softmax and log_softmax ----------------------------------------------------------------- */
 
-typedef struct rows {
+typedef struct loss_rows {
     const gr_real *x;
     gr_real       *y;
     int64_t        n;
     void (*fn)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
-} rows;
+} loss_rows;
 
 static void rows_part(const void *arg, int64_t begin, int64_t end)
 {
-    const rows *r = arg;
+    const loss_rows *r = arg;
     r->fn(r->y, r->x, r->n, begin, end);
 }
 
@@ -33,7 +33,7 @@ static bool by_rows(
     int64_t n = y->shape.rank > 0 ? y->shape.dim[y->shape.rank - 1] : 1;
     if (y->count > 0)
         gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part,
-            &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
+            &(loss_rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
     return true;
 }
 
@@ -61,7 +61,7 @@ static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - su
 static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g",
     gr__shape_of_first, log_softmax_forward, .vjp = log_softmax_vjp, .torch = "torch.log_softmax" };
 
-static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
+static gr_tensor *loss_along(const gr__op *op, gr_tensor *x, int axis)
 {
     if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
@@ -73,8 +73,8 @@ static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
     return gr__shown_as(op->name, gr_permute(gr__apply(op, 1, &turned, NULL, 0), swap));
 }
 
-gr_tensor *gr_softmax(gr_tensor *x, int axis) { return along(&softmax_op, x, axis); }
-gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return along(&log_softmax_op, x, axis); }
+gr_tensor *gr_softmax(gr_tensor *x, int axis) { return loss_along(&softmax_op, x, axis); }
+gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return loss_along(&log_softmax_op, x, axis); }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
 
@@ -137,7 +137,7 @@ static gr_tensor *to_rows(gr_tensor *x)
 }
 
 /* What a mean divides by: the weights of the labels that count. */
-static double counted(const gr_tensor *labels, const gr_tensor *weight, const counting *how)
+static double loss_counted(const gr_tensor *labels, const gr_tensor *weight, const counting *how)
 {
     double sum = 0;
     for (int64_t n = 0; n < labels->count; n++) {
@@ -153,7 +153,7 @@ static gr_tensor *reduced(const char *name, gr_tensor *losses, const gr_tensor *
 {
     if (!losses) return NULL;
     gr_tensor *y = reduction == GR_NONE ? gr_reshape(losses, labels->shape) : gr_sum(losses);
-    if (reduction == GR_MEAN) y = gr_scale(y, 1 / counted(labels, weight, how));
+    if (reduction == GR_MEAN) y = gr_scale(y, 1 / loss_counted(labels, weight, how));
     return gr__shown_as(name, y);
 }
 
@@ -237,7 +237,7 @@ static void grad_row(const ce_rows *r, gr_real *z, int32_t label, gr_real g)
     for (int64_t c = 0; share != 0 && c < r->C; c++) z[c] -= share * (gr_real)weight_at(r->w, c);
 }
 
-static void grad_part(const void *arg, int64_t begin, int64_t end)
+static void loss_grad_part(const void *arg, int64_t begin, int64_t end)
 {
     const ce_rows *r = arg;
     gr__k()->softmax(r->y, r->x, r->C, begin, end);
@@ -255,7 +255,7 @@ static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
     int64_t N = z->shape.dim[0], C = z->shape.dim[1];
     ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 3 ? gr__reals(nd->in[3]) : NULL,
         gr__reals(nd->in[2]), gr__ints(nd->in[1]), gr__reals(z), C };
-    gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), grad_part, &r);
+    gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), loss_grad_part, &r);
     return true;
 }
 

@@ -42,15 +42,15 @@ static bool matmul_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-typedef struct call {
+typedef struct matmul_call {
     const gr__matmul   *m;
     const gr__plan     *plan;
     const gr__operands *o;
-} call;
+} matmul_call;
 
-static void run(const void *arg, int phase, int64_t task, void *shared, void *scratch)
+static void multiply_task(const void *arg, int phase, int64_t task, void *shared, void *scratch)
 {
-    const call *c = arg;
+    const matmul_call *c = arg;
     gr__k()->matmul_run(c->m, c->plan, c->o, phase, task, shared, scratch);
 }
 
@@ -59,7 +59,7 @@ static bool multiply(const gr__matmul *m, const gr__operands *o, const char *wha
     gr__plan plan = { .phases = 0 };
     gr__k()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
-    return gr__run_plan(&plan, work, run, &(call){ m, &plan, o }, what);
+    return gr__run_plan(&plan, work, multiply_task, &(matmul_call){ m, &plan, o }, what);
 }
 
 static bool matmul_forward(gr__node *nd, gr_tensor *y)
@@ -106,7 +106,7 @@ static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
     return gr_expand(t, to);
 }
 
-static gr_tensor *apply(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
+static gr_tensor *apply_matmul(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
 {
     return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, &(product){ ta, tb }, sizeof(product));
 }
@@ -115,7 +115,7 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
 {
     gr__matmul m;
     if (a->shape.rank == 2 && b->shape.rank == 2 && sizes(a, b, ta, tb, &m))
-        return apply(a, b, ta, tb);
+        return apply_matmul(a, b, ta, tb);
     gr_shape ba = batch_of(a), bb = batch_of(b), batch;
     if (!sizes(a, b, ta, tb, &m) || !gr__broadcast(&ba, &bb, &batch)) {
         gr__fail(GR_ERR_ARGUMENT,
@@ -130,7 +130,7 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
         if (!flat) return NULL;
         return gr__shown_as("matmul", gr_reshape(product_of_matrices(flat, b, ta, tb), y));
     }
-    return apply(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
+    return apply_matmul(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
 }
 
 gr_tensor *gr_matmul_(gr_matmul_options o)
@@ -190,7 +190,7 @@ static bool linear_forward(gr__node *nd, gr_tensor *y)
 }
 
 /* (..., I) as (rows, I). */
-static gr_tensor *rows(gr_tensor *t)
+static gr_tensor *matmul_rows(gr_tensor *t)
 {
     if (!t || t->shape.rank == 2) return t;
     int64_t many = 1;
@@ -202,8 +202,9 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     if (!nd->left && !(nd->left = gr__act_back(*(const gr_act *)nd->args, nd->out, g))) return NULL;
     if (i == 0) return gr_matmul(nd->left, nd->in[1]);
-    if (i == 1) return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
-    return gr_sum(rows(nd->left), .axes = GR_DIMS(0));
+    if (i == 1)
+        return gr_matmul(matmul_rows(nd->left), matmul_rows(nd->in[0]), .transpose_a = true);
+    return gr_sum(matmul_rows(nd->left), .axes = GR_DIMS(0));
 }
 
 static const gr__attribute linear_attributes[] = {

@@ -155,7 +155,7 @@ static const gr__attribute permute_attributes[] = {
 static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back",
     permute_shape, permute_forward, .vjp = permute_vjp, .moves = true,
     .attributes = permute_attributes, .torch = "torch.permute" };
-static const gr__op transpose_op = { "transpose",
+static const gr__op move_transpose_op = { "transpose",
     "y = x, two dimensions exchanged; gx = g, put back", permute_shape, permute_forward,
     .vjp = permute_vjp, .moves = true, .attributes = permute_attributes,
     .torch = "torch.transpose" };
@@ -258,18 +258,18 @@ gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
 /* ---- slice, and its inverse, spread ---------------------------------------------------------- */
 
 /* Indices start, start + step, ... (count of them) along axis, of a tensor with `size` there. */
-typedef struct range {
+typedef struct move_range {
     int     axis;
     int64_t start, step, count, size;
-} range;
+} move_range;
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r);
-static gr_tensor *spread_range(gr_tensor *x, const range *r);
+static gr_tensor *slice_range(gr_tensor *x, const move_range *r);
+static gr_tensor *spread_range(gr_tensor *x, const move_range *r);
 
 static bool slice_shape(gr__node *nd, gr_shape *y)
 {
-    const range     *r = nd->args;
-    const gr_tensor *x = nd->in[0];
+    const move_range *r = nd->args;
+    const gr_tensor  *x = nd->in[0];
     *y = x->shape;
     y->dim[r->axis] = r->count;
     int64_t outer = 1, inner = 1;
@@ -281,8 +281,8 @@ static bool slice_shape(gr__node *nd, gr_shape *y)
 
 static bool slice_forward(gr__node *nd, gr_tensor *y)
 {
-    const range *r = nd->args;
-    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    const move_range *r = nd->args;
+    int64_t           x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * x_stride[r->axis];
@@ -299,7 +299,7 @@ static gr_tensor *slice_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static bool spread_shape(gr__node *nd, gr_shape *y)
 {
-    const range *r = nd->args;
+    const move_range *r = nd->args;
     *y = nd->in[0]->shape;
     y->dim[r->axis] = r->size;
     return true;
@@ -307,8 +307,8 @@ static bool spread_shape(gr__node *nd, gr_shape *y)
 
 static bool spread_forward(gr__node *nd, gr_tensor *y)
 {
-    const range *r = nd->args;
-    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    const move_range *r = nd->args;
+    int64_t           x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * y_stride[r->axis];
@@ -318,35 +318,35 @@ static bool spread_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
-static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
+static gr_tensor *move_spread_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     (void)i;
     return slice_range(g, nd->args);
 }
 
 static const gr__attribute range_attributes[] = {
-    { "axis", GR__INT, .at = offsetof(range, axis), .shown = GR__ALWAYS },
-    { "start", GR__INT64, .at = offsetof(range, start) },
-    { "step", GR__INT64, .at = offsetof(range, step), .usual = 1 },
-    { "count", GR__INT64, .at = offsetof(range, count), .shown = GR__NEVER },
-    { "size", GR__INT64, .at = offsetof(range, size), .shown = GR__NEVER },
+    { "axis", GR__INT, .at = offsetof(move_range, axis), .shown = GR__ALWAYS },
+    { "start", GR__INT64, .at = offsetof(move_range, start) },
+    { "step", GR__INT64, .at = offsetof(move_range, step), .usual = 1 },
+    { "count", GR__INT64, .at = offsetof(move_range, count), .shown = GR__NEVER },
+    { "size", GR__INT64, .at = offsetof(move_range, size), .shown = GR__NEVER },
     { NULL },
 };
 static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0",
     slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .attributes = range_attributes,
     .torch = "x[a:b:step]" };
-static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
-    spread_shape, spread_forward, .vjp = spread_vjp, .moves = true,
+static const gr__op move_spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
+    spread_shape, spread_forward, .vjp = move_spread_vjp, .moves = true,
     .attributes = range_attributes };
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r)
+static gr_tensor *slice_range(gr_tensor *x, const move_range *r)
 {
     return gr__apply(&slice_op, 1, &x, r, sizeof *r);
 }
 
-static gr_tensor *spread_range(gr_tensor *x, const range *r)
+static gr_tensor *spread_range(gr_tensor *x, const move_range *r)
 {
-    return gr__apply(&spread_op, 1, &x, r, sizeof *r);
+    return gr__apply(&move_spread_op, 1, &x, r, sizeof *r);
 }
 
 /* Python's rule: negative from the end, then held within 0 .. size. */
@@ -358,8 +358,8 @@ static int64_t hold(int64_t index, int64_t size)
 
 gr_tensor *gr_slice_(gr_slice_options o)
 {
-    if (!o.x) return slice_range(NULL, &(range){ 0 });
-    range r = { .step = o.step == 0 ? 1 : o.step };
+    if (!o.x) return slice_range(NULL, &(move_range){ 0 });
+    move_range r = { .step = o.step == 0 ? 1 : o.step };
     if (r.step < 1) {
         gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
         return NULL;
@@ -403,7 +403,7 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-static void fill(gr_tensor *y, double value)
+static void move_fill(gr_tensor *y, double value)
 {
     if (y->dtype == GR_INT32)
         for (int64_t i = 0; i < y->count; i++) gr__ints(y)[i] = (int32_t)value;
@@ -426,7 +426,7 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
         x_at += lost * x_stride[i];
         y_at += (b->before.dim[i] > 0 ? b->before.dim[i] : 0) * y_stride[i];
     }
-    if (y->count != gr__count(&both)) fill(y, b->value);
+    if (y->count != gr__count(&both)) move_fill(y, b->value);
     gr__copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
     return true;
 }
@@ -479,7 +479,7 @@ gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
         return NULL;
     gr_dims order = { .count = x->shape.rank };
     for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
-    return gr__apply(&transpose_op, 1, &x, &order, sizeof order);
+    return gr__apply(&move_transpose_op, 1, &x, &order, sizeof order);
 }
 
 gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)

@@ -69,7 +69,7 @@ static gr_tensor *grad(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_te
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-static gr__norm plain(const gr__node *nd)
+static gr__norm norm_plain(const gr__node *nd)
 {
     const norm_args *n = nd->args;
     return (gr__norm){
@@ -105,7 +105,7 @@ static void grad_part(const void *arg, int64_t begin, int64_t end)
     gr__k()->norm_grad(arg, begin, end);
 }
 
-static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
+static bool norm_run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 {
     int64_t size = k->A * k->S;
     gr__parallel(k->B, size > 0 ? GR__GRAIN / 2 / size : k->B, part, k);
@@ -114,10 +114,10 @@ static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 
 static bool norm_forward(gr__node *nd, gr_tensor *y)
 {
-    gr__norm k = plain(nd);
+    gr__norm k = norm_plain(nd);
     set_line(&k, nd, NORM_WEIGHT);
     k.y = gr__reals(y);
-    return run(&k, forward_part);
+    return norm_run(&k, forward_part);
 }
 
 static bool sums_shape(gr__node *nd, gr_shape *y)
@@ -129,21 +129,21 @@ static bool sums_shape(gr__node *nd, gr_shape *y)
 
 static bool sums_forward(gr__node *nd, gr_tensor *y)
 {
-    gr__norm k = plain(nd);
+    gr__norm k = norm_plain(nd);
     set_line(&k, nd, SUMS_WEIGHT);
     k.g = gr__reals(nd->in[SUMS_G]);
     k.sums = gr__reals(y);
-    return run(&k, sums_part);
+    return norm_run(&k, sums_part);
 }
 
 static bool grad_forward(gr__node *nd, gr_tensor *gx)
 {
-    gr__norm k = plain(nd);
+    gr__norm k = norm_plain(nd);
     set_line(&k, nd, GRAD_WEIGHT);
     k.sums = gr__reals(nd->in[GRAD_SUMS]);
     k.g = gr__reals(nd->in[GRAD_G]);
     k.y = gr__reals(gx);
-    return run(&k, grad_part);
+    return norm_run(&k, grad_part);
 }
 
 /* ---- the rules ------------------------------------------------------------------------------- */
@@ -151,7 +151,7 @@ static bool grad_forward(gr__node *nd, gr_tensor *gx)
 static gr_tensor *input(const gr__node *nd, int i) { return i < nd->n ? nd->in[i] : NULL; }
 
 /* Row i of the sums, as the gradient of a weight or bias. */
-static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
+static gr_tensor *norm_row(const norm_args *n, gr_tensor *s, int64_t i)
 {
     return gr_reshape(gr_slice(s, 0, i, i + 1), gr_shape(n->B));
 }
@@ -171,7 +171,7 @@ static gr_tensor *norm_vjp(gr__node *nd, int i, gr_tensor *g)
         if (!nd->left) return NULL;
     }
     return i == NORM_X ? grad(&once, x, stats, nd->left, g, w, b)
-                       : row(n, nd->left, i - NORM_WEIGHT);
+                       : norm_row(n, nd->left, i - NORM_WEIGHT);
 }
 
 /* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a
@@ -229,7 +229,7 @@ static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
     const norm_args *n = nd->args;
     gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *g = nd->in[SUMS_G],
               *w = input(nd, SUMS_WEIGHT), *b = input(nd, SUMS_BIAS);
-    gr_tensor *u_h = each(n, row(n, u, 0)), *u_1 = each(n, row(n, u, 1));
+    gr_tensor *u_h = each(n, norm_row(n, u, 0)), *u_1 = each(n, norm_row(n, u, 1));
     if (i == NORM_X)
         return gr_reshape(
             gr_mul(u_h, cube(n, P(n, x, stats, gated(n, x, stats, g, w, b)))), x->shape);

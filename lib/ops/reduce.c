@@ -130,7 +130,7 @@ static bool reduce(
     return true;
 }
 
-static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
+static gr_tensor *reduce_apply(const gr__op *op, const gr_reduce_options *o)
 {
     reduction r = { .axes = o->axes, .keepdim = o->keepdim };
     if (o->x && !gr__mark_axes(o->x, &r.axes, r.over, op->name)) return NULL;
@@ -143,16 +143,16 @@ static bool sum_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_p
 
 /* 1 / n. If there are no means, it is 1: 0 / 0 would be an invalid operation that nobody asked
    for. */
-static double part_of(const gr_tensor *y, const gr_tensor *x)
+static double reduce_part_of(const gr_tensor *y, const gr_tensor *x)
 {
     return y->count ? (double)y->count / (double)x->count : 1;
 }
 
-static double share(const gr__node *nd) { return part_of(nd->out, nd->in[0]); }
+static double reduce_share(const gr__node *nd) { return reduce_part_of(nd->out, nd->in[0]); }
 
 static bool mean_forward(gr__node *nd, gr_tensor *y)
 {
-    return reduce(nd, y, sum_part, part_of(y, nd->in[0]));
+    return reduce(nd, y, sum_part, reduce_part_of(y, nd->in[0]));
 }
 
 static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -164,7 +164,7 @@ static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    return sum_vjp(nd, i, gr_scale(g, share(nd)));
+    return sum_vjp(nd, i, gr_scale(g, reduce_share(nd)));
 }
 
 static const gr__attribute reduce_attributes[] = {
@@ -177,8 +177,8 @@ static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_sha
 static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape,
     mean_forward, .vjp = mean_vjp, .attributes = reduce_attributes, .torch = "torch.mean" };
 
-gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
-gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
+gr_tensor *gr_sum_(gr_reduce_options o) { return reduce_apply(&sum_op, &o); }
+gr_tensor *gr_mean_(gr_reduce_options o) { return reduce_apply(&mean_op, &o); }
 
 gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape)
 {
@@ -219,7 +219,7 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward,
     .vjp = max_vjp, .attributes = reduce_attributes, .torch = "torch.amax" };
 
-gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
+gr_tensor *gr_max_(gr_reduce_options o) { return reduce_apply(&max_op, &o); }
 
 /* ---- argmax ---------------------------------------------------------------------------------- */
 
