@@ -970,15 +970,17 @@ enum { MOST_OPS = 256, ORDERS = 3 };
 static struct {
     const gr__op *op;
     bool          met; /* in the row at hand */
+    bool          args;
     int           order;
 } known[MOST_OPS];
 
-static void note(const gr__op *op)
+static void note(const gr__node *nd)
 {
     int i = 0;
-    while (known[i].op && known[i].op != op) i++;
-    known[i].op = op;
+    while (known[i].op && known[i].op != nd->op) i++;
+    known[i].op = nd->op;
     known[i].met = true;
+    known[i].args |= nd->args != NULL;
 }
 
 /* Backward has come by these, from the root down. */
@@ -989,7 +991,7 @@ static void note_all(const gr__node *root)
     for (size_t i = root->index + 1; i-- > root->reach;) {
         const gr__node *nd = gr__self()->tape[i];
         if (!reached[i - root->reach]) continue;
-        note(nd->op);
+        note(nd);
         for (int k = 0; k < nd->n; k++)
             if (nd->in[k]->node && !gr__names(nd->op->constant, k))
                 reached[nd->in[k]->node->index - root->reach] = true;
@@ -1018,9 +1020,7 @@ static void differentiate(const problem *p)
     }
 }
 
-/* "mul 3": its gradient, that gradient's, and that one's have been taken. tests/check_ops.sh makes
-   docs/ops.md of it. */
-static int print_orders(void)
+static void differentiate_all(void)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         problem p = { .r = &table[i], .rng = gr_rng_of(7, table[i].name) };
@@ -1030,6 +1030,31 @@ static int print_orders(void)
             dispose(&p);
         } while (advance(p.r, p.o));
     }
+}
+
+/* An op with arguments says what they are. */
+START_TEST(attributes)
+{
+    int with = 0;
+    differentiate_all();
+    for (int i = 0; known[i].op; i++) {
+        const gr__attribute *a = known[i].op->attributes;
+        ck_assert_msg(known[i].args == (a && a->name), "%s has %s", known[i].op->name,
+            a ? "attributes without arguments" : "arguments, but no attributes");
+        for (; a && a->name; a++)
+            ck_assert_msg(
+                a->kind != GR__CHOICE || a->choices, "%s: %s", known[i].op->name, a->name);
+        with += known[i].args;
+    }
+    ck_assert_int_ge(with, 30);
+}
+END_TEST
+
+/* "mul 3": its gradient, that gradient's, and that one's have been taken. tests/check_ops.sh makes
+   docs/ops.md of it. */
+static int print_orders(void)
+{
+    differentiate_all();
     for (int i = 0; known[i].op; i++) printf("%s %d\n", known[i].op->name, known[i].order);
     return 0;
 }
@@ -1042,5 +1067,6 @@ int main(int argc, char **argv)
     TCase *t = cases(s, "gradcheck");
     tcase_add_loop_test(t, every_row, 0, (int)(sizeof table / sizeof *table));
     tcase_add_test(t, without_gradient);
+    tcase_add_test(t, attributes);
     return run(s);
 }

@@ -131,7 +131,7 @@ START_TEST(reused_values)
         "3  add                       (2)          9       2.236  y = a + b\n"
         "                #1 product                        2.236  ga = g\n"
         "                #2                                2.236  gb = g\n"
-        "2  scale                     (2)          6       2.236  y = s x\n"
+        "2  scale                     (2)          6       2.236  y = s x;  factor 2\n"
         "                #1 product                        4.472  gx = s g\n"
         "1  mul        product        (2)          3       6.708  y = a b;  g = #3 + #2\n"
         "                a            (2)          5           3  ga = g b\n"
@@ -674,7 +674,11 @@ START_TEST(html_is_small)
     ck_assert(gr_trace_html(gr_sum(y), "trace-large.html"));
     json_t *data = data_of("trace-large.html"),
            *conv = json_object_get(json_array_get(json_object_get(data, "operations"), 0), "conv");
-    ck_assert_str_eq(json_string_value(json_object_get(conv, "act")), "tanh");
+    const json_t *attributes =
+        json_object_get(json_array_get(json_object_get(data, "operations"), 0), "attributes");
+    ck_assert_str_eq(json_string_value(json_object_get(attributes, "act")), "tanh");
+    ck_assert(json_number_value(json_object_get(attributes, "groups")) == 2);
+    ck_assert(json_number_value(json_array_get(json_object_get(attributes, "stride"), 1)) == 2);
     ck_assert(json_object_get(conv, "restX") && json_object_get(conv, "restK") &&
               json_object_get(conv, "restY"));
     json_decref(data);

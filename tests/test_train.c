@@ -806,24 +806,39 @@ static gr_tensor *varied(gr_model *m, gr_tensor *x)
 START_TEST(a_model_is_told_as_a_table)
 {
     /* conv: 2 x 8 x 64 x (2 x 9); same: 2 x 8 x 64 x 72; up: 2 x 8 x 16 x 20; fc: 2 x 320 x 6 */
-    const char *const expected = "layer      op                output       parameters    FLOPs\n"
-                                 "-------------------------------------------------------------\n"
-                                 "           input             (1,4,16,16)\n"
-                                 "           sub               (1,4,16,16)                1,024\n"
-                                 "stem.conv  conv2d            (1,8,8,8)           152   18,432\n"
-                                 "stem.same  conv2d            (1,8,8,8)           576   73,728\n"
-                                 "           add               (1,8,8,8)                    512\n"
-                                 "           max_pool2d        (1,8,4,4)                    512\n"
-                                 "up         conv_transpose2d  (1,5,8,8)           165    5,120\n"
-                                 "           relu              (1,320)                      320\n"
-                                 "fc         linear            (1,6)             1,926    3,840\n"
-                                 "w          matmul            (1,4)                24       48\n"
-                                 "scale      mul, add          (1,4)                 8        8\n"
-                                 "-------------------------------------------------------------\n"
-                                 "total                                          2,851  103,544\n"
-                                 "2,851 parameters, %s KiB; 728 frozen\n"
-                                 "FLOPs: 2 per multiply-add, without bias and activation; "
-                                 "other ops: 1 per number read or written\n";
+    const char *const expected =
+        "layer      op                                                output       parameters    "
+        "FLOPs\n"
+        "------------------------------------------------------------------------------------------"
+        "---\n"
+        "           input                                             (1,4,16,16)\n"
+        "           sub                                               (1,4,16,16)                "
+        "1,024\n"
+        "stem.conv  conv2d (stride 2, padding 1, groups 2, act relu)  (1,8,8,8)           152   "
+        "18,432\n"
+        "stem.same  conv2d (padding 1)                                (1,8,8,8)           576   "
+        "73,728\n"
+        "           add                                               (1,8,8,8)                    "
+        "512\n"
+        "           max_pool2d (size 2, stride 2)                     (1,8,4,4)                    "
+        "512\n"
+        "up         conv_transpose2d (stride 2)                       (1,5,8,8)           165    "
+        "5,120\n"
+        "           relu                                              (1,320)                      "
+        "320\n"
+        "fc         linear                                            (1,6)             1,926    "
+        "3,840\n"
+        "w          matmul                                            (1,4)                24      "
+        " 48\n"
+        "scale      mul, add                                          (1,4)                 8      "
+        "  8\n"
+        "------------------------------------------------------------------------------------------"
+        "---\n"
+        "total                                                                          2,851  "
+        "103,544\n"
+        "2,851 parameters, %s KiB; 728 frozen\n"
+        "FLOPs: 2 per multiply-add, without bias and activation; "
+        "other ops: 1 per number read or written\n";
     GR_STEP;
     gr_model *m = gr_model_build(varied, gr_shape(1, 4, 16, 16));
     gr_model_freeze(m, "stem");
@@ -840,8 +855,8 @@ START_TEST(a_model_is_told_as_a_table)
     gr_tensor *x = gr_ones(gr_shape(1, 8));
     ck_assert_ptr_ne(gr_nn_dropout(m, "drop", x, 0.5), x); /* still in train mode */
     const char *pair = gr_model_format(m, .input = gr_shape(2, 4, 16, 16));
-    ck_assert_ptr_nonnull(
-        strstr(pair, "fc         linear            (2,6)             1,926    7,680\n"));
+    ck_assert_ptr_nonnull(strstr(pair, "fc         linear                                          "
+                                       "  (2,6)             1,926    7,680\n"));
     gr_model_free(m);
 }
 END_TEST
@@ -914,12 +929,12 @@ static gr_tensor *generating(gr_model *m, gr_tensor *x)
 START_TEST(a_tables_rows_are_the_layers)
 {
     rows_are(normed, gr_shape(1, 4, 8, 8),
-        "       input           (1,4,8,8)\n"
-        "       norm            (1,4,8,8)                256\n"
-        "bn     norm            (1,4,8,8)           8    256\n"
-        "gn     norm, mul, add  (1,4,8,8)           8    768\n"
-        "       mean            (1,4)                    256\n"
-        "ln     norm, mul, add  (1,4)               8     12\n");
+        "       input                    (1,4,8,8)\n"
+        "       batch_norm2d             (1,4,8,8)                256\n"
+        "bn     batch_norm2d (act relu)  (1,4,8,8)           8    256\n"
+        "gn     group_norm (groups 2)    (1,4,8,8)           8    768\n"
+        "       mean (axes (2,3))        (1,4)                    256\n"
+        "ln     layer_norm               (1,4)               8     12\n");
     rows_are(worded, gr_shape(2, 6),
         "       input      (2,6)\n"
         "embed  embedding  (2,8)          400    400\n"

@@ -118,7 +118,8 @@ static bool hand_out(
     return true;
 }
 
-static bool check(const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
+static bool backward_check(
+    const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr_tensor *const *gx)
 {
     if (!y || !x || !gx || n < 1)
         return gr__fail(GR_ERR_ARGUMENT, "%s: %s", name,
@@ -135,7 +136,8 @@ static bool check(const char *name, gr_tensor *y, gr_tensor *const *x, int n, gr
 }
 
 /* gx is not x, nor a part of it. */
-static bool gradients(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
+static bool backward_gradients(
+    gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
 {
     gr__pass p = gr__pass_begin(y);
     p.create = o.create_graph;
@@ -167,9 +169,9 @@ static bool results_end(gr_tensor **results, int n, gr_tensor **to, bool good)
 
 bool gr_grads(gr_tensor *y, gr_tensor *const *x, int n, gr_tensor **gx, gr_grad_options o)
 {
-    if (!check("grad", y, x, n, gx)) return false;
+    if (!backward_check("grad", y, x, n, gx)) return false;
     gr_tensor **results = results_begin(n, "grad");
-    return results_end(results, n, gx, results && gradients(y, x, n, results, o));
+    return results_end(results, n, gx, results && backward_gradients(y, x, n, results, o));
 }
 
 gr_tensor *gr_grad_(gr_tensor *y, gr_grad_options o)
@@ -197,7 +199,7 @@ static bool differentiate(gr_tensor **g, gr_tensor *const *x, int n, gr_tensor *
     gr_tensor *d = directional(g, n, v);
     if (!d) return false;
     if (gr__tracked(d))
-        return gradients(
+        return backward_gradients(
             d, x, n, g, (gr_grad_options){ .retain_graph = true, .allow_unused = true });
     for (int i = 0; i < n; i++)
         if (!(g[i] = gr__constant(&x[i]->shape, 0))) return false;
@@ -211,7 +213,7 @@ static bool hessian_times(
     gr_step step = gr_step_begin();
     if (step.depth == 0) return false;
     bool was = gr_set_recording(true);
-    bool good = gradients(loss, x, n, hv,
+    bool good = backward_gradients(loss, x, n, hv,
                     (gr_grad_options){ .create_graph = true, .allow_unused = true }) &&
                 differentiate(hv, x, n, v);
     gr_set_recording(was);
@@ -223,7 +225,7 @@ static bool hessian_times(
 
 bool gr_hvp(gr_tensor *loss, gr_tensor *const *x, int n, gr_tensor *const *v, gr_tensor **hv)
 {
-    if (!check("hvp", loss, x, n, hv)) return false;
+    if (!backward_check("hvp", loss, x, n, hv)) return false;
     for (int i = 0; i < n; i++)
         if (!v || !v[i] || v[i]->dtype != GR_REAL || !gr__same_shape(&v[i]->shape, &x[i]->shape))
             return gr__fail(GR_ERR_ARGUMENT,

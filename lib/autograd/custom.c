@@ -44,12 +44,12 @@ static bool good_gradient(const gr__node *nd, int i, const gr_tensor *gi, bool r
 {
     if (gi->dtype != GR_REAL)
         return gr__fail(GR_ERR_GRAPH, "backward: %s gave an int32 gradient %s for input %d",
-            nd->op->name, GR__TEXT(gi), i + 1);
+            nd->name, GR__TEXT(gi), i + 1);
     return !recording || gr__tracked(gi) ||
            gr__fail(GR_ERR_GRAPH,
                "backward: %s's gradient for input %d is not made of g by operations, so it cannot "
                "be differentiated again",
-               nd->op->name, i + 1);
+               nd->name, i + 1);
 }
 
 static gr_tensor *custom_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -65,7 +65,7 @@ static gr_tensor *custom_vjp(gr__node *nd, int i, gr_tensor *g)
     me->no_grad = no_grad; /* whatever it has been set to */
     if (gr__version_of(g) != version) {
         gr__fail(GR_ERR_GRAPH, "backward: %s changed the gradient %s that it was given",
-            nd->op->name, GR__TEXT(g));
+            nd->name, GR__TEXT(g));
         return NULL;
     }
     return gi && good_gradient(nd, i, gi, !no_grad) ? gi : NULL;
@@ -120,6 +120,7 @@ gr_tensor *gr_custom_(const char *name, gr_custom_backward *backward, gr_tensor 
         custom *kept = (custom *)out->node->args;
         kept->y = NULL;
         out->node->op = settle(kept);
+        out->node->name = kept->name;
     }
     return out;
 }

@@ -25,7 +25,7 @@ typedef struct amount {
     double value, size;
 } amount;
 
-typedef struct check {
+typedef struct gradcheck_check {
     gr_function      *fn;
     gr_tensor *const *x;
     gr_tensor       **given, **gx; /* by backward; of the moment */
@@ -35,7 +35,7 @@ typedef struct check {
     double            h, tolerance;
     bool              second;
     amount            here; /* the quantity at the inputs as they are */
-} check;
+} gradcheck_check;
 
 typedef struct worst {
     double  excess, given, wanted; /* excess: the error over what is allowed */
@@ -53,7 +53,7 @@ static gr_tensor *weights(const gr_tensor *like, int number)
     return gr_uniform(like->shape, &rng, 0.5, 1.5);
 }
 
-static gr_tensor *evaluate(const check *c)
+static gr_tensor *evaluate(const gradcheck_check *c)
 {
     gr_tensor *y = c->fn(c->x, c->ctx);
     if (!y || y->dtype != GR_REAL) {
@@ -65,7 +65,8 @@ static gr_tensor *evaluate(const check *c)
 }
 
 /* Of y, or zeros where it does not depend on x at all. */
-static bool gradients(const check *c, gr_tensor *y, gr_tensor *g, bool create, gr_tensor **gx)
+static bool gradcheck_gradients(
+    const gradcheck_check *c, gr_tensor *y, gr_tensor *g, bool create, gr_tensor **gx)
 {
     if (!y || !g) return false;
     if (gr__tracked(y))
@@ -86,32 +87,33 @@ static bool add_up(amount *a, const gr_tensor *t, const gr_tensor *w)
     return w != NULL;
 }
 
-static bool measure(const check *c, amount *a)
+static bool gradcheck_measure(const gradcheck_check *c, amount *a)
 {
     GR_STEP;
     *a = (amount){ 0, 0 };
     gr_tensor *y = evaluate(c), *w = y ? weights(y, 0) : NULL;
     if (!c->second) return y && add_up(a, y, w);
-    bool good = gradients(c, y, w, false, c->gx);
+    bool good = gradcheck_gradients(c, y, w, false, c->gx);
     for (int i = 0; good && i < c->n; i++) good = add_up(a, c->gx[i], weights(c->x[i], i + 1));
     return good;
 }
 
-static bool by_backward(const check *c)
+static bool by_backward(const gradcheck_check *c)
 {
     gr_tensor *y = evaluate(c), *m = NULL;
-    if (!gradients(c, y, y ? weights(y, 0) : NULL, c->second, c->given)) return false;
+    if (!gradcheck_gradients(c, y, y ? weights(y, 0) : NULL, c->second, c->given)) return false;
     for (int i = 0; c->second && i < c->n; i++) {
         gr_tensor *part = gr_sum(gr_mul(c->given[i], weights(c->x[i], i + 1)));
         m = m ? gr_add(m, part) : part;
     }
-    return !c->second || (m && gradients(c, m, gr__constant(&m->shape, 1), false, c->given));
+    return !c->second ||
+           (m && gradcheck_gradients(c, m, gr__constant(&m->shape, 1), false, c->given));
 }
 
 /* ---- by differences -------------------------------------------------------------------------- */
 
 /* The quantity at x - h, x - h/2, x + h/2, x + h for one element of x. */
-static bool around(const check *c, gr_real *v, double h, double f[4])
+static bool around(const gradcheck_check *c, gr_real *v, double h, double f[4])
 {
     static const double at[4] = { -1, -0.5, 0.5, 1 };
     gr_real             was = *v;
@@ -119,7 +121,7 @@ static bool around(const check *c, gr_real *v, double h, double f[4])
     for (int i = 0; good && i < 4; i++) {
         amount a;
         *v = (gr_real)((double)was + at[i] * h);
-        good = measure(c, &a);
+        good = gradcheck_measure(c, &a);
         f[i] = a.value;
     }
     *v = was;
@@ -140,7 +142,7 @@ static double difference(
 }
 
 /* One element; mean: the mean size of its input's derivatives. */
-static bool compare(const check *c, int input, int64_t element, double mean, worst *w)
+static bool compare(const gradcheck_check *c, int input, int64_t element, double mean, worst *w)
 {
     gr_real *v = gr__reals(c->x[input]) + element;
     double   given = (double)gr__reals(c->given[input])[element], size = fmax(1, fabs((double)*v)),
@@ -177,7 +179,7 @@ static double mean_size(const gr_tensor *t)
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-static bool judge(const check *c, const worst *w, bool allow_zero)
+static bool gradcheck_judge(const gradcheck_check *c, const worst *w, bool allow_zero)
 {
     const char *order = c->second ? "second order, " : "";
     if (w->excess > 1) {
@@ -193,12 +195,12 @@ static bool judge(const check *c, const worst *w, bool allow_zero)
                order);
 }
 
-static bool check_order(check *c, bool allow_zero)
+static bool check_order(gradcheck_check *c, bool allow_zero)
 {
     GR_STEP;
     amount again;
     worst  w = { 0 };
-    if (!measure(c, &c->here) || !measure(c, &again)) return false;
+    if (!gradcheck_measure(c, &c->here) || !gradcheck_measure(c, &again)) return false;
     if (!(c->here.value == again.value))
         return gr__fail(GR_ERR_NUMBER,
             "gradcheck: the function gives %g, and then %g for the same inputs", c->here.value,
@@ -209,12 +211,12 @@ static bool check_order(check *c, bool allow_zero)
         for (int64_t e = 0; c->x[i]->dtype == GR_REAL && e < c->x[i]->count; e++)
             if (!compare(c, i, e, mean, &w)) return false;
     }
-    return judge(c, &w, allow_zero);
+    return gradcheck_judge(c, &w, allow_zero);
 }
 
 /* Inputs are parameters for the time of the check; put back last first, for one may be named
    twice. */
-static bool check_orders(check *c, bool second_order, bool allow_zero)
+static bool check_orders(gradcheck_check *c, bool second_order, bool allow_zero)
 {
     bool was = gr_set_recording(true);
     for (int i = 0; i < c->n; i++) {
@@ -243,7 +245,7 @@ bool gr_gradcheck_(gr_function *fn, gr_tensor *const *x, gr_gradcheck_options o)
     size_t      n = (size_t)o.n, bytes = n * (2 * sizeof(gr_tensor *) + sizeof(bool));
     gr_tensor **block = gr__alloc(bytes);
     if (!block) return gr__fail_memory("gradcheck", bytes);
-    check c = {
+    gradcheck_check c = {
         .fn = fn,
         .x = x,
         .given = block,

@@ -60,7 +60,7 @@ static bool replace(const gr_tensor *t, gr_tensor **g, gr_tensor *by, const gr__
 
 /* The hook sees a tensor of its own, which it may keep: what a slot holds is the slot's, and what
    is recorded must not lose its history. */
-static bool call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor **g)
+static bool hooks_call(const gr__pass *p, gr__hook hook, const gr_tensor *t, gr_tensor **g)
 {
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
     if (!p->create && step.depth == 0) return false;
@@ -91,7 +91,7 @@ bool gr__pass_hooks(const gr__pass *p, const gr_tensor *t, gr_tensor **g)
     for (const gr__hook *h = t->hooks; h; h = h->next) last = h->serial;
     for (const gr__hook *h; (h = first_after(t, at)) && h->serial <= last;) {
         at = h->serial;
-        if (!call(p, *h, t, g)) return false;
+        if (!hooks_call(p, *h, t, g)) return false;
     }
     return true;
 }

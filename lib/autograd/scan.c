@@ -119,18 +119,18 @@ static bool unchanged(const gr__node *nd)
         const gr_tensor *t = i < nd->n ? nd->in[i] : nd->out;
         if (gr__version_of(t) != nd->version[i])
             return gr__fail(GR_ERR_GRAPH, "backward: %s %s of %s was changed after it was recorded",
-                i < nd->n ? "an input" : "the result", GR__TEXT(t), nd->op->name);
+                i < nd->n ? "an input" : "the result", GR__TEXT(t), nd->name);
     }
     return true;
 }
 
-static bool all_finite(const gr__node *nd, int i, const gr_tensor *g)
+static bool scan_all_finite(const gr__node *nd, int i, const gr_tensor *g)
 {
     const gr_real *v = gr__reals(g);
     for (int64_t e = 0; e < g->count; e++)
         if (!isfinite(v[e]))
             return gr__fail(GR_ERR_NUMBER,
-                "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->op->name,
+                "%s: backward gave %g at element %lld of the gradient of input %d %s", nd->name,
                 (double)v[e], (long long)e, i + 1, GR__LABEL(nd->in[i]));
     return true;
 }
@@ -142,11 +142,11 @@ static bool input_gradient(gr__pass *p, gr__node *nd, int i, gr_tensor *g)
     if (gi && nd->op->broadcasts && !gr__same_shape(&gi->shape, shape)) gi = gr__sum_to(gi, shape);
     if (!gi)
         return gr__fail(
-            GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->op->name, i + 1);
+            GR_ERR_GRAPH, "backward: %s gave no gradient for input %d", nd->name, i + 1);
     if (!gr__same_shape(&gi->shape, shape))
-        return gr__fail(GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s",
-            nd->op->name, GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
-    return (!p->me->anomaly || all_finite(nd, i, gi)) && deliver(p, nd->in[i], gi);
+        return gr__fail(GR_ERR_GRAPH, "backward: %s gave a gradient %s for input %d %s", nd->name,
+            GR__TEXT(gi), i + 1, gr__shape_text(shape).s);
+    return (!p->me->anomaly || scan_all_finite(nd, i, gi)) && deliver(p, nd->in[i], gi);
 }
 
 static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
@@ -162,7 +162,7 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
         return gr__fail(GR_ERR_GRAPH,
             "backward: the history of %s %s was used up by an earlier backward; keep it with "
             ".retain_graph",
-            nd->op->name, GR__TEXT(nd->out));
+            nd->name, GR__TEXT(nd->out));
     if (!unchanged(nd)) return false;
     gr_step step = p->create ? (gr_step){ 0 } : gr_step_begin();
     bool    good = p->create || step.depth > 0;
@@ -176,7 +176,7 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
     return good;
 }
 
-static bool scan(gr__pass *p)
+static bool scan_scan(gr__pass *p)
 {
     bool recording = p->me->no_grad, in_vjp = p->me->in_vjp, good = true;
     p->me->no_grad = !p->create;
@@ -209,7 +209,7 @@ static void mark_wanted(gr__pass *p)
     }
 }
 
-static bool seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
+static bool scan_seed(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
 {
     if (!grad_output && y->count != 1)
         return gr__fail(GR_ERR_GRAPH,
@@ -245,7 +245,7 @@ bool gr__pass_run(gr__pass *p, gr_tensor *y, gr_tensor *grad_output)
         memset(p->slot, 0, bytes);
         if (marks) mark_wanted(p);
     }
-    bool good = seed(p, y, grad_output) && scan(p);
+    bool good = scan_seed(p, y, grad_output) && scan_scan(p);
     for (size_t i = 0; i < p->nodes; i++) gr__unref(p->slot[i]);
     gr__release(p->slot, bytes);
     gr__release(p->wanted, mark_bytes);
@@ -259,7 +259,7 @@ gr__pass gr__pass_begin(const gr_tensor *y)
     static atomic_uint_fast64_t passes;
     static gr__node             none = { .index = 0, .reach = 1 };
     gr__pass                    p = {
-        .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none
+                           .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none
     };
     p.goals = me->spare;
     me->spare = NULL;

@@ -104,12 +104,12 @@ int  gr__processors_quota(const char *root);
 
 /* Records the first failure; always false, so that "return gr__fail(...)" reads well. A pending
    failure stays. */
-bool     gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool gr__fail(gr_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The ending of a noun, "s" or "es", after its count n; none after 1. */
 static inline const char *gr__plural(int64_t n, const char *ending) { return n == 1 ? "" : ending; }
 /* "out of memory" in the name of what is being done. */
-bool     gr__fail_memory(const char *what, size_t bytes);
-bool     gr__failed(void);
+bool                      gr__fail_memory(const char *what, size_t bytes);
+bool                      gr__failed(void);
 unsigned gr__failures(void); /* how many there have been, also while one was pending */
 
 /* A failure that is passed to another thread, which learns of it when gr__fail makes it pending
@@ -189,6 +189,8 @@ bool     gr__same_shape(const gr_shape *a, const gr_shape *b);
 bool     gr__broadcast(const gr_shape *a, const gr_shape *b, gr_shape *out);
 bool     gr__axis(int *axis, int rank); /* negative counted from the last; false: out of range */
 void     gr__strides(const gr_shape *s, int64_t *stride);
+/* Those of s as it broadcasts to y: 0 along a dimension that it lacks or has with size 1. */
+void     gr__broadcast_strides(const gr_shape *s, const gr_shape *y, int64_t *stride);
 /* its coordinates, which print as a shape does */
 gr_shape gr__place(const gr_shape *s, int64_t element);
 
@@ -234,7 +236,7 @@ struct gr_tensor {
     uint8_t      dtype;       /* a gr_dtype */
     bool         param;       /* a leaf whose gradient is wanted */
     bool         retain_grad; /* an intermediate whose gradient is wanted */
-    bool         rectified;   /* by a ReLU that rode along: the rule begins with gr__act_back */
+    bool         rectified;   /* see ops/gate.h */
     int64_t      count;
     gr_shape     shape;
     gr__storage *storage;
@@ -248,7 +250,7 @@ struct gr_tensor {
     uint64_t     thread;      /* whose step and tape node and owner are of, by its id */
     uint64_t     pass;        /* the backward pass that has a slot for this leaf, and which */
     size_t       slot;
-    gr_tensor   *gated_by; /* of a gradient: it is 0 already wherever that tensor is not positive */
+    gr_tensor   *gated_by; /* see ops/gate.h */
 };
 
 /* Elements, and in the same block the tensor that was made with them; views of them are blocks of
@@ -371,9 +373,29 @@ char      *gr__string(size_t bytes); /* lives as the step's tensors do */
 
 /* ---- tape.c ---------------------------------------------------------------------------------- */
 
+/* An argument of an op: its name, and where it stands in the op's args. Texts leave out what is
+   `usual`, unless it is to be shown always, or never. */
+typedef struct gr__attribute {
+    const char *name; /* NULL: the end of the list */
+    enum {
+        GR__BOOL,
+        GR__INT,
+        GR__INT64,
+        GR__DOUBLE,
+        GR__HW, /* two int64_t; the second, of columns, stands at at_w */
+        GR__DIMS,
+        GR__SHAPE,
+        GR__CHOICE /* an enum, whose names are in choices */
+    } kind;
+    size_t             at, at_w;
+    double             usual;
+    const char *const *choices;
+    enum { GR__UNLESS_USUAL, GR__ALWAYS, GR__NEVER } shown;
+} gr__attribute;
+
 /* An op, beside its code. */
 typedef struct gr__op {
-    const char *name;
+    const char *name;     /* of the public call that makes it, or of its own */
     const char *equation; /* forward and backward, for display */
     /* checks inputs and arguments, gives the result's shape */
     bool (*shape)(gr__node *nd, gr_shape *y);
@@ -381,15 +403,16 @@ typedef struct gr__op {
     bool (*forward)(gr__node *nd, gr_tensor *y);
     /* the gradient for input i, made of public ops */
     gr_tensor *(*vjp)(gr__node *nd, int i, gr_tensor *g);
-    unsigned    constant; /* bit i: input i has no gradient */
-    unsigned    ints;     /* bit i: input i is int32 (else real) */
+    unsigned             constant; /* bit i: input i has no gradient */
+    unsigned             ints;     /* bit i: input i is int32 (else real) */
     /* of the element-wise families: where in gr__kernels the loop stands */
-    size_t      kernel;
+    size_t               kernel;
     /* moves elements of any type: the result's type is the first input's */
-    bool        moves;
+    bool                 moves;
     /* the driver sums a gradient back to its input's shape */
-    bool        broadcasts;
-    const char *torch; /* PyTorch's name; NULL: it has none */
+    bool                 broadcasts;
+    const char          *torch;      /* PyTorch's name; NULL: it has none */
+    const gr__attribute *attributes; /* of an op with args */
 } gr__op;
 
 /* Whether a mask of inputs names input i; it can name the first 32. */
@@ -397,6 +420,7 @@ static inline bool gr__names(unsigned mask, int i) { return i < 32 && (mask >> i
 
 struct gr__node {
     const gr__op *op;
+    const char   *name; /* the op's, or that of the call whose last op it is */
     const void   *args; /* the op's own struct */
     gr_tensor   **in;
     gr_tensor    *out;
@@ -416,8 +440,10 @@ struct gr__node {
    call is recorded. */
 gr_tensor *gr__apply(
     const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size);
-void gr__node_use_up(gr__node *nd); /* backward is through with it */
-void gr__tape_cut(gr__thread *me, size_t length);
+/* y, just made by the last of the ops that a call consists of, is shown by that call's name. */
+gr_tensor *gr__shown_as(const char *call, gr_tensor *y);
+void       gr__node_use_up(gr__node *nd); /* backward is through with it */
+void       gr__tape_cut(gr__thread *me, size_t length);
 
 /* ---- random.c -------------------------------------------------------------------------------- */
 

@@ -38,7 +38,7 @@ enum {
     UNIT = 64,
     FINE = 16,
     HEAD = GR__BLOCK_HEAD / UNIT,
-    CLASSES = FINE + HEAD + 4 * 40,
+    MEMORY_CLASSES = FINE + HEAD + 4 * 40,
     LOCAL_CLASSES = FINE + HEAD + 4 * 5,
     SLAB = 64 * 1024,
     HUGE_PAGE = 2 << 20,
@@ -51,12 +51,12 @@ enum {
 /* The most that one block may have: far under what sums of sizes could overflow. */
 #define LARGEST (SIZE_MAX / 2 < (1ULL << 46) ? SIZE_MAX / 2 : (size_t)(1ULL << 46))
 
-typedef gr__block block;
+typedef gr__block memory_block;
 typedef gr__bin   bin;
 typedef gr__cache cache;
 _Static_assert((int)LOCAL_CLASSES == (int)GR__LOCAL_CLASSES, "a list for each");
 
-static gr__mutex *const lock = &gr__locks[GR__LOCK_MEMORY];
+static gr__mutex *const memory_lock = &gr__locks[GR__LOCK_MEMORY];
 
 /* The head of a slab, which begins at a multiple of its size. */
 typedef struct slab {
@@ -65,9 +65,9 @@ typedef struct slab {
 } slab;
 
 static struct {
-    block   *head[CLASSES];
-    uint64_t asked[CLASSES], asks; /* when a class was last asked for, counted in requests */
-    slab    *slabs;                /* newest first: blocks are cut from that one */
+    memory_block *head[MEMORY_CLASSES];
+    uint64_t asked[MEMORY_CLASSES], asks; /* when a class was last asked for, counted in requests */
+    slab    *slabs;                       /* newest first: blocks are cut from that one */
     /* bytes in the lists: in blocks of their own, in pieces of slabs */
     size_t   waiting, crumbs;
     size_t   swept; /* the crumbs that the last sweep left */
@@ -153,7 +153,7 @@ static void *map_huge(size_t size)
     return p;
 }
 
-static void *counted(void *p, size_t size)
+static void *memory_counted(void *p, size_t size)
 {
     if (p) {
         atomic_fetch_add(&system_bytes, size);
@@ -166,7 +166,7 @@ static bool mapped(size_t size) { return size >= HUGE_PAGE && recycling(); }
 
 static void *from_system(size_t size)
 {
-    return counted(mapped(size) ? map_huge(size) : aligned_alloc(UNIT, size), size);
+    return memory_counted(mapped(size) ? map_huge(size) : aligned_alloc(UNIT, size), size);
 }
 
 static void to_system(void *p, size_t size)
@@ -180,18 +180,18 @@ static void to_system(void *p, size_t size)
 
 /* ---- giving back; all with the lock held ----------------------------------------------------- */
 
-static slab *slab_of(block *b) { return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1)); }
+static slab *slab_of(memory_block *b) { return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1)); }
 
-static void put_shared(block *b, int class, size_t size)
+static void put_shared(memory_block *b, int class, size_t size)
 {
     b->next = pool.head[class];
     pool.head[class] = b;
     *(of_slabs(size) ? &pool.crumbs : &pool.waiting) += size;
 }
 
-static block *take_waiting(int class, size_t size)
+static memory_block *take_waiting(int class, size_t size)
 {
-    block *b = pool.head[class];
+    memory_block *b = pool.head[class];
     if (!b) return NULL;
     pool.head[class] = b->next;
     *(of_slabs(size) ? &pool.crumbs : &pool.waiting) -= size;
@@ -200,7 +200,7 @@ static block *take_waiting(int class, size_t size)
 
 static void drop_idle_blocks(int class)
 {
-    for (block **at = &pool.head[class]; *at;) {
+    for (memory_block **at = &pool.head[class]; *at;) {
         const slab *s = slab_of(*at);
         if (s->idle == s->cut) {
             *at = (*at)->next;
@@ -217,7 +217,8 @@ static void sweep(void)
     int classes = 0;
     for (slab *s = pool.slabs; s; s = s->next) s->idle = 0;
     for (; of_slabs(size_of(classes)); classes++)
-        for (block *b = pool.head[classes]; b; b = b->next) slab_of(b)->idle += size_of(classes);
+        for (memory_block *b = pool.head[classes]; b; b = b->next)
+            slab_of(b)->idle += size_of(classes);
     for (int class = 0; class < classes; class ++) drop_idle_blocks(class);
     for (slab **at = &pool.slabs, *s; (s = *at);) {
         if (s->idle == s->cut) {
@@ -231,7 +232,7 @@ static void sweep(void)
     pool.swept = pool.crumbs;
 }
 
-static size_t bound(void)
+static size_t memory_bound(void)
 {
     size_t need = pool.most > pool.before ? pool.most : pool.before;
     return need > FLOOR / 2 ? 2 * need : FLOOR;
@@ -241,7 +242,7 @@ static size_t bound(void)
 static int stalest(void)
 {
     int at = -1;
-    for (int class = 0; class < CLASSES; class ++)
+    for (int class = 0; class < MEMORY_CLASSES; class ++)
         if (pool.head[class] && !of_slabs(size_of(class)) &&
             (at < 0 || pool.asked[class] < pool.asked[at]))
             at = class;
@@ -264,7 +265,7 @@ static void note_need(const cache *c, int class, size_t size)
     pool.asked[class] = ++pool.asks;
     pool.traffic += size;
     if (now > (ptrdiff_t)pool.most) pool.most = (size_t)now;
-    if (pool.traffic / PATIENCE <= bound() / 2) return;
+    if (pool.traffic / PATIENCE <= memory_bound() / 2) return;
     pool.before = pool.most;
     pool.most = now > 0 ? (size_t)now : 0;
     pool.traffic = 0;
@@ -274,7 +275,7 @@ static void note_need(const cache *c, int class, size_t size)
 static void hand_over(bin *from, int class, int left)
 {
     while (from->count > left) {
-        block *b = from->head;
+        memory_block *b = from->head;
         from->head = b->next;
         from->count--;
         put_shared(b, class, size_of(class));
@@ -303,9 +304,9 @@ bool gr__memory_give_back(void)
 {
     if (!recycling()) return false;
     cache *c = own_cache();
-    gr__lock(lock);
+    gr__lock(memory_lock);
     give_back_all(c);
-    gr__unlock(lock);
+    gr__unlock(memory_lock);
     return true;
 }
 
@@ -317,7 +318,7 @@ static void *cut_from_slab(size_t size)
 {
     slab *s = pool.slabs;
     if (!s || SLAB - UNIT - s->cut < size) { /* the old slab's rest, under 8 KiB, is given up */
-        s = counted(map(SLAB, SLAB), SLAB);
+        s = memory_counted(map(SLAB, SLAB), SLAB);
         if (!s) return NULL;
         *s = (slab){ .next = pool.slabs };
         pool.slabs = s;
@@ -353,10 +354,10 @@ static void report_and_follow(cache *c)
 {
     tell(c);
     if (c->trims == atomic_load_explicit(&trims, memory_order_relaxed)) return;
-    gr__lock(lock);
+    gr__lock(memory_lock);
     hand_over_all(c);
-    give_back(bound());
-    gr__unlock(lock);
+    give_back(memory_bound());
+    gr__unlock(memory_lock);
 }
 
 static void count_live(cache *c, ptrdiff_t size)
@@ -380,21 +381,21 @@ void *gr__alloc(size_t bytes)
         b->head = b->head->next;
         b->count--;
     } else {
-        gr__lock(lock);
+        gr__lock(memory_lock);
         p = take_shared(c, class, size);
-        gr__unlock(lock);
+        gr__unlock(memory_lock);
     }
     if (p) count_live(c, (ptrdiff_t)size);
     return p;
 }
 
 /* Half of what waits with this thread in a class goes to the process. */
-static void share(bin *from, int class)
+static void memory_share(bin *from, int class)
 {
-    gr__lock(lock);
+    gr__lock(memory_lock);
     hand_over(from, class, from->count / 2);
-    give_back(bound());
-    gr__unlock(lock);
+    give_back(memory_bound());
+    gr__unlock(memory_lock);
 }
 
 void gr__release(void *p, size_t bytes)
@@ -408,26 +409,26 @@ void gr__release(void *p, size_t bytes)
         to_system(p, size);
         return;
     }
-    block *b = p;
+    memory_block *b = p;
     if (class < LOCAL_CLASSES) {
         bin *to = &c->bins[class];
         b->next = to->head;
         to->head = b;
-        if ((size_t)++to->count * size > LOCAL_MOST) share(to, class);
+        if ((size_t)++to->count * size > LOCAL_MOST) memory_share(to, class);
         return;
     }
-    gr__lock(lock);
+    gr__lock(memory_lock);
     put_shared(b, class, size);
-    give_back(bound());
-    gr__unlock(lock);
+    give_back(memory_bound());
+    gr__unlock(memory_lock);
 }
 
 void gr__cache_end(cache *c)
 {
-    gr__lock(lock);
+    gr__lock(memory_lock);
     hand_over_all(c);
-    give_back(bound());
-    gr__unlock(lock);
+    give_back(memory_bound());
+    gr__unlock(memory_lock);
     tell(c);
 }
 

@@ -149,7 +149,7 @@ typedef struct stage {
     int          number;
 } stage;
 
-static void run_task(const void *arg, int64_t task, int thread)
+static void parallel_run_task(const void *arg, int64_t task, int thread)
 {
     const stage *p = arg;
     /* a sum with NULL is not defined */
@@ -177,7 +177,7 @@ bool gr__run_plan(
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared ? p.shared + shared_bytes : NULL;
     for (p.number = 0; p.number < plan->stages; p.number++)
-        gr__workers_run(run_task, &p, plan->tasks[p.number], threads);
+        gr__workers_run(parallel_run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

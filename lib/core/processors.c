@@ -16,7 +16,7 @@
 #ifdef __linux__
 
 static cpu_set_t        allowed; /* with the lock held */
-static gr__mutex *const lock = &gr__locks[GR__LOCK_PROCESSORS];
+static gr__mutex *const processors_lock = &gr__locks[GR__LOCK_PROCESSORS];
 
 void gr__processors_look(void)
 {
@@ -25,17 +25,17 @@ void gr__processors_look(void)
     CPU_ZERO(&mine);
     sched_getaffinity(getpid(), sizeof of_main, &of_main);
     sched_getaffinity(0, sizeof mine, &mine);
-    gr__lock(lock);
+    gr__lock(processors_lock);
     CPU_OR(&allowed, &allowed, &of_main);
     CPU_OR(&allowed, &allowed, &mine);
-    gr__unlock(lock);
+    gr__unlock(processors_lock);
 }
 
 void gr__processors_allow(gr__os_thread t, int but)
 {
-    gr__lock(lock);
+    gr__lock(processors_lock);
     cpu_set_t set = allowed;
-    gr__unlock(lock);
+    gr__unlock(processors_lock);
     if (but >= 0) CPU_CLR((size_t)but, &set);
     if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(t, sizeof set, &set);
 }
@@ -43,9 +43,9 @@ void gr__processors_allow(gr__os_thread t, int but)
 static int count_allowed(void)
 {
     gr__processors_look();
-    gr__lock(lock);
+    gr__lock(processors_lock);
     int n = CPU_COUNT(&allowed);
-    gr__unlock(lock);
+    gr__unlock(processors_lock);
     return n;
 }
 
@@ -61,22 +61,22 @@ static int count_allowed(void) { return 0; }
 
 /* ---- control groups -------------------------------------------------------------------------- */
 
-enum { LINE = 4096 };
+enum { PROCESSORS_LINE = 4096 };
 
 static bool read_line(const char *folder, const char *name, char *line)
 {
-    char path[4 * LINE];
+    char path[4 * PROCESSORS_LINE];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "re");
-    bool  good = f && fgets(line, LINE, f);
+    bool  good = f && fgets(line, PROCESSORS_LINE, f);
     if (f) fclose(f);
     return good;
 }
 
 /* The quota of the group of this folder, in processors; infinite: it has none of its own. */
-static double share_of(const char *folder)
+static double processors_share_of(const char *folder)
 {
-    char      line[LINE];
+    char      line[PROCESSORS_LINE];
     long long quota, period;
     if (read_line(folder, "cpu.max", line)) { /* "max 100000" or "150000 100000" */
         if (sscanf(line, "%lld %lld", &quota, &period) != 2) return INFINITY;
@@ -94,7 +94,7 @@ static double least_share(char *folder, size_t top)
 {
     double least = INFINITY;
     for (;;) {
-        double share = share_of(folder);
+        double share = processors_share_of(folder);
         if (share < least) least = share;
         char *last = strrchr(folder, '/');
         if (strlen(folder) <= top || !last) return least;
@@ -115,7 +115,7 @@ static bool names_cpu(const char *list)
    "0::/a/b", "4:cpu,cpuacct:/a/b". */
 static bool own_group(const char *root, bool second, char *group)
 {
-    char path[LINE], line[LINE];
+    char path[PROCESSORS_LINE], line[PROCESSORS_LINE];
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *f = fopen(path, "re");
     bool  found = false;
@@ -134,7 +134,8 @@ static bool own_group(const char *root, bool second, char *group)
 /* By a line of mountinfo: "ID PARENT DEVICE ROOT POINT OPTIONS ... - TYPE SOURCE OPTIONS". */
 static double share_by_mount(const char *root, const char *line)
 {
-    char        top[LINE], point[LINE], type[16], options[LINE], group[LINE], folder[3 * LINE];
+    char top[PROCESSORS_LINE], point[PROCESSORS_LINE], type[16], options[PROCESSORS_LINE],
+        group[PROCESSORS_LINE], folder[3 * PROCESSORS_LINE];
     const char *rest = strstr(line, " - ");
     if (!rest || sscanf(line, "%*s %*s %*s %4095s %4095s", top, point) != 2) return INFINITY;
     if (sscanf(rest, " - %15s %*s %4095s", type, options) != 2) return INFINITY;
@@ -150,7 +151,7 @@ static double share_by_mount(const char *root, const char *line)
 
 int gr__processors_quota(const char *root)
 {
-    char path[LINE], line[LINE];
+    char path[PROCESSORS_LINE], line[PROCESSORS_LINE];
     snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
     FILE  *f = fopen(path, "re");
     double least = INFINITY;

@@ -64,6 +64,15 @@ void gr__strides(const gr_shape *s, int64_t *stride)
     }
 }
 
+void gr__broadcast_strides(const gr_shape *s, const gr_shape *y, int64_t *stride)
+{
+    int64_t own[GR_MAX_DIMS];
+    int     lead = y->rank - s->rank;
+    gr__strides(s, own);
+    for (int i = 0; i < y->rank; i++)
+        stride[i] = i < lead || s->dim[i - lead] == 1 ? 0 : own[i - lead];
+}
+
 gr_shape gr__place(const gr_shape *s, int64_t element)
 {
     gr_shape at = *s;

@@ -38,7 +38,7 @@ _Thread_local GR__NEAR gr__thread *gr__me;
 
 /* For threads whose first call comes when the system has no memory. */
 enum { RESERVE = 16 };
-static gr__thread  reserve[RESERVE];
+static gr__thread  step_reserve[RESERVE];
 static atomic_bool taken[RESERVE];
 
 static void empty(gr__thread *me, gr__step *step)
@@ -76,7 +76,7 @@ static void thread_end(void *arg)
     gr__cache_end(&me->cache);
     gr__me = NULL; /* what runs after this, such as another key's destructor, begins anew */
     if (me->reserved)
-        atomic_store(&taken[me - reserve], false);
+        atomic_store(&taken[me - step_reserve], false);
     else
         free(me);
 }
@@ -96,8 +96,8 @@ static gr__thread *reserved(void)
 {
     for (int i = 0; i < RESERVE; i++)
         if (!atomic_exchange(&taken[i], true)) {
-            reserve[i] = (gr__thread){ .reserved = true };
-            return &reserve[i];
+            step_reserve[i] = (gr__thread){ .reserved = true };
+            return &step_reserve[i];
         }
     return NULL;
 }

@@ -31,7 +31,7 @@ static bool check_inputs(const gr__op *op, int n, gr_tensor *const *in, bool *tr
     return true;
 }
 
-static bool all_finite(const gr__node *nd, const gr_tensor *y)
+static bool tape_all_finite(const gr__node *nd, const gr_tensor *y)
 {
     if (y->dtype != GR_REAL) return true;
     const gr_real *v = gr__reals(y);
@@ -103,7 +103,7 @@ static gr_tensor *compute(gr__thread *me, gr__node *nd, size_t args_size)
 {
     gr_shape   shape = { .rank = 0 };
     gr_tensor *y = nd->op->shape(nd, &shape) ? result_of(nd, &shape) : NULL;
-    bool       good = y && (!me->anomaly || me->in_vjp || all_finite(nd, y)) &&
+    bool       good = y && (!me->anomaly || me->in_vjp || tape_all_finite(nd, y)) &&
                 (!nd->record || record(me, nd, y, args_size));
     if (good) return gr__own(y);
     gr__unref(y);
@@ -127,6 +127,7 @@ gr_tensor *gr__apply(
     gr__thread *me = gr__self();
     gr__node    nd = {
            .op = op,
+           .name = op->name,
            .args = args,
            .in = (gr_tensor **)in,
            .n = n,
@@ -135,6 +136,12 @@ gr_tensor *gr__apply(
            .record = tracked && op->vjp && !me->no_grad,
     };
     return !nd.record || all_here(me, &nd) ? compute(me, &nd, args_size) : NULL;
+}
+
+gr_tensor *gr__shown_as(const char *call, gr_tensor *y)
+{
+    if (y && y->node) y->node->name = call;
+    return y;
 }
 
 /* ---- forgetting ---- */

@@ -14,7 +14,7 @@
 
 /* ---- life ---- */
 
-static size_t element_size(gr_dtype dtype)
+static size_t tensor_element_size(gr_dtype dtype)
 {
     return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
 }
@@ -26,7 +26,7 @@ static void storage_unref(gr__storage *s)
 
 /* One field after another: zeros for all of them first, and then what some are, would take longer
    than a sum of four numbers. */
-static void begin(
+static void tensor_begin(
     gr_tensor *t, gr_dtype dtype, const gr_shape *shape, int64_t count, gr__storage *s, void *data)
 {
     atomic_init(&t->refs, 1);
@@ -58,7 +58,7 @@ gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
             gr__shape_text(shape).s);
         return NULL;
     }
-    size_t       bytes = sizeof(gr__storage) + (size_t)count * element_size(dtype);
+    size_t       bytes = sizeof(gr__storage) + (size_t)count * tensor_element_size(dtype);
     gr__storage *s = gr__alloc(bytes);
     if (!s) {
         gr__fail_memory(what, bytes - sizeof *s);
@@ -67,7 +67,7 @@ gr_tensor *gr__tensor(gr_dtype dtype, const gr_shape *shape, const char *what)
     atomic_init(&s->refs, 1);
     atomic_init(&s->version, 0);
     s->bytes = bytes;
-    begin(&s->first, dtype, shape, count, s, s->data);
+    tensor_begin(&s->first, dtype, shape, count, s, s->data);
     return &s->first;
 }
 
@@ -78,8 +78,8 @@ gr_tensor *gr__view(gr_tensor *t, const gr_shape *shape, int64_t offset, const c
         gr__fail_memory(what, sizeof *v);
         return NULL;
     }
-    begin(v, t->dtype, shape, gr__count(shape), t->storage,
-        (char *)t->data + (size_t)offset * element_size(t->dtype));
+    tensor_begin(v, t->dtype, shape, gr__count(shape), t->storage,
+        (char *)t->data + (size_t)offset * tensor_element_size(t->dtype));
     gr__count_up(&t->storage->refs);
     return v;
 }
@@ -150,7 +150,7 @@ bool gr__given_reals(const char *name, int n, gr_tensor *const *in)
 
 /* ---- making ---- */
 
-static void fill(gr_tensor *t, double value)
+static void tensor_fill(gr_tensor *t, double value)
 {
     gr_real *y = gr__reals(t);
     for (int64_t i = 0; i < t->count; i++) y[i] = (gr_real)value;
@@ -159,7 +159,7 @@ static void fill(gr_tensor *t, double value)
 gr_tensor *gr_full(gr_shape shape, double value)
 {
     gr_tensor *t = gr__tensor(GR_REAL, &shape, "full");
-    if (t) fill(t, value);
+    if (t) tensor_fill(t, value);
     return gr__own_leaf(t);
 }
 
@@ -176,47 +176,48 @@ gr_tensor *gr_arange(int64_t n)
     return gr__own_leaf(t);
 }
 
-static gr_tensor *from(gr_dtype dtype, const gr_shape *shape, const void *values, const char *what)
+static gr_tensor *tensor_from(
+    gr_dtype dtype, const gr_shape *shape, const void *values, const char *what)
 {
     if (!values) {
         gr__fail(GR_ERR_ARGUMENT, "%s: values is NULL", what);
         return NULL;
     }
     gr_tensor *t = gr__tensor(dtype, shape, what);
-    if (t && t->count) memcpy(t->data, values, (size_t)t->count * element_size(dtype));
+    if (t && t->count) memcpy(t->data, values, (size_t)t->count * tensor_element_size(dtype));
     return gr__own_leaf(t);
 }
 
 gr_tensor *gr_from(gr_shape shape, const gr_real *values)
 {
-    return from(GR_REAL, &shape, values, "from");
+    return tensor_from(GR_REAL, &shape, values, "from");
 }
 
 gr_tensor *gr_from_ints(gr_shape shape, const int32_t *values)
 {
-    return from(GR_INT32, &shape, values, "from_ints");
+    return tensor_from(GR_INT32, &shape, values, "from_ints");
 }
 
 /* NULL given to a reader: the failure that made it NULL is pending already, or this is the
    failure. */
-static bool given(const gr_tensor *t, const char *what)
+static bool tensor_given(const gr_tensor *t, const char *what)
 {
     return t || gr__fail(GR_ERR_ARGUMENT, "%s: the tensor is NULL", what);
 }
 
 gr_tensor *gr_copy(const gr_tensor *t)
 {
-    return given(t, "copy") ? from(t->dtype, &t->shape, t->data, "copy") : NULL;
+    return tensor_given(t, "copy") ? tensor_from(t->dtype, &t->shape, t->data, "copy") : NULL;
 }
 
 gr_tensor *gr_detach(gr_tensor *t)
 {
-    return given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL;
+    return tensor_given(t, "detach") ? gr__own(gr__view(t, &t->shape, 0, "detach")) : NULL;
 }
 
 gr_tensor *gr_param(gr_tensor *t)
 {
-    if (!given(t, "param")) return NULL;
+    if (!tensor_given(t, "param")) return NULL;
     if (t->dtype != GR_REAL || t->node) {
         gr__fail(GR_ERR_ARGUMENT, "param: %s is %s, a leaf of reals wanted", GR__TEXT(t),
             t->node ? "the result of an operation" : "int32");
@@ -229,7 +230,7 @@ gr_tensor *gr_param(gr_tensor *t)
 
 gr_tensor *gr_named(gr_tensor *t, const char *name)
 {
-    if (!given(t, "named")) return NULL;
+    if (!tensor_given(t, "named")) return NULL;
     if (!name || !*name) {
         gr__fail(
             GR_ERR_ARGUMENT, "named: the name of %s is %s", GR__TEXT(t), name ? "empty" : "NULL");
@@ -251,12 +252,12 @@ gr_tensor *gr_named(gr_tensor *t, const char *name)
 
 gr_shape gr_shape_of(const gr_tensor *t)
 {
-    return given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 };
+    return tensor_given(t, "shape_of") ? t->shape : (gr_shape){ .rank = 0 };
 }
 
 int64_t gr_size(const gr_tensor *t, int dim)
 {
-    if (!given(t, "size")) return -1;
+    if (!tensor_given(t, "size")) return -1;
     if (!gr__axis(&dim, t->shape.rank)) {
         gr__fail(GR_ERR_ARGUMENT, "size: %s has no dimension %d", GR__TEXT(t), dim);
         return -1;
@@ -264,17 +265,23 @@ int64_t gr_size(const gr_tensor *t, int dim)
     return t->shape.dim[dim];
 }
 
-const char *gr_name_of(const gr_tensor *t) { return given(t, "name_of") ? t->name : NULL; }
+const char *gr_name_of(const gr_tensor *t) { return tensor_given(t, "name_of") ? t->name : NULL; }
 
-int64_t gr_count(const gr_tensor *t) { return given(t, "count") ? t->count : -1; }
+int64_t gr_count(const gr_tensor *t) { return tensor_given(t, "count") ? t->count : -1; }
 
-gr_dtype gr_dtype_of(const gr_tensor *t) { return given(t, "dtype_of") ? t->dtype : GR_REAL; }
+gr_dtype gr_dtype_of(const gr_tensor *t)
+{
+    return tensor_given(t, "dtype_of") ? t->dtype : GR_REAL;
+}
 
-bool gr_requires_grad(const gr_tensor *t) { return given(t, "requires_grad") && gr__tracked(t); }
+bool gr_requires_grad(const gr_tensor *t)
+{
+    return tensor_given(t, "requires_grad") && gr__tracked(t);
+}
 
 static void *elements(const gr_tensor *t, gr_dtype dtype, const char *what)
 {
-    if (!given(t, what)) return NULL;
+    if (!tensor_given(t, what)) return NULL;
     if (t->dtype == dtype) return t->data;
     gr__fail(GR_ERR_ARGUMENT, "%s: the tensor %s holds %s", what, GR__TEXT(t),
         dtype == GR_REAL ? "int32, see gr_ints" : "reals, see gr_data");
@@ -298,7 +305,7 @@ int32_t *gr_ints_mut(gr_tensor *t) { return elements_mut(t, GR_INT32, "ints_mut"
 
 double gr_item(const gr_tensor *t)
 {
-    if (!given(t, "item")) return NAN;
+    if (!tensor_given(t, "item")) return NAN;
     if (t->count != 1) {
         gr__fail(GR_ERR_ARGUMENT, "item: %s has %lld elements, one wanted", GR__TEXT(t),
             (long long)t->count);

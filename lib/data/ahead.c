@@ -24,7 +24,7 @@ static void do_job(gr__ahead *a)
 /* A child process has not got the thread. */
 static bool has_thread(const gr__ahead *a) { return a->threaded && a->forks == gr__forks(); }
 
-static void *run(void *arg)
+static void *ahead_run(void *arg)
 {
     gr__ahead *a = arg;
     gr__lock(&a->lock);
@@ -45,18 +45,18 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void hire(gr__ahead *a)
+static void ahead_hire(gr__ahead *a)
 {
     if (!a->has_lock) gr__mutex_begin(&a->lock);
     a->has_lock = true;
     a->forks = gr__forks();
     a->threaded = true; /* before there is a thread that reads it */
-    if (!gr__thread_start(&a->thread, run, a)) a->threaded = false;
+    if (!gr__thread_start(&a->thread, ahead_run, a)) a->threaded = false;
 }
 
 void gr__ahead_begin(gr__ahead *a)
 {
-    if (!has_thread(a)) hire(a);
+    if (!has_thread(a)) ahead_hire(a);
     gr__lock(&a->lock);
     a->fp = gr__fp_mine();
     a->state = BEGUN;

@@ -16,7 +16,7 @@ static bool check_number(const char *name, double value, double most, const char
            gr__fail(GR_ERR_ARGUMENT, "%s: .%s of %g: 0 to %g wanted", what, name, value, most);
 }
 
-static bool check_range(const char *name, const double *v, double most, const char *what)
+static bool augment_check_range(const char *name, const double *v, double most, const char *what)
 {
     return (v[0] > 0 && v[1] >= v[0] && v[1] <= most) ||
            gr__fail(GR_ERR_ARGUMENT, "%s: .%s from %g to %g: over 0, rising, up to %g wanted", what,
@@ -46,8 +46,8 @@ bool gr__augment_check(gr_augment *a, const gr_shape *image, gr__planes *p, cons
            check_number("shift", a->shift, side, what) &&
            check_number("rotation", a->rotation, 180, what) &&
            check_number("erase", a->erase, 1, what) && check_number("fill", a->fill, 255, what) &&
-           check_range("erase_scale", a->erase_scale, 1, what) &&
-           check_range("erase_ratio", a->erase_ratio, 1000, what);
+           augment_check_range("erase_scale", a->erase_scale, 1, what) &&
+           augment_check_range("erase_ratio", a->erase_ratio, 1000, what);
 }
 
 /* ---- chance ---- */

@@ -11,17 +11,17 @@
 #include "io/io.h"
 
 enum {
-    SIDE = 32,
-    CHANNELS = 3,
-    PIXELS = CHANNELS * SIDE * SIDE,
-    RECORD = 1 + PIXELS,
-    CLASSES = 10,
+    CIFAR_SIDE = 32,
+    CIFAR_CHANNELS = 3,
+    CIFAR_PIXELS = CIFAR_CHANNELS * CIFAR_SIDE * CIFAR_SIDE,
+    RECORD = 1 + CIFAR_PIXELS,
+    CIFAR_CLASSES = 10,
     BATCHES = 5,
     MOST_NAMES = 4096
 };
 
-static const char *const usual_names[CLASSES] = { "airplane", "automobile", "bird", "cat", "deer",
-    "dog", "frog", "horse", "ship", "truck" };
+static const char *const usual_names[CIFAR_CLASSES] = { "airplane", "automobile", "bird", "cat",
+    "deer", "dog", "frog", "horse", "ship", "truck" };
 
 /* The files to read, and their records together. */
 typedef struct plan {
@@ -30,7 +30,7 @@ typedef struct plan {
     int64_t     count;
 } plan;
 
-static char *path_of(const plan *p, const char *name)
+static char *cifar_path_of(const plan *p, const char *name)
 {
     size_t size = strlen(p->folder) + strlen(p->within) + strlen(name) + 3;
     char  *path = malloc(size);
@@ -54,7 +54,7 @@ static int for_each_file(
     int files = 0;
     for (int i = 0; i < (p->train ? BATCHES : 1); i++) {
         char  name[24];
-        char *path = path_of(p, file_name(p, i, name));
+        char *path = cifar_path_of(p, file_name(p, i, name));
         bool  there = path && access(path, F_OK) == 0, good = path && (!there || act(p, d, path));
         free(path);
         if (!good) return -1;
@@ -86,21 +86,21 @@ static bool read_records(plan *p, gr_dataset *d, const char *path)
                 gr__fail(GR_ERR_FILE, "cannot read '%s': it became longer meanwhile", path);
     for (int64_t i = 0; good && i < records; i++, d->count += good) {
         good = gr__file_get(&f, record, RECORD);
-        if (good && record[0] >= CLASSES)
+        if (good && record[0] >= CIFAR_CLASSES)
             good = gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", path,
-                (long long)i, record[0], CLASSES - 1);
+                (long long)i, record[0], CIFAR_CLASSES - 1);
         d->labels[d->count] = record[0];
-        memcpy(d->own + PIXELS * d->count, record + 1, PIXELS);
+        memcpy(d->own + CIFAR_PIXELS * d->count, record + 1, CIFAR_PIXELS);
     }
     gr__file_close(&f);
     return good;
 }
 
 /* Cuts a text into lines; 0-terminated ones that are not empty, at most CLASSES. */
-static int lines_of(char *text, const char *names[CLASSES])
+static int lines_of(char *text, const char *names[CIFAR_CLASSES])
 {
     int n = 0;
-    for (char *line = strtok_r(text, "\r\n", &text); line && n < CLASSES;
+    for (char *line = strtok_r(text, "\r\n", &text); line && n < CIFAR_CLASSES;
          line = strtok_r(NULL, "\r\n", &text))
         names[n++] = line;
     return n;
@@ -111,7 +111,7 @@ static bool read_names(gr_dataset *d, const char *path)
 {
     gr__file    f;
     char        text[MOST_NAMES + 1];
-    const char *names[CLASSES];
+    const char *names[CIFAR_CLASSES];
     if (access(path, F_OK)) return gr__dataset_name(d, usual_names, "cifar10");
     if (!gr__file_open(&f, path)) return false;
     size_t size = f.size < MOST_NAMES ? (size_t)f.size : MOST_NAMES;
@@ -119,23 +119,24 @@ static bool read_names(gr_dataset *d, const char *path)
     gr__file_close(&f);
     text[size] = 0;
     int lines = good ? lines_of(text, names) : 0;
-    if (good && lines < CLASSES)
+    if (good && lines < CIFAR_CLASSES)
         good = gr__fail(GR_ERR_FORMAT, "'%s' names %d class%s, not %d", path, lines,
-            gr__plural(lines, "es"), CLASSES);
+            gr__plural(lines, "es"), CIFAR_CLASSES);
     return good && gr__dataset_name(d, names, "cifar10");
 }
 
 static gr_dataset *read_all(plan *p)
 {
-    gr_shape    all = gr_shape(p->count, CHANNELS, SIDE, SIDE);
+    gr_shape    all = gr_shape(p->count, CIFAR_CHANNELS, CIFAR_SIDE, CIFAR_SIDE);
     gr_dataset *d = NULL;
     if (gr__count(&all) < 0)
         gr__fail_memory("cifar10", SIZE_MAX);
     else
-        d = gr__dataset_new(gr_shape(CHANNELS, SIDE, SIDE), p->count, CLASSES, true, "cifar10");
+        d = gr__dataset_new(gr_shape(CIFAR_CHANNELS, CIFAR_SIDE, CIFAR_SIDE), p->count,
+            CIFAR_CLASSES, true, "cifar10");
     if (!d) return NULL;
     d->count = 0;
-    char *names = path_of(p, "batches.meta.txt");
+    char *names = cifar_path_of(p, "batches.meta.txt");
     bool  good = names && for_each_file(p, d, read_records) > 0 && read_names(d, names);
     free(names);
     if (good && d->count < p->count)

@@ -60,12 +60,13 @@ static bool check_classes(const gr_confusion *c, const gr_tensor *t, const char 
 {
     for (int64_t n = 0; n < t->count; n++)
         if (gr__ints(t)[n] < 0 || gr__ints(t)[n] >= c->classes)
-            return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not 0 to %d",
-                what, (long long)n, gr__ints(t)[n], c->classes - 1);
+            return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s %lld is %d, not 0 to %d", what,
+                (long long)n, gr__ints(t)[n], c->classes - 1);
     return true;
 }
 
-static bool check_pair(const gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels)
+static bool confusion_check_pair(
+    const gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels)
 {
     if (!c || !guess || !labels)
         return gr__fail(GR_ERR_ARGUMENT, "confusion_add: %s is NULL",
@@ -87,7 +88,7 @@ static bool check_pair(const gr_confusion *c, const gr_tensor *guess, const gr_t
 
 bool gr_confusion_add(gr_confusion *c, const gr_tensor *guess, const gr_tensor *labels)
 {
-    if (!check_pair(c, guess, labels)) return false;
+    if (!confusion_check_pair(c, guess, labels)) return false;
     for (int64_t n = 0; n < labels->count; n++)
         c->count[gr__ints(labels)[n] * c->classes + guess_of(c, guess, n)]++;
     return true;
@@ -95,21 +96,23 @@ bool gr_confusion_add(gr_confusion *c, const gr_tensor *guess, const gr_tensor *
 
 /* ---- reading ---- */
 
-static bool given(const gr_confusion *c, const char *what)
+static bool confusion_given(const gr_confusion *c, const char *what)
 {
     return c || gr__fail(GR_ERR_ARGUMENT, "%s: the matrix is NULL", what);
 }
 
-static bool there(const gr_confusion *c, int k, const char *what)
+static bool confusion_there(const gr_confusion *c, int k, const char *what)
 {
-    return given(c, what) &&
+    return confusion_given(c, what) &&
            ((k >= 0 && k < c->classes) ||
                gr__fail(GR_ERR_ARGUMENT, "%s: there is no class %d among %d", what, k, c->classes));
 }
 
 int64_t gr_confusion_count(const gr_confusion *c, int label, int guess)
 {
-    if (!there(c, label, "confusion_count") || !there(c, guess, "confusion_count")) return -1;
+    if (!confusion_there(c, label, "confusion_count") ||
+        !confusion_there(c, guess, "confusion_count"))
+        return -1;
     return c->count[label * c->classes + guess];
 }
 
@@ -132,12 +135,12 @@ static int64_t total(const gr_confusion *c) { return sum(c->count, c->classes * 
 
 double gr_confusion_accuracy(const gr_confusion *c)
 {
-    return given(c, "confusion_accuracy") ? ratio(right(c), total(c)) : (double)NAN;
+    return confusion_given(c, "confusion_accuracy") ? ratio(right(c), total(c)) : (double)NAN;
 }
 
 gr_class_scores gr_confusion_scores(const gr_confusion *c, int k)
 {
-    if (!there(c, k, "confusion_scores")) return (gr_class_scores){ NAN, NAN, NAN, -1 };
+    if (!confusion_there(c, k, "confusion_scores")) return (gr_class_scores){ NAN, NAN, NAN, -1 };
     int64_t hits = c->count[k * c->classes + k],
             guessed = sum(c->count + k, c->classes, c->classes);
     int64_t there_are = sum(c->count + k * c->classes, c->classes, 1);
@@ -148,17 +151,18 @@ gr_class_scores gr_confusion_scores(const gr_confusion *c, int k)
 /* ---- as a table ---- */
 
 /* A page is laid out twice: first to see how long it becomes. */
-typedef struct page {
+typedef struct confusion_page {
     const gr_confusion *c;
     const char *const  *names;
     char               *to;
     size_t              size, length;
     int                 name, column; /* widths */
-} page;
+} confusion_page;
 
-static void put(page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void confusion_put(confusion_page *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void put(page *p, const char *format, ...)
+static void confusion_put(confusion_page *p, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -176,19 +180,19 @@ static int width_of(const char *text)
     return n;
 }
 
-static void put_right(page *p, const char *text, int width)
+static void put_right(confusion_page *p, const char *text, int width)
 {
-    put(p, "%*s%s", width - width_of(text), "", text);
+    confusion_put(p, "%*s%s", width - width_of(text), "", text);
 }
 
-static const char *name_of(const page *p, int k, char number[12])
+static const char *name_of(const confusion_page *p, int k, char number[12])
 {
     if (p->names) return p->names[k];
     snprintf(number, 12, "%d", k);
     return number;
 }
 
-static void measure(page *p)
+static void confusion_measure(confusion_page *p)
 {
     char number[24];
     p->name = width_of("precision");
@@ -202,26 +206,27 @@ static void measure(page *p)
     p->column = 1 + (w > p->column ? w : p->column);
 }
 
-static void put_percent(page *p, double part, int width)
+static void put_percent(confusion_page *p, double part, int width)
 {
     char text[24];
     snprintf(text, sizeof text, "%.1f%%", 100 * part);
     put_right(p, text, width);
 }
 
-static void lay_out(page *p)
+static void confusion_lay_out(confusion_page *p)
 {
     char number[12];
     int  n = p->c->classes;
     p->length = 0;
     put_right(p, "", p->name);
     for (int g = 0; g < n; g++) put_right(p, name_of(p, g, number), p->column);
-    put(p, "  recall\n");
+    confusion_put(p, "  recall\n");
     for (int t = 0; t < n; t++) {
         put_right(p, name_of(p, t, number), p->name);
-        for (int g = 0; g < n; g++) put(p, "%*lld", p->column, (long long)p->c->count[t * n + g]);
+        for (int g = 0; g < n; g++)
+            confusion_put(p, "%*lld", p->column, (long long)p->c->count[t * n + g]);
         put_percent(p, gr_confusion_scores(p->c, t).recall, 8);
-        put(p, "\n");
+        confusion_put(p, "\n");
     }
     put_right(p, "precision", p->name);
     for (int g = 0; g < n; g++) put_percent(p, gr_confusion_scores(p->c, g).precision, p->column);
@@ -230,18 +235,18 @@ static void lay_out(page *p)
 
 const char *gr_confusion_format(const gr_confusion *c, const char *const *names)
 {
-    if (!given(c, "confusion_format")) return NULL;
+    if (!confusion_given(c, "confusion_format")) return NULL;
     for (int k = 0; names && k < c->classes; k++)
         if (!names[k]) {
             gr__fail(GR_ERR_ARGUMENT, "confusion_format: the name of class %d is NULL", k);
             return NULL;
         }
-    page p = { .c = c, .names = names };
-    measure(&p);
-    lay_out(&p);
+    confusion_page p = { .c = c, .names = names };
+    confusion_measure(&p);
+    confusion_lay_out(&p);
     p.size = p.length + 1;
     p.to = gr__string(p.size);
-    if (p.to) lay_out(&p);
+    if (p.to) confusion_lay_out(&p);
     return p.to;
 }
 

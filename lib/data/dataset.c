@@ -123,27 +123,28 @@ static gr_dataset *images_of(
     return NULL;
 }
 
-static bool given(const gr_dataset *d, const char *what)
+static bool dataset_given(const gr_dataset *d, const char *what)
 {
     return d || gr__fail(GR_ERR_ARGUMENT, "%s: the data set is NULL", what);
 }
 
-static bool there(const gr_dataset *d, int64_t i, const char *what)
+static bool dataset_there(const gr_dataset *d, int64_t i, const char *what)
 {
-    return given(d, what) && ((i >= 0 && i < d->count) ||
-                                 gr__fail(GR_ERR_ARGUMENT, "%s: there is no image %lld among %lld",
-                                     what, (long long)i, (long long)d->count));
+    return dataset_given(d, what) &&
+           ((i >= 0 && i < d->count) ||
+               gr__fail(GR_ERR_ARGUMENT, "%s: there is no image %lld among %lld", what,
+                   (long long)i, (long long)d->count));
 }
 
 gr_dataset *gr_dataset_subset(const gr_dataset *d, const int64_t *index, int64_t count)
 {
-    bool good = given(d, "dataset_subset");
+    bool good = dataset_given(d, "dataset_subset");
     if (good && !index)
         good = gr__fail(GR_ERR_ARGUMENT, "dataset_subset: the list of images is NULL");
     if (good && count < 1)
         good = gr__fail(
             GR_ERR_ARGUMENT, "dataset_subset: there cannot be %lld images", (long long)count);
-    for (int64_t i = 0; good && i < count; i++) good = there(d, index[i], "dataset_subset");
+    for (int64_t i = 0; good && i < count; i++) good = dataset_there(d, index[i], "dataset_subset");
     return good ? images_of(d, index, count, "dataset_subset") : NULL;
 }
 
@@ -189,7 +190,7 @@ static void part_off(const gr_dataset *d, int64_t n, int64_t *index, int64_t *re
 bool gr_dataset_split(
     const gr_dataset *d, double part, uint64_t seed, gr_dataset **train, gr_dataset **validation)
 {
-    if (!given(d, "dataset_split")) return false;
+    if (!dataset_given(d, "dataset_split")) return false;
     if (!train || !validation)
         return gr__fail(GR_ERR_ARGUMENT, "dataset_split: the pointer to the %s set is NULL",
             train ? "validation" : "train");
@@ -222,31 +223,34 @@ bool gr_dataset_split(
 
 /* ---- reading ---- */
 
-int64_t gr_dataset_count(const gr_dataset *d) { return given(d, "dataset_count") ? d->count : -1; }
+int64_t gr_dataset_count(const gr_dataset *d)
+{
+    return dataset_given(d, "dataset_count") ? d->count : -1;
+}
 
 int gr_dataset_classes(const gr_dataset *d)
 {
-    return given(d, "dataset_classes") ? d->classes : -1;
+    return dataset_given(d, "dataset_classes") ? d->classes : -1;
 }
 
 gr_shape gr_dataset_shape(const gr_dataset *d)
 {
-    return given(d, "dataset_shape") ? d->shape : (gr_shape){ .rank = 0 };
+    return dataset_given(d, "dataset_shape") ? d->shape : (gr_shape){ .rank = 0 };
 }
 
 const unsigned char *gr_dataset_image(const gr_dataset *d, int64_t i)
 {
-    return there(d, i, "dataset_image") ? d->images + d->size * (size_t)i : NULL;
+    return dataset_there(d, i, "dataset_image") ? d->images + d->size * (size_t)i : NULL;
 }
 
 int gr_dataset_label(const gr_dataset *d, int64_t i)
 {
-    return there(d, i, "dataset_label") ? d->labels[i] : -1;
+    return dataset_there(d, i, "dataset_label") ? d->labels[i] : -1;
 }
 
 const char *gr_dataset_class_name(const gr_dataset *d, int i)
 {
-    if (!given(d, "dataset_class_name")) return NULL;
+    if (!dataset_given(d, "dataset_class_name")) return NULL;
     if (i < 0 || i >= d->classes) {
         gr__fail(
             GR_ERR_ARGUMENT, "dataset_class_name: there is no class %d among %d", i, d->classes);
@@ -259,12 +263,12 @@ const char *gr_dataset_class_name(const gr_dataset *d, int i)
 
 int64_t gr_dataset_skipped(const gr_dataset *d)
 {
-    return given(d, "dataset_skipped") ? (int64_t)gr__length(d->skipped) : -1;
+    return dataset_given(d, "dataset_skipped") ? (int64_t)gr__length(d->skipped) : -1;
 }
 
 const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i)
 {
-    if (!given(d, "dataset_skipped_why")) return NULL;
+    if (!dataset_given(d, "dataset_skipped_why")) return NULL;
     if (i >= 0 && i < (int64_t)gr__length(d->skipped)) return d->skipped[i];
     gr__fail(GR_ERR_ARGUMENT,
         "dataset_skipped_why: there is no picture %lld among %zu that were skipped", (long long)i,
@@ -274,12 +278,12 @@ const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i)
 
 int64_t gr_dataset_ignored(const gr_dataset *d)
 {
-    return given(d, "dataset_ignored") ? (int64_t)gr__length(d->ignored) : -1;
+    return dataset_given(d, "dataset_ignored") ? (int64_t)gr__length(d->ignored) : -1;
 }
 
 const char *gr_dataset_ignored_why(const gr_dataset *d, int64_t i)
 {
-    if (!given(d, "dataset_ignored_why")) return NULL;
+    if (!dataset_given(d, "dataset_ignored_why")) return NULL;
     if (i >= 0 && i < (int64_t)gr__length(d->ignored)) return d->ignored[i];
     gr__fail(GR_ERR_ARGUMENT,
         "dataset_ignored_why: there is no entry %lld among %zu that were ignored", (long long)i,

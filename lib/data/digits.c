@@ -8,7 +8,14 @@
    fused multiply-add. */
 #include "data/draw.h"
 
-enum { SIDE = 28, PIXELS = SIDE * SIDE, CLASSES = 10, DRAWS = 64, MOST_POINTS = 24, PIECES = 4 };
+enum {
+    DIGIT_SIDE = 28,
+    DIGIT_PIXELS = DIGIT_SIDE * DIGIT_SIDE,
+    DIGIT_CLASSES = 10,
+    DIGIT_DRAWS = 64,
+    DIGIT_MOST_POINTS = 24,
+    PIECES = 4
+};
 
 /* ---- the ways of writing ---- */
 
@@ -24,7 +31,7 @@ typedef struct point {
 
 typedef struct glyph {
     int   digit, count;
-    point at[MOST_POINTS];
+    point at[DIGIT_MOST_POINTS];
 } glyph;
 
 static const glyph glyphs[] = {
@@ -132,7 +139,7 @@ static warp some_warp(gr_rng *rng)
     return w;
 }
 
-static spot place(const warp *w, point p)
+static spot digit_place(const warp *w, point p)
 {
     float x = (float)p.x / 100, y = (float)p.y / 100;
     float u = x + w->bend[0] * wave(0.64f * y + w->phase[0]) +
@@ -144,17 +151,17 @@ static spot place(const warp *w, point p)
 
 /* ---- drawing ---- */
 
-typedef struct canvas {
+typedef struct digit_canvas {
     /* squared distances to the nearest stroke, in units of the pen's half width there */
-    float near[PIXELS];
+    float near[DIGIT_PIXELS];
     float half, swell, phase; /* the pen: half width, how much it swells along the way, and where */
     float reach;              /* further from the stroke than this there is no ink */
     int   drawn;              /* pieces so far */
-} canvas;
+} digit_canvas;
 
-static int clamp(float x) { return x < 0 ? 0 : x > SIDE - 1 ? SIDE - 1 : (int)x; }
+static int clamp(float x) { return x < 0 ? 0 : x > DIGIT_SIDE - 1 ? DIGIT_SIDE - 1 : (int)x; }
 
-static void draw_piece(canvas *c, spot a, spot b)
+static void draw_piece(digit_canvas *c, spot a, spot b)
 {
     float half = c->half * (1 + c->swell * wave(0.055f * (float)c->drawn++ + c->phase)),
           scale = 1 / (half * half);
@@ -167,7 +174,7 @@ static void draw_piece(canvas *c, spot a, spot b)
             /* the nearest point of the piece */
             float  t = smaller(1, larger(0, (px * dx + py * dy) * per));
             float  ex = px - t * dx, ey = py - t * dy, d = (ex * ex + ey * ey) * scale;
-            float *near = &c->near[y * SIDE + x];
+            float *near = &c->near[y * DIGIT_SIDE + x];
             *near = smaller(*near, d);
         }
 }
@@ -182,7 +189,7 @@ static spot on_curve(spot a, spot b, spot c, spot d, float t)
         ka * a.y + kb * b.y + kc * c.y + kd * d.y };
 }
 
-static void draw_stroke(canvas *c, const spot *p, int n)
+static void draw_stroke(digit_canvas *c, const spot *p, int n)
 {
     for (int i = 0; i + 1 < n; i++) {
         spot before = i > 0 ? p[i - 1] : p[i], after = i + 2 < n ? p[i + 2] : p[i + 1], from = p[i];
@@ -194,12 +201,12 @@ static void draw_stroke(canvas *c, const spot *p, int n)
     }
 }
 
-static void draw_glyph(canvas *c, const glyph *g, const warp *w)
+static void draw_glyph(digit_canvas *c, const glyph *g, const warp *w)
 {
-    spot stroke[MOST_POINTS];
+    spot stroke[DIGIT_MOST_POINTS];
     int  n = 0;
     for (int i = 0; i < g->count; i++) {
-        if (!is_up(g->at[i])) stroke[n++] = place(w, g->at[i]);
+        if (!is_up(g->at[i])) stroke[n++] = digit_place(w, g->at[i]);
         if (is_up(g->at[i]) || i == g->count - 1) {
             draw_stroke(c, stroke, n);
             n = 0;
@@ -208,11 +215,11 @@ static void draw_glyph(canvas *c, const glyph *g, const warp *w)
 }
 
 /* Ink where the pen was, fading over the soft edge; and noise, the sum of two bytes a pixel. */
-static void develop(
-    const canvas *c, float soft, float ink, float noise, uint64_t key, unsigned char *image)
+static void digit_develop(
+    const digit_canvas *c, float soft, float ink, float noise, uint64_t key, unsigned char *image)
 {
     float edge = c->half / soft;
-    for (int i = 0; i < PIXELS; i += 4) {
+    for (int i = 0; i < DIGIT_PIXELS; i += 4) {
         uint64_t bits = noise_bytes(key, (uint64_t)i);
         for (int k = 0; k < 4; k++, bits >>= 16) {
             float cover = smaller(1, larger(0, (1 - sqrtf(c->near[i + k])) * edge + 0.5f));
@@ -222,48 +229,50 @@ static void develop(
     }
 }
 
-static unsigned char draw(gr_rng rng, unsigned char *image)
+static unsigned char digit_draw(gr_rng rng, unsigned char *image)
 {
-    int          digit = (int)gr_rng_below(&rng, CLASSES);
+    int          digit = (int)gr_rng_below(&rng, DIGIT_CLASSES);
     const glyph *g = some_glyph(&rng, digit);
     warp         w = some_warp(&rng);
-    canvas       c = { .half = about(&rng, 1.3f, 0.65f),
-              .swell = between(&rng, 0, 0.25f),
-              .phase = between(&rng, 0, 1) };
+    digit_canvas c = { .half = about(&rng, 1.3f, 0.65f),
+        .swell = between(&rng, 0, 0.25f),
+        .phase = between(&rng, 0, 1) };
     float        soft = between(&rng, 0.8f, 2.2f), ink = between(&rng, 190, 270),
           noise = between(&rng, 0, 40);
     c.reach = 1.25f * (c.half + soft / 2);
-    for (int i = 0; i < PIXELS; i++) c.near[i] = 1e6f;
+    for (int i = 0; i < DIGIT_PIXELS; i++) c.near[i] = 1e6f;
     draw_glyph(&c, g, &w);
-    develop(&c, soft, ink, noise, noise_key(&rng), image);
+    digit_develop(&c, soft, ink, noise, noise_key(&rng), image);
     return (unsigned char)digit;
 }
 
 /* ---- the set ---- */
 
-typedef struct task {
+typedef struct digit_task {
     gr_dataset *set;
     gr_rng      rng;
-} task;
+} digit_task;
 
-static void draw_some(const void *arg, int64_t begin, int64_t end)
+static void digit_draw_some(const void *arg, int64_t begin, int64_t end)
 {
-    const task *t = arg;
+    const digit_task *t = arg;
     for (int64_t i = begin; i < end; i++) {
-        t->set->labels[i] = draw(rng_of_image(t->rng, i, DRAWS), t->set->own + (size_t)i * PIXELS);
+        t->set->labels[i] = digit_draw(
+            rng_of_image(t->rng, i, DIGIT_DRAWS), t->set->own + (size_t)i * DIGIT_PIXELS);
     }
 }
 
 gr_dataset *gr_digits(int64_t count, uint64_t seed)
 {
-    gr_shape all = gr_shape(count, SIDE, SIDE);
+    gr_shape all = gr_shape(count, DIGIT_SIDE, DIGIT_SIDE);
     if (count < 1 || gr__count(&all) < 0) {
         gr__fail(GR_ERR_ARGUMENT, "digits: there cannot be %lld images", (long long)count);
         return NULL;
     }
-    gr_dataset *d = gr__dataset_new(gr_shape(1, SIDE, SIDE), count, CLASSES, true, "digits");
+    gr_dataset *d =
+        gr__dataset_new(gr_shape(1, DIGIT_SIDE, DIGIT_SIDE), count, DIGIT_CLASSES, true, "digits");
     if (!d) return NULL;
-    task t = { .set = d, .rng = gr_rng_of(seed, "digits") };
-    gr__parallel(count, 64, draw_some, &t);
+    digit_task t = { .set = d, .rng = gr_rng_of(seed, "digits") };
+    gr__parallel(count, 64, digit_draw_some, &t);
     return d;
 }

@@ -12,7 +12,7 @@
 /* ---- the numbers of the bytes ---- */
 
 /* How many numbers are there, up to the last that is not 0. */
-static int given(const double v[GR__MOST_CHANNELS])
+static int fill_given(const double v[GR__MOST_CHANNELS])
 {
     int n = GR__MOST_CHANNELS;
     while (n > 0 && v[n - 1] == 0) n--;
@@ -21,7 +21,7 @@ static int given(const double v[GR__MOST_CHANNELS])
 
 static bool check_channels(const gr_shape *image, const gr_loader_options *o)
 {
-    int means = given(o->channel_mean), stds = given(o->channel_std);
+    int means = fill_given(o->channel_mean), stds = fill_given(o->channel_std);
     if (o->mean != 0 || o->std != 0)
         return gr__fail(GR_ERR_ARGUMENT, "loader_open: .mean and .std are of all channels, "
                                          ".channel_mean and .channel_std of each: not both");
@@ -34,19 +34,18 @@ static bool check_channels(const gr_shape *image, const gr_loader_options *o)
     return gr__fail(GR_ERR_ARGUMENT,
         "loader_open: images %s have %lld channel%s, .channel_%s is given for %d",
         gr__shape_text(image).s, (long long)image->dim[0], gr__plural(image->dim[0], "s"),
-        means > image->dim[0] ? "mean" : "std",
-        means > image->dim[0] ? means : stds);
+        means > image->dim[0] ? "mean" : "std", means > image->dim[0] ? means : stds);
 }
 
 static bool make_tables(gr__recipe *r, const gr_loader_options *o)
 {
     r->channels = 1;
-    if (given(o->channel_mean) == 0 && given(o->channel_std) == 0)
+    if (fill_given(o->channel_mean) == 0 && fill_given(o->channel_std) == 0)
         return gr__byte_table(r->table[0], o->mean, o->std, "loader_open");
     if (!check_channels(&r->data->shape, o)) return false;
     r->channels = r->data->shape.dim[0];
     for (int c = 0; c < r->channels; c++) {
-        bool hole = o->channel_std[c] == 0 && given(o->channel_std) > 0;
+        bool hole = o->channel_std[c] == 0 && fill_given(o->channel_std) > 0;
         if (hole)
             return gr__fail(GR_ERR_ARGUMENT, "loader_open: .channel_std of channel %d is 0", c);
         if (!gr__byte_table(r->table[c], o->channel_mean[c], o->channel_std[c], "loader_open"))
@@ -111,18 +110,18 @@ static void put_in_order(gr__recipe *r, int64_t epoch)
     r->ordered = epoch;
 }
 
-typedef struct job {
+typedef struct fill_job {
     const gr__recipe *r;
     const int64_t    *order;
     gr_rng            rng;
     gr_real          *x;
     int32_t          *y;
     bool             *good;
-} job;
+} fill_job;
 
 /* Image number i of the batch as it shall be: the data set's, or what has been made of it. NULL: a
    failure. */
-static const unsigned char *image_of(const job *j, int64_t i)
+static const unsigned char *fill_image_of(const fill_job *j, int64_t i)
 {
     const gr__recipe    *r = j->r;
     const unsigned char *x = r->data->images + r->data->size * (size_t)j->order[i];
@@ -136,11 +135,11 @@ static const unsigned char *image_of(const job *j, int64_t i)
 
 static void fill_range(const void *arg, int64_t begin, int64_t end)
 {
-    const job        *j = arg;
+    const fill_job   *j = arg;
     const gr__recipe *r = j->r;
     size_t            size = r->data->size, plane = size / (size_t)r->channels;
     for (int64_t i = begin; i < end && *j->good; i++) {
-        const unsigned char *image = image_of(j, i);
+        const unsigned char *image = fill_image_of(j, i);
         gr_real             *x = j->x + size * (size_t)i;
         if (!image) {
             /* only a change of the caller's can fail, and that happens in one thread */
@@ -154,15 +153,15 @@ static void fill_range(const void *arg, int64_t begin, int64_t end)
 }
 
 /* Bytes that are worth a thread's waking; those that are changed cost some ten times as much. */
-enum { GRAIN = 65536, GRAIN_CHANGED = 8192 };
+enum { FILL_GRAIN = 65536, GRAIN_CHANGED = 8192 };
 
 bool gr__fill(
     gr__recipe *r, int64_t epoch, int64_t first, int64_t count, gr_real *x, int32_t *y, bool alone)
 {
     put_in_order(r, epoch);
-    bool    good = true;
-    job     j = { r, r->order + first, stream(r, "augment epoch", epoch), x, y, &good };
-    int64_t grain = (r->changes ? GRAIN_CHANGED : GRAIN) / (int64_t)r->data->size;
+    bool     good = true;
+    fill_job j = { r, r->order + first, stream(r, "augment epoch", epoch), x, y, &good };
+    int64_t  grain = (r->changes ? GRAIN_CHANGED : FILL_GRAIN) / (int64_t)r->data->size;
     if (alone || r->augment.change)
         fill_range(&j, 0, count);
     else

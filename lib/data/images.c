@@ -20,7 +20,7 @@ void gr__numbers_of(gr_real *y, const unsigned char *bytes, size_t n, const gr_r
     for (size_t i = 0; i < n; i++) y[i] = table[bytes[i]];
 }
 
-static bool check(const gr_shape *s, int64_t first, int64_t count)
+static bool images_check(const gr_shape *s, int64_t first, int64_t count)
 {
     if (s->rank != 3)
         return gr__fail(
@@ -40,7 +40,8 @@ gr_tensor *gr_images_(const gr_idx *idx, gr_images_options o)
     gr_shape s = gr_idx_shape(idx);
     gr_real  table[256];
     int64_t  count = o.count ? o.count : 1;
-    if (!check(&s, o.first, count) || !gr__byte_table(table, o.mean, o.std, "images")) return NULL;
+    if (!images_check(&s, o.first, count) || !gr__byte_table(table, o.mean, o.std, "images"))
+        return NULL;
     gr_tensor *t = gr__tensor(GR_REAL, &gr_shape(count, 1, s.dim[1], s.dim[2]), "images");
     if (t) gr__numbers_of(gr__reals(t), gr_idx_bytes(idx, o.first), (size_t)t->count, table);
     return gr__own_leaf(t);

@@ -9,16 +9,16 @@
 
 #include "io/io.h"
 
-enum { CLASSES = 10 };
+enum { MNIST_CLASSES = 10 };
 
 /* An IDX file and its name. */
-typedef struct part {
+typedef struct mnist_part {
     char   *path;
     gr_idx *idx;
-} part;
+} mnist_part;
 
 /* Reads folder/name, or folder/name.gz if only that is there. */
-static bool read_part(part *p, const char *folder, const char *name)
+static bool read_part(mnist_part *p, const char *folder, const char *name)
 {
     size_t size = strlen(folder) + strlen(name) + 5;
     p->path = malloc(size);
@@ -32,7 +32,7 @@ static bool read_part(part *p, const char *folder, const char *name)
     return p->idx != NULL;
 }
 
-static bool check_pair(const part *images, const part *labels)
+static bool mnist_check_pair(const mnist_part *images, const mnist_part *labels)
 {
     gr_shape is = gr_idx_shape(images->idx), ls = gr_idx_shape(labels->idx);
     if (is.rank != 3 || gr__count(&is) < 1)
@@ -47,18 +47,18 @@ static bool check_pair(const part *images, const part *labels)
             (long long)ls.dim[0], gr__plural(ls.dim[0], "s"));
     const unsigned char *l = gr_idx_bytes(labels->idx, 0);
     for (int64_t i = 0; i < ls.dim[0]; i++)
-        if (l[i] >= CLASSES)
+        if (l[i] >= MNIST_CLASSES)
             return gr__fail(GR_ERR_FORMAT, "'%s': label %lld is %d, more than %d", labels->path,
-                (long long)i, l[i], CLASSES - 1);
+                (long long)i, l[i], MNIST_CLASSES - 1);
     return true;
 }
 
 /* The data set of both files; the images become its own. */
-static gr_dataset *join(part *images, const part *labels)
+static gr_dataset *join(mnist_part *images, const mnist_part *labels)
 {
     gr_shape    s = gr_idx_shape(images->idx);
     gr_dataset *d =
-        gr__dataset_new(gr_shape(1, s.dim[1], s.dim[2]), s.dim[0], CLASSES, false, "mnist");
+        gr__dataset_new(gr_shape(1, s.dim[1], s.dim[2]), s.dim[0], MNIST_CLASSES, false, "mnist");
     if (!d) return NULL;
     memcpy(d->labels, gr_idx_bytes(labels->idx, 0), (size_t)d->count);
     d->images = gr_idx_bytes(images->idx, 0);
@@ -69,12 +69,12 @@ static gr_dataset *join(part *images, const part *labels)
 
 gr_dataset *gr_mnist(const char *folder, bool train)
 {
-    part images = { .path = NULL }, labels = { .path = NULL };
-    bool good =
+    mnist_part images = { .path = NULL }, labels = { .path = NULL };
+    bool       good =
         gr__folder_check(folder, "mnist") &&
         read_part(&images, folder, train ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte") &&
         read_part(&labels, folder, train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte") &&
-        check_pair(&images, &labels);
+        mnist_check_pair(&images, &labels);
     gr_dataset *d = good ? join(&images, &labels) : NULL;
     gr_idx_free(images.idx);
     gr_idx_free(labels.idx);

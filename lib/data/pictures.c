@@ -18,7 +18,7 @@ enum { USUAL_SIDE = 32 };
 
 /* ---- what is there: stb_ds arrays of texts ---- */
 
-static void drop(char ***texts)
+static void folder_drop(char ***texts)
 {
     for (size_t i = 0; i < gr__length(*texts); i++) free((*texts)[i]);
     gr__drop(texts);
@@ -32,7 +32,7 @@ static bool push(char ***texts, char *text)
     return gr__fail_memory("pictures", sizeof text);
 }
 
-static char *path_of(const char *folder, const char *name)
+static char *folder_path_of(const char *folder, const char *name)
 {
     size_t size = strlen(folder) + strlen(name) + 2;
     char  *path = malloc(size);
@@ -41,7 +41,7 @@ static char *path_of(const char *folder, const char *name)
 }
 
 /* What an entry of a folder is taken for; of what is left out, why. */
-typedef const char *judge(const char *name, const struct stat *about);
+typedef const char *folder_judge(const char *name, const struct stat *about);
 
 /* Files of macOS and Windows and of unpacked archives, not of the set. */
 static bool is_of_the_system(const char *name)
@@ -97,18 +97,18 @@ typedef struct contents {
 
 static void drop_contents(contents *c)
 {
-    drop(&c->classes);
-    drop(&c->paths);
-    drop(&c->ignored);
+    folder_drop(&c->classes);
+    folder_drop(&c->paths);
+    folder_drop(&c->ignored);
     gr__drop(&c->labels);
 }
 
 static bool push_by_judgement(
-    contents *c, char ***names, const char *folder, const char *name, judge *fn)
+    contents *c, char ***names, const char *folder, const char *name, folder_judge *fn)
 {
     struct stat about;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
-    char *path = path_of(folder, name);
+    char *path = folder_path_of(folder, name);
     if (!path) return gr__fail_memory("pictures", strlen(folder) + strlen(name));
     const char *why = fn(name, stat(path, &about) == 0 ? &about : NULL);
     bool        good = why ? push(&c->ignored, complaint(path, why)) : push(names, strdup(name));
@@ -117,7 +117,7 @@ static bool push_by_judgement(
 }
 
 /* The names in a folder that are wanted, sorted. */
-static bool list(contents *c, const char *folder, judge *fn, char ***names)
+static bool list(contents *c, const char *folder, folder_judge *fn, char ***names)
 {
     DIR *dir = opendir(folder);
     if (!dir) return gr__fail(GR_ERR_FILE, "cannot open '%s': %s", folder, strerror(errno));
@@ -135,7 +135,7 @@ static bool list(contents *c, const char *folder, judge *fn, char ***names)
 /* The pictures of a sub-folder; it is a class if it has any. */
 static bool list_class(contents *c, const char *folder, char *name)
 {
-    char *path = path_of(folder, name), **names = NULL;
+    char *path = folder_path_of(folder, name), **names = NULL;
     bool  good =
         path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
     size_t n = gr__length(names);
@@ -144,11 +144,11 @@ static bool list_class(contents *c, const char *folder, char *name)
     unsigned char label =
         (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
-        good = push(&c->paths, path_of(path, names[i]));
+        good = push(&c->paths, folder_path_of(path, names[i]));
         if (good && !gr__push(&c->labels, &label, sizeof label))
             good = gr__fail_memory("pictures", n);
     }
-    drop(&names);
+    folder_drop(&names);
     free(path);
     return good;
 }
@@ -159,7 +159,7 @@ static bool list_contents(contents *c, const char *folder)
     bool   good = gr__folder_check(folder, "pictures") && list(c, folder, judge_class, &folders);
     size_t found = gr__length(folders);
     for (size_t i = 0; good && i < found; i++) good = list_class(c, folder, folders[i]);
-    drop(&folders);
+    folder_drop(&folders);
     if (!good) return false;
     size_t n = gr__length(c->classes);
     if (n == 0 && found > 0)
@@ -173,7 +173,7 @@ static bool list_contents(contents *c, const char *folder)
 
 /* ---- reading them ---- */
 
-typedef struct job {
+typedef struct folder_job {
     const contents     *c;
     gr_dataset         *set;
     gr__picture_options wanted;
@@ -182,9 +182,9 @@ typedef struct job {
     atomic_llong        bad;    /* the first picture that fails the whole */
     gr__mutex           lock;
     gr__failure         failure; /* why */
-} job;
+} folder_job;
 
-static void fail_with(job *j, int64_t i, const gr__failure *f)
+static void fail_with(folder_job *j, int64_t i, const gr__failure *f)
 {
     gr__lock(&j->lock);
     if (i < atomic_load(&j->bad)) {
@@ -194,7 +194,7 @@ static void fail_with(job *j, int64_t i, const gr__failure *f)
     gr__unlock(&j->lock);
 }
 
-static void read_one(job *j, int64_t i)
+static void read_one(folder_job *j, int64_t i)
 {
     gr__picture p;
     const char *path = j->c->paths[i];
@@ -209,16 +209,16 @@ static void read_one(job *j, int64_t i)
     if (f.code != GR_OK) fail_with(j, i, &f);
 }
 
-static void read_some(const void *arg, int64_t begin, int64_t end)
+static void folder_read_some(const void *arg, int64_t begin, int64_t end)
 {
-    job *j = *(job *const *)arg;
+    folder_job *j = *(folder_job *const *)arg;
     gr__fail_for_another(true);
     for (int64_t i = begin; i < end && i < atomic_load(&j->bad); i++) read_one(j, i);
     gr__fail_for_another(false);
 }
 
 /* Closes the gaps that broken pictures left, and notes them. */
-static bool close_gaps(const job *j)
+static bool close_gaps(const folder_job *j)
 {
     gr_dataset *d = j->set;
     int64_t     kept = 0;
@@ -236,10 +236,10 @@ static bool close_gaps(const job *j)
                            gr__length(d->skipped), d->skipped[0]);
 }
 
-static bool read_pictures(job *j)
+static bool read_pictures(folder_job *j)
 {
     gr__failure before = gr__take_failure();
-    gr__parallel(j->set->count, 1, read_some, &(job *){ j });
+    gr__parallel(j->set->count, 1, folder_read_some, &(folder_job *){ j });
     if (before.code != GR_OK) gr__fail(before.code, "%s", before.message);
     if (j->failure.code != GR_OK) return gr__fail(j->failure.code, "%s", j->failure.message);
     return close_gaps(j);
@@ -247,9 +247,9 @@ static bool read_pictures(job *j)
 
 static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted, bool skip_broken)
 {
-    int64_t  n = (int64_t)gr__length(c->paths);
-    gr_shape image = gr_shape(wanted->grey ? 1 : 3, wanted->height, wanted->width);
-    job      j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
+    int64_t    n = (int64_t)gr__length(c->paths);
+    gr_shape   image = gr_shape(wanted->grey ? 1 : 3, wanted->height, wanted->width);
+    folder_job j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
     gr__mutex_begin(&j.lock);
     j.broken = calloc((size_t)n, sizeof *j.broken);
     j.set =

@@ -8,12 +8,12 @@
 #include "data/draw.h"
 
 enum {
-    SIDE = 32,
-    PIXELS = SIDE * SIDE,
-    CHANNELS = 3,
-    CLASSES = 10,
-    DRAWS = 256,
-    MOST_POINTS = 20,
+    FIGURE_SIDE = 32,
+    FIGURE_PIXELS = FIGURE_SIDE * FIGURE_SIDE,
+    FIGURE_CHANNELS = 3,
+    FIGURE_CLASSES = 10,
+    FIGURE_DRAWS = 256,
+    FIGURE_MOST_POINTS = 20,
     CELLS = 6
 };
 
@@ -28,7 +28,7 @@ typedef struct figure {
     const char *name;
     float (*outside)(spot p); /* round ones: how far outside p is; negative inside */
     int    count;             /* all others: corners */
-    corner at[MOST_POINTS];
+    corner at[FIGURE_MOST_POINTS];
 } figure;
 
 static float length(float x, float y) { return sqrtf(x * x + y * y); }
@@ -42,7 +42,7 @@ static float outside_crescent(spot p)
     return larger(length(p.x, p.y) - 0.95f, 0.80f - length(p.x - 0.5f, p.y));
 }
 
-static const figure figures[CLASSES] = {
+static const figure figures[FIGURE_CLASSES] = {
     { "disk", outside_disk, 0, { { 0, 0 } } },
     { "ring", outside_ring, 0, { { 0, 0 } } },
     { "crescent", outside_crescent, 0, { { 0, 0 } } },
@@ -90,12 +90,12 @@ static float outside_polygon(const figure *f, spot p)
 
 /* ---- where the figure lies ---- */
 
-typedef struct place {
+typedef struct figure_place {
     float x, y;       /* the middle, in pixels */
     float c, s;       /* cosine and sine of its turn */
     float reach;      /* from the middle to the tips, in pixels */
     float wide, high; /* how much it is stretched before it is turned */
-} place;
+} figure_place;
 
 static void some_turn(gr_rng *rng, float *c, float *s)
 {
@@ -104,9 +104,9 @@ static void some_turn(gr_rng *rng, float *c, float *s)
     *s = y / l;
 }
 
-static place some_place(gr_rng *rng)
+static figure_place some_place(gr_rng *rng)
 {
-    place q = { .reach = between(rng, 8.5f, 13.5f), .wide = between(rng, 0.88f, 1.12f) };
+    figure_place q = { .reach = between(rng, 8.5f, 13.5f), .wide = between(rng, 0.88f, 1.12f) };
     q.high = 2 - q.wide;
     q.x = 15.5f + between(rng, -1, 1) * (16 - q.reach);
     q.y = 15.5f + between(rng, -1, 1) * (16 - q.reach);
@@ -115,7 +115,7 @@ static place some_place(gr_rng *rng)
 }
 
 /* How far a pixel is outside the figure, in pixels. */
-static float outside(const figure *f, const place *q, float x, float y)
+static float outside(const figure *f, const figure_place *q, float x, float y)
 {
     float dx = (x - q->x) / q->reach, dy = (y - q->y) / q->reach;
     spot  p = { (q->c * dx + q->s * dy) / q->wide, (q->c * dy - q->s * dx) / q->high };
@@ -126,13 +126,13 @@ static float outside(const figure *f, const place *q, float x, float y)
 /* ---- colours and textures ---- */
 
 typedef struct colour {
-    float at[CHANNELS];
+    float at[FIGURE_CHANNELS];
 } colour;
 
 static colour some_colour(gr_rng *rng)
 {
     colour k;
-    for (int c = 0; c < CHANNELS; c++) k.at[c] = between(rng, 10, 245);
+    for (int c = 0; c < FIGURE_CHANNELS; c++) k.at[c] = between(rng, 10, 245);
     return k;
 }
 
@@ -140,7 +140,7 @@ static colour some_colour(gr_rng *rng)
 static colour near_colour(gr_rng *rng, const colour *k, float reach)
 {
     colour near;
-    for (int c = 0; c < CHANNELS; c++)
+    for (int c = 0; c < FIGURE_CHANNELS; c++)
         near.at[c] = smaller(250, larger(5, k->at[c] + between(rng, -reach, reach)));
     return near;
 }
@@ -148,7 +148,7 @@ static colour near_colour(gr_rng *rng, const colour *k, float reach)
 static colour mixed(const colour *a, const colour *b, float t)
 {
     colour k;
-    for (int c = 0; c < CHANNELS; c++) k.at[c] = a->at[c] + t * (b->at[c] - a->at[c]);
+    for (int c = 0; c < FIGURE_CHANNELS; c++) k.at[c] = a->at[c] + t * (b->at[c] - a->at[c]);
     return k;
 }
 
@@ -198,7 +198,7 @@ static texture some_texture(gr_rng *rng, const colour *from, const colour *to)
 
 static float blotches(const texture *t, float x, float y)
 {
-    float u = x * (CELLS - 1) / SIDE, v = y * (CELLS - 1) / SIDE;
+    float u = x * (CELLS - 1) / FIGURE_SIDE, v = y * (CELLS - 1) / FIGURE_SIDE;
     int   i = (int)u, j = (int)v;
     u -= (float)i;
     v -= (float)j;
@@ -215,7 +215,7 @@ static colour colour_at(const texture *t, float x, float y)
     enum { SLOPE, STRIPES, CHECKS };
     float u = t->c * (x - 16) + t->s * (y - 16), v = t->c * (y - 16) - t->s * (x - 16), k;
     if (t->kind == SLOPE)
-        k = smaller(1, larger(0, 0.5f + u / SIDE));
+        k = smaller(1, larger(0, 0.5f + u / FIGURE_SIDE));
     else if (t->kind == STRIPES)
         k = 0.5f + 0.5f * wave(u * t->often + t->phase);
     else if (t->kind == CHECKS)
@@ -227,22 +227,23 @@ static colour colour_at(const texture *t, float x, float y)
 
 /* ---- drawing ---- */
 
-typedef struct canvas {
-    colour at[PIXELS];
-} canvas;
+typedef struct figure_canvas {
+    colour at[FIGURE_PIXELS];
+} figure_canvas;
 
 static void blend(colour *to, const colour *k, float cover)
 {
     if (cover > 0) *to = mixed(to, k, smaller(1, cover));
 }
 
-static void draw_background(canvas *v, const texture *t)
+static void draw_background(figure_canvas *v, const texture *t)
 {
-    for (int i = 0; i < PIXELS; i++) v->at[i] = colour_at(t, (float)(i % SIDE), (float)(i / SIDE));
+    for (int i = 0; i < FIGURE_PIXELS; i++)
+        v->at[i] = colour_at(t, (float)(i % FIGURE_SIDE), (float)(i / FIGURE_SIDE));
 }
 
 /* A dot, or a line: what is nearer than half to a segment. */
-static void draw_distractor(canvas *v, gr_rng *rng)
+static void draw_distractor(figure_canvas *v, gr_rng *rng)
 {
     colour k = some_colour(rng);
     spot   a = { between(rng, -2, 34), between(rng, -2, 34) }, b;
@@ -251,79 +252,81 @@ static void draw_distractor(canvas *v, gr_rng *rng)
     bool dot = gr_rng_below(rng, 2) == 0;
     if (dot) l = 0.01f, half += 0.8f;
     b = (spot){ a.x + c * l, a.y + s * l };
-    for (int i = 0; i < PIXELS; i++) {
-        spot p = { (float)(i % SIDE), (float)(i / SIDE) };
+    for (int i = 0; i < FIGURE_PIXELS; i++) {
+        spot p = { (float)(i % FIGURE_SIDE), (float)(i / FIGURE_SIDE) };
         blend(&v->at[i], &k, half + 0.5f - sqrtf(distance2(p, a, b)));
     }
 }
 
-static void draw_figure(canvas *v, const figure *f, const place *q, const texture *t, float soft)
+static void draw_figure(
+    figure_canvas *v, const figure *f, const figure_place *q, const texture *t, float soft)
 {
-    for (int i = 0; i < PIXELS; i++) {
-        float  x = (float)(i % SIDE), y = (float)(i / SIDE), out = outside(f, q, x, y);
+    for (int i = 0; i < FIGURE_PIXELS; i++) {
+        float x = (float)(i % FIGURE_SIDE), y = (float)(i / FIGURE_SIDE), out = outside(f, q, x, y);
         colour k = colour_at(t, x, y);
         blend(&v->at[i], &k, 0.5f - out / soft);
     }
 }
 
 /* Noise: the sum of two bytes a number. */
-static void develop(const canvas *v, float noise, uint64_t key, unsigned char *image)
+static void figure_develop(const figure_canvas *v, float noise, uint64_t key, unsigned char *image)
 {
-    for (int i = 0; i < PIXELS; i++) {
+    for (int i = 0; i < FIGURE_PIXELS; i++) {
         uint64_t bits = noise_bytes(key, (uint64_t)i);
-        for (int c = 0; c < CHANNELS; c++, bits >>= 16) {
+        for (int c = 0; c < FIGURE_CHANNELS; c++, bits >>= 16) {
             float grain = ((float)(bits & 255) + (float)(bits >> 8 & 255)) / 255 - 1;
-            image[c * PIXELS + i] = to_byte(v->at[i].at[c] + noise * grain);
+            image[c * FIGURE_PIXELS + i] = to_byte(v->at[i].at[c] + noise * grain);
         }
     }
 }
 
-static unsigned char draw(gr_rng rng, unsigned char *image)
+static unsigned char figure_draw(gr_rng rng, unsigned char *image)
 {
-    canvas v;
-    int    label = (int)gr_rng_below(&rng, CLASSES);
-    place  q = some_place(&rng);
-    float  soft = between(&rng, 0.8f, 1.8f), noise = between(&rng, 2, 30);
+    figure_canvas v;
+    int           label = (int)gr_rng_below(&rng, FIGURE_CLASSES);
+    figure_place  q = some_place(&rng);
+    float         soft = between(&rng, 0.8f, 1.8f), noise = between(&rng, 2, 30);
     colour a = some_colour(&rng), b = near_colour(&rng, &a, 75), k = far_colour(&rng, &a, &b),
            l = near_colour(&rng, &k, 40);
     texture ground = some_texture(&rng, &a, &b), skin = some_texture(&rng, &k, &l);
     draw_background(&v, &ground);
     for (int64_t n = gr_rng_below(&rng, 5); n > 0; n--) draw_distractor(&v, &rng);
     draw_figure(&v, &figures[label], &q, &skin, soft);
-    develop(&v, noise, noise_key(&rng), image);
+    figure_develop(&v, noise, noise_key(&rng), image);
     return (unsigned char)label;
 }
 
 /* ---- the set ---- */
 
-typedef struct task {
+typedef struct figure_task {
     gr_dataset *set;
     gr_rng      rng;
-} task;
+} figure_task;
 
-static void draw_some(const void *arg, int64_t begin, int64_t end)
+static void figure_draw_some(const void *arg, int64_t begin, int64_t end)
 {
-    const task *t = arg;
+    const figure_task *t = arg;
     for (int64_t i = begin; i < end; i++)
-        t->set->labels[i] =
-            draw(rng_of_image(t->rng, i, DRAWS), t->set->own + (size_t)i * PIXELS * CHANNELS);
+        t->set->labels[i] = figure_draw(rng_of_image(t->rng, i, FIGURE_DRAWS),
+            t->set->own + (size_t)i * FIGURE_PIXELS * FIGURE_CHANNELS);
 }
 
 gr_dataset *gr_shapes(int64_t count, uint64_t seed)
 {
-    gr_shape    all = gr_shape(count, CHANNELS, SIDE, SIDE);
-    const char *names[CLASSES];
+    gr_shape    all = gr_shape(count, FIGURE_CHANNELS, FIGURE_SIDE, FIGURE_SIDE);
+    const char *names[FIGURE_CLASSES];
     if (count < 1 || gr__count(&all) < 0) {
         gr__fail(GR_ERR_ARGUMENT, "shapes: there cannot be %lld images", (long long)count);
         return NULL;
     }
-    for (int i = 0; i < CLASSES; i++) names[i] = figures[i].name;
-    gr_dataset *d = gr__dataset_new(gr_shape(CHANNELS, SIDE, SIDE), count, CLASSES, true, "shapes");
+    for (int i = 0; i < FIGURE_CLASSES; i++) names[i] = figures[i].name;
+    gr_dataset *d = gr__dataset_new(
+        gr_shape(FIGURE_CHANNELS, FIGURE_SIDE, FIGURE_SIDE), count, FIGURE_CLASSES, true, "shapes");
     if (!d || !gr__dataset_name(d, names, "shapes")) {
         gr_dataset_free(d);
         return NULL;
     }
-    task t = { .set = d, .rng = gr_rng_of(seed, "shapes") };
-    gr__parallel(count, 16, draw_some, &t);
+    figure_task t = { .set = d, .rng = gr_rng_of(seed, "shapes") };
+    gr__parallel(count, 16, figure_draw_some, &t);
     return d;
 }

@@ -61,13 +61,13 @@ static void close_layers(drawing *d, int depth)
 
 /* ---- nodes and edges ----------------------------------------------------- */
 
-static bool put_operation(drawing *d, const gr__graph_operation *op)
+static bool dot_put_operation(drawing *d, const gr__graph_operation *op)
 {
     const gr__graph_tensor *s = &d->gr->tensors[op->result];
     int                     depth = open_layers(d, &d->of[s->number - 1]);
     if (depth < 0) return false;
     gr__page_put(&d->page, "o%d [label=\"", s->number);
-    put_text(&d->page, op->nd->op->name);
+    put_text(&d->page, op->nd->name);
     if (s->t->name) {
         gr__page_put(&d->page, "\\n");
         put_text(&d->page, gr__display_of(s->t->name).s);
@@ -80,7 +80,7 @@ static bool put_operation(drawing *d, const gr__graph_operation *op)
     return true;
 }
 
-static bool put_leaf(drawing *d, size_t at)
+static bool dot_put_leaf(drawing *d, size_t at)
 {
     const gr__graph_tensor *s = &d->gr->tensors[at];
     gr__layer_name          l = gr__layer_name_of_leaf(s);
@@ -152,9 +152,9 @@ static bool draw(drawing *d, bool sideways)
         "  edge [color=\"#556677\", fontname=\"Helvetica\", fontsize=9, arrowsize=0.6];\n",
         sideways ? "LR" : "TB");
     for (size_t k = gr__length(gr->operations); good && k-- > 0;)
-        good = put_operation(d, &gr->operations[k]);
+        good = dot_put_operation(d, &gr->operations[k]);
     for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
-        good = gr->tensors[i].number || put_leaf(d, i);
+        good = gr->tensors[i].number || dot_put_leaf(d, i);
     for (size_t i = 0; good && i < gr__length(gr->uses); i++) good = put_edge(d, &gr->uses[i]);
     gr__page_put(&d->page, "}\n");
     return good && d->page.good;

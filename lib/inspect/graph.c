@@ -51,7 +51,7 @@ static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char
         return gr__fail(GR_ERR_GRAPH,
             "%s: the history of %s %s was used up by an earlier backward; keep it with "
             ".retain_graph",
-            what, nd->op->name, GR__LABEL(nd->out));
+            what, nd->name, GR__LABEL(nd->out));
     gr__graph_operation new = { .nd = nd, .uses = gr__length(gr->uses) };
     if (!place_of(gr, nd->out, &new.result)) return false;
     for (int i = 0; i < nd->n; i++)
@@ -61,7 +61,7 @@ static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char
     return gr__push(&gr->operations, &new, sizeof new) || gr__fail_memory("graph", sizeof new);
 }
 
-static void number(gr__graph *gr)
+static void graph_number(gr__graph *gr)
 {
     size_t n = gr__length(gr->operations);
     for (size_t k = 0; k < n; k++) {
@@ -85,7 +85,7 @@ static bool collect(gr__graph *gr, gr_tensor *loss, const char *what)
         if (reached[i])
             good = add_operation(gr, gr->map.me->tape[gr->map.root->reach + i], reached, what);
     gr__release(reached, nodes);
-    if (good) number(gr);
+    if (good) graph_number(gr);
     return good;
 }
 

@@ -69,7 +69,7 @@ static bool put_numbers(
     return good;
 }
 
-static bool put_tensor(passage *d, const gr__graph_tensor *s)
+static bool pass_put_tensor(passage *d, const gr__graph_tensor *s)
 {
     gr__page *p = &d->page;
     gr_shape  kept = gr__sample_kept(&d->sample, s->t);
@@ -89,11 +89,6 @@ static bool put_tensor(passage *d, const gr__graph_tensor *s)
 
 /* ---- convolutions -------------------------------------------------------- */
 
-static void put_pair(gr__page *p, const char *key, int64_t h, int64_t w)
-{
-    gr__json_shape(p, key, &gr_shape(h, w));
-}
-
 static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms_target of)
 {
     if (gr__terms_whole(t, of)) return true;
@@ -110,7 +105,7 @@ static bool put_rest(gr__page *p, const char *key, const gr__terms *t, gr__terms
 }
 
 /* The gradient that flows back from this use, of an input that has several. */
-static bool put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
+static bool pass_put_part(passage *d, const char *key, const gr__graph_operation *op, int i)
 {
     const gr__graph_use    *use = &d->gr->uses[op->uses + (size_t)i];
     const gr__graph_tensor *s = &d->gr->tensors[use->tensor];
@@ -133,9 +128,8 @@ static gr_tensor *gradient_of_sums(const gr__graph_operation *op, gr_act act, gr
 
 static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *c, gr_act act)
 {
-    static const char *const acts[] = { NULL, "relu", "sigmoid", "tanh" };
-    gr__page                *p = &d->page;
-    gr_tensor               *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
+    gr__page  *p = &d->page;
+    gr_tensor *u = gradient_of_sums(op, act, d->gr->tensors[op->result].g);
     if (!u) return false;
     gr__terms t = {
         .c = *c, .x = gr__reals(op->nd->in[0]), .k = gr__reals(op->nd->in[1]), .u = gr__reals(u)
@@ -144,12 +138,7 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
     t.kept[GR__TERMS_OF_K] = gr__sample_kept(&d->sample, op->nd->in[1]);
     t.kept[GR__TERMS_OF_Y] = gr__sample_kept(&d->sample, op->nd->out);
     gr__json_open(p, "conv", '{');
-    put_pair(p, "stride", c->SH, c->SW);
-    put_pair(p, "padding", c->PH, c->PW);
-    put_pair(p, "dilation", c->DH, c->DW);
-    gr__json_number(p, "groups", (double)c->G);
-    gr__json_text(p, "act", acts[act]);
-    bool good = put_part(d, "gx", op, 0) && put_part(d, "gk", op, 1) &&
+    bool good = pass_put_part(d, "gx", op, 0) && pass_put_part(d, "gk", op, 1) &&
                 put_rest(p, "restX", &t, GR__TERMS_OF_X) &&
                 put_rest(p, "restK", &t, GR__TERMS_OF_K) &&
                 put_rest(p, "restY", &t, GR__TERMS_OF_Y);
@@ -159,26 +148,46 @@ static bool put_conv(passage *d, const gr__graph_operation *op, const gr__conv *
 
 /* ---- operations ---------------------------------------------------------- */
 
-static void put_piece(passage *d, const char *key, gr__equation piece)
+static void pass_put_piece(passage *d, const char *key, gr__equation piece)
 {
     const char *s = gr_name("%.*s", piece.length, piece.s);
     if (!s) d->page.good = false;
     if (s) gr__json_text(&d->page, key, s);
 }
 
-static void put_use(passage *d, const gr__graph_operation *op, const gr__graph_use *use)
+static void pass_put_use(passage *d, const gr__graph_operation *op, const gr__graph_use *use)
 {
     gr__json_open(&d->page, NULL, '{');
     gr__json_number(&d->page, "t", (double)use->tensor);
     gr__json_number(&d->page, "flows", use->flows);
     if (use->flows) {
         gr__json_number(&d->page, "norm", use->grad_norm);
-        put_piece(d, "rule", gr__equation_of_input(op->nd->op, use->input));
+        pass_put_piece(d, "rule", gr__equation_of_input(op->nd->op, use->input));
     }
     gr__json_close(&d->page, '}');
 }
 
-static bool put_operation(passage *d, const gr__graph_operation *op)
+/* As numbers, lists and names; and the unusual ones as text. */
+static void put_attributes(gr__page *p, const gr__node *nd)
+{
+    double v[GR_MAX_DIMS];
+    gr__json_open(p, "attributes", '{');
+    for (const gr__attribute *a = nd->op->attributes; a && a->name; a++) {
+        int      n = gr__attribute_values(nd, a, v);
+        gr_shape list = { .rank = n };
+        for (int i = 0; i < n && a->kind >= GR__HW; i++) list.dim[i] = (int64_t)v[i];
+        if (a->kind == GR__CHOICE)
+            gr__json_text(p, a->name, a->choices[(unsigned)v[0]]);
+        else if (a->kind >= GR__HW)
+            gr__json_shape(p, a->name, &list);
+        else
+            gr__json_number(p, a->name, v[0]);
+    }
+    gr__json_close(p, '}');
+    gr__json_text(p, "settings", gr__attributes_of(nd).s);
+}
+
+static bool pass_put_operation(passage *d, const gr__graph_operation *op)
 {
     gr__page       *p = &d->page;
     gr__layer_name *l = &d->of[d->gr->tensors[op->result].number - 1];
@@ -187,14 +196,15 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
     gr_act          act;
     bool            good = step.depth > 0;
     gr__json_open(p, NULL, '{');
-    gr__json_text(p, "op", op->nd->op->name);
+    gr__json_text(p, "op", op->nd->name);
     const char *layer = gr_name("%.*s", l->length, l->s);
     good = good && layer;
     gr__json_text(p, "layer", layer ? gr__display_of(layer).s : NULL);
+    put_attributes(p, op->nd);
     gr__json_number(p, "y", (double)op->result);
-    put_piece(d, "forward", gr__equation_of_result(op->nd->op));
+    pass_put_piece(d, "forward", gr__equation_of_result(op->nd->op));
     gr__json_open(p, "in", '[');
-    for (int i = 0; i < op->count; i++) put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
+    for (int i = 0; i < op->count; i++) pass_put_use(d, op, &d->gr->uses[op->uses + (size_t)i]);
     gr__json_close(p, ']');
     if (good && gr__conv_of(op->nd, &c, &act)) good = put_conv(d, op, &c, act);
     gr__json_close(p, '}');
@@ -204,7 +214,7 @@ static bool put_operation(passage *d, const gr__graph_operation *op)
 
 /* ---- the page ------------------------------------------------------------ */
 
-static void put_sample(passage *d)
+static void pass_put_sample(passage *d)
 {
     gr__page *p = &d->page;
     gr__json_open(p, "sample", '{');
@@ -215,19 +225,19 @@ static void put_sample(passage *d)
     gr__json_close(p, '}');
 }
 
-static bool put_data(passage *d)
+static bool pass_put_data(passage *d)
 {
     const gr__graph *gr = d->gr;
     bool             good = true;
     gr__json_open(&d->page, NULL, '{');
-    put_sample(d);
+    pass_put_sample(d);
     gr__json_open(&d->page, "tensors", '[');
     for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
-        good = put_tensor(d, &gr->tensors[i]);
+        good = pass_put_tensor(d, &gr->tensors[i]);
     gr__json_close(&d->page, ']');
     gr__json_open(&d->page, "operations", '[');
     for (size_t k = gr__length(gr->operations); good && k-- > 0;)
-        good = put_operation(d, &gr->operations[k]);
+        good = pass_put_operation(d, &gr->operations[k]);
     gr__json_close(&d->page, ']');
     gr__json_close(&d->page, '}');
     return good;
@@ -241,7 +251,7 @@ static bool write_pass(const gr__graph *gr, const char *path)
         (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);
     if (good) gr__layer_names_of(gr, d.of);
     if (good) gr__html_begin(&d.page, "Gradus: forward and backward", gr__pass_css, gr__pass_html);
-    good = good && put_data(&d);
+    good = good && pass_put_data(&d);
     if (good) gr__html_end(&d.page, gr__pass_js);
     good = good && gr__page_write(&d.page, path);
     gr__page_end(&d.page);

@@ -358,10 +358,11 @@ function rulesOf(op) {
       shared ? ruleLine('with', mathOf(shared)) : null, ...rules));
 }
 
-function headOf(title, name, t, number) {
+function headOf(title, name, t, number, settings) {
   return look.el('div', { class: 'head' }, look.el('h2', {}, title),
     name ? look.el('span', {}, look.el('bdi', {}, name)) : null,
     number ? look.el('code', {}, `#${number}`) : null, look.el('code', {}, shapeText(t.shape)),
+    settings ? look.el('span', {}, settings) : null,
     look.el('code', {}, `|value| ${look.number(t.v.norm)}`),
     t.g ? look.el('code', {}, `|gradient| ${look.number(t.g.norm)}`) : null);
 }
@@ -386,7 +387,9 @@ function leafWords(t) {
 
 const leafMaps = (t) => [look.el('div', { class: 'tensors' }, tensorBlock('', t, 300))];
 
-const opWords = (op) => [headOf(op.op, op.y.name || op.layer, op.y, op.number), rulesOf(op)];
+const opWords = (op) => [
+  headOf(op.op, op.y.name || op.layer, op.y, op.number, op.settings), rulesOf(op)
+];
 
 function opMaps(op) {
   const inner = $('panel').clientWidth - 40, width = Math.max(90, Math.min(440, (inner - 60) / 2));

@@ -8,7 +8,7 @@
 
 enum { MOST_BYTES = 4800000, FOR_STYLE = 150000, AN_OPERATION = 900, A_TENSOR = 500 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t sample_least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t)
 {
@@ -19,7 +19,7 @@ gr_shape gr__sample_kept(const gr__sample *s, const gr_tensor *t)
                        : i == 0 && batch            ? s->images
                        : planes                     ? s->channels
                                                     : s->length;
-        kept.dim[i] = least(kept.dim[i], most);
+        kept.dim[i] = sample_least(kept.dim[i], most);
     }
     return kept;
 }
@@ -33,7 +33,7 @@ static double characters(const gr__sample *s, const gr_tensor *t)
 
 /* A convolution also has the rests of its sums, one for each element of input, kernel and result,
    and parts of gradients. */
-static double bytes_of(const gr__sample *s, const gr__graph *gr)
+static double sample_bytes_of(const gr__sample *s, const gr__graph *gr)
 {
     double bytes = FOR_STYLE;
     for (size_t i = 0; i < gr__length(gr->tensors); i++)
@@ -55,12 +55,12 @@ static double bytes_of(const gr__sample *s, const gr__graph *gr)
 
 /* Halves one limit until the page is smaller. Returns its size then; the size as before: no half
    above the floor makes it smaller. */
-static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *gr)
+static double sample_halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *gr)
 {
-    double before = bytes_of(s, gr), bytes = before;
+    double before = sample_bytes_of(s, gr), bytes = before;
     while (bytes >= before && *at / 2 >= floor) {
         *at /= 2;
-        bytes = bytes_of(s, gr);
+        bytes = sample_bytes_of(s, gr);
     }
     return bytes;
 }
@@ -69,13 +69,13 @@ static double halve(gr__sample *s, int64_t *at, int64_t floor, const gr__graph *
    seen, or else by the limit that saves most. false: there is none. */
 static bool shrink(gr__sample *s, const gr__graph *gr, const gr__sample *floor)
 {
-    double     fewest = bytes_of(s, gr), before = fewest;
+    double     fewest = sample_bytes_of(s, gr), before = fewest;
     gr__sample best = *s;
     for (int i = 0; i < 4; i++) {
         gr__sample try = *s;
         int64_t   *at[] = { &try.images, &try.channels, &try.side, &try.length };
         int64_t    low[] = { floor->images, floor->channels, floor->side, floor->length };
-        double     bytes = halve(&try, at[i], low[i], gr);
+        double     bytes = sample_halve(&try, at[i], low[i], gr);
         if (bytes >= fewest) continue;
         fewest = bytes;
         best = try;
@@ -90,7 +90,7 @@ bool gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what)
     /* Sides last, so that the planes that are shown are whole if they can be. */
     static const gr__sample floor[] = { { 1, 4, 256, 64 }, { 1, 4, 32, 64 }, { 1, 1, 1, 1 } };
     *s = (gr__sample){ .images = 8, .channels = 256, .side = 256, .length = 1024 };
-    while (bytes_of(s, gr) > MOST_BYTES)
+    while (sample_bytes_of(s, gr) > MOST_BYTES)
         if (!shrink(s, gr, &floor[0]) && !shrink(s, gr, &floor[1]) && !shrink(s, gr, &floor[2]))
             return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what,
                 gr__length(gr->operations));

@@ -26,7 +26,7 @@ typedef struct source {
 } source;
 
 /* Reads up to size bytes, fewer only at the end of the file; -1 on failure. */
-static int read_some(source *s, void *to, size_t size)
+static int idx_read_some(source *s, void *to, size_t size)
 {
     int n = gzread(s->gz, to, (unsigned)size), why;
     if (n == (int)size) return n;
@@ -48,7 +48,7 @@ static int read_some(source *s, void *to, size_t size)
 static bool read_magic(source *s, gr_shape *shape)
 {
     unsigned char m[4];
-    int           n = read_some(s, m, sizeof m);
+    int           n = idx_read_some(s, m, sizeof m);
     if (n < 0) return false;
     if (n < 4)
         return gr__fail(GR_ERR_FORMAT, "'%s' is not an IDX file: it has %d byte%s", s->path, n,
@@ -61,8 +61,7 @@ static bool read_magic(source *s, gr_shape *shape)
         return gr__fail(GR_ERR_FORMAT,
             "'%s' holds elements of IDX type %02x, not unsigned bytes (08)", s->path, m[2]);
     if (m[3] < 1 || m[3] > GR_MAX_DIMS)
-        return gr__fail(
-            GR_ERR_FORMAT, "'%s' has rank %d, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
+        return gr__fail(GR_ERR_FORMAT, "'%s' has rank %d, not 1 to %d", s->path, m[3], GR_MAX_DIMS);
     shape->rank = m[3];
     return true;
 }
@@ -71,7 +70,7 @@ static bool read_sizes(source *s, gr_idx *idx)
 {
     unsigned char b[4 * GR_MAX_DIMS];
     if (!read_magic(s, &idx->shape)) return false;
-    int want = 4 * idx->shape.rank, n = read_some(s, b, (size_t)want);
+    int want = 4 * idx->shape.rank, n = idx_read_some(s, b, (size_t)want);
     if (n < 0) return false;
     if (n < want) return gr__fail(GR_ERR_FORMAT, "'%s' is cut off among its sizes", s->path);
     for (int i = 0; i < idx->shape.rank; i++)
@@ -97,7 +96,7 @@ static bool read_bytes(source *s, gr_idx *idx)
             if (!more) return gr__fail_memory("idx_read", room);
             idx->bytes = more;
         }
-        int n = read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
+        int n = idx_read_some(s, idx->bytes + got, room - got < PIECE ? room - got : PIECE);
         if (n < 0) return false;
         if (n == 0)
             return gr__fail(GR_ERR_FORMAT,
@@ -107,7 +106,7 @@ static bool read_bytes(source *s, gr_idx *idx)
         got += (size_t)n;
     }
     unsigned char extra;
-    int           n = read_some(s, &extra, 1); /* also has zlib compare the checksum */
+    int           n = idx_read_some(s, &extra, 1); /* also has zlib compare the checksum */
     if (n > 0)
         gr__fail(GR_ERR_FORMAT, "'%s' is too long: sizes %s take %zu byte%s", s->path,
             gr__shape_text(&idx->shape).s, idx->count, gr__plural((int64_t)idx->count, "s"));

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SCANS = 256, MOST_SYMBOLS = 256, MOST_SIDE = 1 << 14, MOST_PIXELS = 1 << 26 };
+enum { MOST_SCANS = 256, MOST_SYMBOLS = 256, JPEG_MOST_SIDE = 1 << 14, JPEG_MOST_PIXELS = 1 << 26 };
 enum { COMPONENTS = 4, LENGTHS = 16, TAIL = 16 };
 enum { TEM = 0x01, SOF0 = 0xc0, SOF2 = 0xc2, DHT = 0xc4, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7 };
 enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, DRI = 0xdd, APP14 = 0xee, APP15 = 0xef, COM = 0xfe };
@@ -38,15 +38,15 @@ typedef struct jpeg {
     const unsigned char *table[2][COMPONENTS]; /* of DC and AC codes: counts of lengths, symbols */
 } jpeg;
 
-static const char cut_off[] = "is cut off";
+static const char jpeg_cut_off[] = "is cut off";
 
-static size_t left(const jpeg *j) { return (size_t)(j->end - j->p); }
+static size_t jpeg_left(const jpeg *j) { return (size_t)(j->end - j->p); }
 
 static int two(const unsigned char *p) { return p[0] << 8 | p[1]; }
 
 static int up(int a, int b) { return (a + b - 1) / b; }
 
-static void put(jpeg *j, const void *from, size_t n)
+static void jpeg_put(jpeg *j, const void *from, size_t n)
 {
     memcpy(j->out, from, n);
     j->out += n;
@@ -54,7 +54,7 @@ static void put(jpeg *j, const void *from, size_t n)
 
 /* ---- the codes of a scan ---- */
 
-typedef struct scan {
+typedef struct jpeg_scan {
     const unsigned char *p, *end; /* the data, as far as no marker but RST0 to RST7 comes */
     unsigned             byte;
     int                  bits; /* of it that are left */
@@ -64,10 +64,10 @@ typedef struct scan {
     unsigned             run; /* blocks to come that have no more codes */
     component           *c[COMPONENTS];
     const unsigned char *dc[COMPONENTS], *ac[COMPONENTS];
-} scan;
+} jpeg_scan;
 
 /* FF, however often, and 00 are the byte FF; FF and another byte are a marker. */
-static unsigned bit(scan *s)
+static unsigned bit(jpeg_scan *s)
 {
     if (s->over) return 0;
     if (s->bits == 0) {
@@ -82,21 +82,21 @@ static unsigned bit(scan *s)
     return s->byte >> --s->bits & 1;
 }
 
-static unsigned number(scan *s, int n)
+static unsigned jpeg_number(jpeg_scan *s, int n)
 {
     unsigned x = 0;
     while (n-- > 0) x = x << 1 | bit(s);
     return x;
 }
 
-static bool skip(scan *s, int n)
+static bool skip(jpeg_scan *s, int n)
 {
     while (n-- > 0) bit(s);
     return !s->over;
 }
 
 /* -1: there is none. Codes of one length are consecutive numbers, and code is never under first. */
-static int symbol(scan *s, const unsigned char *table)
+static int symbol(jpeg_scan *s, const unsigned char *table)
 {
     int code = 0, first = 0, index = 0;
     for (int i = 0; table && i < LENGTHS; i++) {
@@ -110,21 +110,21 @@ static int symbol(scan *s, const unsigned char *table)
     return -1;
 }
 
-static bool dc_code(scan *s, const unsigned char *table)
+static bool dc_code(jpeg_scan *s, const unsigned char *table)
 {
     int n = symbol(s, table);
     return n >= 0 && n <= 16 && skip(s, n);
 }
 
 /* A block's AC codes; those of a progressive picture's first scan of them may end many blocks. */
-static bool ac_codes(scan *s, const unsigned char *table, uint64_t *set)
+static bool ac_codes(jpeg_scan *s, const unsigned char *table, uint64_t *set)
 {
     if (s->run > 0) return s->run--, true;
     for (int k = s->progressive ? s->first : 1; k <= (s->progressive ? s->last : 63); k++) {
         int code = symbol(s, table), zeros = code >> 4, n = code & 15;
         if (code < 0) return false;
         if (n == 0 && zeros < 15) { /* the end of the block */
-            if (s->progressive) s->run = (1u << zeros) + number(s, zeros) - 1;
+            if (s->progressive) s->run = (1u << zeros) + jpeg_number(s, zeros) - 1;
             return !s->over;
         }
         k += zeros;
@@ -135,21 +135,21 @@ static bool ac_codes(scan *s, const unsigned char *table, uint64_t *set)
 }
 
 /* One more bit of each coefficient from number k to the last that is not 0. */
-static bool skip_rest(scan *s, int k, uint64_t set)
+static bool skip_rest(jpeg_scan *s, int k, uint64_t set)
 {
     uint64_t up_to_last = ~(uint64_t)0 >> (63 - s->last);
     for (set = k < 64 ? (set & up_to_last) >> k : 0; set; set &= set - 1) bit(s);
     return !s->over;
 }
 
-static bool refine_ac(scan *s, const unsigned char *table, uint64_t *set)
+static bool refine_ac(jpeg_scan *s, const unsigned char *table, uint64_t *set)
 {
     int k = s->first;
     while (s->run == 0 && k <= s->last) {
         int code = symbol(s, table), zeros = code >> 4, n = code & 15;
         if (code < 0 || n > 1 || !skip(s, n)) return false;
         if (n == 0 && zeros < 15) {
-            s->run = (1u << zeros) + number(s, zeros);
+            s->run = (1u << zeros) + jpeg_number(s, zeros);
             break;
         }
         for (; k <= s->last; k++)
@@ -167,14 +167,14 @@ static bool refine_ac(scan *s, const unsigned char *table, uint64_t *set)
     return !s->over;
 }
 
-static bool block(scan *s, int i, uint64_t *set)
+static bool jpeg_block(jpeg_scan *s, int i, uint64_t *set)
 {
     if (!s->progressive) return dc_code(s, s->dc[i]) && ac_codes(s, s->ac[i], NULL);
     if (s->first == 0) return s->high ? skip(s, 1) : dc_code(s, s->dc[i]);
     return s->high ? refine_ac(s, s->ac[i], set) : ac_codes(s, s->ac[i], set);
 }
 
-static bool restart(scan *s)
+static bool restart(jpeg_scan *s)
 {
     const unsigned char *q = s->p;
     while (q < s->end && *q == 0xff) q++;
@@ -186,21 +186,21 @@ static bool restart(scan *s)
 }
 
 /* A minimum coded unit: a block, or of several components as many of each as its factors say. */
-static bool unit(scan *s, int x, int y)
+static bool unit(jpeg_scan *s, int x, int y)
 {
     for (int i = 0; i < s->n; i++) {
         component *c = s->c[i];
         int        h = s->n > 1 ? c->h : 1, v = s->n > 1 ? c->v : 1;
         for (int k = 0; k < h * v; k++) {
             size_t at = (size_t)(y * v + k / h) * (size_t)c->row + (size_t)(x * h + k % h);
-            if (!block(s, i, c->set ? c->set + at : NULL)) return false;
+            if (!jpeg_block(s, i, c->set ? c->set + at : NULL)) return false;
         }
     }
     return true;
 }
 
 /* Whether the codes of all blocks are there; s->p is then behind them. */
-static bool walk_codes(const jpeg *j, scan *s)
+static bool walk_codes(const jpeg *j, jpeg_scan *s)
 {
     int across = s->n > 1 ? j->mcus_across : s->c[0]->across;
     int down = s->n > 1 ? j->mcus_down : s->c[0]->down;
@@ -247,7 +247,8 @@ static void read_frame(jpeg *j, const unsigned char *p, size_t size)
     int n = size > 7 ? p[7] : 0, height = n ? two(p + 3) : 0, width = n ? two(p + 5) : 0, h = 1,
         v = 1;
     if (n < 1 || n > COMPONENTS || size != 8 + 3 * (size_t)n || height < 1 || width < 1) return;
-    if (height > MOST_SIDE || width > MOST_SIDE || height > MOST_PIXELS / width) return;
+    if (height > JPEG_MOST_SIDE || width > JPEG_MOST_SIDE || height > JPEG_MOST_PIXELS / width)
+        return;
     for (int i = 0; i < n; i++) {
         component *c = &j->c[i];
         c->id = p[8 + 3 * i];
@@ -273,7 +274,7 @@ static void read_frame(jpeg *j, const unsigned char *p, size_t size)
 }
 
 /* A scan's components, tables and coefficients. false: it is not valid. */
-static bool read_scan(jpeg *j, const unsigned char *p, size_t size, scan *s)
+static bool read_scan(jpeg *j, const unsigned char *p, size_t size, jpeg_scan *s)
 {
     s->n = size > 2 ? p[2] : 0;
     if (s->n < 1 || s->n > COMPONENTS || size != 6 + 2 * (size_t)s->n) return false;
@@ -308,7 +309,7 @@ static void explain_channels(jpeg *j)
         0, 0, 0 };
     if (j->n < COMPONENTS || j->scans > 0) return;
     if (!j->transform)
-        put(j, cmyk, sizeof cmyk);
+        jpeg_put(j, cmyk, sizeof cmyk);
     else if (*j->transform != 0)
         *j->transform = 2;
 }
@@ -328,10 +329,10 @@ static const char *copy_segment(jpeg *j, int marker, size_t size)
         j->progressive = marker == SOF2;
         read_frame(j, j->p, size);
     }
-    put(j, (const unsigned char[]){ 0xff, (unsigned char)marker }, 2);
+    jpeg_put(j, (const unsigned char[]){ 0xff, (unsigned char)marker }, 2);
     if (marker == APP14 && size >= 14 && memcmp(j->p + 2, "Adobe", 6) == 0)
         j->transform = j->out + 13;
-    put(j, j->p, size);
+    jpeg_put(j, j->p, size);
     j->p += size;
     return NULL;
 }
@@ -341,7 +342,7 @@ static const char *copy_segment(jpeg *j, int marker, size_t size)
 /* Goes behind the next marker, over whatever comes before it; -1: there is none. */
 static int next_marker(jpeg *j)
 {
-    for (; left(j) >= 2; j->p++)
+    for (; jpeg_left(j) >= 2; j->p++)
         if (j->p[0] == 0xff && j->p[1] != 0 && j->p[1] != 0xff) {
             j->p += 2;
             return j->p[-1];
@@ -363,14 +364,14 @@ static const unsigned char *find_end(const jpeg *j)
 /* The data of a scan, whose header is at p. */
 static void copy_data(jpeg *j, const unsigned char *header, size_t size)
 {
-    scan s = { .p = j->p, .end = find_end(j) };
-    bool valid = read_scan(j, header, size, &s);
+    jpeg_scan s = { .p = j->p, .end = find_end(j) };
+    bool      valid = read_scan(j, header, size, &s);
     if (j->exact && !(valid && walk_codes(j, &s))) j->failed = true;
     if (!j->exact) {
         s.p = s.end;
         for (int i = 1; i <= TAIL && i <= s.end - j->p; i++) j->doubtful |= s.end[-i] == 0xff;
     }
-    put(j, j->p, (size_t)(s.p - j->p));
+    jpeg_put(j, j->p, (size_t)(s.p - j->p));
     j->p = s.p;
     j->scans++;
 }
@@ -387,9 +388,9 @@ static bool all_seen(const jpeg *j)
 
 /* One segment after the other. What stands behind the last scan of a picture that is not
    progressive is nobody's business; nor is, behind a scan, what is no segment. */
-static const char *walk(jpeg *j)
+static const char *jpeg_walk(jpeg *j)
 {
-    put(j, j->p, 2);
+    jpeg_put(j, j->p, 2);
     for (j->p += 2; !j->failed && !j->no_memory;) {
         int marker = next_marker(j);
         if (marker < 0 || marker == EOI) {
@@ -398,8 +399,8 @@ static const char *walk(jpeg *j)
         }
         if (marker == TEM || (marker >= RST0 && marker <= SOI)) continue;
         bool   known = (marker >= SOF0 && marker <= APP15) || marker == COM;
-        size_t size = left(j) >= 2 ? (size_t)two(j->p) : 0;
-        if (size < 2 || size > left(j) || (j->scans > 0 && !known)) break;
+        size_t size = jpeg_left(j) >= 2 ? (size_t)two(j->p) : 0;
+        if (size < 2 || size > jpeg_left(j) || (j->scans > 0 && !known)) break;
         const unsigned char *header = j->p;
         const char          *why = copy_segment(j, marker, size);
         if (why) return why;
@@ -411,11 +412,11 @@ static const char *walk(jpeg *j)
             break;
         }
     }
-    put(j, (const unsigned char[]){ 0xff, EOI }, 2);
-    return j->ended || j->scans > 0 ? NULL : cut_off;
+    jpeg_put(j, (const unsigned char[]){ 0xff, EOI }, 2);
+    return j->ended || j->scans > 0 ? NULL : jpeg_cut_off;
 }
 
-static void drop(jpeg *j)
+static void jpeg_drop(jpeg *j)
 {
     for (int i = 0; i < COMPONENTS; i++) free(j->c[i].set);
 }
@@ -423,20 +424,20 @@ static void drop(jpeg *j)
 bool gr__jpeg_tidy(const unsigned char *from, size_t *size, unsigned char *to, const char **why)
 {
     jpeg begin = { .p = from, .end = from + *size, .out = to }, j = begin;
-    *why = walk(&j);
+    *why = jpeg_walk(&j);
     if (!*why && (j.doubtful || !j.ended)) { /* where the data end has to be known */
         jpeg exact = begin;
         exact.exact = true;
-        const char *wrong = walk(&exact);
+        const char *wrong = jpeg_walk(&exact);
         bool        whole = !wrong && !exact.failed && (exact.ended || all_seen(&exact));
-        drop(&exact);
+        jpeg_drop(&exact);
         if (exact.no_memory) return false;
-        if (!whole && !j.ended) *why = cut_off;
+        if (!whole && !j.ended) *why = jpeg_cut_off;
         if (whole)
             j = exact;
         else {
             j = begin;
-            (void)walk(&j); /* as it was: the decoder has to bear it */
+            (void)jpeg_walk(&j); /* as it was: the decoder has to bear it */
         }
     }
     *size = (size_t)(j.out - to);

@@ -13,11 +13,11 @@
 #error "npy.c copies numbers as they lie in memory, and the files want the lowest byte first"
 #endif
 
-enum { MAGIC = 6, ALIGNMENT = 64, MOST_HEADER = 65536 };
+enum { MAGIC = 6, NPY_ALIGNMENT = 64, NPY_MOST_HEADER = 65536 };
 
 static const char magic[MAGIC + 1] = "\x93NUMPY";
 
-static size_t element_size(gr_dtype dtype)
+static size_t npy_element_size(gr_dtype dtype)
 {
     return dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
 }
@@ -31,12 +31,12 @@ static size_t write_header(char *to, size_t room, const gr_tensor *t)
     size_t n = BEFORE;
     n +=
         (size_t)snprintf(to + n, room - n, "{'descr': '<%c%zu', 'fortran_order': False, 'shape': (",
-            t->dtype == GR_INT32 ? 'i' : 'f', element_size(t->dtype));
+            t->dtype == GR_INT32 ? 'i' : 'f', npy_element_size(t->dtype));
     for (int i = 0; i < t->shape.rank; i++)
         n += (size_t)snprintf(to + n, room - n, "%lld%s", (long long)t->shape.dim[i],
             i == 0 || i + 1 < t->shape.rank ? "," : "");
     n += (size_t)snprintf(to + n, room - n, ")}");
-    while ((n + 1) % ALIGNMENT) to[n++] = ' ';
+    while ((n + 1) % NPY_ALIGNMENT) to[n++] = ' ';
     to[n++] = '\n';
     memcpy(to, magic, MAGIC);
     to[MAGIC] = 1;
@@ -53,7 +53,7 @@ bool gr_npy_save(const char *path, const gr_tensor *t)
     if (!t) return gr__fail(GR_ERR_ARGUMENT, "npy_save: the tensor is NULL");
     if (!gr__writer_open(&w, path)) return false;
     gr__writer_put(&w, header, write_header(header, sizeof header, t));
-    gr__writer_put(&w, t->data, (size_t)t->count * element_size(t->dtype));
+    gr__writer_put(&w, t->data, (size_t)t->count * npy_element_size(t->dtype));
     return gr__writer_close(&w);
 }
 
@@ -217,17 +217,17 @@ static bool read_length(gr__file *f, array *a, size_t *length)
         n |= (uint64_t)b[at] << 16 | (uint64_t)b[at + 1] << 24;
         at += 2;
     }
-    if (n > f->size - at || n > MOST_HEADER)
+    if (n > f->size - at || n > NPY_MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': a header of %llu byte%s is %s", f->path,
             (unsigned long long)n, gr__plural((int64_t)n, "s"),
-            n > MOST_HEADER ? "too long" : "longer than the file");
+            n > NPY_MOST_HEADER ? "too long" : "longer than the file");
     *length = (size_t)n;
     a->begin = at + n;
     a->version = version;
     return true;
 }
 
-static bool read_header(gr__file *f, array *a)
+static bool npy_read_header(gr__file *f, array *a)
 {
     size_t length = 0;
     if (!read_length(f, a, &length)) return false;
@@ -286,7 +286,7 @@ static bool int_at(const array *a, const unsigned char *p, int32_t *y)
 }
 
 /* Where element i, counted in row-major order, lies in the file. */
-static int64_t place_of(const array *a, int64_t i)
+static int64_t npy_place_of(const array *a, int64_t i)
 {
     int64_t at = 0, stride = a->count;
     if (!a->fortran) return i;
@@ -301,7 +301,7 @@ static int64_t place_of(const array *a, int64_t i)
 static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
 {
     for (int64_t i = 0; i < a->count; i++) {
-        const unsigned char *p = from + (size_t)place_of(a, i) * a->size;
+        const unsigned char *p = from + (size_t)npy_place_of(a, i) * a->size;
         if (t->dtype == GR_REAL)
             gr__reals(t)[i] = (gr_real)float_at(a, p);
         else if (!int_at(a, p, &gr__ints(t)[i]))
@@ -314,7 +314,7 @@ static bool convert(const array *a, const unsigned char *from, gr_tensor *t)
 static bool read_elements(gr__file *f, const array *a, gr_tensor *t)
 {
     size_t size = (size_t)a->count * a->size;
-    if (!a->fortran && !a->swapped && a->size == element_size(t->dtype) &&
+    if (!a->fortran && !a->swapped && a->size == npy_element_size(t->dtype) &&
         a->kind == (t->dtype == GR_REAL ? 'f' : 'i'))
         return gr__file_get(f, t->data, size);
     unsigned char *bytes = gr__malloc(size + 1);
@@ -330,7 +330,7 @@ gr_tensor *gr_npy_load(const char *path)
     array      a = { .path = path };
     gr_tensor *t = NULL;
     if (!gr__file_open(&f, path)) return NULL;
-    if (read_header(&f, &a) && check_size(&f, &a))
+    if (npy_read_header(&f, &a) && check_size(&f, &a))
         t = gr__tensor(a.kind == 'i' || a.kind == 'u' ? GR_INT32 : GR_REAL, &a.shape, "npy_load");
     if (t && !read_elements(&f, &a, t)) {
         gr__unref(t);

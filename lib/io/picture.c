@@ -22,12 +22,18 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { MOST_FILE = 1 << 30, MOST_SIDE = 1 << 14, MOST_PIXELS = 1 << 26, GAP = 2, GAP_BYTE = 128 };
+enum {
+    MOST_FILE = 1 << 30,
+    PICTURE_MOST_SIDE = 1 << 14,
+    PICTURE_MOST_PIXELS = 1 << 26,
+    GAP = 2,
+    GAP_BYTE = 128
+};
 
 /* ---- a tidy copy of the file -----------------------------------------------------------------
    Only what the picture is made of, whole. Each returns what is wrong, or NULL. */
 
-static const char cut_off[] = "is cut off";
+static const char picture_cut_off[] = "is cut off";
 
 typedef struct chunks {
     const unsigned char *p, *end; /* what is left of the file */
@@ -38,7 +44,7 @@ enum {
     AROUND = 12
 }; /* a chunk's bytes besides its data: a length, a type, and a checksum of type and data */
 
-static size_t left(const chunks *w) { return (size_t)(w->end - w->p); }
+static size_t picture_left(const chunks *w) { return (size_t)(w->end - w->p); }
 
 static unsigned long big_endian(const unsigned char *p, int n)
 {
@@ -48,7 +54,7 @@ static unsigned long big_endian(const unsigned char *p, int n)
 }
 
 /* Returns where the next bytes will be put. */
-static const unsigned char *put(chunks *w, const unsigned char *from, size_t n)
+static const unsigned char *picture_put(chunks *w, const unsigned char *from, size_t n)
 {
     memcpy(w->out, from, n);
     return w->out += n;
@@ -91,23 +97,23 @@ static const char *tidy_png(chunks *w, bool *no_memory)
     static const char *const   known[] = { "IHDR", "PLTE", "IDAT", "IEND" };
     static const unsigned char iend[AROUND] = { 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60,
         0x82 };
-    const unsigned char       *begin = put(w, w->p, 8);
-    for (w->p += 8; left(w) >= AROUND;) {
+    const unsigned char       *begin = picture_put(w, w->p, 8);
+    for (w->p += 8; picture_left(w) >= AROUND;) {
         const unsigned char *chunk = w->p, *type = chunk + 4;
         size_t               size = big_endian(chunk, 4);
         bool                 is = false;
-        if (size > left(w) - AROUND) break;
+        if (size > picture_left(w) - AROUND) break;
         w->p += size + AROUND;
         if (type[0] & 32) continue;
         if (crc32(0, type, (uInt)size + 4) != big_endian(type + 4 + size, 4))
             return "is damaged: a checksum is wrong";
         for (int i = 0; i < 4; i++) is |= is_type(type, known[i]);
         if (!is) return "is damaged: it has a chunk of a kind that no PNG has";
-        put(w, chunk, size + AROUND);
+        picture_put(w, chunk, size + AROUND);
         if (is_type(type, "IEND")) return NULL;
     }
-    if (!stream_ends(begin, w->out, no_memory)) return cut_off;
-    put(w, iend, sizeof iend);
+    if (!stream_ends(begin, w->out, no_memory)) return picture_cut_off;
+    picture_put(w, iend, sizeof iend);
     return NULL;
 }
 
@@ -148,27 +154,30 @@ __attribute__((format(printf, 2, 3))) static bool is_broken(
 }
 
 /* The part of a picture that is used, and the size it gets. */
-typedef struct part {
+typedef struct picture_part {
     int y, x, height, width, new_height, new_width;
-} part;
+} picture_part;
 
-static int rounded(double x) { return x < 1 ? 1 : x > MOST_SIDE ? MOST_SIDE : (int)(x + 0.5); }
-
-static part choose_part(const gr__picture *p, const gr__picture_options *o)
+static int picture_rounded(double x)
 {
-    double ratio = (double)p->width / p->height;
-    part   c = { .height = p->height,
-          .width = p->width,
-          .new_height = (int)o->height,
-          .new_width = (int)o->width };
-    if (!o->height) c.new_height = o->width ? rounded((double)o->width / ratio) : p->height;
-    if (!o->width) c.new_width = o->height ? rounded((double)o->height * ratio) : p->width;
+    return x < 1 ? 1 : x > PICTURE_MOST_SIDE ? PICTURE_MOST_SIDE : (int)(x + 0.5);
+}
+
+static picture_part picture_choose_part(const gr__picture *p, const gr__picture_options *o)
+{
+    double       ratio = (double)p->width / p->height;
+    picture_part c = { .height = p->height,
+        .width = p->width,
+        .new_height = (int)o->height,
+        .new_width = (int)o->width };
+    if (!o->height) c.new_height = o->width ? picture_rounded((double)o->width / ratio) : p->height;
+    if (!o->width) c.new_width = o->height ? picture_rounded((double)o->height * ratio) : p->width;
     if (!o->height || !o->width || o->squash) return c;
     double wanted = (double)o->width / (double)o->height;
     if (ratio > wanted)
-        c.width = rounded(p->height * wanted);
+        c.width = picture_rounded(p->height * wanted);
     else
-        c.height = rounded(p->width / wanted);
+        c.height = picture_rounded(p->width / wanted);
     c.y = (p->height - c.height) / 2;
     c.x = (p->width - c.width) / 2;
     return c;
@@ -177,7 +186,7 @@ static part choose_part(const gr__picture *p, const gr__picture_options *o)
 /* Cuts a picture and changes its size, as asked for. */
 static bool fit(gr__picture *p, const gr__picture_options *o)
 {
-    part c = choose_part(p, o);
+    picture_part c = picture_choose_part(p, o);
     if (c.new_height == p->height && c.new_width == p->width) return true;
     int                  stride = p->width * p->channels;
     size_t               size = (size_t)c.new_height * (size_t)c.new_width * (size_t)p->channels;
@@ -204,7 +213,8 @@ static bool decode(const reading *r, const unsigned char *file, size_t size)
     if (!gr__stb_size(file, (int)size, &p->height, &p->width, &why))
         return why ? is_broken(r, "is damaged: %s", why) : gr__fail_memory("picture", size);
     size_t pixels = (size_t)p->height * (size_t)p->width;
-    if (p->height > MOST_SIDE || p->width > MOST_SIDE || pixels > MOST_PIXELS)
+    if (p->height > PICTURE_MOST_SIDE || p->width > PICTURE_MOST_SIDE ||
+        pixels > PICTURE_MOST_PIXELS)
         return is_broken(r, "is too large: %d x %d pixels", p->width, p->height);
     /* Sixteen bytes a pixel are twice what the largest kind of pixel takes; the rest is for tables,
        and for sides that are rounded up. */
@@ -235,10 +245,11 @@ static bool tidy_and_decode(const reading *r, const unsigned char *file, size_t 
 
 bool gr__picture_check(const gr__picture_options *o, const char *what)
 {
-    if (o->height >= 0 && o->height <= MOST_SIDE && o->width >= 0 && o->width <= MOST_SIDE)
+    if (o->height >= 0 && o->height <= PICTURE_MOST_SIDE && o->width >= 0 &&
+        o->width <= PICTURE_MOST_SIDE)
         return true;
     return gr__fail(GR_ERR_ARGUMENT, "%s: a height of %lld and a width of %lld: 0 to %d wanted",
-        what, (long long)o->height, (long long)o->width, MOST_SIDE);
+        what, (long long)o->height, (long long)o->width, PICTURE_MOST_SIDE);
 }
 
 bool gr__picture_read(
@@ -296,7 +307,7 @@ typedef struct grid {
     int64_t N, C, H, W, columns, height, width;
 } grid;
 
-static bool check_range(const gr_picture_save_options *o)
+static bool picture_check_range(const gr_picture_save_options *o)
 {
     return (o->low < o->high && isfinite(o->low) && isfinite(o->high)) ||
            gr__fail(GR_ERR_ARGUMENT,
@@ -304,7 +315,7 @@ static bool check_range(const gr_picture_save_options *o)
                o->low, o->high);
 }
 
-static bool lay_out(const gr_tensor *t, int64_t columns, grid *g)
+static bool picture_lay_out(const gr_tensor *t, int64_t columns, grid *g)
 {
     const gr_shape *s = &t->shape;
     if (s->rank < 2 || s->rank > 4 || t->count == 0 ||
@@ -336,7 +347,7 @@ static bool lay_out(const gr_tensor *t, int64_t columns, grid *g)
 }
 
 /* NaN is black. */
-static unsigned char byte_of(double x, double low, double high)
+static unsigned char picture_byte_of(double x, double low, double high)
 {
     double b = (x - low) / (high - low) * 255 + 0.5;
     return b >= 255 ? 255 : b >= 0 ? (unsigned char)b : 0;
@@ -351,7 +362,8 @@ static void draw_cells(
         for (int64_t c = 0; c < g->C; c++)
             for (int64_t h = 0; h < g->H; h++)
                 for (int64_t w = 0; w < g->W; w++)
-                    pixels[((y0 + h) * g->width + x0 + w) * g->C + c] = byte_of(*x++, low, high);
+                    pixels[((y0 + h) * g->width + x0 + w) * g->C + c] =
+                        picture_byte_of(*x++, low, high);
     }
 }
 
@@ -376,7 +388,7 @@ bool gr_picture_save_(const char *path, gr_picture_save_options o)
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "the path of the file to write is NULL");
     if (!gr__given_reals("picture_save", 1, &o.picture)) return false;
     if (o.high == 0) o.high = 1;
-    if (!check_range(&o) || !lay_out(o.picture, o.columns, &g)) return false;
+    if (!picture_check_range(&o) || !picture_lay_out(o.picture, o.columns, &g)) return false;
     size_t         size = (size_t)(g.height * g.width * g.C);
     unsigned char *pixels = gr__malloc(size);
     if (!pixels) return gr__fail_memory("picture_save", size);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRECISION = 8, THRESHOLD = 1000, EDGE = 3, LINE = 75, WORD = GR__NUMBER_ROOM };
+enum { PRECISION = 8, THRESHOLD = 1000, EDGE = 3, PRINT_LINE = 75, WORD = GR__NUMBER_ROOM };
 
 /* ---- one number ---- */
 
@@ -35,7 +35,7 @@ static decimal decimal_of(const char *text)
 }
 
 /* x rounded to so many digits. */
-static decimal rounded(double x, int digits)
+static decimal print_rounded(double x, int digits)
 {
     char text[WORD];
     snprintf(text, sizeof text, "%.*e", digits - 1, x);
@@ -69,28 +69,28 @@ static decimal shortest(double x)
     return decimal_of(text);
 }
 
-static int most(int a, int b) { return a > b ? a : b; }
+static int print_most(int a, int b) { return a > b ? a : b; }
 
-static int least(int a, int b) { return a < b ? a : b; }
+static int print_least(int a, int b) { return a < b ? a : b; }
 
 /* x to at most PRECISION digits after the point, and never fewer than those before it. */
 static decimal fixed(double x)
 {
     decimal d = shortest(x);
-    int     whole = d.exponent + 1, digits = most(whole, least(d.count, whole + PRECISION));
-    return x == 0 || digits == d.count ? d : rounded(x, digits);
+    int whole = d.exponent + 1, digits = print_most(whole, print_least(d.count, whole + PRECISION));
+    return x == 0 || digits == d.count ? d : print_rounded(x, digits);
 }
 
-static int places_before(const decimal *d) { return d->negative + most(1, d->exponent + 1); }
+static int places_before(const decimal *d) { return d->negative + print_most(1, d->exponent + 1); }
 
-static int places_after(const decimal *d) { return most(0, d->count - 1 - d->exponent); }
+static int places_after(const decimal *d) { return print_most(0, d->count - 1 - d->exponent); }
 
 /* Writes d without an exponent: "-0.05", "120.". */
 static int put_fixed(char *to, const decimal *d)
 {
     int n = 0;
     if (d->negative) to[n++] = '-';
-    for (int place = most(0, d->exponent); place >= -places_after(d); place--) {
+    for (int place = print_most(0, d->exponent); place >= -places_after(d); place--) {
         int i = d->exponent - place;
         to[n++] = i >= 0 && i < d->count ? d->digit[i] : '0';
         if (place == 0) to[n++] = '.';
@@ -102,7 +102,7 @@ static int put_fixed(char *to, const decimal *d)
 static int put_exponent(char *to, double x, int precision, int exponent_digits)
 {
     decimal d = shortest(x);
-    if (d.count != precision + 1) d = rounded(x, precision + 1);
+    if (d.count != precision + 1) d = print_rounded(x, precision + 1);
     int n = 0;
     if (d.negative) to[n++] = '-';
     for (int i = 0; i <= precision; i++) {
@@ -121,17 +121,17 @@ typedef struct style {
     int  precision, exponent_digits;
 } style;
 
-typedef struct page {
+typedef struct print_page {
     const gr_tensor *t;
     style            style;
     bool             summary;
     int64_t          stride[GR_MAX_DIMS];
     char            *to; /* NULL while the text is measured */
     size_t           length;
-} page;
+} print_page;
 
 /* What is seen of a dimension of n: the first EDGE and the last EDGE in a summary. */
-static bool shortened(const page *p, int64_t n) { return p->summary && n > 2 * EDGE; }
+static bool shortened(const print_page *p, int64_t n) { return p->summary && n > 2 * EDGE; }
 
 static double value(const gr_tensor *t, int64_t at)
 {
@@ -140,7 +140,7 @@ static double value(const gr_tensor *t, int64_t at)
 
 /* Calls fn for every element that will be seen. */
 static void each_seen(
-    const page *p, int dim, int64_t at, void (*fn)(double x, void *arg), void *arg)
+    const print_page *p, int dim, int64_t at, void (*fn)(double x, void *arg), void *arg)
 {
     if (dim == p->t->shape.rank) {
         fn(value(p->t, at), arg);
@@ -183,18 +183,18 @@ static void see_places(double x, void *arg)
     if (!isfinite(x)) return;
     if (!s->exponent) {
         decimal d = fixed(x);
-        s->before = most(s->before, places_before(&d));
-        s->after = most(s->after, places_after(&d));
+        s->before = print_most(s->before, places_before(&d));
+        s->after = print_most(s->after, places_after(&d));
         return;
     }
     decimal d = shortest(x);
-    if (d.count > PRECISION + 1) d = rounded(x, PRECISION + 1);
-    s->before = most(s->before, 1 + d.negative);
-    s->precision = most(s->precision, d.count - 1);
-    s->exponent_digits = most(s->exponent_digits, abs(d.exponent) >= 100 ? 3 : 2);
+    if (d.count > PRECISION + 1) d = print_rounded(x, PRECISION + 1);
+    s->before = print_most(s->before, 1 + d.negative);
+    s->precision = print_most(s->precision, d.count - 1);
+    s->exponent_digits = print_most(s->exponent_digits, abs(d.exponent) >= 100 ? 3 : 2);
 }
 
-static style style_of_reals(const page *p)
+static style style_of_reals(const print_page *p)
 {
     survey s = { .any = false };
     each_seen(p, 0, 0, see_size, &s);
@@ -203,17 +203,17 @@ static style style_of_reals(const page *p)
     each_seen(p, 0, 0, see_places, &s);
     style y = s.style;
     if (y.exponent) y.after = y.precision + y.exponent_digits + 2;
-    if (s.other) y.before = most(y.before, 3 + s.infinite_below - (y.after + 1));
+    if (s.other) y.before = print_most(y.before, 3 + s.infinite_below - (y.after + 1));
     return y;
 }
 
 static void see_int(double x, void *arg)
 {
     style *s = arg;
-    s->before = most(s->before, snprintf(NULL, 0, "%d", (int)x));
+    s->before = print_most(s->before, snprintf(NULL, 0, "%d", (int)x));
 }
 
-static style style_of_ints(const page *p)
+static style style_of_ints(const print_page *p)
 {
     style y = { .before = 0 };
     each_seen(p, 0, 0, see_int, &y);
@@ -221,7 +221,7 @@ static style style_of_ints(const page *p)
 }
 
 /* The element at this place, in the tensor's style. Returns its length. */
-static int word_of(const page *p, int64_t at, char *to)
+static int word_of(const print_page *p, int64_t at, char *to)
 {
     const style *s = &p->style;
     if (p->t->dtype == GR_INT32)
@@ -240,8 +240,8 @@ static int word_of(const page *p, int64_t at, char *to)
         n = put_fixed(text, &d);
         lead = s->before - places_before(&d);
     }
-    lead = most(0, lead);
-    width = most(width, lead + n);
+    lead = print_most(0, lead);
+    width = print_most(width, lead + n);
     memset(to, ' ', (size_t)width);
     memcpy(to + lead, text, (size_t)n);
     return s->exponent ? lead + n : width;
@@ -249,21 +249,21 @@ static int word_of(const page *p, int64_t at, char *to)
 
 /* ---- layout ---- */
 
-static void put(page *p, const char *text, size_t n)
+static void print_put(print_page *p, const char *text, size_t n)
 {
     if (p->to) memcpy(p->to + p->length, text, n);
     p->length += n;
 }
 
-static void put_times(page *p, char c, int times)
+static void put_times(print_page *p, char c, int times)
 {
-    for (int i = 0; i < times; i++) put(p, &c, 1);
+    for (int i = 0; i < times; i++) print_put(p, &c, 1);
 }
 
-static void put_row(page *p, int64_t at)
+static void print_put_row(print_page *p, int64_t at)
 {
     /* a bracket on either side for each dimension */
-    int     rank = p->t->shape.rank, width = LINE - rank, column = rank;
+    int     rank = p->t->shape.rank, width = PRINT_LINE - rank, column = rank;
     int     spaces = 0; /* due if the line goes on: the last word's own, and one between words */
     int64_t n = p->t->shape.dim[rank - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -276,7 +276,7 @@ static void put_row(page *p, int64_t at)
             column = spaces = rank;
         }
         put_times(p, ' ', spaces);
-        put(p, word, (size_t)ink);
+        print_put(p, word, (size_t)ink);
         column += length + 1;
         spaces = length - ink + 1;
         if (dots) i = n - EDGE - 1;
@@ -284,19 +284,19 @@ static void put_row(page *p, int64_t at)
     put_times(p, ' ', spaces - 1);
 }
 
-static void put_block(page *p, int dim, int64_t at)
+static void put_block(print_page *p, int dim, int64_t at)
 {
     int     left = p->t->shape.rank - dim; /* dimensions inside this one, and itself */
     int64_t n = p->t->shape.dim[dim];
     put_times(p, '[', 1);
-    if (left == 1) put_row(p, at);
+    if (left == 1) print_put_row(p, at);
     for (int64_t i = 0; left > 1 && i < n; i++) {
         if (i > 0) {
             put_times(p, '\n', left - 1);
             put_times(p, ' ', dim + 1);
         }
         if (i == EDGE && shortened(p, n)) {
-            put(p, "...", 3);
+            print_put(p, "...", 3);
             i = n - EDGE - 1;
         } else
             put_block(p, dim + 1, at + i * p->stride[dim]);
@@ -322,20 +322,20 @@ int gr__number_text(char to[GR__NUMBER_ROOM], double x)
 }
 
 /* A number by itself shows all its digits, and has a digit after the point. */
-static void put_scalar(page *p)
+static void put_scalar(print_page *p)
 {
     char text[WORD];
     int  n = p->t->dtype == GR_INT32 ? snprintf(text, sizeof text, "%d", (int)gr__ints(p->t)[0])
                                      : gr__number_text(text, (double)gr__reals(p->t)[0]);
-    put(p, text, (size_t)n);
+    print_put(p, text, (size_t)n);
 }
 
-static void put_tensor(page *p)
+static void print_put_tensor(print_page *p)
 {
     if (p->t->shape.rank == 0)
         put_scalar(p);
     else if (p->t->count == 0)
-        put(p, "[]", 2);
+        print_put(p, "[]", 2);
     else
         put_block(p, 0, 0);
 }
@@ -346,16 +346,16 @@ const char *gr_format(const gr_tensor *t)
         gr__fail(GR_ERR_ARGUMENT, "format: the tensor is NULL");
         return NULL;
     }
-    page p = { .t = t, .summary = t->count > THRESHOLD };
+    print_page p = { .t = t, .summary = t->count > THRESHOLD };
     gr__strides(&t->shape, p.stride);
     if (t->shape.rank > 0 && t->count > 0)
         p.style = t->dtype == GR_INT32 ? style_of_ints(&p) : style_of_reals(&p);
-    put_tensor(&p);
+    print_put_tensor(&p);
     p.to = gr__string(p.length + 1);
     if (!p.to) return NULL;
     p.to[p.length] = 0;
     p.length = 0;
-    put_tensor(&p);
+    print_put_tensor(&p);
     return p.to;
 }
 

@@ -16,7 +16,11 @@
     "safetensors.c copies numbers as they lie in memory, and the files want the lowest byte first"
 #endif
 
-enum { LENGTH_BYTES = 8, ALIGNMENT = 8, MOST_HEADER = 100000000 /* the format's own limit */ };
+enum {
+    LENGTH_BYTES = 8,
+    SAFETENSORS_ALIGNMENT = 8,
+    SAFETENSORS_MOST_HEADER = 100000000 /* the format's own limit */
+};
 
 static const struct {
     const char *name;
@@ -104,7 +108,7 @@ static bool check_entry(const json_t *header, const gr__entry *e, const char *pa
     return true;
 }
 
-static size_t bytes_of(const gr__entry *e)
+static size_t safetensors_bytes_of(const gr__entry *e)
 {
     return (size_t)gr__count(&e->shape) * gr__type_size(e->type);
 }
@@ -116,7 +120,7 @@ static json_t *header_of(const gr__entry *e, int n, const char *path)
     int64_t at = 0;
     for (int i = 0; good && i < n; i++) {
         good = check_entry(header, &e[i], path);
-        int64_t end = good ? at + (int64_t)bytes_of(&e[i]) : at;
+        int64_t end = good ? at + (int64_t)safetensors_bytes_of(&e[i]) : at;
         if (good && json_object_set_new(header, e[i].name, item_of(&e[i], at, end)))
             good = gr__fail_memory("save", sizeof(gr__entry));
         at = end;
@@ -150,7 +154,7 @@ static int append(const char *from, size_t size, void *arg)
 static bool header_text(const json_t *header, text *t)
 {
     bool good = json_dump_callback(header, append, t, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0;
-    while (good && t->length % ALIGNMENT) good = append(" ", 1, t) == 0;
+    while (good && t->length % SAFETENSORS_ALIGNMENT) good = append(" ", 1, t) == 0;
     return good || gr__fail_memory("save", t->room);
 }
 
@@ -162,7 +166,7 @@ static bool write_file(const char *path, const text *header, const gr__entry *e,
     for (int i = 0; i < LENGTH_BYTES; i++) length[i] = (unsigned char)(header->length >> 8 * i);
     gr__writer_put(&w, length, sizeof length);
     gr__writer_put(&w, header->s, header->length);
-    for (int i = 0; i < n; i++) gr__writer_put(&w, e[i].data, bytes_of(&e[i]));
+    for (int i = 0; i < n; i++) gr__writer_put(&w, e[i].data, safetensors_bytes_of(&e[i]));
     return gr__writer_close(&w);
 }
 
@@ -266,7 +270,7 @@ static bool begins_well(const gr__file *f, const unsigned char b[LENGTH_BYTES + 
         f->path, kind);
 }
 
-static bool read_header(gr__file *f, header *h)
+static bool safetensors_read_header(gr__file *f, header *h)
 {
     unsigned char b[LENGTH_BYTES + 1];
     if (f->size < sizeof b)
@@ -280,9 +284,9 @@ static bool read_header(gr__file *f, header *h)
             "'%s': a header of %llu byte%s does not fit into the file's %llu", f->path,
             (unsigned long long)length, gr__plural((int64_t)length, "s"),
             (unsigned long long)f->size);
-    if (length > MOST_HEADER)
+    if (length > SAFETENSORS_MOST_HEADER)
         return gr__fail(GR_ERR_FORMAT, "'%s': the header has %llu bytes, more than %d", f->path,
-            (unsigned long long)length, MOST_HEADER);
+            (unsigned long long)length, SAFETENSORS_MOST_HEADER);
     h->data_size = f->size - LENGTH_BYTES - length;
     if (length == 0)
         return gr__fail(GR_ERR_FORMAT, "'%s' is no safetensors file: its header is empty", f->path);
@@ -296,10 +300,10 @@ static bool read_header(gr__file *f, header *h)
 /* ---- reading: the tensors ---- */
 
 /* A tensor as the header describes it. */
-typedef struct claim {
+typedef struct safetensors_claim {
     gr__entry e;
     int64_t   begin, end;
-} claim;
+} safetensors_claim;
 
 static bool claim_type(const header *h, const json_t *item, gr__entry *e)
 {
@@ -337,7 +341,7 @@ static bool claim_shape(const header *h, const json_t *item, gr__entry *e)
                h->path, gr__quoted(e->name).s, gr__shape_text(&e->shape).s);
 }
 
-static bool claim_offsets(const header *h, const json_t *item, claim *c)
+static bool claim_offsets(const header *h, const json_t *item, safetensors_claim *c)
 {
     const json_t *list = json_object_get(item, "data_offsets"), *begin = json_array_get(list, 0),
                  *end = json_array_get(list, 1);
@@ -351,25 +355,24 @@ static bool claim_offsets(const header *h, const json_t *item, claim *c)
             "'%s': tensor '%s' has data_offsets [%lld, %lld] outside the file's data, 0 to %llu",
             h->path, gr__quoted(c->e.name).s, (long long)c->begin, (long long)c->end,
             (unsigned long long)h->data_size);
-    if ((uint64_t)(c->end - c->begin) != bytes_of(&c->e))
+    if ((uint64_t)(c->end - c->begin) != safetensors_bytes_of(&c->e))
         return gr__fail(GR_ERR_FORMAT,
             "'%s': tensor '%s' of shape %s takes %zu byte%s, its data_offsets give %lld", h->path,
-            gr__quoted(c->e.name).s, gr__shape_text(&c->e.shape).s, bytes_of(&c->e),
-            gr__plural((int64_t)bytes_of(&c->e), "s"),
-            (long long)(c->end - c->begin));
+            gr__quoted(c->e.name).s, gr__shape_text(&c->e.shape).s, safetensors_bytes_of(&c->e),
+            gr__plural((int64_t)safetensors_bytes_of(&c->e), "s"), (long long)(c->end - c->begin));
     return true;
 }
 
 static int by_place(const void *a, const void *b)
 {
-    const claim *x = a, *y = b;
+    const safetensors_claim *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end) return x->end < y->end ? -1 : 1;
     return strcmp(x->e.name, y->e.name);
 }
 
 /* Every tensor begins where the one before it ends, and the last ends with the file. */
-static bool check_places(const header *h, claim *c, int n)
+static bool check_places(const header *h, safetensors_claim *c, int n)
 {
     int64_t at = 0;
     if (n > 0) qsort(c, (size_t)n, sizeof *c, by_place);
@@ -403,7 +406,7 @@ static bool check_metadata(const header *h, json_t *item)
     return true;
 }
 
-static bool read_claims(const header *h, json_t *json, claim *c, int *n)
+static bool read_claims(const header *h, json_t *json, safetensors_claim *c, int *n)
 {
     const char *name;
     json_t     *item;
@@ -413,7 +416,7 @@ static bool read_claims(const header *h, json_t *json, claim *c, int *n)
             if (!check_metadata(h, item)) return false;
             continue;
         }
-        claim *one = &c[(*n)++];
+        safetensors_claim *one = &c[(*n)++];
         one->e.name = name;
         if (!json_is_object(item))
             return gr__fail(GR_ERR_FORMAT, "'%s': tensor '%s' is not described by an object",
@@ -427,8 +430,8 @@ static bool read_claims(const header *h, json_t *json, claim *c, int *n)
 
 static bool read_entries(gr__safetensors *f, const header *h)
 {
-    size_t most = json_object_size(f->json) + 1;
-    claim *c = calloc(most, sizeof *c);
+    size_t             most = json_object_size(f->json) + 1;
+    safetensors_claim *c = calloc(most, sizeof *c);
     f->entry = calloc(most, sizeof *f->entry);
     bool good = (c && f->entry) || gr__fail_memory("load", most * sizeof *c);
     good = good && read_claims(h, f->json, c, &f->count);
@@ -451,7 +454,7 @@ gr__safetensors *gr__safetensors_read(const char *path)
     header           h = { .path = path };
     gr__safetensors *f = calloc(1, sizeof *f);
     bool             good = f || gr__fail_memory("load", sizeof *f);
-    good = good && read_header(&file, &h) && (f->json = header_object(&h)) != NULL &&
+    good = good && safetensors_read_header(&file, &h) && (f->json = header_object(&h)) != NULL &&
            read_entries(f, &h) && gr__file_get(&file, f->data, (size_t)h.data_size);
     gr__file_close(&file);
     free(h.text.s);

@@ -303,7 +303,7 @@ static bool within(const char *path, const thing *x, const gr__entry *e)
 
 /* Facts first: they say best what is wrong. e: the file's entry for each thing, NULL where there is
    none. */
-static bool check(
+static bool state_check(
     const gr__state *s, const gr__safetensors *f, const gr__entry *const *e, const char *path)
 {
     size_t n = gr__length(s->things);
@@ -331,7 +331,7 @@ static bool check(
     return true;
 }
 
-static void fill(const thing *x, const gr__entry *e)
+static void state_fill(const thing *x, const gr__entry *e)
 {
     size_t bytes = (size_t)gr__count(&e->shape) * gr__type_size(e->type);
     if (x->fact) return;
@@ -362,8 +362,8 @@ bool gr__state_read(const gr__state *s, const char *path)
     gr__safetensors  *f = gr__safetensors_read(path);
     const gr__entry **e = f ? calloc(n + 1, sizeof *e) : NULL;
     bool              good = f && (e || gr__fail_memory("checkpoint_load", n * sizeof *e));
-    good = good && match(s, f, e) && check(s, f, e, path);
-    for (size_t i = 0; good && i < n; i++) fill(s->things[i], e[i]);
+    good = good && match(s, f, e) && state_check(s, f, e, path);
+    for (size_t i = 0; good && i < n; i++) state_fill(s->things[i], e[i]);
     free(e);
     gr__safetensors_free(f);
     return good;

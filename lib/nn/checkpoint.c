@@ -19,22 +19,22 @@
 enum { VERSION = 1, MOST_PARTS = 16 };
 
 /* A model with what trains it. */
-typedef struct part {
+typedef struct checkpoint_part {
     gr_checkpoint_options o;
     unsigned char        *frozen; /* of each parameter, 0 or 1 */
     int64_t               epoch, batch;
-} part;
+} checkpoint_part;
 
-typedef struct run {
-    const char *what; /* "checkpoint_save" */
-    gr__state  *state;
-    int         parts;
-    part        part[MOST_PARTS];
-} run;
+typedef struct checkpoint_run {
+    const char     *what; /* "checkpoint_save" */
+    gr__state      *state;
+    int             parts;
+    checkpoint_part part[MOST_PARTS];
+} checkpoint_run;
 
 /* ---- what may be saved ---- */
 
-static bool check_part(const run *r, const gr_checkpoint_options *o)
+static bool check_part(const checkpoint_run *r, const gr_checkpoint_options *o)
 {
     if (!gr__model_built(o->model, r->what)) return false;
     if (o->optim && o->optim->model != o->model)
@@ -43,7 +43,7 @@ static bool check_part(const run *r, const gr_checkpoint_options *o)
            gr__fail(GR_ERR_ARGUMENT, "%s: the schedule is of another optimiser", r->what);
 }
 
-static bool check_value(const run *r, const gr_value *v)
+static bool check_value(const checkpoint_run *r, const gr_value *v)
 {
     int given = (v->integer != NULL) + (v->real != NULL) + (v->rng != NULL) + (v->text != NULL);
     if (!*v->name || given != 1)
@@ -57,7 +57,7 @@ static bool check_value(const run *r, const gr_value *v)
                r->what, gr__quoted(v->name).s, v->size);
 }
 
-static bool no_gradients(const run *r)
+static bool no_gradients(const checkpoint_run *r)
 {
     for (int k = 0; k < r->parts; k++) {
         const gr_model *m = r->part[k].o.model;
@@ -73,7 +73,7 @@ static bool no_gradients(const run *r)
 
 /* ---- the list ---- */
 
-static bool list_model(gr__state *s, part *p)
+static bool list_model(gr__state *s, checkpoint_part *p)
 {
     gr_model *m = p->o.model;
     size_t    n = gr__length(m->params);
@@ -96,7 +96,7 @@ static bool list_model(gr__state *s, part *p)
     return true;
 }
 
-static void list_loader(gr__state *s, part *p)
+static void list_loader(gr__state *s, checkpoint_part *p)
 {
     gr__list_loader(s, p->o.loader);
     p->epoch = gr_loader_epoch(p->o.loader);
@@ -116,7 +116,7 @@ static void list_value(gr__state *s, const gr_value *v)
     if (v->rng) gr__state_words(s, v->name, (uint64_t *)v->rng, 2);
 }
 
-static bool list_part(run *r, part *p)
+static bool list_part(checkpoint_run *r, checkpoint_part *p)
 {
     gr__state *s = r->state;
     if (!check_part(r, &p->o) || !list_model(s, p)) return false;
@@ -131,7 +131,7 @@ static bool list_part(run *r, part *p)
     return true;
 }
 
-static bool list_run(run *r, const gr_checkpoint_options *o)
+static bool list_run(checkpoint_run *r, const gr_checkpoint_options *o)
 {
     r->state = gr__state_new();
     if (!r->state) return false;
@@ -141,7 +141,7 @@ static bool list_run(run *r, const gr_checkpoint_options *o)
         if (r->parts == MOST_PARTS)
             return gr__fail(
                 GR_ERR_ARGUMENT, "%s: .also lists more than %d models", r->what, MOST_PARTS);
-        part *p = &r->part[r->parts++];
+        checkpoint_part *p = &r->part[r->parts++];
         p->o = *o;
         gr__state_part(r->state, r->parts);
         if (!list_part(r, p)) return false;
@@ -149,7 +149,7 @@ static bool list_run(run *r, const gr_checkpoint_options *o)
     return true;
 }
 
-static void run_close(run *r)
+static void run_close(checkpoint_run *r)
 {
     for (int k = 0; k < r->parts; k++) free(r->part[k].frozen);
     gr__state_free(r->state);
@@ -165,7 +165,7 @@ static bool may_begin(const char *path, const char *what)
 
 bool gr_checkpoint_save_(const char *path, gr_checkpoint_options o)
 {
-    run r = { .what = "checkpoint_save" };
+    checkpoint_run r = { .what = "checkpoint_save" };
     if (!may_begin(path, r.what)) return false;
     bool good = list_run(&r, &o) && no_gradients(&r) && gr__state_write(r.state, path);
     run_close(&r);
@@ -173,7 +173,7 @@ bool gr_checkpoint_save_(const char *path, gr_checkpoint_options o)
 }
 
 /* What is left to do when memory is filled. */
-static bool put_in_place(const part *p)
+static bool put_in_place(const checkpoint_part *p)
 {
     gr_model *m = p->o.model;
     for (size_t i = 0; i < gr__length(m->params); i++) {
@@ -185,7 +185,7 @@ static bool put_in_place(const part *p)
 
 bool gr_checkpoint_load_(const char *path, gr_checkpoint_options o)
 {
-    run r = { .what = "checkpoint_load" };
+    checkpoint_run r = { .what = "checkpoint_load" };
     if (!may_begin(path, r.what)) return false;
     bool good = list_run(&r, &o) && gr__state_read(r.state, path);
     for (int k = 0; k < r.parts && good; k++) good = put_in_place(&r.part[k]);

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { GRAIN = 32768 };
+enum { INIT_GRAIN = 32768 };
 
 /* The weights that one output sums over, and the outputs that one input goes to: of (O,I,...), I
    and O times what follows. */
@@ -74,8 +74,8 @@ static void orthonormalise(double *v, int64_t count, int64_t length)
         for (int64_t k = 0; k < count; k++) {
             double *vk = v + k * length, norm = sqrt(dot(vk, vk, length));
             for (int64_t i = 0; i < length; i++) vk[i] /= norm;
-            gr__parallel(
-                count - k - 1, 1 + GRAIN / length, take_off, &(later){ vk + length, vk, length });
+            gr__parallel(count - k - 1, 1 + INIT_GRAIN / length, take_off,
+                &(later){ vk + length, vk, length });
         }
 }
 
@@ -103,8 +103,8 @@ static bool may_fill(
         return gr__fail(GR_ERR_ARGUMENT, "%s: gain %g: 0 or more wanted", what, o->gain);
     return o->how == GR_CONSTANT || t->shape.rank >= 2 ||
            gr__fail(GR_ERR_ARGUMENT,
-               "%s: %s%s %s: a weight (O,I,...) wanted, vectors take GR_CONSTANT only",
-               what, name ? "" : "a tensor", name ? name : "", GR__TEXT(t));
+               "%s: %s%s %s: a weight (O,I,...) wanted, vectors take GR_CONSTANT only", what,
+               name ? "" : "a tensor", name ? name : "", GR__TEXT(t));
 }
 
 static size_t work_bytes(const gr_tensor *t, const gr_init_options *o)
@@ -112,7 +112,7 @@ static size_t work_bytes(const gr_tensor *t, const gr_init_options *o)
     return o->how == GR_ORTHOGONAL ? (size_t)t->count * sizeof(double) : 0;
 }
 
-static void fill(gr_tensor *t, gr_rng *rng, const gr_init_options *o, double *work)
+static void init_fill(gr_tensor *t, gr_rng *rng, const gr_init_options *o, double *work)
 {
     if (t->count == 0) return;
     gr__touch(t);
@@ -141,7 +141,7 @@ bool gr_tensor_init_(gr_tensor *t, gr_rng *rng, gr_init_options o)
     size_t  bytes = work_bytes(t, &o);
     double *work = bytes ? gr__alloc(bytes) : NULL;
     if (bytes && !work) return gr__fail_memory("tensor_init", bytes);
-    fill(t, rng, &o, work);
+    init_fill(t, rng, &o, work);
     gr__release(work, bytes);
     return true;
 }
@@ -162,7 +162,7 @@ bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o)
     for (size_t i = 0; i < gr__length(m->params); i++) {
         const gr__slot *s = m->params[i];
         gr_rng          rng = gr_rng_of(m->seed, s->name);
-        if (gr__chosen(pattern, s)) fill(s->t, &rng, &o, work);
+        if (gr__chosen(pattern, s)) init_fill(s->t, &rng, &o, work);
     }
     gr__release(work, most);
     return true;

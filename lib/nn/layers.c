@@ -66,7 +66,7 @@ static bool part_name(char name[NAME_MOST], const char *layer, const char *what)
 }
 
 /* The parameter layer.what. */
-static gr_tensor *part(gr_model *m, const char *layer, const char *what, beginning *o)
+static gr_tensor *layer_part(gr_model *m, const char *layer, const char *what, beginning *o)
 {
     char name[NAME_MOST];
     return part_name(name, layer, what) ? param(m, name, o) : NULL;
@@ -78,9 +78,9 @@ static bool affine(gr_model *m, const char *layer, gr_shape shape, bool none, bo
     gr_tensor **w, gr_tensor **b)
 {
     *w = none ? NULL
-              : part(m, layer, "weight",
+              : layer_part(m, layer, "weight",
                     &(beginning){ .shape = shape, .value = 1, .shared = shared });
-    *b = *w ? part(m, layer, "bias", &(beginning){ .shape = shape, .shared = shared }) : NULL;
+    *b = *w ? layer_part(m, layer, "bias", &(beginning){ .shape = shape, .shared = shared }) : NULL;
     return none || *b;
 }
 
@@ -106,7 +106,7 @@ static gr_tensor *counter(gr_model *m, const char *layer, const char *what, bool
 
 /* PyTorch's initialisation: Kaiming uniform with a = sqrt 5 is uniform in +-1/sqrt(fan_in), and so
    are biases. */
-static double bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
+static double layer_bound(int64_t fan_in) { return fan_in > 0 ? 1 / sqrt((double)fan_in) : 0; }
 
 /* ---- linear and convolutions ----------------------------------------------------------------- */
 
@@ -119,11 +119,13 @@ gr_tensor *gr_nn_linear_(gr_model *m, const char *name, gr_nn_linear_options o)
             name ? name : "", GR__TEXT(o.x), (long long)o.units);
         return NULL;
     }
-    int64_t    in = o.x->shape.dim[o.x->shape.rank - 1];
-    beginning  of_w = { .shape = gr_shape(o.units, in), .uniform = bound(in), .shared = o.shared };
+    int64_t   in = o.x->shape.dim[o.x->shape.rank - 1];
+    beginning of_w = {
+        .shape = gr_shape(o.units, in), .uniform = layer_bound(in), .shared = o.shared
+    };
     beginning  of_b = { .shape = gr_shape(o.units), .uniform = of_w.uniform, .shared = o.shared };
-    gr_tensor *w = part(m, name, "weight", &of_w);
-    gr_tensor *b = w && !o.no_bias ? part(m, name, "bias", &of_b) : NULL;
+    gr_tensor *w = layer_part(m, name, "weight", &of_w);
+    gr_tensor *b = w && !o.no_bias ? layer_part(m, name, "bias", &of_b) : NULL;
     return w && (b || o.no_bias) ? gr_linear(o.x, w, .bias = b, .act = o.act) : NULL;
 }
 
@@ -143,13 +145,13 @@ gr_tensor *gr_nn_conv2d_(gr_model *m, const char *name, gr_nn_conv2d_options o)
     }
     int64_t   per_group = o.x->shape.dim[1] / groups;
     beginning of_k = { .shape = gr_shape(o.filters, per_group, kh, kw),
-        .uniform = bound(per_group * kh * kw),
+        .uniform = layer_bound(per_group * kh * kw),
         .shared = o.shared };
     beginning of_bias = {
         .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared
     };
-    gr_tensor *k = part(m, name, "weight", &of_k);
-    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
+    gr_tensor *k = layer_part(m, name, "weight", &of_k);
+    gr_tensor *bias = k && !o.no_bias ? layer_part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
     return gr_conv2d(o.x, k, .bias = bias, .stride = o.stride, .padding = o.padding,
         .dilation = o.dilation, .groups = o.groups, .stride_hw = o.stride_hw,
@@ -175,13 +177,13 @@ gr_tensor *gr_nn_conv_transpose2d_(gr_model *m, const char *name, gr_nn_conv_tra
     }
     int64_t   per_group = o.filters / groups;
     beginning of_k = { .shape = gr_shape(o.x->shape.dim[1], per_group, kh, kw),
-        .uniform = bound(per_group * kh * kw),
+        .uniform = layer_bound(per_group * kh * kw),
         .shared = o.shared };
     beginning of_bias = {
         .shape = gr_shape(o.filters), .uniform = of_k.uniform, .shared = o.shared
     };
-    gr_tensor *k = part(m, name, "weight", &of_k);
-    gr_tensor *bias = k && !o.no_bias ? part(m, name, "bias", &of_bias) : NULL;
+    gr_tensor *k = layer_part(m, name, "weight", &of_k);
+    gr_tensor *bias = k && !o.no_bias ? layer_part(m, name, "bias", &of_bias) : NULL;
     if (!k || !(bias || o.no_bias)) return NULL;
     gr_tensor *y = gr_conv_transpose2d(o.x, k, .bias = bias, .stride = o.stride,
         .padding = o.padding, .dilation = o.dilation, .groups = o.groups, .stride_hw = o.stride_hw,
@@ -242,35 +244,36 @@ gr_tensor *gr_nn_embedding_(gr_model *m, const char *name, gr_nn_embedding_optio
             name ? name : "", (long long)o.rows, (long long)o.features);
         return NULL;
     }
-    gr_tensor *w = part(m, name, "weight",
+    gr_tensor *w = layer_part(m, name, "weight",
         &(beginning){ .shape = gr_shape(o.rows, o.features), .normal = 1, .shared = o.shared });
     return w ? gr_embedding(w, o.index) : NULL;
 }
 
 /* ---- dropout --------------------------------------------------------------------------------- */
 
-typedef struct draw {
+typedef struct layer_draw {
     gr_real *y;
     gr_rng   rng;
     double   p;
-} draw;
+} layer_draw;
 
 /* Number i of the stream is for element i, so that any partition gives the same bits. */
 static void draw_part(const void *arg, int64_t begin, int64_t end)
 {
-    const draw *d = arg;
+    const layer_draw *d = arg;
     gr__k()->drop(d->y + begin, d->rng.key, d->rng.counter + (uint64_t)begin, d->p, end - begin);
 }
 
 static gr_tensor *mask(const gr_shape *shape, gr_rng rng, double p)
 {
     gr_tensor *t = gr__tensor(GR_REAL, shape, "dropout");
-    if (t) gr__parallel(t->count, GR__GRAIN / 8, draw_part, &(draw){ gr__reals(t), rng, p });
+    if (t) gr__parallel(t->count, GR__GRAIN / 8, draw_part, &(layer_draw){ gr__reals(t), rng, p });
     return gr__own(t);
 }
 
 /* x times a mask of that shape, which broadcasts. */
-static gr_tensor *drop(gr_model *m, const char *name, gr_tensor *x, const gr_shape *shape, double p)
+static gr_tensor *layer_drop(
+    gr_model *m, const char *name, gr_tensor *x, const gr_shape *shape, double p)
 {
     gr__slot *s = gr__model_slot(m, name, GR__LAYER, NULL, false);
     if (!s || m->eval) return s ? x : NULL;
@@ -291,12 +294,12 @@ static bool may_drop(const char *op, const char *name, const gr_tensor *x, doubl
 
 gr_tensor *gr_nn_dropout(gr_model *m, const char *name, gr_tensor *x, double p)
 {
-    return may_drop("dropout", name, x, p) ? drop(m, name, x, &x->shape, p) : NULL;
+    return may_drop("dropout", name, x, p) ? layer_drop(m, name, x, &x->shape, p) : NULL;
 }
 
 gr_tensor *gr_nn_dropout2d(gr_model *m, const char *name, gr_tensor *x, double p)
 {
     if (!may_drop("dropout2d", name, x, p) || !gr__want_rank(x, 4, "dropout2d", "input"))
         return NULL;
-    return drop(m, name, x, &(gr_shape){ 4, { x->shape.dim[0], x->shape.dim[1], 1, 1 } }, p);
+    return layer_drop(m, name, x, &(gr_shape){ 4, { x->shape.dim[0], x->shape.dim[1], 1, 1 } }, p);
 }

@@ -156,7 +156,7 @@ static bool may_name(const char *name)
 
 /* A forward function asks for its slots in the order in which it made them, so the one after the
    thread's last is looked at first. */
-static gr__slot *find(const gr_model *m, const char *name)
+static gr__slot *model_find(const gr_model *m, const char *name)
 {
     size_t   *last = &gr__self()->last_slot, slots = gr__length(m->slots);
     size_t    next = *last + 1 < slots ? *last + 1 : 0;
@@ -175,7 +175,7 @@ gr__slot *gr__model_slot(
             GR_ERR_ARGUMENT, "model: %s", !m ? "the model is NULL" : "a name is NULL or empty");
         return NULL;
     }
-    gr__slot *s = find(m, name);
+    gr__slot *s = model_find(m, name);
     if (s && !m->sealed && !shared) {
         gr__fail(GR_ERR_ARGUMENT,
             "model: '%s' was made already; layers that mean to share it say .shared", name);
@@ -191,19 +191,19 @@ gr__slot *gr__model_slot(
 
 /* ---- modes and parameters -------------------------------------------------------------------- */
 
-static bool given(const gr_model *m, const char *what)
+static bool model_given(const gr_model *m, const char *what)
 {
     return m || gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
 }
 
 void gr_model_train(gr_model *m)
 {
-    if (given(m, "model_train")) m->eval = false;
+    if (model_given(m, "model_train")) m->eval = false;
 }
 
 void gr_model_eval(gr_model *m)
 {
-    if (given(m, "model_eval")) m->eval = true;
+    if (model_given(m, "model_eval")) m->eval = true;
 }
 
 static bool below(const char *name, const char *prefix)
@@ -214,7 +214,8 @@ static bool below(const char *name, const char *prefix)
 
 static bool set_frozen(gr_model *m, const char *name, bool frozen, const char *what)
 {
-    if (!given(m, what) || !name) return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
+    if (!model_given(m, what) || !name)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
     bool found = false;
     for (size_t i = 0; i < gr__length(m->params); i++) {
         if (!below(m->params[i]->name, name)) continue;
@@ -237,7 +238,7 @@ bool gr_model_unfreeze(gr_model *m, const char *name)
 
 int gr_model_count(const gr_model *m)
 {
-    return given(m, "model_count") ? (int)gr__length(m->params) : -1;
+    return model_given(m, "model_count") ? (int)gr__length(m->params) : -1;
 }
 
 static gr__slot *slot_at(gr__slot *const *slots, int i, const char *what, const char *kind)
@@ -249,12 +250,12 @@ static gr__slot *slot_at(gr__slot *const *slots, int i, const char *what, const 
 
 static gr__slot *param_at(const gr_model *m, int i, const char *what)
 {
-    return given(m, what) ? slot_at(m->params, i, what, "parameter") : NULL;
+    return model_given(m, what) ? slot_at(m->params, i, what, "parameter") : NULL;
 }
 
 static gr__slot *buffer_at(const gr_model *m, int i, const char *what)
 {
-    return given(m, what) ? slot_at(m->buffers, i, what, "buffer") : NULL;
+    return model_given(m, what) ? slot_at(m->buffers, i, what, "buffer") : NULL;
 }
 
 const char *gr_model_name(const gr_model *m, int i)
@@ -271,7 +272,7 @@ gr_tensor *gr_model_at(const gr_model *m, int i)
 
 int gr_model_buffer_count(const gr_model *m)
 {
-    return given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1;
+    return model_given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1;
 }
 
 const char *gr_model_buffer_name(const gr_model *m, int i)
@@ -288,7 +289,7 @@ gr_tensor *gr_model_buffer_at(const gr_model *m, int i)
 
 gr_tensor *gr_model_get(const gr_model *m, const char *name)
 {
-    if (!given(m, "model_get")) return NULL;
+    if (!model_given(m, "model_get")) return NULL;
     gr__slot *s = name ? gr__map_get(m->by_name, name) : NULL;
     if (s && s->t) return s->t;
     gr__fail(

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAIN = 32768 };
+enum { OPTIM_GRAIN = 32768 };
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
@@ -23,7 +23,10 @@ typedef struct update {
     const gr_real    *g;
 } update;
 
-static gr_real *from(const gr_tensor *t, int64_t begin) { return t ? gr__reals(t) + begin : NULL; }
+static gr_real *optim_from(const gr_tensor *t, int64_t begin)
+{
+    return t ? gr__reals(t) + begin : NULL;
+}
 
 static void sgd_update(const void *arg, int64_t begin, int64_t end)
 {
@@ -32,7 +35,8 @@ static void sgd_update(const void *arg, int64_t begin, int64_t end)
     const gr__memory *m = u->m;
     gr__sgd s = { o->lr * m->lr_factor, o->momentum, o->dampening, m->weight_decay, o->nesterov,
         m->steps == 1 };
-    gr__k()->sgd(from(m->p, begin), u->g + begin, from(m->moment[0], begin), &s, end - begin);
+    gr__k()->sgd(
+        optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin), &s, end - begin);
 }
 
 static void adam_update(const void *arg, int64_t begin, int64_t end)
@@ -50,8 +54,8 @@ static void adam_update(const void *arg, int64_t begin, int64_t end)
                  .correction2 = 1 - pow(o->beta2, (double)m->steps),
                  .decoupled = o->decoupled,
     };
-    gr__k()->adam(from(m->p, begin), u->g + begin, from(m->moment[0], begin),
-        from(m->moment[1], begin), &a, end - begin);
+    gr__k()->adam(optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin),
+        optim_from(m->moment[1], begin), &a, end - begin);
 }
 
 static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
@@ -60,8 +64,8 @@ static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
     const gr_optim   *o = u->o;
     const gr__memory *m = u->m;
     gr__rmsprop       r = { o->lr * m->lr_factor, o->beta2, o->eps, o->momentum, m->weight_decay };
-    gr__k()->rmsprop(from(m->p, begin), u->g + begin, from(m->moment[0], begin),
-        from(m->moment[1], begin), from(m->moment[2], begin), &r, end - begin);
+    gr__k()->rmsprop(optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin),
+        optim_from(m->moment[1], begin), optim_from(m->moment[2], begin), &r, end - begin);
 }
 
 static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update, .beta1 = false };
@@ -132,11 +136,14 @@ static gr_optim *optim_open(gr_optim like, double weight_decay, const bool keep[
     return o;
 }
 
-static double or_else(double value, double otherwise) { return value != 0 ? value : otherwise; }
+static double optim_or_else(double value, double otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
 
 gr_optim *gr_sgd_(gr_sgd_options s)
 {
-    double lr = or_else(s.lr, 0.001);
+    double lr = optim_or_else(s.lr, 0.001);
     if (!(lr >= 0 && s.momentum >= 0 && s.weight_decay >= 0)) {
         gr__fail(GR_ERR_ARGUMENT, "sgd: lr %g, momentum %g, weight_decay %g: none may be negative",
             lr, s.momentum, s.weight_decay);
@@ -155,9 +162,10 @@ gr_optim *gr_sgd_(gr_sgd_options s)
 
 static gr_optim *adam(const gr__rule *rule, gr_adam_options s)
 {
-    gr_optim o = { rule, s.model, or_else(s.lr, 0.001),
-        .momentum = s.no_beta1 ? 0 : or_else(s.beta1, 0.9), .beta2 = or_else(s.beta2, 0.999),
-        .eps = or_else(s.eps, 1e-8), .decoupled = rule == &adamw_rule };
+    gr_optim o = { rule, s.model, optim_or_else(s.lr, 0.001),
+        .momentum = s.no_beta1 ? 0 : optim_or_else(s.beta1, 0.9),
+        .beta2 = optim_or_else(s.beta2, 0.999), .eps = optim_or_else(s.eps, 1e-8),
+        .decoupled = rule == &adamw_rule };
     if (o.lr >= 0 && o.momentum >= 0 && o.momentum < 1 && o.beta2 >= 0 && o.beta2 < 1 &&
         o.eps >= 0 && s.weight_decay >= 0)
         return optim_open(o, s.weight_decay, (bool[GR__MOMENTS]){ true, true });
@@ -172,14 +180,15 @@ gr_optim *gr_adam_(gr_adam_options s) { return adam(&adam_rule, s); }
 
 gr_optim *gr_adamw_(gr_adamw_options s)
 {
-    return adam(&adamw_rule, (gr_adam_options){ s.model, NULL, s.lr, s.beta1, s.beta2, s.eps,
-                                 s.no_decay ? 0 : or_else(s.weight_decay, 0.01), s.no_beta1 });
+    return adam(
+        &adamw_rule, (gr_adam_options){ s.model, NULL, s.lr, s.beta1, s.beta2, s.eps,
+                         s.no_decay ? 0 : optim_or_else(s.weight_decay, 0.01), s.no_beta1 });
 }
 
 gr_optim *gr_rmsprop_(gr_rmsprop_options s)
 {
-    gr_optim o = { &rmsprop_rule, s.model, or_else(s.lr, 0.01), .momentum = s.momentum,
-        .beta2 = s.no_alpha ? 0 : or_else(s.alpha, 0.99), .eps = or_else(s.eps, 1e-8) };
+    gr_optim o = { &rmsprop_rule, s.model, optim_or_else(s.lr, 0.01), .momentum = s.momentum,
+        .beta2 = s.no_alpha ? 0 : optim_or_else(s.alpha, 0.99), .eps = optim_or_else(s.eps, 1e-8) };
     if (o.lr >= 0 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 && o.momentum >= 0 &&
         s.weight_decay >= 0)
         return optim_open(
@@ -207,8 +216,8 @@ bool gr_optim_group_(gr_optim *o, gr_optim_group_options g)
     for (size_t i = 0; i < o->count; i++) {
         gr__memory *m = &o->memories[i];
         if (!gr__chosen(g.pattern, o->model->params[i])) continue;
-        m->lr_factor = or_else(g.lr_factor, m->lr_factor);
-        m->weight_decay = g.no_decay ? 0 : or_else(g.weight_decay, m->weight_decay);
+        m->lr_factor = optim_or_else(g.lr_factor, m->lr_factor);
+        m->weight_decay = g.no_decay ? 0 : optim_or_else(g.weight_decay, m->weight_decay);
     }
     return true;
 }
@@ -234,7 +243,8 @@ bool gr_optim_step(gr_optim *o)
         m->steps++;
         gr__touch(m->p);
         if (o->watch) o->watch(o->watch_arg, i, false);
-        gr__parallel(m->p->count, GRAIN, o->rule->update, &(update){ o, m, gr__reals(m->p->grad) });
+        gr__parallel(
+            m->p->count, OPTIM_GRAIN, o->rule->update, &(update){ o, m, gr__reals(m->p->grad) });
         if (o->watch) o->watch(o->watch_arg, i, true);
     }
     return true;

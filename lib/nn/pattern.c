@@ -11,18 +11,18 @@
 
 enum { PART_MOST = 256 };
 
-typedef struct part {
+typedef struct pattern_part {
     char s[PART_MOST];
-} part;
+} pattern_part;
 
 static const char *const separators = " ,";
 
 /* Takes the next part off *pattern; empty at its end. A longer one is cut, and fits nothing: no
    such name can be asked for. */
-static part next_part(const char **pattern)
+static pattern_part next_part(const char **pattern)
 {
-    part   p;
-    size_t length, kept;
+    pattern_part p;
+    size_t       length, kept;
     *pattern += strspn(*pattern, separators);
     length = strcspn(*pattern, separators);
     kept = length < PART_MOST ? length : PART_MOST - 1;
@@ -32,15 +32,15 @@ static part next_part(const char **pattern)
     return p;
 }
 
-static bool fits(const part *p, const gr__slot *s)
+static bool pattern_fits(const pattern_part *p, const gr__slot *s)
 {
     return strcmp(p->s, GR_VECTORS) == 0 ? s->t->shape.rank <= 1 : fnmatch(p->s, s->name, 0) == 0;
 }
 
 bool gr__chosen(const char *pattern, const gr__slot *s)
 {
-    for (part p = next_part(&pattern); *p.s; p = next_part(&pattern))
-        if (fits(&p, s)) return true;
+    for (pattern_part p = next_part(&pattern); *p.s; p = next_part(&pattern))
+        if (pattern_fits(&p, s)) return true;
     return false;
 }
 
@@ -48,9 +48,10 @@ bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what)
 {
     bool any = false;
     if (!pattern) return gr__fail(GR_ERR_ARGUMENT, "%s: the pattern is NULL", what);
-    for (part p = next_part(&pattern); *p.s; p = next_part(&pattern)) {
+    for (pattern_part p = next_part(&pattern); *p.s; p = next_part(&pattern)) {
         bool found = false;
-        for (size_t i = 0; i < gr__length(m->params) && !found; i++) found = fits(&p, m->params[i]);
+        for (size_t i = 0; i < gr__length(m->params) && !found; i++)
+            found = pattern_fits(&p, m->params[i]);
         if (!found && strcmp(p.s, GR_VECTORS) == 0)
             return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter is a vector", what);
         if (!found) return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter fits '%s'", what, p.s);

@@ -33,14 +33,14 @@ bool gr_save(const gr_model *m, const char *path)
     return good;
 }
 
-static int64_t counted(const gr__entry *e)
+static int64_t save_counted(const gr__entry *e)
 {
     int64_t n;
     memcpy(&n, e->data, sizeof n);
     return n;
 }
 
-static bool fits(const gr_model *m, const gr__entry *e, const char *path)
+static bool save_fits(const gr_model *m, const gr__entry *e, const char *path)
 {
     const gr__slot *s = gr__map_get(m->by_name, e->name);
     gr__quote       quote = gr__quoted(e->name);
@@ -54,16 +54,16 @@ static bool fits(const gr_model *m, const gr__entry *e, const char *path)
     if (!gr__same_shape(&e->shape, &s->t->shape))
         return gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %s, the model's is %s", path, name,
             gr__shape_text(&e->shape).s, GR__TEXT(s->t));
-    return s->kind != GR__COUNTER || (counted(e) >= 0 && counted(e) <= INT32_MAX) ||
+    return s->kind != GR__COUNTER || (save_counted(e) >= 0 && save_counted(e) <= INT32_MAX) ||
            gr__fail(GR_ERR_FORMAT, "load: '%s': '%s' is %lld, 0 to %d wanted", path, name,
-               (long long)counted(e), INT32_MAX);
+               (long long)save_counted(e), INT32_MAX);
 }
 
 static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *path)
 {
     int n = gr__safetensors_count(f);
     for (int i = 0; i < n; i++)
-        if (!fits(m, gr__safetensors_entry(f, i), path)) return false;
+        if (!save_fits(m, gr__safetensors_entry(f, i), path)) return false;
     for (size_t p = 0; p < gr__length(m->slots); p++) {
         const gr__slot *s = m->slots[p];
         bool            found = !s->t || s->kind == GR__COUNTER;
@@ -76,11 +76,11 @@ static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *pat
     return true;
 }
 
-static void take(const gr__slot *s, const gr__entry *e)
+static void save_take(const gr__slot *s, const gr__entry *e)
 {
     gr__touch(s->t);
     if (s->kind == GR__COUNTER)
-        gr__ints(s->t)[0] = (int32_t)counted(e);
+        gr__ints(s->t)[0] = (int32_t)save_counted(e);
     else if (s->t->count)
         memcpy(s->t->data, e->data, (size_t)s->t->count * sizeof(gr_real));
 }
@@ -98,7 +98,7 @@ bool gr_load(gr_model *m, const char *path)
         }
     for (int i = 0; good && i < gr__safetensors_count(f); i++) {
         const gr__entry *e = gr__safetensors_entry(f, i);
-        take(gr__map_get(m->by_name, e->name), e);
+        save_take(gr__map_get(m->by_name, e->name), e);
     }
     gr__safetensors_free(f);
     return good;

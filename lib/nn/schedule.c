@@ -15,7 +15,10 @@
 
 static const double pi = 3.14159265358979323846;
 
-static double or_else(double value, double otherwise) { return value != 0 ? value : otherwise; }
+static double schedule_or_else(double value, double otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
@@ -175,7 +178,7 @@ static gr_schedule *schedule_open(gr_schedule like, int64_t warmup, double warmu
     }
     *s = like;
     s->warmup = warmup;
-    s->warmup_from = or_else(warmup_from, 1.0 / 3);
+    s->warmup_from = schedule_or_else(warmup_from, 1.0 / 3);
     s->state.lr0 = s->state.lr = s->optim->lr;
     gr__schedule_apply(s);
     return s;
@@ -183,15 +186,15 @@ static gr_schedule *schedule_open(gr_schedule like, int64_t warmup, double warmu
 
 void gr_schedule_free(gr_schedule *s) { free(s); }
 
-static bool given(const gr_optim *o, const gr__curve *c)
+static bool schedule_given(const gr_optim *o, const gr__curve *c)
 {
     return o || gr__fail(GR_ERR_ARGUMENT, "%s: the optimiser is NULL", c->name);
 }
 
 gr_schedule *gr_step_lr_(gr_optim *optim, gr_step_lr_options o)
 {
-    o.gamma = or_else(o.gamma, 0.1);
-    if (!given(optim, &step_curve)) return NULL;
+    o.gamma = schedule_or_else(o.gamma, 0.1);
+    if (!schedule_given(optim, &step_curve)) return NULL;
     if (o.every >= 1 && o.gamma > 0)
         return schedule_open(
             (gr_schedule){ &step_curve, optim, .o.step = o }, o.warmup, o.warmup_from);
@@ -205,8 +208,8 @@ gr_schedule *gr_multistep_lr_(gr_optim *optim, gr_multistep_lr_options o)
     const gr_milestones *m = &o.milestones;
     bool rising = m->count >= 1 && m->count <= (int)(sizeof m->at / sizeof *m->at) && m->at[0] >= 1;
     for (int i = 1; rising && i < m->count; i++) rising = m->at[i] > m->at[i - 1];
-    o.gamma = or_else(o.gamma, 0.1);
-    if (!given(optim, &multistep_curve)) return NULL;
+    o.gamma = schedule_or_else(o.gamma, 0.1);
+    if (!schedule_given(optim, &multistep_curve)) return NULL;
     if (rising && o.gamma > 0)
         return schedule_open(
             (gr_schedule){ &multistep_curve, optim, .o.multistep = o }, o.warmup, o.warmup_from);
@@ -219,7 +222,7 @@ gr_schedule *gr_multistep_lr_(gr_optim *optim, gr_multistep_lr_options o)
 
 gr_schedule *gr_exponential_lr_(gr_optim *optim, gr_exponential_lr_options o)
 {
-    if (!given(optim, &exponential_curve)) return NULL;
+    if (!schedule_given(optim, &exponential_curve)) return NULL;
     if (o.gamma > 0)
         return schedule_open((gr_schedule){ &exponential_curve, optim, .o.exponential = o },
             o.warmup, o.warmup_from);
@@ -229,7 +232,7 @@ gr_schedule *gr_exponential_lr_(gr_optim *optim, gr_exponential_lr_options o)
 
 gr_schedule *gr_cosine_lr_(gr_optim *optim, gr_cosine_lr_options o)
 {
-    if (!given(optim, &cosine_curve)) return NULL;
+    if (!schedule_given(optim, &cosine_curve)) return NULL;
     if (o.steps >= 1 && o.min_lr >= 0)
         return schedule_open(
             (gr_schedule){ &cosine_curve, optim, .o.cosine = o }, o.warmup, o.warmup_from);
@@ -259,12 +262,12 @@ static bool one_cycle_good(const gr_optim *optim, double max_lr, const gr_one_cy
 
 gr_schedule *gr_one_cycle_lr_(gr_optim *optim, double max_lr, gr_one_cycle_lr_options o)
 {
-    o.pct_start = or_else(o.pct_start, 0.3);
-    o.div_factor = or_else(o.div_factor, 25);
-    o.final_div_factor = or_else(o.final_div_factor, 1e4);
-    o.base_momentum = or_else(o.base_momentum, 0.85);
-    o.max_momentum = or_else(o.max_momentum, 0.95);
-    if (!given(optim, &one_cycle_curve) || !one_cycle_good(optim, max_lr, &o)) return NULL;
+    o.pct_start = schedule_or_else(o.pct_start, 0.3);
+    o.div_factor = schedule_or_else(o.div_factor, 25);
+    o.final_div_factor = schedule_or_else(o.final_div_factor, 1e4);
+    o.base_momentum = schedule_or_else(o.base_momentum, 0.85);
+    o.max_momentum = schedule_or_else(o.max_momentum, 0.95);
+    if (!schedule_given(optim, &one_cycle_curve) || !one_cycle_good(optim, max_lr, &o)) return NULL;
     const gr__curve *curve = o.fixed_momentum ? &one_cycle_lr_curve : &one_cycle_curve;
     return schedule_open(
         (gr_schedule){ curve, optim, .max_lr = max_lr, .o.one_cycle = o }, o.warmup, o.warmup_from);
@@ -272,11 +275,11 @@ gr_schedule *gr_one_cycle_lr_(gr_optim *optim, double max_lr, gr_one_cycle_lr_op
 
 gr_schedule *gr_plateau_lr_(gr_plateau_lr_options o)
 {
-    o.factor = or_else(o.factor, 0.1);
+    o.factor = schedule_or_else(o.factor, 0.1);
     o.patience = o.no_patience ? 0 : o.patience ? o.patience : 10;
-    o.threshold = o.no_threshold ? 0 : or_else(o.threshold, 1e-4);
-    o.eps = or_else(o.eps, 1e-8);
-    if (!given(o.optim, &plateau_curve)) return NULL;
+    o.threshold = o.no_threshold ? 0 : schedule_or_else(o.threshold, 1e-4);
+    o.eps = schedule_or_else(o.eps, 1e-8);
+    if (!schedule_given(o.optim, &plateau_curve)) return NULL;
     if (o.factor > 0 && o.factor < 1 && o.patience >= 0 && o.threshold >= 0 && o.cooldown >= 0 &&
         o.min_lr >= 0 && o.eps >= 0)
         return schedule_open((gr_schedule){ &plateau_curve, o.optim, .o.plateau = o,

@@ -6,20 +6,23 @@
 
    So layers need no code for it, nor do those that a user writes. */
 #include "nn/nn.h"
+#include "ops/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OPS = 3, NUMBER = 32 };
+enum { MOST_OPS = 3, SUMMARY_NUMBER = 32 };
 
 /* One layer, or an op between layers. */
 typedef struct line {
-    const char *name; /* the layer's, name_length of it; of none: 0 */
-    int         name_length;
-    const char *op[MOST_OPS]; /* what it is made of, in order */
-    int         ops;
-    gr_shape    shape; /* the result's */
-    int64_t     params, flops;
+    const char         *name; /* the layer's, name_length of it; of none: 0 */
+    int                 name_length;
+    const char         *op[MOST_OPS]; /* what it is made of, in order */
+    /* how, for each of them */
+    gr__attributes_text settings[MOST_OPS];
+    int                 ops;
+    gr_shape            shape; /* the result's */
+    int64_t             params, flops;
 } line;
 
 typedef struct summary {
@@ -57,15 +60,16 @@ static int64_t matmul_flops(const gr__node *nd)
     return M > 0 ? 2 * nd->out->count * (a->dim[a->rank - 1] * a->dim[a->rank - 2] / M) : 0;
 }
 
-/* Ops of multiply-adds, and their usual names. */
+/* Ops of multiply-adds. */
 static const struct {
-    const char *op, *name;
+    const char *name;
     int64_t (*flops)(const gr__node *nd);
 } products[] = {
-    { "conv2d", "conv2d", conv_flops },
-    { "conv2d_input_grad", "conv_transpose2d", conv_transpose_flops },
-    { "linear", "linear", linear_flops },
-    { "matmul", "matmul", matmul_flops },
+    { "conv2d", conv_flops },
+    { "conv_transpose2d", conv_transpose_flops },
+    { "conv2d_input_grad", conv_transpose_flops },
+    { "linear", linear_flops },
+    { "matmul", matmul_flops },
 };
 
 static bool is_product(const char *name)
@@ -77,14 +81,10 @@ static bool is_product(const char *name)
 
 /* Of the others, one for each number read or made, whichever are more; none where numbers are only
    moved. */
-static int64_t flops_of(const gr__node *nd, const char **name)
+static int64_t flops_of(const gr__node *nd)
 {
-    *name = nd->op->name;
     for (size_t i = 0; i < sizeof products / sizeof *products; i++)
-        if (strcmp(products[i].op, nd->op->name) == 0) {
-            *name = products[i].name;
-            return products[i].flops(nd);
-        }
+        if (strcmp(products[i].name, nd->op->name) == 0) return products[i].flops(nd);
     if (nd->op->moves) return 0;
     return nd->in[0]->count > nd->out->count ? nd->in[0]->count : nd->out->count;
 }
@@ -151,11 +151,11 @@ static bool same_line(const line *a, const line *b)
            strncmp(a->name, b->name, (size_t)a->name_length) == 0;
 }
 
-/* What layer norm and group norm do without their weights comes before what they do by them. */
+/* What layer norm and group norm do without their weights comes before what they do by them, and
+   the last of it has the name of the call. */
 static void adopt(line *last, const line *l)
 {
-    if (last->name || !l->name || strcmp(last->op[0], "norm") != 0 || strcmp(l->op[0], "mul") != 0)
-        return;
+    if (last->name || !l->name || strcmp(last->op[0], "normalize") != 0) return;
     last->name = l->name;
     last->name_length = l->name_length;
     last->params = l->params;
@@ -164,9 +164,12 @@ static void adopt(line *last, const line *l)
 /* A node of the layer that the last line is about adds to it. */
 static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
 {
-    line   l = { .shape = nd->out->shape, .ops = 1 };
+    line   l = { .op = { nd->name },
+          .settings = { gr__attributes_of(nd) },
+          .shape = nd->out->shape,
+          .ops = 1,
+          .flops = flops_of(nd) };
     size_t n = gr__length(s->lines);
-    l.flops = flops_of(nd, &l.op[0]);
     if (!by && l.flops == 0) return true;
     if (by) {
         l.name = by->name;
@@ -180,8 +183,14 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
     last->shape = l.shape;
     /* a bias that the product does not add itself */
     if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true;
-    if (last->ops < MOST_OPS) last->op[last->ops++] = l.op[0];
     last->flops += l.flops;
+    if (strcmp(last->op[0], "normalize") == 0 && nd->name != nd->op->name) {
+        last->ops = 1;
+        last->op[0] = nd->name;
+    } else if (last->ops < MOST_OPS) {
+        last->settings[last->ops] = l.settings[0];
+        last->op[last->ops++] = l.op[0];
+    }
     return true;
 }
 
@@ -215,7 +224,7 @@ static bool add_unused(summary *s)
 }
 
 /* The input counts as a parameter, so that ops before the first layer are recorded too. */
-static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *input)
+static bool summary_run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *input)
 {
     gr_step step = gr_step_begin();
     if (step.depth == 0) return false;
@@ -243,9 +252,9 @@ static bool run(summary *s, gr_model *m, gr_forward *forward, const gr_shape *in
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* 61706 as "61,706". */
-static const char *grouped(char to[NUMBER], int64_t n)
+static const char *grouped(char to[SUMMARY_NUMBER], int64_t n)
 {
-    char digits[NUMBER];
+    char digits[SUMMARY_NUMBER];
     int  length = snprintf(digits, sizeof digits, "%lld", (long long)n), k = 0;
     for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0) to[k++] = ',';
@@ -256,7 +265,8 @@ static const char *grouped(char to[NUMBER], int64_t n)
 }
 
 typedef struct cells {
-    char op[128], params[NUMBER], flops[NUMBER];
+    char op[MOST_OPS * (40 + sizeof(gr__attributes_text))], params[SUMMARY_NUMBER],
+        flops[SUMMARY_NUMBER];
     char shape[sizeof(gr__text)];
 } cells;
 
@@ -265,7 +275,9 @@ static cells cells_of(const line *l)
     cells c = { "", "", "", "" };
     int   n = 0;
     for (int i = 0; i < l->ops; i++)
-        n += snprintf(c.op + n, sizeof c.op - (size_t)n, "%s%.30s", i ? ", " : "", l->op[i]);
+        n += snprintf(c.op + n, sizeof c.op - (size_t)n,
+            l->settings[i].s[0] ? "%s%.30s (%s)" : "%s%.30s", i ? ", " : "", l->op[i],
+            l->settings[i].s);
     if (l->shape.rank >= 0) memcpy(c.shape, gr__shape_text(&l->shape).s, sizeof c.shape);
     if (l->params > 0) grouped(c.params, l->params);
     grouped(c.flops, l->flops);
@@ -273,13 +285,13 @@ static cells cells_of(const line *l)
 }
 
 /* A page that is measured first (to NULL) and then written. */
-typedef struct page {
+typedef struct summary_page {
     char  *to;
     size_t length, size;
     int    name, op, shape, params, flops; /* the columns' widths */
-} page;
+} summary_page;
 
-__attribute__((format(printf, 2, 3))) static void put(page *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(summary_page *p, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -288,14 +300,14 @@ __attribute__((format(printf, 2, 3))) static void put(page *p, const char *forma
     p->length += n > 0 ? (size_t)n : 0;
 }
 
-static void put_row(page *p, const char *name, int name_length, const char *op, const char *shape,
-    const char *params, const char *flops)
+static void summary_put_row(summary_page *p, const char *name, int name_length, const char *op,
+    const char *shape, const char *params, const char *flops)
 {
     put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape,
         p->params, params, p->flops, flops);
 }
 
-static void put_rule(page *p)
+static void put_rule(summary_page *p)
 {
     for (int i = p->name + p->op + p->shape + p->params + p->flops + 8; i > 0; i--) put(p, "-");
     put(p, "\n");
@@ -303,9 +315,9 @@ static void put_rule(page *p)
 
 static int wider(int width, size_t other) { return (int)other > width ? (int)other : width; }
 
-static void measure_columns(page *p, const summary *s, const cells *total)
+static void measure_columns(summary_page *p, const summary *s, const cells *total)
 {
-    *p = (page){ .name = 5,
+    *p = (summary_page){ .name = 5,
         .op = 5,
         .shape = 6,
         .params = wider(10, strlen(total->params)),
@@ -318,10 +330,10 @@ static void measure_columns(page *p, const summary *s, const cells *total)
     }
 }
 
-static void put_notes(page *p, const summary *s)
+static void put_notes(summary_page *p, const summary *s)
 {
     int64_t params = 0, frozen = 0, buffers = 0;
-    char    text[NUMBER];
+    char    text[SUMMARY_NUMBER];
     for (size_t i = 0; i < gr__length(s->m->params); i++) {
         const gr_tensor *t = s->m->params[i]->t;
         params += t->count;
@@ -337,25 +349,25 @@ static void put_notes(page *p, const summary *s)
            "or written\n");
 }
 
-static void put_page(page *p, const summary *s, const cells *total, const gr_shape *input)
+static void put_page(summary_page *p, const summary *s, const cells *total, const gr_shape *input)
 {
-    put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
+    summary_put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
     put_rule(p);
     put(p, "%*s  %-*s  %s\n", p->name, "", p->op, "input", gr__shape_text(input).s);
     for (size_t i = 0; i < gr__length(s->lines); i++) {
         const line *l = &s->lines[i];
         cells       c = cells_of(l);
-        put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
+        summary_put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
     }
     put_rule(p);
-    put_row(p, "total", 5, "", "", total->params, total->flops);
+    summary_put_row(p, "total", 5, "", "", total->params, total->flops);
     put_notes(p, s);
 }
 
 static const char *text_of(const summary *s, const gr_shape *input)
 {
-    line all = { .shape.rank = -1 };
-    page p;
+    line         all = { .shape.rank = -1 };
+    summary_page p;
     for (size_t i = 0; i < gr__length(s->lines); i++) {
         all.params += s->lines[i].params;
         all.flops += s->lines[i].flops;
@@ -383,7 +395,7 @@ const char *gr_model_format_(gr_model_format_options o)
         return NULL;
     }
     summary     s = { .m = m };
-    const char *text = run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
+    const char *text = summary_run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
     gr__drop(&s.lines);
     return text;
 }

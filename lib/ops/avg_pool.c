@@ -10,23 +10,23 @@
 
 /* ---- ops over windows ------------------------------------------------------------------------ */
 
-typedef void kernel(
+typedef void avg_pool_kernel(
     const gr__windows *s, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
 
-typedef struct call {
+typedef struct avg_pool_call {
     const gr__windows *s;
-    kernel            *fn;
+    avg_pool_kernel   *fn;
     const gr_real     *from;
     gr_real           *to;
-} call;
+} avg_pool_call;
 
 static void part(const void *arg, int64_t begin, int64_t end)
 {
-    const call *k = arg;
+    const avg_pool_call *k = arg;
     k->fn(k->s, k->from, k->to, begin, end);
 }
 
-static bool run(gr__node *nd, gr_tensor *y, kernel *fn)
+static bool avg_pool_run(gr__node *nd, gr_tensor *y, avg_pool_kernel *fn)
 {
     const gr__cover2d *v = nd->args;
     int64_t            OH = v->rows.count, plane = v->rows.size * v->columns.size;
@@ -37,8 +37,8 @@ static bool run(gr__node *nd, gr_tensor *y, kernel *fn)
     v->columns.rule(&v->columns, spans + OH);
     gr__windows s = { v->rows.size, v->columns.size, OH, v->columns.count, spans, spans + OH,
         v->divisor };
-    gr__parallel(
-        v->planes, GR__GRAIN / plane, part, &(call){ &s, fn, gr__reals(nd->in[0]), gr__reals(y) });
+    gr__parallel(v->planes, GR__GRAIN / plane, part,
+        &(avg_pool_call){ &s, fn, gr__reals(nd->in[0]), gr__reals(y) });
     gr__release(spans, bytes);
     return true;
 }
@@ -52,7 +52,10 @@ bool gr__sums_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-bool gr__sums_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->window_sums); }
+bool gr__sums_forward(gr__node *nd, gr_tensor *y)
+{
+    return avg_pool_run(nd, y, gr__k()->window_sums);
+}
 
 bool gr__spread_shape(gr__node *nd, gr_shape *y)
 {
@@ -63,27 +66,52 @@ bool gr__spread_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-bool gr__spread_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->window_spread); }
+bool gr__spread_forward(gr__node *nd, gr_tensor *y)
+{
+    return avg_pool_run(nd, y, gr__k()->window_spread);
+}
 
 /* ---- the pair -------------------------------------------------------------------------------- */
 
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g);
-static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u);
+static gr_tensor *avg_pool_spread_vjp(gr__node *nd, int i, gr_tensor *u);
+
+static const gr__attribute avg_pool_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.K), .at_w = offsetof(gr__cover2d, columns.K),
+        .shown = GR__ALWAYS },
+    { "stride", GR__HW, .at = offsetof(gr__cover2d, rows.S),
+        .at_w = offsetof(gr__cover2d, columns.S), .shown = GR__ALWAYS },
+    { "padding", GR__HW, .at = offsetof(gr__cover2d, rows.P),
+        .at_w = offsetof(gr__cover2d, columns.P) },
+    { "divisor", GR__DOUBLE, .at = offsetof(gr__cover2d, divisor), .shown = GR__NEVER },
+    { NULL },
+};
+static const gr__attribute adaptive_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.count),
+        .at_w = offsetof(gr__cover2d, columns.count), .shown = GR__ALWAYS },
+    { NULL },
+};
 
 static const gr__op avg_pool_op = { "avg_pool2d",
     "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
-    .vjp = avg_pool_vjp, .torch = "F.avg_pool2d" };
-static const gr__op spread_op = { "avg_pool2d_spread",
+    .vjp = avg_pool_vjp, .attributes = avg_pool_attributes, .torch = "F.avg_pool2d" };
+static const gr__op adaptive_op = { "adaptive_avg_pool2d",
+    "y = mean of the window; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
+    .vjp = avg_pool_vjp, .attributes = adaptive_attributes, .torch = "F.adaptive_avg_pool2d" };
+static const gr__op global_op = { "global_avg_pool2d",
+    "y = mean of the plane; gx = g / n, spread over it", gr__sums_shape, gr__sums_forward,
+    .vjp = avg_pool_vjp, .attributes = adaptive_attributes };
+static const gr__op avg_pool_spread_op = { "avg_pool2d_spread",
     "x = g / n, spread over the window; gg = mean of u", gr__spread_shape, gr__spread_forward,
-    .vjp = spread_vjp };
+    .vjp = avg_pool_spread_vjp, .attributes = avg_pool_attributes };
 
 static gr_tensor *avg_pool_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     (void)i;
-    return gr__apply(&spread_op, 1, &g, nd->args, sizeof(gr__cover2d));
+    return gr__apply(&avg_pool_spread_op, 1, &g, nd->args, sizeof(gr__cover2d));
 }
 
-static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *u)
+static gr_tensor *avg_pool_spread_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     (void)i;
     return gr__apply(&avg_pool_op, 1, &u, nd->args, sizeof(gr__cover2d));
@@ -121,8 +149,9 @@ static void by_count(const gr__cover *v, gr__span *spans)
             (gr__span){ i * v->size / v->count, ((i + 1) * v->size + v->count - 1) / v->count };
 }
 
-static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
+static gr_tensor *adaptive(const gr__op *op, gr_tensor *x, gr_hw to)
 {
+    const char *name = op->name;
     if (!gr__given(name, 1, &x) || !gr__want_rank(x, 4, name, "input")) return NULL;
     const int64_t *size = x->shape.dim;
     if (size[2] < 1 || size[3] < 1 || to.h < 1 || to.w < 1 || to.h > INT32_MAX ||
@@ -136,15 +165,12 @@ static gr_tensor *adaptive(const char *name, gr_tensor *x, gr_hw to)
         .rows = { .rule = by_count, .size = size[2], .count = to.h },
         .columns = { .rule = by_count, .size = size[3], .count = to.w },
     };
-    return gr__apply(&avg_pool_op, 1, &x, &v, sizeof v);
+    return gr__apply(op, 1, &x, &v, sizeof v);
 }
 
 gr_tensor *gr_adaptive_avg_pool2d(gr_tensor *x, gr_hw size)
 {
-    return adaptive("adaptive_avg_pool2d", x, size);
+    return adaptive(&adaptive_op, x, size);
 }
 
-gr_tensor *gr_global_avg_pool2d(gr_tensor *x)
-{
-    return adaptive("global_avg_pool2d", x, gr_hw(1, 1));
-}
+gr_tensor *gr_global_avg_pool2d(gr_tensor *x) { return adaptive(&global_op, x, gr_hw(1, 1)); }

@@ -15,6 +15,7 @@
 
    N images, C channels, H x W input, F filters, KH x KW kernel, OH x OW output; stride S, padding
    P, dilation D, G groups. */
+#include "ops/gate.h"
 #include "ops/ops.h"
 
 /* ---- geometry -------------------------------------------------------------------------------- */
@@ -29,7 +30,7 @@ typedef struct window {
         (o).dilation_hw })
 
 /* As large as keeps every product of sizes and options far from overflow. */
-static const int64_t most = INT32_MAX / 4;
+static const int64_t conv_most = INT32_MAX / 4;
 
 void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w)
 {
@@ -52,12 +53,12 @@ static bool read_window(const window *o, gr__conv *c, const char *name)
             "they must not be negative",
             name, (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW,
             (long long)c->DH, (long long)c->DW, (long long)c->G);
-    return (c->SH <= most && c->SW <= most && c->DH <= most && c->DW <= most && c->PH <= most &&
-               c->PW <= most) ||
-           gr__fail(GR_ERR_ARGUMENT, "%s: an option over %lld", name, (long long)most);
+    return (c->SH <= conv_most && c->SW <= conv_most && c->DH <= conv_most && c->DW <= conv_most &&
+               c->PH <= conv_most && c->PW <= conv_most) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: an option over %lld", name, (long long)conv_most);
 }
 
-static void take(const gr_tensor *t, int64_t *a, int64_t *b, int64_t *h, int64_t *w)
+static void conv_take(const gr_tensor *t, int64_t *a, int64_t *b, int64_t *h, int64_t *w)
 {
     *a = t->shape.dim[0];
     *b = t->shape.dim[1];
@@ -75,8 +76,8 @@ static int64_t reach(int64_t H, int64_t K, int64_t S, int64_t P, int64_t D)
 /* Fills OH and OW from the rest. x and k: how errors call the two. */
 static bool find_output(gr__conv *c, const char *name)
 {
-    if (c->H > most || c->W > most || c->KH > most || c->KW > most)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
+    if (c->H > conv_most || c->W > conv_most || c->KH > conv_most || c->KW > conv_most)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)conv_most);
     if (c->H < 0 || c->W < 0)
         return gr__fail(GR_ERR_ARGUMENT, "%s: there is no input of %lldx%lld", name,
             (long long)c->H, (long long)c->W);
@@ -175,7 +176,7 @@ static bool conv_forward(gr__node *nd, gr_tensor *y)
     gr__operands     o = operands(nd, y);
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
-    y->rectified = args->act == GR_RELU;
+    gr__gate_mark(y, args->act);
     return convolve(&args->c, GR__FORWARD, &o, nd->op->name);
 }
 
@@ -213,6 +214,40 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? A(nd->args, u, g) : conv(nd->args, x, g);
 }
 
+static const gr__attribute conv_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(conv_args, c.SH), .at_w = offsetof(conv_args, c.SW),
+        .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(conv_args, c.PH), .at_w = offsetof(conv_args, c.PW) },
+    { "dilation", GR__HW, .at = offsetof(conv_args, c.DH), .at_w = offsetof(conv_args, c.DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(conv_args, c.G), .usual = 1 },
+    { "act", GR__CHOICE, .at = offsetof(conv_args, act), .choices = gr__act_names },
+    { NULL },
+};
+
+/* Of the ops whose args is a gr__conv. */
+static const gr__attribute input_grad_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
+    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
+    { "size", GR__HW, .at = offsetof(gr__conv, H), .at_w = offsetof(gr__conv, W),
+        .shown = GR__NEVER },
+    { NULL },
+};
+
+static const gr__attribute kernel_grad_attributes[] = {
+    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
+    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
+    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
+        .usual = 1 },
+    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
+    { "size", GR__HW, .at = offsetof(gr__conv, KH), .at_w = offsetof(gr__conv, KW),
+        .shown = GR__NEVER },
+    { NULL },
+};
+
 static const gr__op conv_op = {
     .name = "conv2d",
     .equation = "Y_nf = act(sum_c X_nc *filt K_fc + b_f) (33); with G = g act': gX_nc = sum_f K_fc "
@@ -221,6 +256,7 @@ static const gr__op conv_op = {
     .shape = conv_shape,
     .forward = conv_forward,
     .vjp = conv_vjp,
+    .attributes = conv_attributes,
     .torch = "F.conv2d",
 };
 
@@ -231,7 +267,8 @@ static const gr__op input_grad_op = {
     .shape = input_shape,
     .forward = input_grad_forward,
     .vjp = input_grad_vjp,
-    .torch = "F.conv_transpose2d",
+    .attributes = input_grad_attributes,
+    .torch = "torch.nn.grad.conv2d_input",
 };
 
 static const gr__op kernel_grad_op = {
@@ -241,6 +278,7 @@ static const gr__op kernel_grad_op = {
     .shape = kernel_shape,
     .forward = kernel_grad_forward,
     .vjp = kernel_grad_vjp,
+    .attributes = kernel_grad_attributes,
     .torch = "torch.nn.grad.conv2d_weight",
 };
 
@@ -277,8 +315,8 @@ static bool conv_geometry(
     int64_t per_group;
     if (!gr__want_rank(x, 4, "conv2d", "input") || !gr__want_rank(k, 4, "conv2d", "kernel"))
         return false;
-    take(x, &c->N, &c->C, &c->H, &c->W);
-    take(k, &c->F, &per_group, &c->KH, &c->KW);
+    conv_take(x, &c->N, &c->C, &c->H, &c->W);
+    conv_take(k, &c->F, &per_group, &c->KH, &c->KW);
     if (!groups_divide(c, "conv2d")) return false;
     if (per_group * c->G != c->C)
         return gr__fail(GR_ERR_ARGUMENT,
@@ -308,7 +346,7 @@ gr_tensor *gr_conv2d_(gr_conv2d_options o)
 static bool output_is(gr__conv *c, const gr_tensor *g, const char *name)
 {
     int64_t N, F, OH, OW;
-    take(g, &N, &F, &OH, &OW);
+    conv_take(g, &N, &F, &OH, &OW);
     if (!find_output(c, name)) return false;
     return (N == c->N && F == c->F && OH == c->OH && OW == c->OW) ||
            gr__fail(GR_ERR_ARGUMENT,
@@ -327,7 +365,7 @@ gr_tensor *gr_conv2d_input_grad_(gr_conv2d_input_grad_options o)
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.g, 4, name, "gradient") ||
         !gr__want_rank(o.k, 4, name, "kernel"))
         return NULL;
-    take(o.k, &c.F, &per_group, &c.KH, &c.KW);
+    conv_take(o.k, &c.F, &per_group, &c.KH, &c.KW);
     c.N = o.g->shape.dim[0];
     c.C = per_group * c.G;
     return groups_divide(&c, name) && output_is(&c, o.g, name) ? A(&c, o.g, o.k) : NULL;
@@ -341,17 +379,53 @@ gr_tensor *gr_conv2d_kernel_grad_(gr_conv2d_kernel_grad_options o)
     if (!read_window(WINDOW(o), &c, name) || !gr__want_rank(o.x, 4, name, "input") ||
         !gr__want_rank(o.g, 4, name, "gradient"))
         return NULL;
-    take(o.x, &c.N, &c.C, &c.H, &c.W);
+    conv_take(o.x, &c.N, &c.C, &c.H, &c.W);
     c.F = o.g->shape.dim[1];
     return groups_divide(&c, name) && output_is(&c, o.g, name) ? B(&c, o.x, o.g) : NULL;
 }
 
-/* ---- transposed: A under its other name ------------------------------------------------------ */
+/* ---- transposed: A, and a bias --------------------------------------------------------------- */
 
-static gr_tensor *add_bias(gr_tensor *y, gr_tensor *bias)
+typedef struct planes {
+    gr_real       *y;
+    const gr_real *bias;
+    int64_t        channels, size;
+} planes;
+
+static void add_bias(const void *arg, int64_t begin, int64_t end)
 {
-    return bias ? gr_add(y, gr_reshape(bias, gr_shape(-1, 1, 1))) : y;
+    const planes *p = arg;
+    for (int64_t i = begin; i < end; i++) {
+        gr_real *plane = p->y + i * p->size;
+        gr__k()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
+    }
 }
+
+static bool transpose_forward(gr__node *nd, gr_tensor *y)
+{
+    const gr__conv *c = nd->args;
+    if (!input_grad_forward(nd, y)) return false;
+    if (nd->n > 2 && y->count > 0)
+        gr__parallel(c->N * c->C, GR__GRAIN / (c->H * c->W), add_bias,
+            &(planes){ gr__reals(y), gr__reals(nd->in[2]), c->C, c->H * c->W });
+    return true;
+}
+
+static gr_tensor *transpose_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return i == 2 ? gr_sum(g, .axes = GR_DIMS(0, 2, 3)) : input_grad_vjp(nd, i, g);
+}
+
+static const gr__op conv_transpose_op = {
+    .name = "conv_transpose2d",
+    .equation = "Y_nc = sum_f K_fc *full X_nf + b_c (34); gX_nf = sum_c G_nc *filt K_fc (33), "
+                "gK_fc = sum_n G_nc *filt X_nf (35), gb_c = sum of G_nc",
+    .shape = input_shape,
+    .forward = transpose_forward,
+    .vjp = transpose_vjp,
+    .attributes = input_grad_attributes,
+    .torch = "F.conv_transpose2d",
+};
 
 /* The geometry whose A takes (C = the layer's output channels) x to y. */
 static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
@@ -362,8 +436,8 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
     if (!read_window(WINDOW(*o), c, name) || !gr__want_rank(x, 4, name, "input") ||
         !gr__want_rank(k, 4, name, "kernel"))
         return false;
-    take(x, &c->N, &c->F, &c->OH, &c->OW);
-    take(k, &filters, &per_group, &c->KH, &c->KW);
+    conv_take(x, &c->N, &c->F, &c->OH, &c->OW);
+    conv_take(k, &filters, &per_group, &c->KH, &c->KW);
     c->C = per_group * c->G;
     if (filters != c->F)
         return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channel%s, kernel %s takes %lld",
@@ -379,8 +453,8 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
         return gr__fail(GR_ERR_ARGUMENT,
             "%s: output_padding (%lld,%lld) must be under the stride or the dilation (%lld,%lld)",
             name, (long long)extra_h, (long long)extra_w, (long long)most_h, (long long)most_w);
-    if (c->OH > most || c->OW > most || c->KH > most || c->KW > most)
-        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)most);
+    if (c->OH > conv_most || c->OW > conv_most || c->KH > conv_most || c->KW > conv_most)
+        return gr__fail(GR_ERR_ARGUMENT, "%s: a size over %lld", name, (long long)conv_most);
     c->H = (c->OH - 1) * c->SH - 2 * c->PH + c->DH * (c->KH - 1) + extra_h + 1;
     c->W = (c->OW - 1) * c->SW - 2 * c->PW + c->DW * (c->KW - 1) + extra_w + 1;
     if (!groups_divide(c, name)) return false;
@@ -396,7 +470,8 @@ gr_tensor *gr_conv_transpose2d_(gr_conv_transpose2d_options o)
     gr__conv c = { 0 };
     if (!gr__given("conv_transpose2d", 2, (gr_tensor *[]){ o.x, o.kernel })) return NULL;
     if ((!o.bias && gr__failed()) || !transpose_geometry(&c, &o)) return NULL;
-    return add_bias(A(&c, o.x, o.kernel), o.bias);
+    return gr__apply(
+        &conv_transpose_op, o.bias ? 3 : 2, (gr_tensor *[]){ o.x, o.kernel, o.bias }, &c, sizeof c);
 }
 
 /* ---- one channel: filt, valid and full ------------------------------------------------------- */
@@ -494,6 +569,6 @@ gr_tensor *gr_conv_valid(gr_tensor *a, gr_tensor *b)
 {
     if (!gr__given("conv_valid", 2, (gr_tensor *[]){ a, b })) return NULL;
     return gr__want_rank(b, 2, "conv_valid", "second operand")
-               ? gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1)))
+               ? gr__shown_as("conv_valid", gr_conv_filt(a, gr_flip(b, GR_DIMS(0, 1))))
                : NULL;
 }

@@ -4,6 +4,7 @@
    lacks or has with size 1, its stride is 0. Neighbouring dimensions that both operands walk alike
    are one, so that the kernel runs over the longest row there is. A rule gives the gradient in the
    result's shape; the backward driver sums it over what was repeated. */
+#include "ops/gate.h"
 #include "ops/ops.h"
 
 #include <string.h>
@@ -14,23 +15,14 @@
 
 /* The common shape, merged: rows of `inner` elements; places of row r from its mixed-radix digits
    over dim. */
-typedef struct walk {
+typedef struct ew_walk {
     gr__binary    *fn;
     const gr_real *a, *b;
     gr_real       *y;
     int            a_step, b_step, rank;
     int64_t        inner;
     int64_t        dim[GR_MAX_DIMS], a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
-} walk;
-
-static void operand_strides(const gr_tensor *t, const gr_shape *y, int64_t *stride)
-{
-    int64_t own[GR_MAX_DIMS];
-    gr__strides(&t->shape, own);
-    int lead = y->rank - t->shape.rank;
-    for (int i = 0; i < y->rank; i++)
-        stride[i] = i < lead || t->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
-}
+} ew_walk;
 
 /* Whether dimension i continues the one kept before it, for this operand. */
 static bool continues(const int64_t *kept, int at, const int64_t *stride, int i, int64_t size)
@@ -38,7 +30,7 @@ static bool continues(const int64_t *kept, int at, const int64_t *stride, int i,
     return kept[at] == stride[i] * size;
 }
 
-static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
+static void ew_merge(ew_walk *w, const gr_shape *y, const int64_t *a, const int64_t *b)
 {
     w->rank = 0;
     for (int i = 0; i < y->rank; i++) {
@@ -63,7 +55,7 @@ static void merge(walk *w, const gr_shape *y, const int64_t *a, const int64_t *b
 
 static void walk_rows(const void *arg, int64_t begin, int64_t end)
 {
-    const walk *w = arg;
+    const ew_walk *w = arg;
     for (int64_t row = begin; row < end; row++) {
         int64_t rest = row, a = 0, b = 0;
         for (int i = w->rank - 1; i >= 0; i--) {
@@ -78,7 +70,7 @@ static void walk_rows(const void *arg, int64_t begin, int64_t end)
 
 static void walk_row_parts(const void *arg, int64_t begin, int64_t end)
 {
-    const walk *w = arg;
+    const ew_walk *w = arg;
     w->fn(w->y + begin, w->a + begin * w->a_step, w->a_step, w->b + begin * w->b_step, w->b_step,
         end - begin);
 }
@@ -92,7 +84,7 @@ static bool is_one_row(const gr_tensor *t, const gr_tensor *y)
 /* y = op of a and b; y may be one of them, if it has their shape. */
 static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
 {
-    walk w;
+    ew_walk w;
     memcpy(&w.fn, (const char *)gr__k() + op->kernel, sizeof w.fn);
     w.a = gr__reals(a);
     w.b = gr__reals(b);
@@ -104,9 +96,9 @@ static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b
         return;
     }
     int64_t a_stride[GR_MAX_DIMS], b_stride[GR_MAX_DIMS];
-    operand_strides(a, &y->shape, a_stride);
-    operand_strides(b, &y->shape, b_stride);
-    merge(&w, &y->shape, a_stride, b_stride);
+    gr__broadcast_strides(&a->shape, &y->shape, a_stride);
+    gr__broadcast_strides(&b->shape, &y->shape, b_stride);
+    ew_merge(&w, &y->shape, a_stride, b_stride);
     if (y->count > 0) gr__parallel(y->count / w.inner, GR__GRAIN / w.inner, walk_rows, &w);
 }
 
@@ -210,49 +202,16 @@ gr_tensor *gr_minimum(gr_tensor *a, gr_tensor *b) { return apply2(&minimum_op, a
 
 /* ---- comparisons: 1 or 0, no gradient -------------------------------------------------------- */
 
-static const gr__op eq_op = { .name = "eq",
-    .equation = "y = [a = b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(eq),
-    .torch = "torch.eq" };
-static const gr__op ne_op = { .name = "ne",
-    .equation = "y = [a != b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(ne),
-    .torch = "torch.ne" };
-static const gr__op lt_op = { .name = "lt",
-    .equation = "y = [a < b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(lt),
-    .torch = "torch.lt" };
-static const gr__op le_op = { .name = "le",
-    .equation = "y = [a <= b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(le),
-    .torch = "torch.le" };
-static const gr__op gt_op = { .name = "gt",
-    .equation = "y = [a > b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(gt),
-    .torch = "torch.gt" };
-static const gr__op ge_op = { .name = "ge",
-    .equation = "y = [a >= b]",
-    .shape = broadcast_shape,
-    .forward = binary_forward,
-    .kernel = LOOP(ge),
-    .torch = "torch.ge" };
-
-gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b) { return apply2(&eq_op, a, b); }
-gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b) { return apply2(&ne_op, a, b); }
-gr_tensor *gr_lt(gr_tensor *a, gr_tensor *b) { return apply2(&lt_op, a, b); }
-gr_tensor *gr_le(gr_tensor *a, gr_tensor *b) { return apply2(&le_op, a, b); }
-gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b) { return apply2(&gt_op, a, b); }
-gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b) { return apply2(&ge_op, a, b); }
+#define COMPARISON_OP(f, equation, pytorch)                                       \
+    static const gr__op f##_op = { #f, equation, broadcast_shape, binary_forward, \
+        .kernel = LOOP(f), .torch = pytorch };                                    \
+    gr_tensor          *gr_##f(gr_tensor *a, gr_tensor *b) { return apply2(&f##_op, a, b); }
+COMPARISON_OP(eq, "y = [a = b]", "torch.eq")
+COMPARISON_OP(ne, "y = [a != b]", "torch.ne")
+COMPARISON_OP(lt, "y = [a < b]", "torch.lt")
+COMPARISON_OP(le, "y = [a <= b]", "torch.le")
+COMPARISON_OP(gt, "y = [a > b]", "torch.gt")
+COMPARISON_OP(ge, "y = [a >= b]", "torch.ge")
 
 /* ---- functions of one ------------------------------------------------------------------------ */
 
@@ -367,8 +326,12 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
     static const gr__op f##_op = { #f, equation, gr__shape_of_first, unary_forward, \
         .vjp = f##_vjp, .kernel = LOOP(f), .torch = pytorch }
 UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
+static const gr__attribute scale_attributes[] = {
+    { "factor", GR__DOUBLE, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward,
-    .vjp = scale_vjp, .torch = "torch.mul, by a number" };
+    .vjp = scale_vjp, .attributes = scale_attributes, .torch = "torch.mul, by a number" };
 UNARY_OP(exp, "y = e^x; gx = g y", "torch.exp");
 UNARY_OP(log, "y = log x; gx = g / x", "torch.log");
 UNARY_OP(sqrt, "y = sqrt x; gx = g / (2 y)", "torch.sqrt");
@@ -456,7 +419,7 @@ gr_tensor *gr__act(gr_act act, gr_tensor *x)
         [GR_RELU] = &relu_op, [GR_SIGMOID] = &sigmoid_op, [GR_TANH] = &tanh_op
     };
     gr_tensor *y = act == GR_NO_ACT ? x : apply1(ops[act], x);
-    if (y && act == GR_RELU) y->rectified = true;
+    if (y && act == GR_RELU) gr__gate_mark(y, act);
     return y;
 }
 
@@ -471,9 +434,7 @@ gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g)
 
 gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g)
 {
-    bool through = act == GR_NO_ACT || (act == GR_RELU && g->gated_by == y);
-    if (g->gated_by) g->gated_by = NULL; /* y may be gone, and another in its place, before g is */
-    if (through) return g;
+    if (gr__gate_take(g, y) || act == GR_NO_ACT) return g;
     if (!gr__spare(g)) return gr__act_grad(act, y, g);
     gr__touch(g);
     fill_binary(grads[act], y, g, g);
@@ -523,4 +484,94 @@ gr_tensor *gr_where(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
             if (!gr__same_shape(&in[i]->shape, &y)) in[i] = gr_expand(in[i], y);
     }
     return gr__apply(&where_op, 3, in, NULL, 0);
+}
+
+/* ---- clamp: an op of its own, because at its bounds g passes whole --------------------------- */
+
+typedef struct bounds {
+    double low, high;
+} bounds;
+
+typedef struct clamping {
+    gr_real        low, high;
+    const gr_real *x;
+    gr_real       *y;
+} clamping;
+
+static bool clamp_shape(gr__node *nd, gr_shape *y)
+{
+    const bounds *b = nd->args;
+    *y = nd->in[0]->shape;
+    return b->low <= b->high ||
+           gr__fail(GR_ERR_ARGUMENT, "clamp: from %g to %g is no range", b->low, b->high);
+}
+
+static void clamp_part(const void *arg, int64_t begin, int64_t end)
+{
+    const clamping *c = arg;
+    gr__k()->maximum(c->y + begin, c->x + begin, 1, &c->low, 0, end - begin);
+    gr__k()->minimum(c->y + begin, c->y + begin, 1, &c->high, 0, end - begin);
+}
+
+static bool clamp_forward(gr__node *nd, gr_tensor *y)
+{
+    const bounds *b = nd->args;
+    gr__parallel(y->count, GR__GRAIN, clamp_part,
+        &(clamping){ (gr_real)b->low, (gr_real)b->high, gr__reals(nd->in[0]), gr__reals(y) });
+    return true;
+}
+
+static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    const bounds *b = nd->args;
+    (void)i;
+    return gr_mul(
+        g, gr_mul(gr_ge(nd->in[0], gr__number(b->low)), gr_le(nd->in[0], gr__number(b->high))));
+}
+
+static const gr__attribute clamp_attributes[] = {
+    { "low", GR__DOUBLE, .at = offsetof(bounds, low), .shown = GR__ALWAYS },
+    { "high", GR__DOUBLE, .at = offsetof(bounds, high), .shown = GR__ALWAYS },
+    { NULL },
+};
+static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]",
+    clamp_shape, clamp_forward, .vjp = clamp_vjp, .attributes = clamp_attributes,
+    .torch = "torch.clamp" };
+
+gr_tensor *gr_clamp(gr_tensor *x, double low, double high)
+{
+    return gr__apply(&clamp_op, 1, &x, &(bounds){ low, high }, sizeof(bounds));
+}
+
+/* ---- formulas -------------------------------------------------------------------------------- */
+/* Over ops that have their rules, so all derivatives come from them. At a kink the choice is
+   PyTorch's. */
+
+gr_tensor *gr_leaky_relu(gr_tensor *x, double slope)
+{
+    if (!gr__given_reals("leaky_relu", 1, &x)) return NULL;
+    return gr__shown_as("leaky_relu", gr_where(gr_gt(x, gr__number(0)), x, gr_scale(x, slope)));
+}
+
+gr_tensor *gr_elu(gr_tensor *x, double alpha)
+{
+    if (!gr__given_reals("elu", 1, &x)) return NULL;
+    gr_tensor *positive = gr_gt(x, gr__number(0));
+    /* What is not chosen is replaced first: e^x may overflow there. */
+    gr_tensor *below = gr_scale(gr_expm1(gr_where(positive, gr__number(0), x)), alpha);
+    return gr__shown_as("elu", gr_where(positive, x, below));
+}
+
+gr_tensor *gr_silu(gr_tensor *x)
+{
+    if (!gr__given_reals("silu", 1, &x)) return NULL;
+    return gr__shown_as("silu", gr_mul(x, gr_sigmoid(x)));
+}
+
+gr_tensor *gr_gelu(gr_tensor *x)
+{
+    if (!gr__given_reals("gelu", 1, &x)) return NULL;
+    /* 1 / sqrt 2 */
+    gr_tensor *phi = gr_add(gr__number(1), gr_erf(gr_scale(x, 0.70710678118654752440)));
+    return gr__shown_as("gelu", gr_mul(gr_scale(x, 0.5), phi));
 }

@@ -50,7 +50,7 @@ static void line_begin(const lines *l, int64_t line, int64_t *begin, int64_t *x_
     }
 }
 
-static void gather_part(const void *arg, int64_t begin, int64_t end)
+static void index_gather_part(const void *arg, int64_t begin, int64_t end)
 {
     const lines *l = arg;
     int          axis = l->p->axis;
@@ -61,7 +61,7 @@ static void gather_part(const void *arg, int64_t begin, int64_t end)
     }
 }
 
-static void scatter_part(const void *arg, int64_t begin, int64_t end)
+static void index_scatter_part(const void *arg, int64_t begin, int64_t end)
 {
     const lines *l = arg;
     int          axis = l->p->axis;
@@ -107,47 +107,53 @@ static bool gather_shape(gr__node *nd, gr_shape *y)
                           (long long)x->shape.dim[p->axis] - 1, p->axis, GR__TEXT(x));
 }
 
-static bool gather_forward(gr__node *nd, gr_tensor *y)
+static bool index_gather_forward(gr__node *nd, gr_tensor *y)
 {
-    each_line(nd, y, gather_part);
+    each_line(nd, y, index_gather_part);
     return true;
 }
 
-static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *g)
+static gr_tensor *index_gather_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     (void)i;
     return scatter_add(nd->args, g, nd->in[1]);
 }
 
-static bool scatter_shape(gr__node *nd, gr_shape *y)
+static bool index_scatter_shape(gr__node *nd, gr_shape *y)
 {
     *y = ((const pick *)nd->args)->x;
     return true;
 }
 
-static bool scatter_forward(gr__node *nd, gr_tensor *y)
+static bool index_scatter_forward(gr__node *nd, gr_tensor *y)
 {
     memset(y->data, 0, (size_t)y->count * sizeof(gr_real));
-    each_line(nd, y, scatter_part);
+    each_line(nd, y, index_scatter_part);
     return true;
 }
 
-static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
+static gr_tensor *index_scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const pick *p = nd->args;
     (void)i;
     return gr_gather(u, p->axis, nd->in[1]);
 }
 
-static const gr__op gather_op = { "gather", "y = x[index]; gx[index] = sum of g", gather_shape,
-    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2, .torch = "torch.gather" };
-static const gr__op scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]",
-    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2,
-    .torch = "Tensor.scatter_add" };
+static const gr__attribute pick_attributes[] = {
+    { "axis", GR__INT, .at = offsetof(pick, axis), .shown = GR__ALWAYS },
+    { "size", GR__SHAPE, .at = offsetof(pick, x), .shown = GR__NEVER },
+    { NULL },
+};
+static const gr__op index_gather_op = { "gather", "y = x[index]; gx[index] = sum of g",
+    gather_shape, index_gather_forward, .vjp = index_gather_vjp, .attributes = pick_attributes,
+    .constant = 2, .ints = 2, .torch = "torch.gather" };
+static const gr__op index_scatter_op = { "scatter_add", "x[index] = sum of g; gg = u[index]",
+    index_scatter_shape, index_scatter_forward, .vjp = index_scatter_vjp,
+    .attributes = pick_attributes, .constant = 2, .ints = 2, .torch = "Tensor.scatter_add" };
 
 static gr_tensor *scatter_add(const void *picked, gr_tensor *g, gr_tensor *index)
 {
-    return gr__apply(&scatter_op, 2, (gr_tensor *[]){ g, index }, picked, sizeof(pick));
+    return gr__apply(&index_scatter_op, 2, (gr_tensor *[]){ g, index }, picked, sizeof(pick));
 }
 
 gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
@@ -158,27 +164,29 @@ gr_tensor *gr_gather(gr_tensor *x, int axis, gr_tensor *index)
        whatever its rank. */
     if (x && x->shape.rank == 0) x = gr_reshape(x, gr_shape(1));
     if (x && index && index->dtype == GR_INT32 && index->shape.rank == 0 && x->shape.rank == 1)
-        return gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape);
+        return gr__shown_as("gather",
+            gr_reshape(gr_gather(x, p.axis, gr_reshape(index, gr_shape(1))), index->shape));
     if (x && index && index->dtype == GR_INT32 && index->count == 0 &&
         index->shape.rank != x->shape.rank)
-        return gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape);
+        return gr__shown_as("gather",
+            gr_reshape(gr_slice(gr_reshape(x, gr_shape(x->count)), 0, 0, 0), index->shape));
     if (x) p.x = x->shape;
-    return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
+    return gr__apply(&index_gather_op, 2, (gr_tensor *[]){ x, index }, &p, sizeof p);
 }
 
 /* ---- embedding, and its inverse, row_add ----------------------------------------------------- */
 
-typedef struct table {
+typedef struct index_table {
     const gr_real *from;
     const int32_t *at;
     gr_real       *to;
     int64_t        count, width;
-} table;
+} index_table;
 
 static void embedding_part(const void *arg, int64_t begin, int64_t end)
 {
-    const table *t = arg;
-    size_t       bytes = (size_t)t->width * sizeof(gr_real);
+    const index_table *t = arg;
+    size_t             bytes = (size_t)t->width * sizeof(gr_real);
     for (int64_t i = begin; i < end; i++)
         memcpy(t->to + i * t->width, t->from + t->at[i] * t->width, bytes);
 }
@@ -186,7 +194,7 @@ static void embedding_part(const void *arg, int64_t begin, int64_t end)
 /* Rows begin .. end-1 of the table. */
 static void row_add_part(const void *arg, int64_t begin, int64_t end)
 {
-    const table *t = arg;
+    const index_table *t = arg;
     memset(t->to + begin * t->width, 0, (size_t)((end - begin) * t->width) * sizeof(gr_real));
     for (int64_t i = 0; i < t->count; i++) {
         gr_real *row = t->to + t->at[i] * t->width;
@@ -216,8 +224,9 @@ static bool embedding_shape(gr__node *nd, gr_shape *y)
 
 static bool embedding_forward(gr__node *nd, gr_tensor *y)
 {
-    int64_t width = nd->in[0]->shape.dim[1];
-    table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
+    int64_t     width = nd->in[0]->shape.dim[1];
+    index_table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count,
+        width };
     if (y->count > 0) gr__parallel(t.count, GR__GRAIN / width, embedding_part, &t);
     return true;
 }
@@ -237,8 +246,9 @@ static bool row_add_shape(gr__node *nd, gr_shape *y)
 /* Each task reads the whole index for its rows of the table, so there are few tasks. */
 static bool row_add_forward(gr__node *nd, gr_tensor *y)
 {
-    int64_t rows = y->shape.dim[0], width = y->shape.dim[1];
-    table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count, width };
+    int64_t     rows = y->shape.dim[0], width = y->shape.dim[1];
+    index_table t = { gr__reals(nd->in[0]), gr__ints(nd->in[1]), gr__reals(y), nd->in[1]->count,
+        width };
     if (y->count > 0)
         gr__parallel(rows, t.count * width < GR__GRAIN ? rows : (rows + 7) / 8, row_add_part, &t);
     return true;
@@ -250,11 +260,16 @@ static gr_tensor *row_add_vjp(gr__node *nd, int i, gr_tensor *u)
     return gr_embedding(u, nd->in[1]);
 }
 
+static const gr__attribute row_add_attributes[] = {
+    { "rows", GR__INT64, .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g",
     embedding_shape, embedding_forward, .vjp = embedding_vjp, .constant = 2, .ints = 2,
     .torch = "F.embedding" };
 static const gr__op row_add_op = { "row_add", "w[index] = sum of g; gg = rows of u", row_add_shape,
-    row_add_forward, .vjp = row_add_vjp, .constant = 2, .ints = 2, .torch = "Tensor.index_add" };
+    row_add_forward, .vjp = row_add_vjp, .attributes = row_add_attributes, .constant = 2, .ints = 2,
+    .torch = "Tensor.index_add" };
 
 static gr_tensor *row_add(int64_t rows, gr_tensor *g, gr_tensor *index)
 {
@@ -295,10 +310,15 @@ static bool one_hot_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+static const gr__attribute one_hot_attributes[] = {
+    { "classes", GR__INT64, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op one_hot_op = { .name = "one_hot",
     .equation = "y[..., c] = 1 if index is c, else 0",
     .shape = one_hot_shape,
     .forward = one_hot_forward,
+    .attributes = one_hot_attributes,
     .ints = 1,
     .torch = "F.one_hot" };
 

@@ -1,8 +1,10 @@
-/* loss.c: softmax, and the losses of labels.
+/* loss.c: softmax, and the losses of labels and of targets.
 
    The kernels work on rows, the last axis; along another axis, x is permuted first. Cross-entropy
    is one op forward and one backward, softmax - targets, which is again an op with a rule; both
-   take rows to numbers, and what reduces them is made of ops. */
+   take rows to numbers, and what reduces them is made of ops. The losses of x beside a target of
+   the same shape are formulas over ops that have their rules, so gradients of any order flow to
+   both; the reduced squares are an op of their own, and their gradient another. */
 #include "ops/ops.h"
 
 #include <math.h>
@@ -12,16 +14,16 @@ static int64_t at_least_one(int64_t n) { return n > 0 ? n : 1; }
 
 /* ---- softmax and log_softmax ----------------------------------------------------------------- */
 
-typedef struct rows {
+typedef struct loss_rows {
     const gr_real *x;
     gr_real       *y;
     int64_t        n;
     void (*fn)(gr_real *y, const gr_real *x, int64_t n, int64_t begin, int64_t end);
-} rows;
+} loss_rows;
 
 static void rows_part(const void *arg, int64_t begin, int64_t end)
 {
-    const rows *r = arg;
+    const loss_rows *r = arg;
     r->fn(r->y, r->x, r->n, begin, end);
 }
 
@@ -31,7 +33,7 @@ static bool by_rows(
     int64_t n = y->shape.rank > 0 ? y->shape.dim[y->shape.rank - 1] : 1;
     if (y->count > 0)
         gr__parallel(y->count / n, GR__GRAIN / 8 / n, rows_part,
-            &(rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
+            &(loss_rows){ gr__reals(nd->in[0]), gr__reals(y), n, fn });
     return true;
 }
 
@@ -59,7 +61,7 @@ static const gr__op softmax_op = { "softmax", "y = e^x / sum e^x; gx = y (g - su
 static const gr__op log_softmax_op = { "log_softmax", "y = x - log sum e^x; gx = g - e^y sum g",
     gr__shape_of_first, log_softmax_forward, .vjp = log_softmax_vjp, .torch = "torch.log_softmax" };
 
-static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
+static gr_tensor *loss_along(const gr__op *op, gr_tensor *x, int axis)
 {
     if (!x) return gr__apply(op, 1, &x, NULL, 0);
     int last = x->shape.rank - 1;
@@ -68,11 +70,11 @@ static gr_tensor *along(const gr__op *op, gr_tensor *x, int axis)
     gr_dims swap = { .count = x->shape.rank };
     for (int i = 0; i < swap.count; i++) swap.at[i] = i == axis ? last : i == last ? axis : i;
     gr_tensor *turned = gr_permute(x, swap);
-    return gr_permute(gr__apply(op, 1, &turned, NULL, 0), swap);
+    return gr__shown_as(op->name, gr_permute(gr__apply(op, 1, &turned, NULL, 0), swap));
 }
 
-gr_tensor *gr_softmax(gr_tensor *x, int axis) { return along(&softmax_op, x, axis); }
-gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return along(&log_softmax_op, x, axis); }
+gr_tensor *gr_softmax(gr_tensor *x, int axis) { return loss_along(&softmax_op, x, axis); }
+gr_tensor *gr_log_softmax(gr_tensor *x, int axis) { return loss_along(&log_softmax_op, x, axis); }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
 
@@ -135,7 +137,7 @@ static gr_tensor *to_rows(gr_tensor *x)
 }
 
 /* What a mean divides by: the weights of the labels that count. */
-static double counted(const gr_tensor *labels, const gr_tensor *weight, const counting *how)
+static double loss_counted(const gr_tensor *labels, const gr_tensor *weight, const counting *how)
 {
     double sum = 0;
     for (int64_t n = 0; n < labels->count; n++) {
@@ -146,12 +148,13 @@ static double counted(const gr_tensor *labels, const gr_tensor *weight, const co
 }
 
 /* The losses of the rows, reduced. Of none, the mean is NaN: 0 times infinity. */
-static gr_tensor *reduced(gr_tensor *losses, const gr_tensor *labels, const gr_tensor *weight,
-    const counting *how, gr_reduction reduction)
+static gr_tensor *reduced(const char *name, gr_tensor *losses, const gr_tensor *labels,
+    const gr_tensor *weight, const counting *how, gr_reduction reduction)
 {
-    if (!losses || reduction == GR_NONE) return losses ? gr_reshape(losses, labels->shape) : NULL;
-    gr_tensor *sum = gr_sum(losses);
-    return reduction == GR_SUM ? sum : gr_scale(sum, 1 / counted(labels, weight, how));
+    if (!losses) return NULL;
+    gr_tensor *y = reduction == GR_NONE ? gr_reshape(losses, labels->shape) : gr_sum(losses);
+    if (reduction == GR_MEAN) y = gr_scale(y, 1 / loss_counted(labels, weight, how));
+    return gr__shown_as(name, y);
 }
 
 bool gr__want_reduction(gr_reduction r, const char *op)
@@ -234,7 +237,7 @@ static void grad_row(const ce_rows *r, gr_real *z, int32_t label, gr_real g)
     for (int64_t c = 0; share != 0 && c < r->C; c++) z[c] -= share * (gr_real)weight_at(r->w, c);
 }
 
-static void grad_part(const void *arg, int64_t begin, int64_t end)
+static void loss_grad_part(const void *arg, int64_t begin, int64_t end)
 {
     const ce_rows *r = arg;
     gr__k()->softmax(r->y, r->x, r->C, begin, end);
@@ -252,7 +255,7 @@ static bool cross_entropy_grad_forward(gr__node *nd, gr_tensor *z)
     int64_t N = z->shape.dim[0], C = z->shape.dim[1];
     ce_rows r = { nd->args, gr__reals(nd->in[0]), nd->n > 3 ? gr__reals(nd->in[3]) : NULL,
         gr__reals(nd->in[2]), gr__ints(nd->in[1]), gr__reals(z), C };
-    gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), grad_part, &r);
+    gr__parallel(N, GR__GRAIN / 8 / at_least_one(C), loss_grad_part, &r);
     return true;
 }
 
@@ -294,12 +297,19 @@ static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
         gr_mul(counted_only(how, labels, g), target_sums(how, x, labels, w)), gr_mul(s, inner));
 }
 
+static const gr__attribute counting_attributes[] = {
+    { "smoothing", GR__DOUBLE, .at = offsetof(counting, smoothing) },
+    { "ignore_index", GR__INT, .at = offsetof(counting, ignored), .usual = -100 },
+    { NULL },
+};
+
 static const gr__op cross_entropy_op = {
-    .name = "cross_entropy",
+    .name = "cross_entropy_rows",
     .equation = "L_n = sum over c of -q_nc log softmax(x)_nc; gx = g (softmax(x) sum q - q)",
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,
     .vjp = cross_entropy_vjp,
+    .attributes = counting_attributes,
     .constant = 1 << 1 | 1 << 2,
     .ints = 1 << 1,
     .torch = "F.cross_entropy",
@@ -312,6 +322,7 @@ static const gr__op cross_entropy_grad_op = {
     .shape = gr__shape_of_first,
     .forward = cross_entropy_grad_forward,
     .vjp = cross_entropy_grad_vjp,
+    .attributes = counting_attributes,
     .constant = 1 << 1 | 1 << 3,
     .ints = 1 << 1,
 };
@@ -331,7 +342,7 @@ gr_tensor *gr_cross_entropy_(gr_cross_entropy_options o)
         o.labels = gr_reshape(o.labels, gr_shape(1));
         o.logits = gr_reshape(o.logits, gr_shape(1, o.logits->count));
         gr_tensor *loss = gr_cross_entropy_(o);
-        return loss ? gr_reshape(loss, one) : NULL;
+        return loss ? gr__shown_as(name, gr_reshape(loss, one)) : NULL;
     }
     counting how = { o.smoothing, ignored_by(o.ignore_index, o.ignore_class_0) };
     if (!gr__given_reals(name, 1, &o.logits) ||
@@ -347,7 +358,7 @@ gr_tensor *gr_cross_entropy_(gr_cross_entropy_options o)
     gr_tensor *x = to_rows(o.logits), *labels = gr_reshape(o.labels, gr_shape(o.labels->count));
     gr_tensor *losses = gr__apply(&cross_entropy_op, o.weight ? 3 : 2,
         (gr_tensor *[]){ x, labels, o.weight }, &how, sizeof how);
-    return reduced(losses, o.labels, o.weight, &how, o.reduction);
+    return reduced(name, losses, o.labels, o.weight, &how, o.reduction);
 }
 
 /* ---- negative log-likelihood ----------------------------------------------------------------- */
@@ -376,7 +387,7 @@ gr_tensor *gr_nll_(gr_nll_options o)
         o.labels = gr_reshape(o.labels, gr_shape(1));
         o.log_probs = gr_reshape(o.log_probs, gr_shape(1, o.log_probs->count));
         gr_tensor *loss = gr_nll_(o);
-        return loss ? gr_reshape(loss, one) : NULL;
+        return loss ? gr__shown_as(name, gr_reshape(loss, one)) : NULL;
     }
     counting   how = { 0, ignored_by(o.ignore_index, o.ignore_class_0) };
     gr_tensor *index, *factor;
@@ -390,5 +401,187 @@ gr_tensor *gr_nll_(gr_nll_options o)
     /* What is ignored is replaced first: it may be infinite. */
     gr_tensor *picked = gr_gather(to_rows(o.log_probs), 1, index), *zero = gr__number(0);
     gr_tensor *losses = gr_mul(gr_where(factor, picked, zero), factor);
-    return reduced(losses, o.labels, o.weight, &how, o.reduction);
+    return reduced(name, losses, o.labels, o.weight, &how, o.reduction);
+}
+
+/* ---- x beside a target of the same shape ----------------------------------------------------- */
+
+static bool are_a_pair(const char *name, gr_tensor *x, gr_tensor *target, gr_reduction reduction)
+{
+    if (!gr__given_reals(name, 2, (gr_tensor *[]){ x, target }) ||
+        !gr__want_reduction(reduction, name))
+        return false;
+    return gr__same_shape(&x->shape, &target->shape) ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s and %s differ in shape", name, GR__TEXT(x),
+               GR__TEXT(target));
+}
+
+static gr_tensor *reduced_pair(const char *name, gr_tensor *loss, gr_reduction reduction)
+{
+    return gr__shown_as(name, reduction == GR_NONE  ? loss
+                              : reduction == GR_SUM ? gr_sum(loss)
+                                                    : gr_mean(loss));
+}
+
+/* ---- squares: L = f sum (x - t)^2, f being 1 or 1 / n ---------------------------------------- */
+
+typedef struct mse_args {
+    double       f;
+    gr_reduction reduction;
+} mse_args;
+
+static const gr__attribute mse_attributes[] = {
+    { "factor", GR__DOUBLE, .at = offsetof(mse_args, f), .shown = GR__NEVER },
+    { "reduction", GR__CHOICE, .at = offsetof(mse_args, reduction),
+        .choices = gr__reduction_names },
+    { NULL },
+};
+
+static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, const mse_args *args);
+
+static bool mse_shape(gr__node *nd, gr_shape *y)
+{
+    (void)nd;
+    y->rank = 0;
+    return true;
+}
+
+static bool mse_forward(gr__node *nd, gr_tensor *y)
+{
+    const gr_tensor *x = nd->in[0], *t = nd->in[1];
+    gr__reals(y)[0] = (gr_real)(gr__k()->square_error(gr__reals(x), gr__reals(t), x->count) *
+                                ((const mse_args *)nd->args)->f);
+    return true;
+}
+
+static gr_tensor *mse_vjp(gr__node *nd, int i, gr_tensor *g)
+{
+    return mse_grad(nd->in[i], nd->in[1 - i], g, nd->args);
+}
+
+typedef struct pull {
+    const gr_real *x, *t;
+    gr_real       *z;
+    double         factor;
+} pull;
+
+static void pull_part(const void *arg, int64_t begin, int64_t end)
+{
+    const pull *p = arg;
+    gr__k()->sub(p->z + begin, p->x + begin, 1, p->t + begin, 1, end - begin);
+    gr__k()->scale(p->z + begin, p->z + begin, p->factor, end - begin);
+}
+
+static bool mse_grad_forward(gr__node *nd, gr_tensor *z)
+{
+    double factor = 2 * ((const mse_args *)nd->args)->f * (double)gr__reals(nd->in[2])[0];
+    gr__parallel(z->count, GR__GRAIN, pull_part,
+        &(pull){ gr__reals(nd->in[0]), gr__reals(nd->in[1]), gr__reals(z), factor });
+    return true;
+}
+
+static gr_tensor *mse_grad_vjp(gr__node *nd, int i, gr_tensor *u)
+{
+    gr_tensor *x = nd->in[0], *t = nd->in[1], *g = nd->in[2];
+    double     f = 2 * ((const mse_args *)nd->args)->f;
+    if (i == 2) return gr_scale(gr_sum(gr_mul(u, gr_sub(x, t))), f);
+    return gr_mul(gr_scale(u, i == 0 ? f : -f), g);
+}
+
+static const gr__op mse_op = { "mse",
+    "L = f sum (x - t)^2, f = 1 / n for a mean; gx = 2 f g (x - t), gt = 2 f g (t - x)", mse_shape,
+    mse_forward, .vjp = mse_vjp, .attributes = mse_attributes, .torch = "F.mse_loss" };
+static const gr__op mse_grad_op = { "mse_grad",
+    "z = 2 f g (x - t); gx = 2 f g u, gt = -2 f g u, gg = 2 f sum u (x - t)", gr__shape_of_first,
+    mse_grad_forward, .vjp = mse_grad_vjp, .attributes = mse_attributes };
+
+static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, const mse_args *args)
+{
+    return gr__apply(&mse_grad_op, 3, (gr_tensor *[]){ x, t, g }, args, sizeof *args);
+}
+
+gr_tensor *gr_mse_(gr_loss_options o)
+{
+    if (!are_a_pair("mse", o.x, o.target, o.reduction)) return NULL;
+    if (o.reduction == GR_NONE) {
+        gr_tensor *d = gr_sub(o.x, o.target);
+        return gr__shown_as("mse", gr_mul(d, d));
+    }
+    mse_args args = { o.reduction == GR_SUM ? 1 : 1 / (double)o.x->count, o.reduction };
+    return gr__apply(&mse_op, 2, (gr_tensor *[]){ o.x, o.target }, &args, sizeof args);
+}
+
+/* ---- the others ------------------------------------------------------------------------------ */
+
+gr_tensor *gr_l1_(gr_loss_options o)
+{
+    return are_a_pair("l1", o.x, o.target, o.reduction)
+               ? reduced_pair("l1", gr_abs(gr_sub(o.x, o.target)), o.reduction)
+               : NULL;
+}
+
+gr_tensor *gr_smooth_l1_(gr_smooth_l1_options o)
+{
+    double beta = o.beta == 0 ? 1 : o.beta;
+    if (!are_a_pair("smooth_l1", o.x, o.target, o.reduction)) return NULL;
+    if (!(beta > 0)) {
+        gr__fail(GR_ERR_ARGUMENT, "smooth_l1: beta %g: over 0 wanted", beta);
+        return NULL;
+    }
+    /* The square is of x - t itself, which has a derivative where |x - t| has none, and of 0 where
+       it is not chosen. */
+    gr_tensor *d = gr_sub(o.x, o.target), *size = gr_abs(d),
+              *near = size ? gr_lt(size, gr__number(beta)) : NULL;
+    gr_tensor *small = gr_where(near, d, gr__number(0)),
+              *far = gr_sub(size, gr__number(0.5 * beta));
+    return reduced_pair(
+        "smooth_l1", gr_where(near, gr_scale(gr_mul(small, small), 0.5 / beta), far), o.reduction);
+}
+
+static bool spreads_over(const char *what, const gr_tensor *w, const gr_tensor *x)
+{
+    gr_shape s;
+    return !w ||
+           (w->dtype == GR_REAL && gr__broadcast(&x->shape, &w->shape, &s) &&
+               gr__same_shape(&s, &x->shape)) ||
+           gr__fail(GR_ERR_ARGUMENT, "bce_with_logits: %s %s does not broadcast to %s", what,
+               GR__TEXT(w), GR__TEXT(x));
+}
+
+/* -t p log s(x) - (1 - t) log(1 - s(x)) = (1 - t) x + (1 + (p - 1) t) log(1 + e^-x). */
+gr_tensor *gr_bce_with_logits_(gr_bce_with_logits_options o)
+{
+    gr_tensor *t = o.target;
+    if (!are_a_pair("bce_with_logits", o.x, t, o.reduction) ||
+        (!(o.weight && o.pos_weight) && gr__failed()) || !spreads_over("weight", o.weight, o.x) ||
+        !spreads_over("pos_weight", o.pos_weight, o.x))
+        return NULL;
+    gr_tensor *tail = gr_softplus(gr_neg(o.x));
+    if (o.pos_weight)
+        tail = gr_mul(gr_add(gr__number(1), gr_mul(gr_sub(o.pos_weight, gr__number(1)), t)), tail);
+    gr_tensor *loss = gr_add(gr_mul(gr_sub(gr__number(1), t), o.x), tail);
+    return reduced_pair("bce_with_logits", o.weight ? gr_mul(loss, o.weight) : loss, o.reduction);
+}
+
+/* 0 log 0 is 0: what is not chosen is replaced first. */
+static gr_tensor *entropy(gr_tensor *t)
+{
+    gr_tensor *none = gr_eq(t, gr__number(0));
+    return gr_mul(t, gr_log(gr_where(none, gr__number(1), t)));
+}
+
+gr_tensor *gr_kl_div_(gr_kl_div_options o)
+{
+    gr_tensor *t = o.target;
+    if (!are_a_pair("kl_div", o.x, t, o.reduction)) return NULL;
+    if (o.batch_mean && (o.x->shape.rank < 1 || o.reduction != GR_MEAN)) {
+        gr__fail(GR_ERR_ARGUMENT, "kl_div: .batch_mean of %s: a mean, and a batch (N,...), wanted",
+            GR__TEXT(o.x));
+        return NULL;
+    }
+    gr_tensor *loss =
+        o.log_target ? gr_mul(gr_exp(t), gr_sub(t, o.x)) : gr_sub(entropy(t), gr_mul(t, o.x));
+    if (o.batch_mean)
+        return gr__shown_as("kl_div", gr_scale(gr_sum(loss), 1 / (double)o.x->shape.dim[0]));
+    return reduced_pair("kl_div", loss, o.reduction);
 }

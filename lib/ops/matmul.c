@@ -42,15 +42,15 @@ static bool matmul_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-typedef struct call {
+typedef struct matmul_call {
     const gr__matmul   *m;
     const gr__plan     *plan;
     const gr__operands *o;
-} call;
+} matmul_call;
 
-static void run(const void *arg, int stage, int64_t task, void *shared, void *scratch)
+static void multiply_task(const void *arg, int stage, int64_t task, void *shared, void *scratch)
 {
-    const call *c = arg;
+    const matmul_call *c = arg;
     gr__k()->matmul_run(c->m, c->plan, c->o, stage, task, shared, scratch);
 }
 
@@ -59,7 +59,7 @@ static bool multiply(const gr__matmul *m, const gr__operands *o, const char *wha
     gr__plan plan = { .stages = 0 };
     gr__k()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
-    return gr__run_plan(&plan, work, run, &(call){ m, &plan, o }, what);
+    return gr__run_plan(&plan, work, multiply_task, &(matmul_call){ m, &plan, o }, what);
 }
 
 static bool matmul_forward(gr__node *nd, gr_tensor *y)
@@ -87,8 +87,14 @@ static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
                  : gr_matmul(a, g, .transpose_a = !p->ta);
 }
 
+static const gr__attribute product_attributes[] = {
+    { "transpose_a", GR__BOOL, .at = offsetof(product, ta) },
+    { "transpose_b", GR__BOOL, .at = offsetof(product, tb) },
+    { NULL },
+};
 static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape,
-    matmul_forward, .vjp = matmul_vjp, .broadcasts = true, .torch = "torch.matmul" };
+    matmul_forward, .vjp = matmul_vjp, .attributes = product_attributes, .broadcasts = true,
+    .torch = "torch.matmul" };
 
 /* Batches that are neither equal nor single are repeated until they are equal. */
 static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
@@ -100,7 +106,7 @@ static gr_tensor *repeat_batch(gr_tensor *t, const gr_shape *batch)
     return gr_expand(t, to);
 }
 
-static gr_tensor *apply(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
+static gr_tensor *apply_matmul(gr_tensor *a, gr_tensor *b, bool ta, bool tb)
 {
     return gr__apply(&matmul_op, 2, (gr_tensor *[]){ a, b }, &(product){ ta, tb }, sizeof(product));
 }
@@ -109,7 +115,7 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
 {
     gr__matmul m;
     if (a->shape.rank == 2 && b->shape.rank == 2 && sizes(a, b, ta, tb, &m))
-        return apply(a, b, ta, tb);
+        return apply_matmul(a, b, ta, tb);
     gr_shape ba = batch_of(a), bb = batch_of(b), batch;
     if (!sizes(a, b, ta, tb, &m) || !gr__broadcast(&ba, &bb, &batch)) {
         gr__fail(GR_ERR_ARGUMENT,
@@ -121,9 +127,10 @@ static gr_tensor *product_of_matrices(gr_tensor *a, gr_tensor *b, bool ta, bool 
         gr_shape y = a->shape;
         y.dim[y.rank - 1] = m.N;
         gr_tensor *flat = gr_reshape(a, gr_shape(gr__count(&ba) * m.M, m.K));
-        return flat ? gr_reshape(product_of_matrices(flat, b, ta, tb), y) : NULL;
+        if (!flat) return NULL;
+        return gr__shown_as("matmul", gr_reshape(product_of_matrices(flat, b, ta, tb), y));
     }
-    return apply(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
+    return apply_matmul(repeat_batch(a, &batch), repeat_batch(b, &batch), ta, tb);
 }
 
 gr_tensor *gr_matmul_(gr_matmul_options o)
@@ -150,7 +157,7 @@ gr_tensor *gr_matmul_(gr_matmul_options o)
         if (!column) s.dim[s.rank - 2] = s.dim[s.rank - 1];
         s.rank--;
     }
-    return gr_reshape(y, s);
+    return gr__shown_as("matmul", gr_reshape(y, s));
 }
 
 /* ---- linear ---------------------------------------------------------------------------------- */
@@ -183,7 +190,7 @@ static bool linear_forward(gr__node *nd, gr_tensor *y)
 }
 
 /* (..., I) as (rows, I). */
-static gr_tensor *rows(gr_tensor *t)
+static gr_tensor *matmul_rows(gr_tensor *t)
 {
     if (!t || t->shape.rank == 2) return t;
     int64_t many = 1;
@@ -195,13 +202,18 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     if (!nd->left && !(nd->left = gr__act_back(*(const gr_act *)nd->args, nd->out, g))) return NULL;
     if (i == 0) return gr_matmul(nd->left, nd->in[1]);
-    if (i == 1) return gr_matmul(rows(nd->left), rows(nd->in[0]), .transpose_a = true);
-    return gr_sum(rows(nd->left), .axes = GR_DIMS(0));
+    if (i == 1)
+        return gr_matmul(matmul_rows(nd->left), matmul_rows(nd->in[0]), .transpose_a = true);
+    return gr_sum(matmul_rows(nd->left), .axes = GR_DIMS(0));
 }
 
+static const gr__attribute linear_attributes[] = {
+    { "act", GR__CHOICE, .choices = gr__act_names },
+    { NULL },
+};
 static const gr__op linear_op = { "linear",
     "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,
-    linear_forward, .vjp = linear_vjp, .torch = "F.linear" };
+    linear_forward, .vjp = linear_vjp, .attributes = linear_attributes, .torch = "F.linear" };
 
 gr_tensor *gr_linear_(gr_linear_options o)
 {

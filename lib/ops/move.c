@@ -12,8 +12,7 @@ static size_t element(const gr_tensor *t)
     return t->dtype == GR_INT32 ? sizeof(int32_t) : sizeof(gr_real);
 }
 
-/* Copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
-static void copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
+void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
     int64_t x_at, const int64_t *x_stride, const gr_shape *dim)
 {
     gr__box box = { .rank = dim->rank };
@@ -61,7 +60,7 @@ static bool reshape_shape(gr__node *nd, gr_shape *y)
     const gr_tensor *x = nd->in[0];
     *y = *(const gr_shape *)nd->args;
     if (y->rank < 0 || y->rank > GR_MAX_DIMS || !fill_in(y, x->count) || gr__count(y) != x->count)
-        return gr__fail(GR_ERR_ARGUMENT, "reshape: %s has %lld element%s, shape %s wanted",
+        return gr__fail(GR_ERR_ARGUMENT, "%s: %s has %lld element%s, shape %s wanted", nd->op->name,
             GR__TEXT(x), (long long)x->count, gr__plural(x->count, "s"),
             gr__shape_text(nd->args).s);
     nd->offset = 0;
@@ -74,13 +73,26 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_reshape(g, nd->in[0]->shape);
 }
 
-static const gr__op reshape_op = { "reshape", "y = x, in another shape; gx = g, in x's",
-    reshape_shape, NULL, .vjp = reshape_vjp, .moves = true, .torch = "torch.reshape" };
+/* The result's shape says what the argument does. */
+static const gr__attribute shape_attributes[] = {
+    { "shape", GR__SHAPE, .shown = GR__NEVER },
+    { NULL },
+};
 
-gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape)
+#define RESHAPE_OP(f, equation, pytorch)                                                           \
+    static const gr__op f##_op = { #f, equation, reshape_shape, .vjp = reshape_vjp, .moves = true, \
+        .attributes = shape_attributes, .torch = pytorch }
+RESHAPE_OP(reshape, "y = x, in another shape; gx = g, in x's", "torch.reshape");
+RESHAPE_OP(flatten, "y = x, in rows; gx = g, in x's shape", "torch.flatten");
+RESHAPE_OP(squeeze, "y = x, without sizes of 1; gx = g, in x's shape", "torch.squeeze");
+RESHAPE_OP(unsqueeze, "y = x, with a size of 1; gx = g, in x's shape", "torch.unsqueeze");
+
+static gr_tensor *reshape_as(const gr__op *op, gr_tensor *x, gr_shape shape)
 {
-    return gr__apply(&reshape_op, 1, &x, &shape, sizeof shape);
+    return gr__apply(op, 1, &x, &shape, sizeof shape);
 }
+
+gr_tensor *gr_reshape(gr_tensor *x, gr_shape shape) { return reshape_as(&reshape_op, x, shape); }
 
 gr_tensor *gr_flatten(gr_tensor *x)
 {
@@ -91,7 +103,7 @@ gr_tensor *gr_flatten(gr_tensor *x)
     }
     int64_t rest = 1;
     for (int i = 1; i < x->shape.rank; i++) rest *= x->shape.dim[i];
-    return gr_reshape(x, gr_shape(x->shape.dim[0], rest));
+    return reshape_as(&flatten_op, x, gr_shape(x->shape.dim[0], rest));
 }
 
 /* ---- permute --------------------------------------------------------------------------------- */
@@ -110,9 +122,8 @@ static bool permute_shape(gr__node *nd, gr_shape *y)
             y->dim[i] = x->dim[from];
         }
     }
-    return good ||
-           gr__fail(GR_ERR_ARGUMENT, "permute: %s wants each dimension named once",
-               GR__TEXT(nd->in[0]));
+    return good || gr__fail(GR_ERR_ARGUMENT, "%s: %s wants each dimension named once", nd->op->name,
+                       GR__TEXT(nd->in[0]));
 }
 
 static bool permute_forward(gr__node *nd, gr_tensor *y)
@@ -123,7 +134,7 @@ static bool permute_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     for (int i = 0; i < y->shape.rank; i++)
         stride[i] = x_stride[order->at[i] < 0 ? order->at[i] + y->shape.rank : order->at[i]];
-    copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], 0, stride, &y->shape);
     return true;
 }
 
@@ -137,8 +148,17 @@ static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_permute(g, back);
 }
 
+static const gr__attribute permute_attributes[] = {
+    { "order", GR__DIMS, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back",
-    permute_shape, permute_forward, .vjp = permute_vjp, .moves = true, .torch = "torch.permute" };
+    permute_shape, permute_forward, .vjp = permute_vjp, .moves = true,
+    .attributes = permute_attributes, .torch = "torch.permute" };
+static const gr__op move_transpose_op = { "transpose",
+    "y = x, two dimensions exchanged; gx = g, put back", permute_shape, permute_forward,
+    .vjp = permute_vjp, .moves = true, .attributes = permute_attributes,
+    .torch = "torch.transpose" };
 
 gr_tensor *gr_permute(gr_tensor *x, gr_dims order)
 {
@@ -159,13 +179,10 @@ static bool expand_shape(gr__node *nd, gr_shape *y)
 static bool expand_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0];
-    int64_t          own[GR_MAX_DIMS], x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
-    gr__strides(&x->shape, own);
+    int64_t          x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    gr__broadcast_strides(&x->shape, &y->shape, x_stride);
     gr__strides(&y->shape, y_stride);
-    int lead = y->shape.rank - x->shape.rank;
-    for (int i = 0; i < y->shape.rank; i++)
-        x_stride[i] = i < lead || x->shape.dim[i - lead] == 1 ? 0 : own[i - lead];
-    copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, x, 0, x_stride, &y->shape);
     return true;
 }
 
@@ -176,7 +193,8 @@ static gr_tensor *expand_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op expand_op = { "expand", "y = x, repeated; gx = g summed over the repeats",
-    expand_shape, expand_forward, .vjp = expand_vjp, .moves = true, .torch = "Tensor.expand" };
+    expand_shape, expand_forward, .vjp = expand_vjp, .moves = true, .attributes = shape_attributes,
+    .torch = "Tensor.expand" };
 
 gr_tensor *gr_expand(gr_tensor *x, gr_shape shape)
 {
@@ -214,7 +232,7 @@ static bool flip_forward(gr__node *nd, gr_tensor *y)
             x_stride[axis] = -x_stride[axis];
         }
     }
-    copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
     return true;
 }
 
@@ -224,8 +242,13 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
     return gr_flip(g, *(const gr_dims *)nd->args);
 }
 
+static const gr__attribute flip_attributes[] = {
+    { "axes", GR__DIMS, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape,
-    flip_forward, .vjp = flip_vjp, .moves = true, .torch = "torch.flip" };
+    flip_forward, .vjp = flip_vjp, .moves = true, .attributes = flip_attributes,
+    .torch = "torch.flip" };
 
 gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
 {
@@ -235,18 +258,18 @@ gr_tensor *gr_flip(gr_tensor *x, gr_dims dims)
 /* ---- slice, and its inverse, spread ---------------------------------------------------------- */
 
 /* Indices start, start + step, ... (count of them) along axis, of a tensor with `size` there. */
-typedef struct range {
+typedef struct move_range {
     int     axis;
     int64_t start, step, count, size;
-} range;
+} move_range;
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r);
-static gr_tensor *spread_range(gr_tensor *x, const range *r);
+static gr_tensor *slice_range(gr_tensor *x, const move_range *r);
+static gr_tensor *spread_range(gr_tensor *x, const move_range *r);
 
 static bool slice_shape(gr__node *nd, gr_shape *y)
 {
-    const range     *r = nd->args;
-    const gr_tensor *x = nd->in[0];
+    const move_range *r = nd->args;
+    const gr_tensor  *x = nd->in[0];
     *y = x->shape;
     y->dim[r->axis] = r->count;
     int64_t outer = 1, inner = 1;
@@ -258,13 +281,13 @@ static bool slice_shape(gr__node *nd, gr_shape *y)
 
 static bool slice_forward(gr__node *nd, gr_tensor *y)
 {
-    const range *r = nd->args;
-    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    const move_range *r = nd->args;
+    int64_t           x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * x_stride[r->axis];
     x_stride[r->axis] *= r->step;
-    copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
+    gr__copy_box(y, 0, y_stride, nd->in[0], start, x_stride, &y->shape);
     return true;
 }
 
@@ -276,7 +299,7 @@ static gr_tensor *slice_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static bool spread_shape(gr__node *nd, gr_shape *y)
 {
-    const range *r = nd->args;
+    const move_range *r = nd->args;
     *y = nd->in[0]->shape;
     y->dim[r->axis] = r->size;
     return true;
@@ -284,36 +307,46 @@ static bool spread_shape(gr__node *nd, gr_shape *y)
 
 static bool spread_forward(gr__node *nd, gr_tensor *y)
 {
-    const range *r = nd->args;
-    int64_t      x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
+    const move_range *r = nd->args;
+    int64_t           x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS];
     gr__strides(&nd->in[0]->shape, x_stride);
     gr__strides(&y->shape, y_stride);
     int64_t start = r->start * y_stride[r->axis];
     y_stride[r->axis] *= r->step;
     memset(y->data, 0, (size_t)y->count * element(y));
-    copy_box(y, start, y_stride, nd->in[0], 0, x_stride, &nd->in[0]->shape);
+    gr__copy_box(y, start, y_stride, nd->in[0], 0, x_stride, &nd->in[0]->shape);
     return true;
 }
 
-static gr_tensor *spread_vjp(gr__node *nd, int i, gr_tensor *g)
+static gr_tensor *move_spread_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     (void)i;
     return slice_range(g, nd->args);
 }
 
+static const gr__attribute range_attributes[] = {
+    { "axis", GR__INT, .at = offsetof(move_range, axis), .shown = GR__ALWAYS },
+    { "start", GR__INT64, .at = offsetof(move_range, start) },
+    { "step", GR__INT64, .at = offsetof(move_range, step), .usual = 1 },
+    { "count", GR__INT64, .at = offsetof(move_range, count), .shown = GR__NEVER },
+    { "size", GR__INT64, .at = offsetof(move_range, size), .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0",
-    slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .torch = "x[a:b:step]" };
-static const gr__op spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
-    spread_shape, spread_forward, .vjp = spread_vjp, .moves = true };
+    slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .attributes = range_attributes,
+    .torch = "x[a:b:step]" };
+static const gr__op move_spread_op = { "spread", "y = x at some indices, else 0; gx = g there",
+    spread_shape, spread_forward, .vjp = move_spread_vjp, .moves = true,
+    .attributes = range_attributes };
 
-static gr_tensor *slice_range(gr_tensor *x, const range *r)
+static gr_tensor *slice_range(gr_tensor *x, const move_range *r)
 {
     return gr__apply(&slice_op, 1, &x, r, sizeof *r);
 }
 
-static gr_tensor *spread_range(gr_tensor *x, const range *r)
+static gr_tensor *spread_range(gr_tensor *x, const move_range *r)
 {
-    return gr__apply(&spread_op, 1, &x, r, sizeof *r);
+    return gr__apply(&move_spread_op, 1, &x, r, sizeof *r);
 }
 
 /* Python's rule: negative from the end, then held within 0 .. size. */
@@ -325,8 +358,8 @@ static int64_t hold(int64_t index, int64_t size)
 
 gr_tensor *gr_slice_(gr_slice_options o)
 {
-    if (!o.x) return slice_range(NULL, &(range){ 0 });
-    range r = { .step = o.step == 0 ? 1 : o.step };
+    if (!o.x) return slice_range(NULL, &(move_range){ 0 });
+    move_range r = { .step = o.step == 0 ? 1 : o.step };
     if (r.step < 1) {
         gr__fail(GR_ERR_ARGUMENT, "slice: step %lld, 1 or more wanted", (long long)r.step);
         return NULL;
@@ -345,8 +378,8 @@ gr_tensor *gr_slice_(gr_slice_options o)
 /* ---- pad: its gradient is a pad by the negative amounts -------------------------------------- */
 
 typedef struct border {
-    int64_t before[GR_MAX_DIMS], after[GR_MAX_DIMS];
-    double  value;
+    gr_shape before, after;
+    double   value;
 } border;
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b);
@@ -359,18 +392,18 @@ static bool pad_shape(gr__node *nd, gr_shape *y)
         return gr__fail(GR_ERR_ARGUMENT, "pad: %s of int32 cannot hold the value %g",
             GR__TEXT(nd->in[0]), b->value);
     for (int i = 0; i < y->rank; i++) {
-        int64_t size = y->dim[i] + b->before[i] + b->after[i];
+        int64_t size = y->dim[i] + b->before.dim[i] + b->after.dim[i];
         /* Taking away at one end what was added at the other would leave nothing of x, and a
            gradient that cannot be a pad. */
-        if (size < 0 || y->dim[i] + b->before[i] < 0 || y->dim[i] + b->after[i] < 0)
+        if (size < 0 || y->dim[i] + b->before.dim[i] < 0 || y->dim[i] + b->after.dim[i] < 0)
             return gr__fail(GR_ERR_ARGUMENT, "pad: dimension %d of %s cannot lose %lld and %lld", i,
-                GR__TEXT(nd->in[0]), (long long)-b->before[i], (long long)-b->after[i]);
+                GR__TEXT(nd->in[0]), (long long)-b->before.dim[i], (long long)-b->after.dim[i]);
         y->dim[i] = size;
     }
     return true;
 }
 
-static void fill(gr_tensor *y, double value)
+static void move_fill(gr_tensor *y, double value)
 {
     if (y->dtype == GR_INT32)
         for (int64_t i = 0; i < y->count; i++) gr__ints(y)[i] = (int32_t)value;
@@ -387,14 +420,14 @@ static bool pad_forward(gr__node *nd, gr_tensor *y)
     gr__strides(&y->shape, y_stride);
     gr_shape both = x->shape;
     for (int i = 0; i < both.rank; i++) {
-        int64_t lost = b->before[i] < 0 ? -b->before[i] : 0,
-                gone = b->after[i] < 0 ? -b->after[i] : 0;
+        int64_t lost = b->before.dim[i] < 0 ? -b->before.dim[i] : 0,
+                gone = b->after.dim[i] < 0 ? -b->after.dim[i] : 0;
         both.dim[i] = both.dim[i] > lost + gone ? both.dim[i] - lost - gone : 0;
         x_at += lost * x_stride[i];
-        y_at += (b->before[i] > 0 ? b->before[i] : 0) * y_stride[i];
+        y_at += (b->before.dim[i] > 0 ? b->before.dim[i] : 0) * y_stride[i];
     }
-    if (y->count != gr__count(&both)) fill(y, b->value);
-    copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
+    if (y->count != gr__count(&both)) move_fill(y, b->value);
+    gr__copy_box(y, y_at, y_stride, x, x_at, x_stride, &both);
     return true;
 }
 
@@ -403,16 +436,22 @@ static gr_tensor *pad_vjp(gr__node *nd, int i, gr_tensor *g)
     border back = *(const border *)nd->args;
     (void)i;
     for (int d = 0; d < GR_MAX_DIMS; d++) {
-        back.before[d] = -back.before[d];
-        back.after[d] = -back.after[d];
+        back.before.dim[d] = -back.before.dim[d];
+        back.after.dim[d] = -back.after.dim[d];
     }
     back.value = 0;
     return pad_border(g, &back);
 }
 
+static const gr__attribute pad_attributes[] = {
+    { "before", GR__SHAPE, .at = offsetof(border, before) },
+    { "after", GR__SHAPE, .at = offsetof(border, after) },
+    { "value", GR__DOUBLE, .at = offsetof(border, value) },
+    { NULL },
+};
 static const gr__op pad_op = { "pad",
     "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,
-    .vjp = pad_vjp, .moves = true, .torch = "F.pad" };
+    .vjp = pad_vjp, .moves = true, .attributes = pad_attributes, .torch = "F.pad" };
 
 static gr_tensor *pad_border(gr_tensor *x, const border *b)
 {
@@ -421,94 +460,53 @@ static gr_tensor *pad_border(gr_tensor *x, const border *b)
 
 gr_tensor *gr_pad_(gr_pad_options o)
 {
-    border   b = { .value = o.value };
     gr_shape after = o.after.rank > 0 ? o.after : o.before;
     if (o.x && (o.before.rank != o.x->shape.rank || after.rank != o.x->shape.rank)) {
         gr__fail(GR_ERR_ARGUMENT, "pad: %s has rank %d, and .before has %d, .after %d",
             GR__TEXT(o.x), o.x->shape.rank, o.before.rank, after.rank);
         return NULL;
     }
-    for (int i = 0; o.x && i < o.x->shape.rank; i++) {
-        b.before[i] = o.before.dim[i];
-        b.after[i] = after.dim[i];
-    }
-    return pad_border(o.x, &b);
+    return pad_border(o.x, &(border){ o.before, after, o.value });
 }
 
-/* ---- concat ---------------------------------------------------------------------------------- */
+/* ---- arranging: made of the moves above, which have the rules -------------------------------- */
 
-/* Of shape (0): it continues anything, as in PyTorch, and adds nothing. */
-static bool is_nothing(const gr_tensor *x) { return x->shape.rank == 1 && x->count == 0; }
-
-/* The tensor that says what shape the others must have. */
-static gr_tensor *leading(gr_tensor *const *xs, int n)
+gr_tensor *gr_transpose(gr_tensor *x, int a, int b)
 {
-    int i = 0;
-    while (i < n && xs[i] && is_nothing(xs[i])) i++;
-    return xs[i < n ? i : 0];
+    if (!gr__given("transpose", 1, &x)) return NULL;
+    if (!gr__want_axis_or_scalar(x, &a, "transpose") ||
+        !gr__want_axis_or_scalar(x, &b, "transpose"))
+        return NULL;
+    gr_dims order = { .count = x->shape.rank };
+    for (int i = 0; i < order.count; i++) order.at[i] = i == a ? b : i == b ? a : i;
+    return gr__apply(&move_transpose_op, 1, &x, &order, sizeof order);
 }
 
-/* How far x reaches along the axis. */
-static int64_t share_of(const gr_tensor *x, int axis)
+gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)
 {
-    return is_nothing(x) ? 0 : x->shape.dim[axis];
-}
-
-static bool concat_shape(gr__node *nd, gr_shape *y)
-{
-    const int       *axis = nd->args;
-    const gr_tensor *first = leading(nd->in, nd->n);
-    *y = first->shape;
-    y->dim[*axis] = 0;
-    for (int i = 0; i < nd->n; i++) {
-        const gr_tensor *x = nd->in[i];
-        gr_shape         like = x->shape;
-        if (is_nothing(x) && first->shape.rank != 1 && x->dtype == first->dtype) continue;
-        if (like.rank == first->shape.rank) like.dim[*axis] = first->shape.dim[*axis];
-        if (!gr__same_shape(&like, &first->shape) || x->dtype != first->dtype)
-            return gr__fail(GR_ERR_ARGUMENT,
-                "concat: input %d %s does not continue %s along axis %d", i + 1, GR__TEXT(x),
-                GR__TEXT(first), *axis);
-        y->dim[*axis] += x->shape.dim[*axis];
-    }
-    return true;
-}
-
-static bool concat_forward(gr__node *nd, gr_tensor *y)
-{
-    const int *axis = nd->args;
-    int64_t    x_stride[GR_MAX_DIMS], y_stride[GR_MAX_DIMS], at = 0;
-    gr__strides(&y->shape, y_stride);
-    for (int i = 0; i < nd->n; i++) {
-        if (is_nothing(nd->in[i])) continue;
-        gr__strides(&nd->in[i]->shape, x_stride);
-        copy_box(y, at, y_stride, nd->in[i], 0, x_stride, &nd->in[i]->shape);
-        at += nd->in[i]->shape.dim[*axis] * y_stride[*axis];
-    }
-    return true;
-}
-
-static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
-{
-    const int *axis = nd->args;
-    range      r = {
-        .axis = *axis, .step = 1, .count = share_of(nd->in[i], *axis), .size = g->shape.dim[*axis]
-    };
-    if (is_nothing(nd->in[i])) return gr__constant(&nd->in[i]->shape, 0);
-    for (int before = 0; before < i; before++) r.start += share_of(nd->in[before], *axis);
-    return slice_range(g, &r);
-}
-
-static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape,
-    concat_forward, .vjp = concat_vjp, .moves = true, .torch = "torch.cat" };
-
-gr_tensor *gr_concat(gr_tensor *const *xs, int n, int axis)
-{
-    if (!xs || n < 1) {
-        gr__fail(GR_ERR_ARGUMENT, "concat: %d tensors, 1 or more wanted", xs ? n : 0);
+    if (!gr__given("unsqueeze", 1, &x)) return NULL;
+    gr_shape y = { .rank = x->shape.rank + 1 };
+    int      at = axis;
+    if (y.rank > GR_MAX_DIMS || !gr__axis(&at, y.rank)) {
+        gr__fail(GR_ERR_ARGUMENT, "unsqueeze: %s has no room for an axis %d", GR__TEXT(x), axis);
         return NULL;
     }
-    const gr_tensor *first = leading(xs, n);
-    if (first && !gr__want_axis(first, &axis, "concat")) return NULL;
-    return gr__apply(&concat_op, n, xs, &axis, sizeof axis);
+    for (int i = 0, from = 0; i < y.rank; i++) y.dim[i] = i == at ? 1 : x->shape.dim[from++];
+    return reshape_as(&unsqueeze_op, x, y);
+}
+
+gr_tensor *gr_squeeze_(gr_squeeze_options o)
+{
+    if (!gr__given("squeeze", 1, &o.x)) return NULL;
+    bool out[GR_MAX_DIMS];
+    for (int i = 0; i < GR_MAX_DIMS; i++) out[i] = o.axes.count == 0;
+    for (int i = 0; i < o.axes.count && i < GR_MAX_DIMS; i++) {
+        int axis = o.axes.at[i];
+        if (!gr__want_axis_or_scalar(o.x, &axis, "squeeze")) return NULL;
+        out[axis] = true;
+    }
+    gr_shape y = { .rank = 0 };
+    for (int i = 0; i < o.x->shape.rank; i++)
+        if (!out[i] || o.x->shape.dim[i] != 1) y.dim[y.rank++] = o.x->shape.dim[i];
+    return reshape_as(&squeeze_op, o.x, y);
 }

@@ -26,16 +26,33 @@
 typedef struct norm_args {
     int64_t A, B, S;
     double  eps;
-    bool    fixed, relu, find;
+    gr_act  act; /* none or ReLU */
+    bool    fixed, find;
+    int64_t dims, groups; /* as given, for people */
 } norm_args;
 
-static const gr__op norm_op, sums_op, grad_op;
+/* The places of the inputs of the three ops; weight and bias come last, or not at all. */
+enum {
+    NORM_X,
+    NORM_STATS,
+    NORM_WEIGHT,
+    NORM_BIAS,
+    SUMS_G = 2,
+    SUMS_WEIGHT,
+    SUMS_BIAS,
+    GRAD_SUMS = 2,
+    GRAD_G,
+    GRAD_WEIGHT,
+    GRAD_BIAS
+};
+
+static const gr__op batch_norm2d_op, layer_norm_op, group_norm_op, normalize_op, sums_op, grad_op;
 
 /* Without a weight (and bias) h itself is the result. */
-static gr_tensor *norm(
-    const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *w, gr_tensor *b)
+static gr_tensor *norm(const gr__op *op, const norm_args *n, gr_tensor *x, gr_tensor *stats,
+    gr_tensor *w, gr_tensor *b)
 {
-    return gr__apply(&norm_op, w ? 4 : 2, (gr_tensor *[]){ x, stats, w, b }, n, sizeof *n);
+    return gr__apply(op, w ? 4 : 2, (gr_tensor *[]){ x, stats, w, b }, n, sizeof *n);
 }
 
 static gr_tensor *sums(
@@ -52,7 +69,7 @@ static gr_tensor *grad(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_te
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-static gr__norm plain(const gr__node *nd)
+static gr__norm norm_plain(const gr__node *nd)
 {
     const norm_args *n = nd->args;
     return (gr__norm){
@@ -61,10 +78,10 @@ static gr__norm plain(const gr__node *nd)
         .S = n->S,
         .eps = n->eps,
         .fixed = n->fixed,
-        .relu = n->relu,
+        .relu = n->act == GR_RELU,
         .find = n->find,
-        .x = gr__reals(nd->in[0]),
-        .stats = gr__reals(nd->in[1]),
+        .x = gr__reals(nd->in[NORM_X]),
+        .stats = gr__reals(nd->in[NORM_STATS]),
     };
 }
 
@@ -88,7 +105,7 @@ static void grad_part(const void *arg, int64_t begin, int64_t end)
     gr__k()->norm_grad(arg, begin, end);
 }
 
-static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
+static bool norm_run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 {
     int64_t size = k->A * k->S;
     gr__parallel(k->B, size > 0 ? GR__GRAIN / 2 / size : k->B, part, k);
@@ -97,10 +114,10 @@ static bool run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
 
 static bool norm_forward(gr__node *nd, gr_tensor *y)
 {
-    gr__norm k = plain(nd);
-    set_line(&k, nd, 2);
+    gr__norm k = norm_plain(nd);
+    set_line(&k, nd, NORM_WEIGHT);
     k.y = gr__reals(y);
-    return run(&k, forward_part);
+    return norm_run(&k, forward_part);
 }
 
 static bool sums_shape(gr__node *nd, gr_shape *y)
@@ -112,27 +129,29 @@ static bool sums_shape(gr__node *nd, gr_shape *y)
 
 static bool sums_forward(gr__node *nd, gr_tensor *y)
 {
-    gr__norm k = plain(nd);
-    set_line(&k, nd, 3);
-    k.g = gr__reals(nd->in[2]);
+    gr__norm k = norm_plain(nd);
+    set_line(&k, nd, SUMS_WEIGHT);
+    k.g = gr__reals(nd->in[SUMS_G]);
     k.sums = gr__reals(y);
-    return run(&k, sums_part);
+    return norm_run(&k, sums_part);
 }
 
 static bool grad_forward(gr__node *nd, gr_tensor *gx)
 {
-    gr__norm k = plain(nd);
-    set_line(&k, nd, 4);
-    k.sums = gr__reals(nd->in[2]);
-    k.g = gr__reals(nd->in[3]);
+    gr__norm k = norm_plain(nd);
+    set_line(&k, nd, GRAD_WEIGHT);
+    k.sums = gr__reals(nd->in[GRAD_SUMS]);
+    k.g = gr__reals(nd->in[GRAD_G]);
     k.y = gr__reals(gx);
-    return run(&k, grad_part);
+    return norm_run(&k, grad_part);
 }
 
 /* ---- the rules ------------------------------------------------------------------------------- */
 
+static gr_tensor *input(const gr__node *nd, int i) { return i < nd->n ? nd->in[i] : NULL; }
+
 /* Row i of the sums, as the gradient of a weight or bias. */
-static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
+static gr_tensor *norm_row(const norm_args *n, gr_tensor *s, int64_t i)
 {
     return gr_reshape(gr_slice(s, 0, i, i + 1), gr_shape(n->B));
 }
@@ -140,18 +159,19 @@ static gr_tensor *row(const norm_args *n, gr_tensor *s, int64_t i)
 static gr_tensor *norm_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     const norm_args *n = nd->args;
-    gr_tensor       *x = nd->in[0], *stats = nd->in[1], *w = nd->n > 2 ? nd->in[2] : NULL,
-              *b = nd->n > 2 ? nd->in[3] : NULL;
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *w = input(nd, NORM_WEIGHT),
+              *b = input(nd, NORM_BIAS);
     norm_args once = *n;
     if (!nd->left) {
         /* What is not recorded is quicker found while gx is made; else the sums are results, with a
            rule. */
-        once.find = i == 0 && gr__self()->no_grad;
+        once.find = i == NORM_X && gr__self()->no_grad;
         nd->left =
             once.find ? gr__constant(&(gr_shape){ 2, { 2, n->B } }, 0) : sums(n, x, stats, g, w, b);
         if (!nd->left) return NULL;
     }
-    return i == 0 ? grad(&once, x, stats, nd->left, g, w, b) : row(n, nd->left, i - 2);
+    return i == NORM_X ? grad(&once, x, stats, nd->left, g, w, b)
+                       : norm_row(n, nd->left, i - NORM_WEIGHT);
 }
 
 /* The helpers of the higher rules. There everything is A x B x S, or (1,B,1) for what belongs to a
@@ -179,20 +199,21 @@ static gr_tensor *gated(
     const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g, gr_tensor *w, gr_tensor *b)
 {
     norm_args again = *n;
-    if (!n->relu) return g;
+    if (n->act == GR_NO_ACT) return g;
     again.fixed = true; /* so that it reads the statistics, and does not write them */
-    return gr__act_grad(GR_RELU, gr_detach(norm(&again, x, stats, w, b)), g);
+    return gr__act_grad(GR_RELU, gr_detach(norm(&normalize_op, &again, x, stats, w, b)), g);
 }
 
 static norm_args bare(const norm_args *n)
 {
-    return (norm_args){ n->A, n->B, n->S, n->eps, n->fixed, false, false };
+    return (norm_args){ .A = n->A, .B = n->B, .S = n->S, .eps = n->eps, .fixed = n->fixed };
 }
 
 static gr_tensor *h_of(const norm_args *n, gr_tensor *x, gr_tensor *stats)
 {
     norm_args h = bare(n);
-    return norm(&h, x, n->fixed ? stats : gr__constant(&stats->shape, 0), NULL, NULL);
+    return norm(
+        &normalize_op, &h, x, n->fixed ? stats : gr__constant(&stats->shape, 0), NULL, NULL);
 }
 
 static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tensor *g)
@@ -206,10 +227,10 @@ static gr_tensor *P(const norm_args *n, gr_tensor *x, gr_tensor *stats, gr_tenso
 static gr_tensor *sums_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[2], *w = nd->n > 3 ? nd->in[3] : NULL,
-              *b = nd->n > 3 ? nd->in[4] : NULL;
-    gr_tensor *u_h = each(n, row(n, u, 0)), *u_1 = each(n, row(n, u, 1));
-    if (i == 0)
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *g = nd->in[SUMS_G],
+              *w = input(nd, SUMS_WEIGHT), *b = input(nd, SUMS_BIAS);
+    gr_tensor *u_h = each(n, norm_row(n, u, 0)), *u_1 = each(n, norm_row(n, u, 1));
+    if (i == NORM_X)
         return gr_reshape(
             gr_mul(u_h, cube(n, P(n, x, stats, gated(n, x, stats, g, w, b)))), x->shape);
     gr_tensor *inner = gr_add(gr_mul(cube(n, h_of(n, x, stats)), u_h), u_1);
@@ -237,26 +258,45 @@ static gr_tensor *P_by_x(
 static gr_tensor *grad_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     const norm_args *n = nd->args;
-    gr_tensor *x = nd->in[0], *stats = nd->in[1], *g = nd->in[3], *w = nd->n > 4 ? nd->in[4] : NULL,
-              *b = nd->n > 4 ? nd->in[5] : NULL;
+    gr_tensor       *x = nd->in[NORM_X], *stats = nd->in[NORM_STATS], *g = nd->in[GRAD_G],
+              *w = input(nd, GRAD_WEIGHT), *b = input(nd, GRAD_BIAS);
     gr_tensor *wu = w ? gr_mul(each(n, w), cube(n, u)) : cube(n, u);
-    if (i == 3) return gated(n, x, stats, P(n, x, stats, wu), w, b);
+    if (i == GRAD_G) return gated(n, x, stats, P(n, x, stats, wu), w, b);
     gr_tensor *G = gated(n, x, stats, g, w, b);
-    if (i == 4)
+    if (i == GRAD_WEIGHT)
         return gr_reshape(over_set(gr_mul(cube(n, u), cube(n, P(n, x, stats, G)))), w->shape);
     return P_by_x(n, x, stats, wu, cube(n, G));
 }
 
-static const gr__op norm_op = {
-    .name = "norm",
-    .equation = "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, "
-                "G), gw = sum G h, gb = sum G",
-    .shape = gr__shape_of_first,
-    .forward = norm_forward,
-    .vjp = norm_vjp,
-    .constant = 1 << 1,
-    .torch = "F.batch_norm, F.layer_norm, F.group_norm",
+static const gr__attribute norm_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "act", GR__CHOICE, .at = offsetof(norm_args, act), .choices = gr__act_names },
+    { "fixed_stats", GR__BOOL, .at = offsetof(norm_args, fixed), .shown = GR__NEVER },
+    { NULL },
 };
+static const gr__attribute layer_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "dims", GR__INT64, .at = offsetof(norm_args, dims), .usual = 1 },
+    { NULL },
+};
+static const gr__attribute group_attributes[] = {
+    { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
+    { "groups", GR__INT64, .at = offsetof(norm_args, groups), .shown = GR__ALWAYS },
+    { NULL },
+};
+
+#define NORM_OP(f, equation, about, pytorch)                                       \
+    static const gr__op f##_op = { #f, equation, gr__shape_of_first, norm_forward, \
+        .vjp = norm_vjp, .constant = 1 << NORM_STATS, .attributes = about, .torch = pytorch }
+NORM_OP(batch_norm2d,
+    "h = (x - mean) / sqrt(var + eps), y = act(w h + b); with G = g act': gx = w P(x, G), gw = sum "
+    "G h, gb = sum G",
+    norm_attributes, "F.batch_norm");
+NORM_OP(
+    layer_norm, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", layer_attributes, "F.layer_norm");
+NORM_OP(
+    group_norm, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", group_attributes, "F.group_norm");
+NORM_OP(normalize, "y = (x - mean) / sqrt(var + eps); gx = P(x, g)", norm_attributes, NULL);
 
 static const gr__op sums_op = {
     .name = "norm_sums",
@@ -264,7 +304,8 @@ static const gr__op sums_op = {
     .shape = sums_shape,
     .forward = sums_forward,
     .vjp = sums_vjp,
-    .constant = 1 << 1 | 1 << 3 | 1 << 4,
+    .attributes = norm_attributes,
+    .constant = 1 << NORM_STATS | 1 << SUMS_WEIGHT | 1 << SUMS_BIAS,
 };
 
 static const gr__op grad_op = {
@@ -274,7 +315,8 @@ static const gr__op grad_op = {
     .shape = gr__shape_of_first,
     .forward = grad_forward,
     .vjp = grad_vjp,
-    .constant = 1 << 1 | 1 << 2 | 1 << 5,
+    .attributes = norm_attributes,
+    .constant = 1 << NORM_STATS | 1 << GRAD_SUMS | 1 << GRAD_BIAS,
 };
 
 /* ---- batch norm ------------------------------------------------------------------------------ */
@@ -358,7 +400,7 @@ static void run_on(
 gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
 {
     gr_tensor *x = o.x;
-    norm_args  n = { .eps = o.eps, .fixed = !o.training, .relu = o.act == GR_RELU };
+    norm_args  n = { .eps = o.eps, .fixed = !o.training };
     bool       all =
         o.weight && o.bias && (o.running_mean || o.training) && (o.running_var || o.training);
     if (!gr__given_reals("batch_norm2d", 1, &x) || (!all && gr__failed()) ||
@@ -367,26 +409,30 @@ gr_tensor *gr_batch_norm2d_(gr_batch_norm2d_options o)
     n.A = x->shape.dim[0];
     n.B = x->shape.dim[1];
     n.S = x->shape.dim[2] * x->shape.dim[3];
+    n.act = o.act == GR_RELU ? GR_RELU : GR_NO_ACT;
     if (o.momentum == 0) o.momentum = 0.1;
     bool       line = o.weight || o.bias;
     gr_tensor *stats = known_stats(&o, n.B, n.eps);
     gr_tensor *w = line ? ones_or(o.weight, n.B, 1) : NULL,
               *b = line ? ones_or(o.bias, n.B, 0) : NULL;
     if (!stats || (line && (!w || !b))) return NULL;
-    gr_tensor *y = norm(&n, x, stats, w, b);
+    gr_tensor *y = norm(&batch_norm2d_op, &n, x, stats, w, b);
     if (y && o.training && o.running_mean && x->count > 0) run_on(&o, x, stats, n.B);
-    return n.relu ? y : gr__act(o.act, y);
+    return n.act == GR_RELU ? y : gr__act(o.act, y);
 }
 
 /* ---- layer and group norm -------------------------------------------------------------------- */
 
 /* h for sets of neighbours, then weight and bias, shaped to broadcast against x. */
-static gr_tensor *norm_neighbours(norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
+static gr_tensor *norm_neighbours(
+    const gr__op *op, norm_args n, gr_tensor *x, gr_tensor *w, gr_tensor *b)
 {
     n.A = 1;
-    gr_tensor *h = norm(&n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
-    gr_tensor *y = w && h ? gr_mul(h, w) : h;
-    return b && y ? gr_add(y, b) : y;
+    gr_tensor *y = norm(op, &n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
+    if (w || b) gr__shown_as("normalize", y);
+    if (w && y) y = gr_mul(y, w);
+    if (b && y) y = gr_add(y, b);
+    return gr__shown_as(op->name, y);
 }
 
 static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, const gr_tensor *x)
@@ -399,8 +445,8 @@ static bool is_tail(const gr_tensor *t, const gr_shape *tail, const char *what, 
 gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
 {
     gr_tensor *x = o.x;
-    norm_args  n = { .eps = o.eps, .B = 1, .S = 1 };
     int        dims = o.dims ? o.dims : 1;
+    norm_args  n = { .eps = o.eps, .B = 1, .S = 1, .dims = dims };
     if (!gr__given_reals("layer_norm", 1, &x) || (!(o.weight && o.bias) && gr__failed()) ||
         !eps_is_good(&n.eps, "layer_norm"))
         return NULL;
@@ -416,7 +462,7 @@ gr_tensor *gr_layer_norm_(gr_layer_norm_options o)
         else
             n.S *= tail.dim[i - first] = x->shape.dim[i];
     return is_tail(o.weight, &tail, "weight", x) && is_tail(o.bias, &tail, "bias", x)
-               ? norm_neighbours(n, x, o.weight, o.bias)
+               ? norm_neighbours(&layer_norm_op, n, x, o.weight, o.bias)
                : NULL;
 }
 
@@ -431,7 +477,7 @@ static gr_tensor *by_channel(gr_tensor *t, const gr_tensor *x)
 gr_tensor *gr_group_norm_(gr_group_norm_options o)
 {
     static const char *const name = "group_norm";
-    norm_args                n = { .eps = o.eps };
+    norm_args                n = { .eps = o.eps, .groups = o.groups };
     if (!gr__given_reals(name, 1, &o.x) || (!(o.weight && o.bias) && gr__failed()) ||
         !eps_is_good(&n.eps, name))
         return NULL;
@@ -452,5 +498,6 @@ gr_tensor *gr_group_norm_(gr_group_norm_options o)
     n.B = N * o.groups;
     n.S = n.B > 0 ? o.x->count / n.B : 0;
     gr_tensor *w = by_channel(o.weight, o.x), *b = by_channel(o.bias, o.x);
-    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(n, o.x, w, b) : NULL;
+    return (w || !o.weight) && (b || !o.bias) ? norm_neighbours(&group_norm_op, n, o.x, w, b)
+                                              : NULL;
 }

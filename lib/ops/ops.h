@@ -25,6 +25,15 @@ gr_tensor *gr__act_grad(gr_act act, gr_tensor *y, gr_tensor *g);
 /* The same for a vjp that has no other use for its g: in place, if nothing else uses it. */
 gr_tensor *gr__act_back(gr_act act, gr_tensor *y, gr_tensor *g);
 
+/* attributes.c: an attribute's numbers, how many they are. */
+int gr__attribute_values(const gr__node *nd, const gr__attribute *a, double v[GR_MAX_DIMS]);
+/* Those of a node, as "stride 2, padding 1". */
+typedef struct gr__attributes_text {
+    char s[160];
+} gr__attributes_text;
+gr__attributes_text      gr__attributes_of(const gr__node *nd);
+extern const char *const gr__act_names[], *const gr__reduction_names[];
+
 /* Whether r is one of the reductions, or the error. */
 bool gr__want_reduction(gr_reduction r, const char *op);
 
@@ -40,6 +49,10 @@ bool gr__mark_axes(const gr_tensor *x, const gr_dims *axes, bool over[GR_MAX_DIM
 bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *role);
 /* A pair of options, plain and _hw, with its default where both are 0. */
 void gr__pair(int64_t both, gr_hw hw, int64_t otherwise, int64_t *h, int64_t *w);
+
+/* move.c: copies the box of shape dim between y, from element y_at on, and x, from x_at on. */
+void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_tensor *x,
+    int64_t x_at, const int64_t *x_stride, const gr_shape *dim);
 
 /* conv.c: the options of a node of conv2d. false: it is a node of another op. */
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);

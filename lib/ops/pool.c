@@ -2,44 +2,37 @@
 
    y = the largest of each window; `at` keeps which. Backward scatters g to those places, the
    backward of a scatter gathers from them, and that of a gather scatters: closed, with one `at` for
-   all three. Planes are the N C pictures of H x W.
-
-   max(act(x)) = act(max(x)), and so the gradient of a ReLU under the pool may be applied here, to a
-   quarter of the numbers.
-
-   The result of pooling after a ReLU is marked (gated_by) as zero where the ReLU's gradient is, and
-   the vjp below, meeting the mark, leaves out its pass. This is done where nobody can observe it:
-   no hook, no gradient retained or requested there, nothing recorded; adding to the marked gradient
-   removes the mark. */
+   all three. Planes are the N C pictures of H x W. */
+#include "ops/gate.h"
 #include "ops/ops.h"
 
 static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at);
 static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at);
 
-typedef struct call {
+typedef struct pool_call {
     const gr__window2d *p;
     const gr_real  *x;
     gr_real        *y;
     int32_t        *at;
-} call;
+} pool_call;
 
 static int64_t grain(const gr__window2d *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
-    const call *k = arg;
+    const pool_call *k = arg;
     gr__k()->max_pool(k->p, k->x, k->y, k->at, begin, end);
 }
 
 static void scatter_part(const void *arg, int64_t begin, int64_t end)
 {
-    const call *k = arg;
+    const pool_call *k = arg;
     gr__k()->max_pool_scatter(k->p, k->x, k->at, k->y, begin, end);
 }
 
 static void gather_part(const void *arg, int64_t begin, int64_t end)
 {
-    const call *k = arg;
+    const pool_call *k = arg;
     gr__k()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
 }
 
@@ -60,27 +53,19 @@ static bool pool_forward(gr__node *nd, gr_tensor *y)
     if (nd->record && !(nd->saved = gr__tensor(GR_INT32, &y->shape, nd->op->name))) return false;
     int32_t *at = nd->saved ? gr__ints(nd->saved) : NULL;
     gr__parallel(
-        p->planes, grain(p), pool_part, &(call){ p, gr__reals(nd->in[0]), gr__reals(y), at });
+        p->planes, grain(p), pool_part, &(pool_call){ p, gr__reals(nd->in[0]), gr__reals(y), at });
     return true;
-}
-
-/* Whether x is the result of a ReLU, and only its vjp will use its gradient. */
-static bool may_stop(const gr_tensor *x, const gr_tensor *g)
-{
-    return x->rectified && x->node && !x->hooks && !x->retain_grad && !x->pass && gr__spare(g);
 }
 
 static gr_tensor *pool_vjp(gr__node *nd, int i, gr_tensor *g)
 {
     gr_tensor *x = nd->in[0];
     (void)i;
-    if (!may_stop(x, g)) return scatter(nd->args, g, nd->saved);
-    gr_tensor *z = scatter(nd->args, gr__act_back(GR_RELU, nd->out, g), nd->saved);
-    if (z) z->gated_by = x;
-    return z;
+    if (!gr__gate_is_near(x, g)) return scatter(nd->args, g, nd->saved);
+    return gr__gate_note(scatter(nd->args, gr__act_back(GR_RELU, nd->out, g), nd->saved), x);
 }
 
-static bool scatter_shape(gr__node *nd, gr_shape *y)
+static bool pool_scatter_shape(gr__node *nd, gr_shape *y)
 {
     const gr__window2d *p = nd->args;
     *y = nd->in[0]->shape;
@@ -89,49 +74,60 @@ static bool scatter_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-static bool scatter_forward(gr__node *nd, gr_tensor *y)
+static bool pool_scatter_forward(gr__node *nd, gr_tensor *y)
 {
     const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), scatter_part,
-        &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
+        &(pool_call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
 }
 
-static gr_tensor *scatter_vjp(gr__node *nd, int i, gr_tensor *u)
+static gr_tensor *pool_scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     (void)i;
     return gather(nd->args, u, nd->in[1]);
 }
 
-static bool gather_forward(gr__node *nd, gr_tensor *y)
+static bool pool_gather_forward(gr__node *nd, gr_tensor *y)
 {
     const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), gather_part,
-        &(call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
+        &(pool_call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
 }
 
-static gr_tensor *gather_vjp(gr__node *nd, int i, gr_tensor *u)
+static gr_tensor *pool_gather_vjp(gr__node *nd, int i, gr_tensor *u)
 {
     (void)i;
     return scatter(nd->args, u, nd->in[1]);
 }
 
+static const gr__attribute pool_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__window2d, KH), .at_w = offsetof(gr__window2d, KW),
+        .shown = GR__ALWAYS },
+    { "stride", GR__HW, .at = offsetof(gr__window2d, SH), .at_w = offsetof(gr__window2d, SW),
+        .shown = GR__ALWAYS },
+    { "padding", GR__HW, .at = offsetof(gr__window2d, PH), .at_w = offsetof(gr__window2d, PW) },
+    { NULL },
+};
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
-    pool_shape, pool_forward, .vjp = pool_vjp, .torch = "F.max_pool2d" };
-static const gr__op scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]",
-    scatter_shape, scatter_forward, .vjp = scatter_vjp, .constant = 2, .ints = 2 };
-static const gr__op gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u", pool_shape,
-    gather_forward, .vjp = gather_vjp, .constant = 2, .ints = 2 };
+    pool_shape, pool_forward, .vjp = pool_vjp, .attributes = pool_attributes,
+    .torch = "F.max_pool2d" };
+static const gr__op pool_scatter_op = { "max_pool2d_scatter", "x[at] = sum of g; gg = u[at]",
+    pool_scatter_shape, pool_scatter_forward, .vjp = pool_scatter_vjp,
+    .attributes = pool_attributes, .constant = 2, .ints = 2 };
+static const gr__op pool_gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] = sum of u",
+    pool_shape, pool_gather_forward, .vjp = pool_gather_vjp, .attributes = pool_attributes,
+    .constant = 2, .ints = 2 };
 
 static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at)
 {
-    return gr__apply(&scatter_op, 2, (gr_tensor *[]){ g, at }, p, sizeof *p);
+    return gr__apply(&pool_scatter_op, 2, (gr_tensor *[]){ g, at }, p, sizeof *p);
 }
 
 static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at)
 {
-    return gr__apply(&gather_op, 2, (gr_tensor *[]){ x, at }, p, sizeof *p);
+    return gr__apply(&pool_gather_op, 2, (gr_tensor *[]){ x, at }, p, sizeof *p);
 }
 
 /* ---- entering from outside ------------------------------------------------------------------- */

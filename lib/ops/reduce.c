@@ -1,10 +1,13 @@
-/* reduce.c: sum, mean and max over dimensions, argmax.
+/* reduce.c: sum, mean and max over dimensions, argmax; min, var, std, norm and logsumexp, made of
+   them.
 
    x is seen as outer x reduced x inner for each run of neighbouring reduced dimensions; several
    runs are reduced one after another, the last first. Backward of a reduction spreads g over what
    was reduced: g with the reduced dimensions put back as size 1 broadcasts. */
 #include "ops/ops.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- which dimensions ------------------------------------------------------------------------ */
@@ -127,7 +130,7 @@ static bool reduce(
     return true;
 }
 
-static gr_tensor *apply(const gr__op *op, const gr_reduce_options *o)
+static gr_tensor *reduce_apply(const gr__op *op, const gr_reduce_options *o)
 {
     reduction r = { .axes = o->axes, .keepdim = o->keepdim };
     if (o->x && !gr__mark_axes(o->x, &r.axes, r.over, op->name)) return NULL;
@@ -140,16 +143,16 @@ static bool sum_forward(gr__node *nd, gr_tensor *y) { return reduce(nd, y, sum_p
 
 /* 1 / n. If there are no means, it is 1: 0 / 0 would be an invalid operation that nobody asked
    for. */
-static double part_of(const gr_tensor *y, const gr_tensor *x)
+static double reduce_part_of(const gr_tensor *y, const gr_tensor *x)
 {
     return y->count ? (double)y->count / (double)x->count : 1;
 }
 
-static double share(const gr__node *nd) { return part_of(nd->out, nd->in[0]); }
+static double reduce_share(const gr__node *nd) { return reduce_part_of(nd->out, nd->in[0]); }
 
 static bool mean_forward(gr__node *nd, gr_tensor *y)
 {
-    return reduce(nd, y, sum_part, part_of(y, nd->in[0]));
+    return reduce(nd, y, sum_part, reduce_part_of(y, nd->in[0]));
 }
 
 static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -161,16 +164,21 @@ static gr_tensor *sum_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    return sum_vjp(nd, i, gr_scale(g, share(nd)));
+    return sum_vjp(nd, i, gr_scale(g, reduce_share(nd)));
 }
 
+static const gr__attribute reduce_attributes[] = {
+    { "axes", GR__DIMS, .at = offsetof(reduction, axes), .usual = -1e9 },
+    { "keepdim", GR__BOOL, .at = offsetof(reduction, keepdim) },
+    { NULL },
+};
 static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward,
-    .vjp = sum_vjp, .torch = "torch.sum" };
+    .vjp = sum_vjp, .attributes = reduce_attributes, .torch = "torch.sum" };
 static const gr__op mean_op = { "mean", "y = sum of x / n; gx = g / n, spread", reduce_shape,
-    mean_forward, .vjp = mean_vjp, .torch = "torch.mean" };
+    mean_forward, .vjp = mean_vjp, .attributes = reduce_attributes, .torch = "torch.mean" };
 
-gr_tensor *gr_sum_(gr_reduce_options o) { return apply(&sum_op, &o); }
-gr_tensor *gr_mean_(gr_reduce_options o) { return apply(&mean_op, &o); }
+gr_tensor *gr_sum_(gr_reduce_options o) { return reduce_apply(&sum_op, &o); }
+gr_tensor *gr_mean_(gr_reduce_options o) { return reduce_apply(&mean_op, &o); }
 
 gr_tensor *gr__sum_to(gr_tensor *g, const gr_shape *shape)
 {
@@ -209,9 +217,9 @@ static gr_tensor *max_vjp(gr__node *nd, int i, gr_tensor *g)
 }
 
 static const gr__op max_op = { "max", "y = max of x; gx = g [x = y] / ties", max_shape, max_forward,
-    .vjp = max_vjp, .torch = "torch.amax" };
+    .vjp = max_vjp, .attributes = reduce_attributes, .torch = "torch.amax" };
 
-gr_tensor *gr_max_(gr_reduce_options o) { return apply(&max_op, &o); }
+gr_tensor *gr_max_(gr_reduce_options o) { return reduce_apply(&max_op, &o); }
 
 /* ---- argmax ---------------------------------------------------------------------------------- */
 
@@ -245,14 +253,103 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+static const gr__attribute argmax_attributes[] = {
+    { "axis", GR__INT, .shown = GR__ALWAYS },
+    { NULL },
+};
 static const gr__op argmax_op = { .name = "argmax",
     .equation = "y = the first i with x_i = max of x",
     .shape = argmax_shape,
     .forward = argmax_forward,
+    .attributes = argmax_attributes,
     .torch = "torch.argmax" };
 
 gr_tensor *gr_argmax(gr_tensor *x, int axis)
 {
     if (x && !gr__want_axis_or_scalar(x, &axis, "argmax")) return NULL;
     return gr__apply(&argmax_op, 1, &x, &axis, sizeof axis);
+}
+
+/* ---- statistics, made of the reductions and element-wise ops --------------------------------- */
+
+/* The axes are good, in the name of the call; how many elements go into one result. */
+static bool look(const char *name, const gr_reduce_options *o, int64_t *reduced)
+{
+    bool over[GR_MAX_DIMS];
+    if (!gr__given_reals(name, 1, &o->x) || !gr__mark_axes(o->x, &o->axes, over, name))
+        return false;
+    *reduced = 1;
+    for (int i = 0; i < o->x->shape.rank; i++) *reduced *= over[i] ? o->x->shape.dim[i] : 1;
+    return true;
+}
+
+static bool look_for_some(const char *name, const gr_reduce_options *o)
+{
+    int64_t reduced;
+    if (!look(name, o, &reduced)) return false;
+    return reduced > 0 ||
+           gr__fail(GR_ERR_ARGUMENT, "%s: %s has nothing along its axes", name, GR__TEXT(o->x));
+}
+
+gr_tensor *gr_min_(gr_reduce_options o)
+{
+    if (!look_for_some("min", &o)) return NULL;
+    return gr__shown_as("min", gr_neg(gr_max(gr_neg(o.x), .axes = o.axes, .keepdim = o.keepdim)));
+}
+
+/* sqrt, with the gradient 0 at 0: what is not chosen is replaced first, so that no infinity comes
+   in. */
+static gr_tensor *root(gr_tensor *s)
+{
+    gr_tensor *flat = s ? gr_eq(s, gr__number(0)) : NULL;
+    return gr_where(flat, gr__number(0), gr_sqrt(gr_where(flat, gr__number(1), s)));
+}
+
+static gr_tensor *variance(const char *name, const gr_var_options *o)
+{
+    int64_t n;
+    if (!look(name, &(gr_reduce_options){ .x = o->x, .axes = o->axes }, &n)) return NULL;
+    gr_tensor *d = gr_sub(o->x, gr_mean(o->x, .axes = o->axes, .keepdim = true));
+    gr_tensor *squares = gr_sum(gr_mul(d, d), .axes = o->axes, .keepdim = o->keepdim);
+    double     freedom = (double)(o->biased ? n : n - 1);
+    return gr__shown_as("var", gr_scale(squares, freedom > 0 ? 1 / freedom : NAN));
+}
+
+gr_tensor *gr_var_(gr_var_options o) { return variance("var", &o); }
+
+gr_tensor *gr_std_(gr_var_options o)
+{
+    gr_tensor *v = variance("std", &o);
+    return v ? gr__shown_as("std", root(v)) : NULL;
+}
+
+gr_tensor *gr_norm_(gr_reduce_options o)
+{
+    int64_t reduced;
+    if (!look("norm", &o, &reduced)) return NULL;
+    gr_tensor *squares = gr_sum(gr_mul(o.x, o.x), .axes = o.axes, .keepdim = o.keepdim);
+    return gr__shown_as("norm", root(squares));
+}
+
+/* The largest is taken out, as a constant: it cancels. Infinity less itself is no number, and so,
+   of an infinite one, the largest finite number is: what stands beside infinity then counts for
+   nothing. Of nothing, the sum is 0. */
+gr_tensor *gr_logsumexp_(gr_reduce_options o)
+{
+    int64_t reduced;
+    if (!look("logsumexp", &o, &reduced)) return NULL;
+    if (reduced == 0)
+        return gr__shown_as(
+            "logsumexp", gr_log(gr_sum(gr_exp(o.x), .axes = o.axes, .keepdim = o.keepdim)));
+    gr_tensor *most = gr_max(gr_detach(o.x), .axes = o.axes, .keepdim = true);
+    most = most ? gr_where(gr_eq(most, gr__number(-INFINITY)), gr__number(0), most) : NULL;
+    const double finite = sizeof(gr_real) == 4 ? (double)FLT_MAX : DBL_MAX;
+    most = most ? gr_minimum(most, gr__number(finite)) : NULL;
+    /* What lies so far below that e^(x - most) is 0 is lifted, since x - most might overflow. */
+    gr_tensor *floor =
+        most ? gr_where(gr_ge(most, gr__number(0)), gr__number(-1000), gr__number(-finite)) : NULL;
+    gr_tensor *sum =
+        gr_sum(gr_exp(gr_sub(gr_maximum(o.x, floor), most)), .axes = o.axes, .keepdim = o.keepdim);
+    if (!sum) return NULL;
+    return gr__shown_as("logsumexp", gr_add(gr_log(sum), gr_reshape(most, sum->shape)));
 }

@@ -12,12 +12,18 @@
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g);
 static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u);
 
+static const gr__attribute nearest_attributes[] = {
+    { "size", GR__HW, .at = offsetof(gr__cover2d, rows.size),
+        .at_w = offsetof(gr__cover2d, columns.size), .shown = GR__NEVER },
+    { NULL },
+};
 static const gr__op nearest_op = { "upsample",
     "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
-    gr__spread_forward, .vjp = nearest_vjp, .torch = "F.interpolate" };
+    gr__spread_forward, .vjp = nearest_vjp, .attributes = nearest_attributes,
+    .torch = "F.interpolate" };
 static const gr__op collect_op = { "upsample_sum",
     "x = sum of g where x is the nearest; gg = the nearest of u", gr__sums_shape, gr__sums_forward,
-    .vjp = collect_vjp };
+    .vjp = collect_vjp, .attributes = nearest_attributes };
 
 static gr_tensor *nearest_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -47,14 +53,15 @@ static void by_nearest(const gr__cover *v, gr__span *spans)
 /* ---- bilinear -------------------------------------------------------------------------------- */
 
 /* One axis: from a size to another, in steps of x. */
-typedef struct along {
+typedef struct upsample_along {
     int64_t from, to;
     double  step;
-} along;
+} upsample_along;
 
 typedef struct zoom {
-    int64_t planes;
-    along   rows, columns;
+    int64_t        planes;
+    upsample_along rows, columns;
+    bool           bilinear;
 } zoom;
 
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g);
@@ -62,7 +69,7 @@ static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u);
 
 /* Element i lies at (i + 1/2) step - 1/2 between two of x's, and at the first where that is before
    it. */
-static void place(const along *a, gr__taps *taps)
+static void upsample_place(const upsample_along *a, gr__taps *taps)
 {
     for (int64_t i = 0; i < a->to; i++) {
         double  place = a->to == a->from ? (double)i : fmax(0, ((double)i + 0.5) * a->step - 0.5);
@@ -74,34 +81,34 @@ static void place(const along *a, gr__taps *taps)
     }
 }
 
-typedef void kernel(
+typedef void upsample_kernel(
     const gr__blend *b, const gr_real *from, gr_real *to, int64_t begin, int64_t end);
 
-typedef struct call {
+typedef struct upsample_call {
     const gr__blend *b;
-    kernel          *fn;
+    upsample_kernel *fn;
     const gr_real   *from;
     gr_real         *to;
-} call;
+} upsample_call;
 
-static void part(const void *arg, int64_t begin, int64_t end)
+static void upsample_part(const void *arg, int64_t begin, int64_t end)
 {
-    const call *k = arg;
+    const upsample_call *k = arg;
     k->fn(k->b, k->from, k->to, begin, end);
 }
 
-static bool run(gr__node *nd, gr_tensor *y, kernel *fn)
+static bool upsample_run(gr__node *nd, gr_tensor *y, upsample_kernel *fn)
 {
     const zoom *z = nd->args;
     int64_t     OH = z->rows.to, OW = z->columns.to;
     size_t      bytes = (size_t)(OH + OW) * sizeof(gr__taps);
     gr__taps   *taps = gr__alloc(bytes);
     if (!taps) return gr__fail_memory(nd->op->name, bytes);
-    place(&z->rows, taps);
-    place(&z->columns, taps + OH);
+    upsample_place(&z->rows, taps);
+    upsample_place(&z->columns, taps + OH);
     gr__blend b = { z->rows.from, z->columns.from, OH, OW, taps, taps + OH };
-    gr__parallel(z->planes, GR__GRAIN / 4 / (OH * OW), part,
-        &(call){ &b, fn, gr__reals(nd->in[0]), gr__reals(y) });
+    gr__parallel(z->planes, GR__GRAIN / 4 / (OH * OW), upsample_part,
+        &(upsample_call){ &b, fn, gr__reals(nd->in[0]), gr__reals(y) });
     gr__release(taps, bytes);
     return true;
 }
@@ -124,19 +131,29 @@ static bool bilinear_spread_shape(gr__node *nd, gr_shape *y)
     return true;
 }
 
-static bool bilinear_forward(gr__node *nd, gr_tensor *y) { return run(nd, y, gr__k()->blend); }
+static bool bilinear_forward(gr__node *nd, gr_tensor *y)
+{
+    return upsample_run(nd, y, gr__k()->blend);
+}
 
 static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y)
 {
-    return run(nd, y, gr__k()->blend_spread);
+    return upsample_run(nd, y, gr__k()->blend_spread);
 }
 
-static const gr__op bilinear_op = { "upsample_bilinear",
+static const gr__attribute bilinear_attributes[] = {
+    { "size", GR__HW, .at = offsetof(zoom, rows.to), .at_w = offsetof(zoom, columns.to),
+        .shown = GR__NEVER },
+    { "bilinear", GR__BOOL, .at = offsetof(zoom, bilinear) },
+    { NULL },
+};
+static const gr__op bilinear_op = { "upsample",
     "y = a blend of four of x; gx = g, given to the four", bilinear_shape, bilinear_forward,
-    .vjp = bilinear_vjp, .torch = "F.interpolate, mode bilinear" };
+    .vjp = bilinear_vjp, .attributes = bilinear_attributes,
+    .torch = "F.interpolate, mode bilinear" };
 static const gr__op bilinear_spread_op = { "upsample_bilinear_spread",
     "x = g, given to four; gg = a blend of four of u", bilinear_spread_shape,
-    bilinear_spread_forward, .vjp = bilinear_spread_vjp };
+    bilinear_spread_forward, .vjp = bilinear_spread_vjp, .attributes = bilinear_attributes };
 
 static gr_tensor *bilinear_vjp(gr__node *nd, int i, gr_tensor *g)
 {
@@ -154,10 +171,10 @@ static gr_tensor *bilinear_spread_vjp(gr__node *nd, int i, gr_tensor *u)
 
 /* A scale that leaves the size as it is leaves the elements as they are; PyTorch's rule, also for
    1.1 times 7. */
-static along resize(int64_t from, int64_t size, double scale)
+static upsample_along resize(int64_t from, int64_t size, double scale)
 {
-    double to = size ? (double)size : floor((double)from * scale);
-    along  a = { .from = from, .to = to >= 1 && to <= INT32_MAX ? (int64_t)to : 0 };
+    double         to = size ? (double)size : floor((double)from * scale);
+    upsample_along a = { .from = from, .to = to >= 1 && to <= INT32_MAX ? (int64_t)to : 0 };
     a.step = size || a.to == from ? (double)from / to : 1 / scale;
     return a;
 }
@@ -182,11 +199,11 @@ static bool geometry(const gr_tensor *x, const gr_upsample_options *o, zoom *z)
 
 /* What gives twice the size takes each element twice, whatever the scale says; PyTorch's rule
    again, though its forward of several channels does not keep to either, as its backward does. */
-static double nearest_step(const along *a) { return a->to == 2 * a->from ? 0.5 : a->step; }
+static double nearest_step(const upsample_along *a) { return a->to == 2 * a->from ? 0.5 : a->step; }
 
 gr_tensor *gr_upsample_(gr_upsample_options o)
 {
-    zoom z = { 0 };
+    zoom z = { .bilinear = o.bilinear };
     if (o.x && !geometry(o.x, &o, &z)) return NULL;
     if (o.bilinear) return gr__apply(&bilinear_op, 1, &o.x, &z, sizeof z);
     gr__cover2d v = {

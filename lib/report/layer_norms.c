@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LAYERS = 512, MOST_POINTS = 500, MOST_NUMBERS = 65536 };
+enum { MOST_LAYERS = 512, LAYER_NORMS_MOST_POINTS = 500, MOST_NUMBERS = 65536 };
 
 static int length_of_layer(const char *name)
 {
@@ -53,7 +53,8 @@ bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m)
         return gr__fail_memory("report_open", l->room);
     find_layers(l, m);
     int width = l->count > 0 ? 2 * l->count : 2, most = MOST_NUMBERS / width / 2 * 2;
-    return gr__series_open(&l->series, width, most < MOST_POINTS ? most : MOST_POINTS);
+    return gr__series_open(
+        &l->series, width, most < LAYER_NORMS_MOST_POINTS ? most : LAYER_NORMS_MOST_POINTS);
 }
 
 void gr__layer_norms_close(gr__layer_norms *l)

@@ -66,7 +66,7 @@ static void release(gr_report *r)
     free(r);
 }
 
-static bool check(const char *path, const gr_report_options *o)
+static bool report_check(const char *path, const gr_report_options *o)
 {
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "report_open: the path is NULL");
     if (!gr__model_built(o->model, "report_open")) return false;
@@ -115,7 +115,7 @@ static bool take_sample(gr_report *r, const gr_tensor *t)
     return r->sample;
 }
 
-static bool fill(gr_report *r, const char *path, const gr_report_options *o)
+static bool report_fill(gr_report *r, const char *path, const gr_report_options *o)
 {
     r->model = o->model;
     r->optim = o->optim;
@@ -147,13 +147,13 @@ static bool write_page(gr_report *r, const char *status)
 
 gr_report *gr_report_open_(const char *path, gr_report_options o)
 {
-    if (!check(path, &o)) return NULL;
+    if (!report_check(path, &o)) return NULL;
     gr_report *r = calloc(1, sizeof *r);
     if (!r) {
         gr__fail_memory("report_open", sizeof *r);
         return NULL;
     }
-    if (!fill(r, path, &o) || !write_page(r, "running")) {
+    if (!report_fill(r, path, &o) || !write_page(r, "running")) {
         release(r);
         return NULL;
     }
@@ -177,7 +177,7 @@ bool gr_report_close(gr_report *r)
 /* ---- steps and epochs ---------------------------------------------------- */
 
 /* Whether there is a report to add to, and no failure is pending. */
-static bool given(const gr_report *r, const char *what)
+static bool report_given(const gr_report *r, const char *what)
 {
     return r ? !gr__failed() : gr__fail(GR_ERR_ARGUMENT, "%s: the report is NULL", what);
 }
@@ -190,7 +190,7 @@ static bool write_again(gr_report *r, double seconds)
 
 bool gr_report_step(gr_report *r, double loss)
 {
-    if (!given(r, "report_step")) return false;
+    if (!report_given(r, "report_step")) return false;
     double x = (double)++r->step;
     gr__series_put(&r->loss, x, &loss);
     if (r->optim) gr__series_put(&r->rate, x, &r->rate_now);
@@ -207,7 +207,7 @@ bool gr_report_step(gr_report *r, double loss)
 
 bool gr_report_epoch(gr_report *r)
 {
-    if (!given(r, "report_epoch")) return false;
+    if (!report_given(r, "report_epoch")) return false;
     double                  at = gr__report_clock(), numbers[GR__REPORT_EPOCH_NUMBERS];
     const gr__scores_tally *t = &r->scores.now;
     numbers[GR__REPORT_LOSS] = r->loss_count ? r->loss_sum / (double)r->loss_count : (double)NAN;
@@ -228,7 +228,7 @@ bool gr_report_epoch(gr_report *r)
 bool gr_report_scores(
     gr_report *r, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
 {
-    return given(r, "report_scores") &&
+    return report_given(r, "report_scores") &&
            gr__scores_add(&r->scores, images, scores, labels, r->recipe);
 }
 
@@ -260,7 +260,7 @@ static gr__report_curve *value_of(gr_report *r, const char *name)
 
 bool gr_report_value(gr_report *r, const char *name, double value)
 {
-    if (!given(r, "report_value") || !named(name, "report_value")) return false;
+    if (!report_given(r, "report_value") || !named(name, "report_value")) return false;
     gr__report_curve *v = value_of(r, name);
     if (v) gr__series_put(&v->series, (double)r->step, &value);
     return v;
@@ -287,7 +287,7 @@ static gr__report_album *album_of(gr_report *r, const char *title)
 bool gr_report_pictures_(gr_report *r, const char *name, gr_report_pictures_options o)
 {
     const gr_tensor *t = o.images;
-    if (!given(r, "report_pictures") || !named(name, "report_pictures")) return false;
+    if (!report_given(r, "report_pictures") || !named(name, "report_pictures")) return false;
     if (!t || t->dtype != GR_REAL || (t->shape.rank != 4 && t->shape.rank != 3) || t->count == 0)
         return gr__fail(GR_ERR_ARGUMENT, "report_pictures: images %s: (N,C,H,W) or (N,H,W) wanted",
             t ? GR__TEXT(t) : "NULL");

@@ -32,9 +32,9 @@ static void put_integer(gr__page *p, const char *key, int64_t n)
 
 /* ---- curves -------------------------------------------------------------- */
 
-typedef enum part { MEAN, LOW, HIGH, X } part;
+typedef enum data_part { MEAN, LOW, HIGH, X } data_part;
 
-static double part_of(const gr__series *s, int point, int number, part what)
+static double data_part_of(const gr__series *s, int point, int number, data_part what)
 {
     const gr__series_sum *at = &s->y[point * s->width + number];
     if (what == X) return s->x[point];
@@ -42,14 +42,15 @@ static double part_of(const gr__series *s, int point, int number, part what)
     return what == MEAN ? at->sum / (double)at->count : what == LOW ? at->low : at->high;
 }
 
-static void put_part(gr__page *p, const char *key, const gr__series *s, int number, part what)
+static void data_put_part(
+    gr__page *p, const char *key, const gr__series *s, int number, data_part what)
 {
     gr_real *v = gr__alloc(((size_t)s->count + 1) * sizeof *v);
     if (!v) {
         p->good = gr__fail_memory("report", (size_t)s->count * sizeof *v);
         return;
     }
-    for (int i = 0; i < s->count; i++) v[i] = (gr_real)part_of(s, i, number, what);
+    for (int i = 0; i < s->count; i++) v[i] = (gr_real)data_part_of(s, i, number, what);
     gr__json_reals(p, key, v, s->count);
     gr__release(v, ((size_t)s->count + 1) * sizeof *v);
 }
@@ -60,10 +61,10 @@ static void put_curve(gr__page *p, const char *key, const char *name, const gr__
     gr__json_open(p, key, '{');
     if (name) put_name(p, "name", name);
     put_integer(p, "span", s->span);
-    put_part(p, "x", s, 0, X);
-    put_part(p, "y", s, 0, MEAN);
-    put_part(p, "low", s, 0, LOW);
-    put_part(p, "high", s, 0, HIGH);
+    data_put_part(p, "x", s, 0, X);
+    data_put_part(p, "y", s, 0, MEAN);
+    data_put_part(p, "low", s, 0, LOW);
+    data_put_part(p, "high", s, 0, HIGH);
     gr__json_close(p, '}');
 }
 
@@ -71,11 +72,11 @@ static void put_epochs(gr__page *p, const gr__series *s)
 {
     gr__json_open(p, "epochs", '{');
     put_integer(p, "span", s->span);
-    put_part(p, "x", s, 0, X);
-    put_part(p, "loss", s, GR__REPORT_LOSS, MEAN);
-    put_part(p, "test_loss", s, GR__REPORT_TEST_LOSS, MEAN);
-    put_part(p, "accuracy", s, GR__REPORT_ACCURACY, MEAN);
-    put_part(p, "seconds", s, GR__REPORT_SECONDS, MEAN);
+    data_put_part(p, "x", s, 0, X);
+    data_put_part(p, "loss", s, GR__REPORT_LOSS, MEAN);
+    data_put_part(p, "test_loss", s, GR__REPORT_TEST_LOSS, MEAN);
+    data_put_part(p, "accuracy", s, GR__REPORT_ACCURACY, MEAN);
+    data_put_part(p, "seconds", s, GR__REPORT_SECONDS, MEAN);
     gr__json_close(p, '}');
 }
 
@@ -84,7 +85,7 @@ static void put_layers(gr__page *p, const gr__layer_norms *l)
     gr__json_open(p, "layers", '{');
     put_integer(p, "left_out", l->left_out);
     put_integer(p, "span", l->series.span);
-    put_part(p, "x", &l->series, 0, X);
+    data_put_part(p, "x", &l->series, 0, X);
     gr__json_open(p, "list", '[');
     for (int k = 0; k < l->count && p->good; k++) {
         char name[256];
@@ -93,8 +94,8 @@ static void put_layers(gr__page *p, const gr__layer_norms *l)
         gr__json_open(p, NULL, '{');
         put_name(p, "name", name);
         put_integer(p, "numbers", l->layer[k].numbers);
-        put_part(p, "gradient", &l->series, 2 * k, MEAN);
-        put_part(p, "update", &l->series, 2 * k + 1, MEAN);
+        data_put_part(p, "gradient", &l->series, 2 * k, MEAN);
+        data_put_part(p, "update", &l->series, 2 * k + 1, MEAN);
         gr__json_close(p, '}');
     }
     gr__json_close(p, ']');
@@ -103,17 +104,17 @@ static void put_layers(gr__page *p, const gr__layer_norms *l)
 
 /* ---- kernels ------------------------------------------------------------- */
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t data_least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The first kernels of a parameter (filters, channels, h, w), as many as there is room for. */
 static void put_kernel(gr__page *p, const char *name, const gr_tensor *t)
 {
     const int64_t *d = t->shape.dim;
-    int64_t        size = d[2] * d[3], channels = least(d[1], KERNEL_CHANNELS),
-            filters = least(d[0], KERNEL_FILTERS);
+    int64_t        size = d[2] * d[3], channels = data_least(d[1], KERNEL_CHANNELS),
+            filters = data_least(d[0], KERNEL_FILTERS);
     if (size < 1 || size > KERNEL_NUMBERS) return;
-    channels = least(channels, KERNEL_NUMBERS / size);
-    filters = least(filters, KERNEL_NUMBERS / (size * channels));
+    channels = data_least(channels, KERNEL_NUMBERS / size);
+    filters = data_least(filters, KERNEL_NUMBERS / (size * channels));
     gr_real *v = gr__alloc(KERNEL_NUMBERS * sizeof *v);
     p->good = p->good && (v || gr__fail_memory("report", KERNEL_NUMBERS * sizeof *v));
     for (int64_t f = 0; p->good && f < filters; f++)
@@ -263,7 +264,7 @@ static void put_statistics(gr__page *p, const gr_tensor *t)
 }
 
 /* The mean of a block of a plane. */
-static gr_real block_mean(
+static gr_real data_block_mean(
     const gr_real *plane, int64_t h, int64_t w, int64_t block, int64_t y, int64_t x)
 {
     double sum = 0;
@@ -280,15 +281,16 @@ static void put_planes(gr__page *p, const gr_tensor *t)
     bool           planes = t->shape.rank == 4;
     const int64_t *d = t->shape.dim;
     int64_t        c = planes ? d[1] : 1, h = planes ? d[2] : 1,
-            w = planes ? d[3] : least(t->count, ACTIVATION_UNITS);
+            w = planes ? d[3] : data_least(t->count, ACTIVATION_UNITS);
     int64_t longer = h > w ? h : w,
             block = planes ? (longer + ACTIVATION_SIDE - 1) / ACTIVATION_SIDE : 1;
-    int64_t  height = (h + block - 1) / block, width = (w + block - 1) / block;
-    int64_t  shown = least(least(c, ACTIVATION_CHANNELS), ACTIVATION_NUMBERS / (height * width));
+    int64_t height = (h + block - 1) / block, width = (w + block - 1) / block;
+    int64_t shown =
+        data_least(data_least(c, ACTIVATION_CHANNELS), ACTIVATION_NUMBERS / (height * width));
     gr_real *v = gr__alloc(ACTIVATION_NUMBERS * sizeof *v);
     p->good = p->good && (v || gr__fail_memory("report", ACTIVATION_NUMBERS * sizeof *v));
     for (int64_t k = 0; p->good && k < shown * height * width; k++)
-        v[k] = block_mean(gr__reals(t) + k / (height * width) * h * w, h, w, block,
+        v[k] = data_block_mean(gr__reals(t) + k / (height * width) * h * w, h, w, block,
             k / width % height, k % width);
     gr__json_shape(p, "shown", &gr_shape(shown, height, width));
     put_integer(p, "block", block);
@@ -306,7 +308,7 @@ static bool is_shown(const gr__node *nd)
 static void put_activation(gr__page *p, const gr__node *nd)
 {
     gr__json_open(p, NULL, '{');
-    gr__json_text(p, "op", nd->op->name);
+    gr__json_text(p, "op", nd->name);
     put_layer_of(p, nd);
     if (nd->out->name) put_name(p, "name", nd->out->name);
     gr__json_shape(p, "shape", &nd->out->shape);
@@ -332,7 +334,7 @@ static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
 }
 
 /* The sample and the results on the tape since place first, as JSON. */
-static bool put_sample(
+static bool data_put_sample(
     gr__page *p, const gr_report *r, const gr_tensor *x, gr__node *const *tape, size_t first)
 {
     gr__thumb *picture = gr__alloc(sizeof *picture);
@@ -360,7 +362,7 @@ static bool look_inside(gr__page *p, gr_report *r)
                          gr__fail(GR_ERR_ARGUMENT, "report: the forward function returned NULL"));
     m->eval = eval;
     gr_set_recording(recorded);
-    return good && put_sample(p, r, x, me->tape, first);
+    return good && data_put_sample(p, r, x, me->tape, first);
 }
 
 bool gr__report_take_activations(gr_report *r)
@@ -402,7 +404,7 @@ static void put_run(gr__page *p, const gr_report *r, const char *status)
     if (r->optim) gr__json_text(p, "optimiser", r->optim->rule->name);
 }
 
-static bool put_data(gr__page *p, const gr_report *r, const char *status)
+static bool data_put_data(gr__page *p, const gr_report *r, const char *status)
 {
     gr__json_open(p, NULL, '{');
     put_run(p, r, status);
@@ -425,7 +427,7 @@ bool gr__report_write(const gr_report *r, const char *status)
 {
     gr__page p = gr__page_begin();
     gr__html_begin(&p, "Training", gr__report_css, gr__report_html);
-    bool good = put_data(&p, r, status);
+    bool good = data_put_data(&p, r, status);
     gr__html_end(&p, gr__report_js);
     good = good && gr__page_write(&p, r->path);
     gr__page_end(&p);

@@ -26,7 +26,7 @@ static bool tally_open(gr__scores_tally *t, int classes)
                                           GR__SCORES_MISTAKES * sizeof *t->mistake));
 }
 
-static bool check(
+static bool scores_check(
     const gr__scores *s, const gr_tensor *images, const gr_tensor *scores, const gr_tensor *labels)
 {
     if (!images || !scores || !labels)
@@ -51,7 +51,7 @@ static bool check(
                GR__TEXT(scores), s->classes);
 }
 
-static bool make_room(gr__scores *s, int classes)
+static bool scores_make_room(gr__scores *s, int classes)
 {
     gr__scores new = { .classes = classes };
     if (s->classes) return true;
@@ -98,7 +98,8 @@ static int best_of(const gr_real *x, int n)
 bool gr__scores_add(gr__scores *s, const gr_tensor *images, const gr_tensor *scores,
     const gr_tensor *labels, const gr__recipe *recipe)
 {
-    if (!check(s, images, scores, labels) || !make_room(s, (int)scores->shape.dim[1])) return false;
+    if (!scores_check(s, images, scores, labels) || !scores_make_room(s, (int)scores->shape.dim[1]))
+        return false;
     gr__scores_tally *t = &s->now;
     if (!gr_confusion_add(t->table, scores, labels)) return false;
     for (int64_t i = 0; i < labels->count; i++) {

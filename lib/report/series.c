@@ -26,7 +26,7 @@ void gr__series_close(gr__series *s)
     free(s->y);
 }
 
-static void merge(gr__series_sum *to, const gr__series_sum *from)
+static void series_merge(gr__series_sum *to, const gr__series_sum *from)
 {
     if (from->count > 0 && (to->count == 0 || from->low < to->low)) to->low = from->low;
     if (from->count > 0 && (to->count == 0 || from->high > to->high)) to->high = from->high;
@@ -34,13 +34,13 @@ static void merge(gr__series_sum *to, const gr__series_sum *from)
     to->count += from->count;
 }
 
-static void halve(gr__series *s)
+static void series_halve(gr__series *s)
 {
     for (int i = 0; i < s->most / 2; i++) {
         s->x[i] = s->x[2 * i + 1];
         for (int k = 0; k < s->width; k++) {
             gr__series_sum both = s->y[(2 * i) * s->width + k];
-            merge(&both, &s->y[(2 * i + 1) * s->width + k]);
+            series_merge(&both, &s->y[(2 * i + 1) * s->width + k]);
             s->y[i * s->width + k] = both;
         }
     }
@@ -51,7 +51,7 @@ static void halve(gr__series *s)
 
 void gr__series_put(gr__series *s, double x, const double *y)
 {
-    if (s->count == s->most && s->held == s->span) halve(s);
+    if (s->count == s->most && s->held == s->span) series_halve(s);
     bool fresh = s->count == 0 || s->held == s->span;
     if (fresh) {
         s->count++;
@@ -62,7 +62,7 @@ void gr__series_put(gr__series *s, double x, const double *y)
     for (int k = 0; k < s->width; k++) {
         gr__series_sum *at = &s->y[(s->count - 1) * s->width + k], one = { y[k], y[k], y[k], 1 };
         if (fresh) *at = (gr__series_sum){ .count = 0 };
-        if (isfinite(y[k])) merge(at, &one);
+        if (isfinite(y[k])) series_merge(at, &one);
     }
 }
 

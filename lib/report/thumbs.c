@@ -12,7 +12,7 @@ typedef struct image {
     int64_t        block; /* side of the square of pixels that becomes one pixel */
 } image;
 
-static bool image_of(image *im, const gr_tensor *t, int64_t i)
+static bool thumb_image_of(image *im, const gr_tensor *t, int64_t i)
 {
     const gr_shape *s = &t->shape;
     if (t->dtype != GR_REAL || (s->rank != 4 && s->rank != 3)) return false;
@@ -47,7 +47,7 @@ static void ends_of(
     }
 }
 
-static double block_mean(const image *im, int64_t channel, int64_t y, int64_t x)
+static double thumb_block_mean(const image *im, int64_t channel, int64_t y, int64_t x)
 {
     double sum = 0;
     int    count = 0;
@@ -59,7 +59,7 @@ static double block_mean(const image *im, int64_t channel, int64_t y, int64_t x)
     return sum / count;
 }
 
-static unsigned char byte_of(double v, double zero, double full)
+static unsigned char thumb_byte_of(double v, double zero, double full)
 {
     double part = full > zero ? 255 * (v - zero) / (full - zero) : 0;
     return (unsigned char)(part > 0 ? part < 255 ? lround(part) : 255 : 0); /* NaN is 0 */
@@ -69,7 +69,7 @@ bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__r
 {
     image im;
     to->channels = 0;
-    if (!image_of(&im, images, i)) return false;
+    if (!thumb_image_of(&im, images, i)) return false;
     to->channels = im.c == 3 ? 3 : 1;
     to->height = (int)((im.h + im.block - 1) / im.block);
     to->width = (int)((im.w + im.block - 1) / im.block);
@@ -79,7 +79,7 @@ bool gr__thumb_of(gr__thumb *to, const gr_tensor *images, int64_t i, const gr__r
         for (int y = 0; y < to->height; y++)
             for (int x = 0; x < to->width; x++)
                 to->bytes[(y * to->width + x) * to->channels + c] =
-                    byte_of(block_mean(&im, c, y, x), zero, full);
+                    thumb_byte_of(thumb_block_mean(&im, c, y, x), zero, full);
     }
     return true;
 }

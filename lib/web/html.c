@@ -6,31 +6,32 @@
 
 #include <string.h>
 
-static void put(gr__page *p, const char *s) { gr__page_put_bytes(p, s, strlen(s)); }
+static void html_put(gr__page *p, const char *s) { gr__page_put_bytes(p, s, strlen(s)); }
 
-static void put_asset(gr__page *p, const unsigned char *s) { put(p, (const char *)s); }
+static void put_asset(gr__page *p, const unsigned char *s) { html_put(p, (const char *)s); }
 
 void gr__html_begin(
     gr__page *p, const char *title, const unsigned char *css, const unsigned char *body)
 {
-    put(p, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-           "'unsafe-inline'; script-src "
-           "'unsafe-inline'\">\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-    put(p, title);
-    put(p, "</title>\n<style>\n");
+    html_put(p,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+        "'unsafe-inline'; script-src "
+        "'unsafe-inline'\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+    html_put(p, title);
+    html_put(p, "</title>\n<style>\n");
     put_asset(p, gr__look_css);
     put_asset(p, css);
-    put(p, "</style>\n</head>\n<body>\n");
+    html_put(p, "</style>\n</head>\n<body>\n");
     put_asset(p, body);
-    put(p, "<script type=\"application/json\" id=\"data\">");
+    html_put(p, "<script type=\"application/json\" id=\"data\">");
 }
 
 void gr__html_end(gr__page *p, const unsigned char *js)
 {
-    put(p, "</script>\n<script>\n");
+    html_put(p, "</script>\n<script>\n");
     put_asset(p, gr__look_js);
     put_asset(p, js);
-    put(p, "</script>\n</body>\n</html>\n");
+    html_put(p, "</script>\n</body>\n</html>\n");
 }

@@ -11,7 +11,7 @@
 #include "io/io.h"
 
 /* A comma goes between two values, but not after a bracket or a key. */
-static void begin(gr__page *p, const char *key)
+static void json_begin(gr__page *p, const char *key)
 {
     char last = p->good && p->length > 0 ? p->s[p->length - 1] : '>';
     if (last != '{' && last != '[' && last != ':' && last != '>') gr__page_put(p, ",");
@@ -20,20 +20,20 @@ static void begin(gr__page *p, const char *key)
 
 void gr__json_open(gr__page *p, const char *key, char bracket)
 {
-    begin(p, key);
+    json_begin(p, key);
     gr__page_put(p, "%c", bracket);
 }
 
 void gr__json_close(gr__page *p, char bracket) { gr__page_put(p, "%c", bracket); }
 
-static bool plain(uint32_t c)
+static bool json_plain(uint32_t c)
 {
     return c < 0x80 ? c >= 0x20 && c != 0x7f && !strchr("\"\\<>&", (int)c) : !gr__utf8_invisible(c);
 }
 
 void gr__json_text(gr__page *p, const char *key, const char *text)
 {
-    begin(p, key);
+    json_begin(p, key);
     if (!text) {
         gr__page_put(p, "null");
         return;
@@ -43,7 +43,7 @@ void gr__json_text(gr__page *p, const char *key, const char *text)
         uint32_t c;
         int      n = gr__utf8_decode(s, &c);
         if (n == 0) c = 0xfffd;
-        if (n > 0 && (c > 0xffff || plain(c)))
+        if (n > 0 && (c > 0xffff || json_plain(c)))
             gr__page_put_bytes(p, (const char *)s, (size_t)n);
         else
             gr__page_put(p, "\\u%04x", (unsigned)c);
@@ -61,7 +61,7 @@ void gr__json_number(gr__page *p, const char *key, double x)
     }
     int n = gr__number_text(text, x);
     if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n -= 2] = '\0';
-    begin(p, key);
+    json_begin(p, key);
     gr__page_put_bytes(p, text, (size_t)n);
 }
 
@@ -74,13 +74,13 @@ void gr__json_shape(gr__page *p, const char *key, const gr_shape *s)
 
 void gr__json_raw(gr__page *p, const char *key, const gr__page *value)
 {
-    begin(p, key);
+    json_begin(p, key);
     gr__page_put_bytes(p, value->s, value->length);
 }
 
 /* ---- many numbers -------------------------------------------------------- */
 
-static void bytes_of(unsigned char to[4], gr_real x)
+static void json_bytes_of(unsigned char to[4], gr_real x)
 {
     float    f = (float)x;
     uint32_t bits;
@@ -101,7 +101,7 @@ static void put_three(gr__page *p, const unsigned char *b, int n)
 
 void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t n)
 {
-    begin(p, key);
+    json_begin(p, key);
     gr__page_put(p, "\"");
     for (size_t i = 0; i < n; i += 3) {
         unsigned char three[3] = { 0 };
@@ -114,13 +114,13 @@ void gr__json_bytes(gr__page *p, const char *key, const unsigned char *b, size_t
 
 void gr__json_reals(gr__page *p, const char *key, const gr_real *x, int64_t n)
 {
-    begin(p, key);
+    json_begin(p, key);
     gr__page_put(p, "\"");
     for (int64_t i = 0; i < n;
          i += 3) { /* three numbers are twelve bytes, which are sixteen characters */
         unsigned char b[12] = { 0 };
         int           bytes = n - i < 3 ? (int)(n - i) * 4 : 12;
-        for (int k = 0; k * 4 < bytes; k++) bytes_of(b + 4 * k, x[i + k]);
+        for (int k = 0; k * 4 < bytes; k++) json_bytes_of(b + 4 * k, x[i + k]);
         for (int at = 0; at < bytes; at += 3) put_three(p, b + at, bytes - at);
     }
     gr__page_put(p, "\"");

@@ -24,7 +24,7 @@ void gr__page_end(gr__page *p)
     *p = (gr__page){ .s = NULL };
 }
 
-static bool grow(gr__page *p, size_t more)
+static bool page_grow(gr__page *p, size_t more)
 {
     size_t room = p->room;
     while (room - p->length <= more) room *= 2;
@@ -46,7 +46,7 @@ void gr__page_put(gr__page *p, const char *format, ...)
     va_start(ap, format);
     va_copy(again, ap);
     int n = vsnprintf(p->s + p->length, p->room - p->length, format, ap);
-    p->good = n >= 0 && grow(p, (size_t)n);
+    p->good = n >= 0 && page_grow(p, (size_t)n);
     if (p->good)
         p->length += (size_t)vsnprintf(p->s + p->length, p->room - p->length, format, again);
     va_end(again);
@@ -55,7 +55,7 @@ void gr__page_put(gr__page *p, const char *format, ...)
 
 void gr__page_put_bytes(gr__page *p, const char *s, size_t n)
 {
-    p->good = p->good && grow(p, n);
+    p->good = p->good && page_grow(p, n);
     if (!p->good) return;
     memcpy(p->s + p->length, s, n);
     p->length += n;
