@@ -45,27 +45,28 @@ int gr_threads(void)
 
 /* ---- the kernels ---- */
 
-const gr__kernels *_Atomic gr__k_chosen;
+const gr__kernels *_Atomic gr__kernel_table_chosen;
 static const char         *refusal;
 static atomic_bool         chosen;
 
 static void choose(void)
 {
-    atomic_store(&gr__k_chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"),
-                                    getenv("GRADUS_CONV"), &refusal));
+    atomic_store(
+        &gr__kernel_table_chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"),
+                                      getenv("GRADUS_CONV"), &refusal));
 }
 
-const gr__kernels *gr__k_first(void)
+const gr__kernels *gr__kernel_table_first(void)
 {
     gr__once(&chosen, choose);
-    const gr__kernels *k = atomic_load(&gr__k_chosen);
+    const gr__kernels *k = atomic_load(&gr__kernel_table_chosen);
     if (!k) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
     return k;
 }
 
 const char *gr_kernels(void)
 {
-    const gr__kernels *k = gr__k();
+    const gr__kernels *k = gr__kernel_table();
     return k ? k->isa : NULL;
 }
 

@@ -51,7 +51,7 @@ bool gr__sums_shape(gr__node *nd, gr_shape *y)
 
 bool gr__sums_forward(gr__node *nd, gr_tensor *y)
 {
-    return avg_pool_run(nd, y, gr__k()->window_sums);
+    return avg_pool_run(nd, y, gr__kernel_table()->window_sums);
 }
 
 bool gr__spread_shape(gr__node *nd, gr_shape *y)
@@ -65,7 +65,7 @@ bool gr__spread_shape(gr__node *nd, gr_shape *y)
 
 bool gr__spread_forward(gr__node *nd, gr_tensor *y)
 {
-    return avg_pool_run(nd, y, gr__k()->window_spread);
+    return avg_pool_run(nd, y, gr__kernel_table()->window_spread);
 }
 
 /* ---- the pair -------------------------------------------------------------------------------- */

@@ -181,21 +181,22 @@ static bool conv_forward(gr__node *nd, gr_tensor *y)
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
     gr__gate_mark(y, args->act);
-    return convolve(&args->c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
+    return convolve(
+        &args->c, gr__kernel_table()->conv_plan, gr__kernel_table()->conv_run, &o, nd->op->name);
 }
 
 static bool input_grad_forward(gr__node *nd, gr_tensor *y)
 {
     gr__operands o = operands(nd, y);
-    return convolve(
-        nd->args, gr__k()->conv_input_grad_plan, gr__k()->conv_input_grad_run, &o, nd->op->name);
+    return convolve(nd->args, gr__kernel_table()->conv_input_grad_plan,
+        gr__kernel_table()->conv_input_grad_run, &o, nd->op->name);
 }
 
 static bool kernel_grad_forward(gr__node *nd, gr_tensor *y)
 {
     gr__operands o = operands(nd, y);
-    return convolve(
-        nd->args, gr__k()->conv_kernel_grad_plan, gr__k()->conv_kernel_grad_run, &o, nd->op->name);
+    return convolve(nd->args, gr__kernel_table()->conv_kernel_grad_plan,
+        gr__kernel_table()->conv_kernel_grad_run, &o, nd->op->name);
 }
 
 static gr_tensor *conv_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -220,37 +221,14 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? A(nd->args, u, g) : conv(nd->args, x, g);
 }
 
+/* Of conv2d; those of the other ops, whose args is a gr__conv alone, begin after act. */
 static const gr__attribute conv_attributes[] = {
-    { "stride", GR__HW, .at = offsetof(conv_args, c.SH), .at_w = offsetof(conv_args, c.SW),
-        .usual = 1 },
-    { "padding", GR__HW, .at = offsetof(conv_args, c.PH), .at_w = offsetof(conv_args, c.PW) },
-    { "dilation", GR__HW, .at = offsetof(conv_args, c.DH), .at_w = offsetof(conv_args, c.DW),
-        .usual = 1 },
-    { "groups", GR__INT64, .at = offsetof(conv_args, c.G), .usual = 1 },
     { "act", GR__CHOICE, .at = offsetof(conv_args, act), .choices = gr__act_names },
-    { NULL },
-};
-
-/* Of the ops whose args is a gr__conv. */
-static const gr__attribute input_grad_attributes[] = {
     { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
     { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
     { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
         .usual = 1 },
     { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
-    { "size", GR__HW, .at = offsetof(gr__conv, H), .at_w = offsetof(gr__conv, W),
-        .shown = GR__NEVER },
-    { NULL },
-};
-
-static const gr__attribute kernel_grad_attributes[] = {
-    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
-    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
-    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
-        .usual = 1 },
-    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
-    { "size", GR__HW, .at = offsetof(gr__conv, KH), .at_w = offsetof(gr__conv, KW),
-        .shown = GR__NEVER },
     { NULL },
 };
 
@@ -273,7 +251,7 @@ static const gr__op input_grad_op = {
     .shape = input_shape,
     .forward = input_grad_forward,
     .vjp = input_grad_vjp,
-    .attributes = input_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "torch.nn.grad.conv2d_input",
 };
 
@@ -284,7 +262,7 @@ static const gr__op kernel_grad_op = {
     .shape = kernel_shape,
     .forward = kernel_grad_forward,
     .vjp = kernel_grad_vjp,
-    .attributes = kernel_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "torch.nn.grad.conv2d_weight",
 };
 
@@ -403,7 +381,7 @@ static void add_bias(const void *arg, int64_t begin, int64_t end)
     const planes *p = arg;
     for (int64_t i = begin; i < end; i++) {
         gr_real *plane = p->y + i * p->size;
-        gr__k()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
+        gr__kernel_table()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
     }
 }
 
@@ -417,9 +395,12 @@ static bool transpose_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+/* The gradient of the bias is found first: second derivatives are sums in the order of the tape. */
 static gr_tensor *transpose_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    return i == 2 ? gr_sum(g, .axes = GR_DIMS(0, 2, 3)) : input_grad_vjp(nd, i, g);
+    bool bias = i == 2 || (nd->n > 2 && gr__tracked(nd->in[2]));
+    if (bias && !nd->left && !(nd->left = gr_sum(g, .axes = GR_DIMS(0, 2, 3)))) return NULL;
+    return i == 2 ? nd->left : input_grad_vjp(nd, i, g);
 }
 
 static const gr__op conv_transpose_op = {
@@ -429,7 +410,7 @@ static const gr__op conv_transpose_op = {
     .shape = input_shape,
     .forward = transpose_forward,
     .vjp = transpose_vjp,
-    .attributes = input_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "F.conv_transpose2d",
 };
 
@@ -520,7 +501,8 @@ static bool filt_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *a = &nd->in[0]->shape, *b = &nd->in[1]->shape;
     gr__conv        c = single(a->dim[0], a->dim[1], b->dim[0], b->dim[1]);
     gr__operands    o = operands(nd, y);
-    return convolve(&c, gr__k()->conv_plan, gr__k()->conv_run, &o, nd->op->name);
+    return convolve(
+        &c, gr__kernel_table()->conv_plan, gr__kernel_table()->conv_run, &o, nd->op->name);
 }
 
 static gr_tensor *filt_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -547,8 +529,8 @@ static bool full_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *k = &nd->in[0]->shape;
     gr__conv        c = single(y->shape.dim[0], y->shape.dim[1], k->dim[0], k->dim[1]);
     gr__operands    o = { .a = gr__reals(nd->in[1]), .b = gr__reals(nd->in[0]), .y = gr__reals(y) };
-    return convolve(
-        &c, gr__k()->conv_input_grad_plan, gr__k()->conv_input_grad_run, &o, nd->op->name);
+    return convolve(&c, gr__kernel_table()->conv_input_grad_plan,
+        gr__kernel_table()->conv_input_grad_run, &o, nd->op->name);
 }
 
 static gr_tensor *full_vjp(gr__node *nd, int i, gr_tensor *g)

@@ -85,7 +85,7 @@ static bool is_one_row(const gr_tensor *t, const gr_tensor *y)
 static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
 {
     ew_walk w;
-    memcpy(&w.fn, (const char *)gr__k() + op->kernel, sizeof w.fn);
+    memcpy(&w.fn, (const char *)gr__kernel_table() + op->kernel, sizeof w.fn);
     w.a = gr__reals(a);
     w.b = gr__reals(b);
     w.y = gr__reals(y);
@@ -231,13 +231,13 @@ static void flat_part(const void *arg, int64_t begin, int64_t end)
 static void scale_part(const void *arg, int64_t begin, int64_t end)
 {
     const flat *f = arg;
-    gr__k()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
+    gr__kernel_table()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
 }
 
 static bool unary_forward(gr__node *nd, gr_tensor *y)
 {
     flat f = { .y = gr__reals(y), .x = gr__reals(nd->in[0]) };
-    memcpy(&f.fn, (const char *)gr__k() + nd->op->kernel, sizeof f.fn);
+    memcpy(&f.fn, (const char *)gr__kernel_table() + nd->op->kernel, sizeof f.fn);
     gr__parallel(y->count, GR__GRAIN, flat_part, &f);
     return true;
 }
@@ -451,7 +451,7 @@ typedef struct choice {
 static void choose_part(const void *arg, int64_t begin, int64_t end)
 {
     const choice *w = arg;
-    gr__k()->where(w->y + begin, w->c + begin, w->a + begin, w->b + begin, end - begin);
+    gr__kernel_table()->where(w->y + begin, w->c + begin, w->a + begin, w->b + begin, end - begin);
 }
 
 static bool where_forward(gr__node *nd, gr_tensor *y)
@@ -509,8 +509,8 @@ static bool clamp_shape(gr__node *nd, gr_shape *y)
 static void clamp_part(const void *arg, int64_t begin, int64_t end)
 {
     const clamping *c = arg;
-    gr__k()->maximum(c->y + begin, c->x + begin, 1, &c->low, 0, end - begin);
-    gr__k()->minimum(c->y + begin, c->y + begin, 1, &c->high, 0, end - begin);
+    gr__kernel_table()->maximum(c->y + begin, c->x + begin, 1, &c->low, 0, end - begin);
+    gr__kernel_table()->minimum(c->y + begin, c->y + begin, 1, &c->high, 0, end - begin);
 }
 
 static bool clamp_forward(gr__node *nd, gr_tensor *y)

@@ -199,7 +199,7 @@ static void row_add_part(const void *arg, int64_t begin, int64_t end)
     for (int64_t i = 0; i < t->count; i++) {
         gr_real *row = t->to + t->at[i] * t->width;
         if (t->at[i] >= begin && t->at[i] < end)
-            gr__k()->add(row, row, 1, t->from + i * t->width, 1, t->width);
+            gr__kernel_table()->add(row, row, 1, t->from + i * t->width, 1, t->width);
     }
 }
 

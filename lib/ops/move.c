@@ -21,7 +21,7 @@ void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_
     memcpy(box.from, x_stride, sizeof(int64_t) * (size_t)dim->rank);
     size_t size = element(y);
     if (gr__count(dim) > 0)
-        gr__k()->copy_box((char *)y->data + y_at * (int64_t)size,
+        gr__kernel_table()->copy_box((char *)y->data + y_at * (int64_t)size,
             (const char *)x->data + x_at * (int64_t)size, size, &box);
 }
 

@@ -94,15 +94,15 @@ static void set_line(gr__norm *k, const gr__node *nd, int first)
 
 static void forward_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm(arg, begin, end);
+    gr__kernel_table()->norm(arg, begin, end);
 }
 static void sums_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm_sums(arg, begin, end);
+    gr__kernel_table()->norm_sums(arg, begin, end);
 }
 static void grad_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm_grad(arg, begin, end);
+    gr__kernel_table()->norm_grad(arg, begin, end);
 }
 
 static bool norm_run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))

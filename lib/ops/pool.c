@@ -21,19 +21,19 @@ static int64_t grain(const gr__pool *p) { return GR__GRAIN / (p->H * p->W > 0 ? 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool(k->p, k->x, k->y, k->at, begin, end);
+    gr__kernel_table()->max_pool(k->p, k->x, k->y, k->at, begin, end);
 }
 
 static void scatter_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool_scatter(k->p, k->x, k->at, k->y, begin, end);
+    gr__kernel_table()->max_pool_scatter(k->p, k->x, k->at, k->y, begin, end);
 }
 
 static void gather_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
+    gr__kernel_table()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
 }
 
 /* ---- the three ops --------------------------------------------------------------------------- */

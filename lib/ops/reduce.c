@@ -77,13 +77,13 @@ typedef struct pass {
 static void sum_part(const void *arg, int64_t begin, int64_t end)
 {
     const pass *p = arg;
-    gr__k()->sum(p->y, p->x, p->reduced, p->inner, p->factor, begin, end);
+    gr__kernel_table()->sum(p->y, p->x, p->reduced, p->inner, p->factor, begin, end);
 }
 
 static void max_part(const void *arg, int64_t begin, int64_t end)
 {
     const pass *p = arg;
-    gr__k()->max(p->y, p->x, p->reduced, p->inner, begin, end);
+    gr__kernel_table()->max(p->y, p->x, p->reduced, p->inner, begin, end);
 }
 
 /* The last run of reduced dimensions that is left becomes one of size 1; false if there is none. */
@@ -249,7 +249,8 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *s = &nd->in[0]->shape;
     int64_t         inner = 1;
     for (int i = *axis + 1; i < s->rank; i++) inner *= s->dim[i];
-    gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), size_along(s, *axis), inner, 0, y->count);
+    gr__kernel_table()->argmax(
+        gr__ints(y), gr__reals(nd->in[0]), size_along(s, *axis), inner, 0, y->count);
     return true;
 }
 

@@ -133,12 +133,12 @@ static bool bilinear_spread_shape(gr__node *nd, gr_shape *y)
 
 static bool bilinear_forward(gr__node *nd, gr_tensor *y)
 {
-    return upsample_run(nd, y, gr__k()->blend);
+    return upsample_run(nd, y, gr__kernel_table()->blend);
 }
 
 static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y)
 {
-    return upsample_run(nd, y, gr__k()->blend_spread);
+    return upsample_run(nd, y, gr__kernel_table()->blend_spread);
 }
 
 static const gr__attribute bilinear_attributes[] = {
