@@ -81,12 +81,12 @@ static const gr__attribute avg_pool_attributes[] = {
     { "padding", GR__HW, .at = offsetof(gr__cover2d, rows.P),
         .at_w = offsetof(gr__cover2d, columns.P) },
     { "divisor", GR__DOUBLE, .at = offsetof(gr__cover2d, divisor), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute adaptive_attributes[] = {
     { "size", GR__HW, .at = offsetof(gr__cover2d, rows.count),
         .at_w = offsetof(gr__cover2d, columns.count), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op avg_pool_op = { "avg_pool2d",

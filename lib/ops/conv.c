@@ -229,7 +229,7 @@ static const gr__attribute conv_attributes[] = {
     { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
         .usual = 1 },
     { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op conv_op = {

@@ -328,7 +328,7 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
 UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
 static const gr__attribute scale_attributes[] = {
     { "factor", GR__DOUBLE, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward,
     .vjp = scale_vjp, .attributes = scale_attributes, .torch = "torch.mul, by a number" };
@@ -532,7 +532,7 @@ static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute clamp_attributes[] = {
     { "low", GR__DOUBLE, .at = offsetof(bounds, low), .shown = GR__ALWAYS },
     { "high", GR__DOUBLE, .at = offsetof(bounds, high), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]",
     clamp_shape, clamp_forward, .vjp = clamp_vjp, .attributes = clamp_attributes,

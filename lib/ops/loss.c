@@ -303,7 +303,7 @@ static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 static const gr__attribute counting_attributes[] = {
     { "smoothing", GR__DOUBLE, .at = offsetof(counting, smoothing) },
     { "ignore_index", GR__INT, .at = offsetof(counting, ignored), .usual = -100 },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op cross_entropy_op = {
@@ -437,7 +437,7 @@ static const gr__attribute mse_attributes[] = {
     { "factor", GR__DOUBLE, .at = offsetof(mse_args, f), .shown = GR__NEVER },
     { "reduction", GR__CHOICE, .at = offsetof(mse_args, reduction),
         .choices = gr__reduction_names },
-    { NULL },
+    { .name = NULL },
 };
 
 static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, const mse_args *args);

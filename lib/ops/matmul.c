@@ -90,7 +90,7 @@ static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute product_attributes[] = {
     { "transpose_a", GR__BOOL, .at = offsetof(product, ta) },
     { "transpose_b", GR__BOOL, .at = offsetof(product, tb) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape,
     matmul_forward, .vjp = matmul_vjp, .attributes = product_attributes, .broadcasts = true,
@@ -209,7 +209,7 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__attribute linear_attributes[] = {
     { "act", GR__CHOICE, .choices = gr__act_names },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op linear_op = { "linear",
     "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,

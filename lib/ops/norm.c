@@ -272,17 +272,17 @@ static const gr__attribute norm_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "act", GR__CHOICE, .at = offsetof(norm_args, act), .choices = gr__act_names },
     { "fixed_stats", GR__BOOL, .at = offsetof(norm_args, fixed), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute layer_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "dims", GR__INT64, .at = offsetof(norm_args, dims), .usual = 1 },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute group_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "groups", GR__INT64, .at = offsetof(norm_args, groups), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 
 #define NORM_OP(f, equation, about, pytorch)                                       \

@@ -108,7 +108,7 @@ static const gr__attribute pool_attributes[] = {
     { "stride", GR__HW, .at = offsetof(gr__pool, SH), .at_w = offsetof(gr__pool, SW),
         .shown = GR__ALWAYS },
     { "padding", GR__HW, .at = offsetof(gr__pool, PH), .at_w = offsetof(gr__pool, PW) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
     pool_shape, pool_forward, .vjp = pool_vjp, .attributes = pool_attributes,

@@ -170,7 +170,7 @@ static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute reduce_attributes[] = {
     { "axes", GR__DIMS, .at = offsetof(reduction, axes), .usual = -1e9 },
     { "keepdim", GR__BOOL, .at = offsetof(reduction, keepdim) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward,
     .vjp = sum_vjp, .attributes = reduce_attributes, .torch = "torch.sum" };
@@ -256,7 +256,7 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
 
 static const gr__attribute argmax_attributes[] = {
     { "axis", GR__INT, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op argmax_op = { .name = "argmax",
     .equation = "y = the first i with x_i = max of x",
