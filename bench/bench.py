@@ -10,6 +10,7 @@ file."""
 import argparse
 import atexit
 import collections
+import csv
 import datetime
 import math
 import os
@@ -111,7 +112,10 @@ class Bench:
         }
 
     def start(self, name):
-        command, environment = self.commands[name]
+        if name.startswith("Gradus "):  # with the algorithm of that name for convolutions, or without one for the usual choice
+            command, environment = self.commands["Gradus"][0], {"GRADUS_CONV": name.removeprefix("Gradus ")}
+        else:
+            command, environment = self.commands[name]
         return Worker(command, self.threads, environment)
 
     def ask(self, name, line):
@@ -206,6 +210,22 @@ def conv(bench, skip):
                         ("Winograd", "winograd")):
                     sides[column] = ("oneDNN", f"{how}:{direction}:{numbers}")
             yield compare(bench, f"{conv_name(c)} {equation}", multiply_adds, sides, 7, 0.03)
+
+
+def algorithms(bench, build, rounds=7, seconds=0.03):
+    """Rows of the time in seconds of each algorithm that can compute a convolution, the usual one first and marked."""
+    for c in CONVS:
+        numbers = ",".join(map(str, (IMAGES, *c)))
+        for direction, _ in DIRECTIONS:
+            case = f"conv:{direction}:{numbers}"
+            program = [os.path.join(build, "bench", "algorithms"), case.removeprefix("conv:")]
+            names = subprocess.run(program, check=True, text=True, capture_output=True).stdout.split()
+            times = {name: [] for name in ["", *names]}
+            for turn in range(rounds):
+                for name in times:
+                    times[name].append(bench.ask(f"Gradus {name}", f"{case} {seconds}")[0])
+            for name in times:
+                yield name or f"usual: {names[0]}", conv_name(c), direction, bench.threads, statistics.median(times[name])
 
 
 def matmul(bench, skip):
@@ -373,12 +393,26 @@ def main():
     parser.add_argument("--output", help="a file for the table as markdown")
     parser.add_argument("--threads", default="1,2",
         help="numbers of threads, with commas between them")
+    parser.add_argument("--csv", metavar="FILE",
+        help="with the section conv alone: a file for the times of each algorithm of convolution")
     options = parser.parse_args()
     for section in options.sections:
         if section not in SECTIONS:
             parser.error(f"no such section: {section}; there are {' '.join(SECTIONS)}")
     processors = len(os.sched_getaffinity(0))
     counts = [n for n in map(int, options.threads.split(",")) if n <= processors]
+
+    if options.csv:
+        if options.sections != ["conv"]:
+            parser.error("--csv goes with the section conv alone")
+        with open(options.csv, "w", encoding="utf-8", newline="") as f:
+            rows = csv.writer(f)
+            rows.writerow(["algorithm", "shape", "direction", "threads", "seconds"])
+            for threads in counts:
+                bench = Bench(options.build, threads)
+                rows.writerows(algorithms(bench, options.build))
+                bench.close()
+        return
 
     skip = missing(options.build)
     for name in sorted(skip):

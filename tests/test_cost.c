@@ -201,23 +201,26 @@ static void *block(size_t bytes)
     return p;
 }
 
+/* A table of this machine, and what is asked of it. */
+typedef struct table {
+    const gr__kernels *k;
+    const char        *only;
+} table;
+
 /* Runs it as the library does, on one thread; gives the seconds. */
 static double run_conv(
-    const gr__kernels *k, direction d, const gr__conv *c, const gr__operands *o, double *bytes)
+    const table *t, direction d, const gr__conv *c, const gr__operands *o, double *bytes)
 {
+    const gr__kernels *k = t->k;
     gr__plan plan;
     double   start = seconds(), taken;
-    (d == FORWARD         ? k->conv_plan
-        : d == INPUT_GRAD ? k->conv_input_grad_plan
-                          : k->conv_kernel_grad_plan)(c, &plan);
+    k->conv_plan(c, (gr__direction)d, t->only, &plan);
     *bytes = (double)plan.shared + (double)plan.scratch;
     ck_assert_msg(*bytes < 1e9, "%s: direction %d takes %.0f bytes", k->isa, (int)d, *bytes);
     void *shared = block(plan.shared), *scratch = block(plan.scratch);
-    for (int p = 0; p < plan.phases; p++)
-        for (int64_t t = 0; t < plan.tasks[p]; t++)
-            (d == FORWARD         ? k->conv_run
-                : d == INPUT_GRAD ? k->conv_input_grad_run
-                                  : k->conv_kernel_grad_run)(c, &plan, o, p, t, shared, scratch);
+    for (int p = 0; p < plan.stages; p++)
+        for (int64_t i = 0; i < plan.tasks[p]; i++)
+            k->conv_run(c, &plan, o, p, i, shared, scratch);
     taken = seconds() - start;
     free(shared), free(scratch);
     return taken;
@@ -225,7 +228,7 @@ static double run_conv(
 
 /* The values, and the cost: the least of some times, since the machine does other things, too. */
 static void check(
-    const gr__kernels *k, direction d, const geometry *g, const numbers *v, worst *most)
+    const table *t, direction d, const geometry *g, const numbers *v, worst *most)
 {
     gr_real     *y = malloc((size_t)(v->count[d] + 1) * sizeof *y);
     gr__operands o = { d == INPUT_GRAD ? v->u : v->x, d == KERNEL_GRAD ? v->u : v->k, .y = y };
@@ -234,11 +237,11 @@ static void check(
            room = units * unit_bytes * sizeof(gr_real) + call_bytes;
     ck_assert_ptr_nonnull(y);
     for (int i = 0; i < 5 && least > allowed / 2; i++)
-        least = fmin(least, run_conv(k, d, &g->c, &o, &bytes));
+        least = fmin(least, run_conv(t, d, &g->c, &o, &bytes));
     for (int64_t i = 0; i < v->count[d]; i++)
         ck_assert_msg(
             fabs((double)y[i] - v->sum[d][i]) <= (sizeof *y == 4 ? 1e-4 : 1e-12) * v->size[d][i],
-            "%s, direction %d, %s: number %lld is %.9g, not %.9g", k->isa, (int)d, text(g),
+            "%s, direction %d, %s: number %lld is %.9g, not %.9g", t->k->isa, (int)d, text(g),
             (long long)i, (double)y[i], v->sum[d][i]);
     free(y);
     if (least / allowed > most->time) most->time = least / allowed, strcpy(most->slow, text(g));
@@ -251,34 +254,35 @@ static int wanted(const char *wish)
     return !wish ? FEW : !strcmp(wish, "all") ? ALL : atoi(wish);
 }
 
-static void judge(const gr__kernels *k, direction d, const worst *most, bool tell)
+static void judge(const table *t, direction d, const worst *most, bool tell)
 {
     if (tell)
         printf("%-9s direction %d: time %.2f of what is allowed: %s\n                       "
                "scratch %.2f: %s\n",
-            k->isa, (int)d, most->time, most->slow, most->bytes, most->large);
-    ck_assert_msg(tell || most->time <= 1, "%s, direction %d: %.2f of the time allowed: %s", k->isa,
+            t->k->isa, (int)d, most->time, most->slow, most->bytes, most->large);
+    ck_assert_msg(tell || most->time <= 1, "%s, direction %d: %.2f of the time allowed: %s", t->k->isa,
         (int)d, most->time, most->slow);
     ck_assert_msg(tell || most->bytes <= 1, "%s, direction %d: %.2f of the scratch allowed: %s",
-        k->isa, (int)d, most->bytes, most->large);
+        t->k->isa, (int)d, most->bytes, most->large);
 }
 
 /* The tables of this machine: with fast algorithms, by direct sums, the reference. */
-static int tables(const gr__kernels *k[7])
+static int tables(table t[7])
 {
     static const char *const isa[] = { "baseline", "avx2", "avx512" };
     int                      n = 0;
     for (int direct = 0; direct < 2; direct++)
         for (int i = 0; i < 3; i++)
-            if ((k[n] = gr__kernels_pick(NULL, isa[i], direct ? "direct" : NULL, NULL))) n++;
-    k[n++] = gr__kernels_pick("reference", NULL, NULL, NULL);
+            if ((t[n] = (table){ gr__kernels_pick(NULL, isa[i], NULL), direct ? "direct" : NULL }).k)
+                n++;
+    t[n++] = (table){ gr__kernels_pick("reference", NULL, NULL), NULL };
     return n;
 }
 
 START_TEST(sweep)
 {
     const char        *wish = getenv("GRADUS_SWEEP");
-    const gr__kernels *k[7];
+    table              k[7];
     static worst       most[7][DIRECTIONS];
     gr_rng             rng = gr_rng_of(1, "cost");
     int                n = tables(k);
@@ -287,13 +291,13 @@ START_TEST(sweep)
         if (!any_geometry(&rng, &g)) continue;
         numbers v = numbers_of(&g, &rng);
         for (int i = 0; i < n; i++)
-            for (direction d = FORWARD; d < DIRECTIONS; d++) check(k[i], d, &g, &v, &most[i][d]);
+            for (direction d = FORWARD; d < DIRECTIONS; d++) check(&k[i], d, &g, &v, &most[i][d]);
         let_go(&g, &v);
         done++;
     }
     for (int tell = wish ? 1 : 0; tell >= 0; tell--)
         for (int i = 0; i < n; i++)
-            for (direction d = FORWARD; d < DIRECTIONS; d++) judge(k[i], d, &most[i][d], tell);
+            for (direction d = FORWARD; d < DIRECTIONS; d++) judge(&k[i], d, &most[i][d], tell);
 }
 END_TEST
 

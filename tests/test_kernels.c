@@ -36,18 +36,23 @@ static void *block(size_t bytes)
     return p;
 }
 
-static void run_conv(const gr__kernels *k, direction d, const gr__conv *c, const gr__operands *o)
+/* A table of this machine, and what is asked of it: "direct", an algorithm, or NULL. */
+typedef struct table {
+    const gr__kernels *k;
+    const char        *only;
+} table;
+
+static void run_conv(const table *of, direction d, const gr__conv *c, const gr__operands *o)
 {
-    gr__plan plan;
-    (d == FORWARD ? k->conv_plan : d == INPUT_GRAD ? k->conv_input_grad_plan : k->conv_kernel_grad_plan)(c, &plan);
+    const gr__kernels *k = of->k;
+    gr__plan           plan;
+    k->conv_plan(c, (gr__direction)d, of->only, &plan);
     void *shared = block(plan.shared), *scratch = block(plan.scratch);
     memset(shared, 0xFF, plan.shared); /* NaN: nothing may be taken for cleared */
     memset(scratch, 0xFF, plan.scratch);
-    for (int p = 0; p < plan.phases; p++)
+    for (int p = 0; p < plan.stages; p++)
         for (int64_t t = plan.tasks[p] - 1; t >= 0; t--) /* in any order */
-            (d == FORWARD         ? k->conv_run
-                : d == INPUT_GRAD ? k->conv_input_grad_run
-                                  : k->conv_kernel_grad_run)(c, &plan, o, p, t, shared, scratch);
+            k->conv_run(c, &plan, o, p, t, shared, scratch);
     free(shared);
     free(scratch);
 }
@@ -59,7 +64,7 @@ static void run_matmul(const gr__kernels *k, const gr__matmul *m, const gr__oper
     void *shared = block(plan.shared), *scratch = block(plan.scratch);
     memset(shared, 0xFF, plan.shared);
     memset(scratch, 0xFF, plan.scratch);
-    for (int p = 0; p < plan.phases; p++)
+    for (int p = 0; p < plan.stages; p++)
         for (int64_t t = plan.tasks[p] - 1; t >= 0; t--) k->matmul_run(m, &plan, o, p, t, shared, scratch);
     free(shared);
     free(scratch);
@@ -83,15 +88,32 @@ static gr_real *sizes_of(const gr_real *x, int64_t n)
 
 static int64_t pick(gr_rng *rng, int64_t low, int64_t high) { return low + gr_rng_below(rng, high - low + 1); }
 
-/* The tables of this machine, all with Winograd's algorithm first. */
-static int tables(const gr__kernels *k[6])
+static const char *const isas[] = { "baseline", "avx2", "avx512" };
+
+enum { ISAS = 3, MOST_TABLES = 60 };
+
+/* The tables of this machine: any algorithm for all instruction sets, then exact ones for all. */
+static int tables(table t[2 * ISAS])
 {
-    static const char *const isa[] = { "baseline", "avx2", "avx512" };
-    int                      n = 0;
+    int n = 0;
     for (int direct = 0; direct < 2; direct++)
-        for (int i = 0; i < 3; i++)
-            if ((k[n] = gr__kernels_pick(NULL, isa[i], direct ? "direct" : NULL, NULL))) n++;
+        for (int i = 0; i < ISAS; i++)
+            if ((t[n] = (table){ gr__kernels_pick(NULL, isas[i], NULL), direct ? "direct" : NULL }).k) n++;
     ck_assert_int_ge(n, 2);
+    return n;
+}
+
+/* The same for each algorithm by its name. */
+static int tables_by_name(table t[MOST_TABLES])
+{
+    int n = 0;
+    for (int i = 0; i < ISAS; i++) {
+        const gr__kernels *k = gr__kernels_pick(NULL, isas[i], NULL);
+        for (int a = 0; k && k->conv_algorithms[a]; a++) {
+            ck_assert_int_lt(n, MOST_TABLES);
+            t[n++] = (table){ k, k->conv_algorithms[a]->name };
+        }
+    }
     return n;
 }
 
@@ -112,41 +134,49 @@ static int64_t reach(int64_t H, int64_t K, int64_t S, int64_t P, int64_t D)
     return room < 0 ? 0 : room / S + 1;
 }
 
-/* By Winograd's algorithm: the plan is another one than that of direct sums. */
-static bool is_transformed(const gr__kernels *k, const gr__kernels *direct, direction d, const gr__conv *c)
+static bool is_transformed(const table *t, direction d, const gr__conv *c)
 {
-    gr__plan plan, other;
-    (d == FORWARD ? k->conv_plan : d == INPUT_GRAD ? k->conv_input_grad_plan : k->conv_kernel_grad_plan)(c, &plan);
-    (d == FORWARD ? direct->conv_plan : d == INPUT_GRAD ? direct->conv_input_grad_plan : direct->conv_kernel_grad_plan)(c, &other);
-    return plan.variant != other.variant;
+    gr__plan plan;
+    t->k->conv_plan(c, (gr__direction)d, t->only, &plan);
+    return plan.algorithm && !plan.algorithm->exact;
+}
+
+static const char *text(const gr__conv *c)
+{
+    static char s[300];
+    snprintf(s, sizeof s,
+        "N %lld, %lldx%lldx%lld to %lld, kernel %lldx%lld, stride %lld %lld, padding %lld %lld, dilation %lld %lld, groups %lld",
+        (long long)c->N, (long long)c->C, (long long)c->H, (long long)c->W, (long long)c->F, (long long)c->KH, (long long)c->KW,
+        (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW, (long long)c->DH, (long long)c->DW, (long long)c->G);
+    return s;
+}
+
+static void against_reference(const gr__conv *c, direction d, gr_rng *rng, const table *t, int n)
+{
+    const int64_t X = c->N * c->C * c->H * c->W, K = c->F * c->C / c->G * c->KH * c->KW, Y = c->N * c->F * c->OH * c->OW;
+    const int64_t A = d == INPUT_GRAD ? Y : X, B = d == KERNEL_GRAD ? Y : K, R = d == FORWARD ? Y : d == INPUT_GRAD ? X : K;
+    const table   reference = { gr__kernels_pick("reference", NULL, NULL), NULL };
+    bool          relu = d != KERNEL_GRAD && gr_rng_below(rng, 2); /* (34) has them in conv_transpose2d */
+    int64_t       made = d == FORWARD ? c->F : c->C;
+    gr_real *a = numbers(A, rng), *b = numbers(B, rng), *bias = d != KERNEL_GRAD && gr_rng_below(rng, 2) ? numbers(made, rng) : NULL;
+    gr_real *size_a = sizes_of(a, A), *size_b = sizes_of(b, B), *size_bias = bias ? sizes_of(bias, made) : NULL;
+    gr_real *wanted = block((size_t)R * sizeof *wanted), *size = block((size_t)R * sizeof *size), *y = block((size_t)R * sizeof *y);
+    run_conv(&reference, d, c, &(gr__operands){ a, b, bias, wanted, relu ? GR_RELU : GR_NO_ACT });
+    run_conv(&reference, d, c, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
+    for (int i = 0; i < n; i++) {
+        char what[400];
+        snprintf(what, sizeof what, "%s, %s, direction %d: %s", t[i].k->isa, t[i].only ? t[i].only : "usual", (int)d, text(c));
+        memset(y, 0xFF, (size_t)R * sizeof *y);
+        run_conv(&t[i], d, c, &(gr__operands){ a, b, bias, y, relu ? GR_RELU : GR_NO_ACT });
+        agree(y, wanted, size, R, is_transformed(&t[i], d, c) ? transformed : exact, what);
+    }
+    free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
 }
 
 static void one_direction(const gr__conv *c, direction d, gr_rng *rng)
 {
-    const int64_t      X = c->N * c->C * c->H * c->W, K = c->F * c->C / c->G * c->KH * c->KW, Y = c->N * c->F * c->OH * c->OW;
-    const int64_t      A = d == INPUT_GRAD ? Y : X, B = d == KERNEL_GRAD ? Y : K, R = d == FORWARD ? Y : d == INPUT_GRAD ? X : K;
-    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
-    int                n = tables(fast);
-    bool               relu = d != KERNEL_GRAD && gr_rng_below(rng, 2); /* (34) has them in conv_transpose2d */
-    int64_t            made = d == FORWARD ? c->F : c->C;
-    gr_real *a = numbers(A, rng), *b = numbers(B, rng), *bias = d != KERNEL_GRAD && gr_rng_below(rng, 2) ? numbers(made, rng) : NULL;
-    gr_real *size_a = sizes_of(a, A), *size_b = sizes_of(b, B), *size_bias = bias ? sizes_of(bias, made) : NULL;
-    gr_real *wanted = block((size_t)R * sizeof *wanted), *size = block((size_t)R * sizeof *size), *y = block((size_t)R * sizeof *y);
-    run_conv(reference, d, c, &(gr__operands){ a, b, bias, wanted, relu ? GR_RELU : GR_NO_ACT });
-    run_conv(reference, d, c, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
-    for (int i = 0; i < n; i++) {
-        char what[300];
-        snprintf(what, sizeof what,
-            "%s %s, direction %d: N %lld, %lldx%lldx%lld to %lld, kernel %lldx%lld, stride %lld %lld, padding %lld %lld, dilation %lld "
-            "%lld, groups %lld",
-            fast[i]->isa, i < n / 2 ? "fast" : "direct", (int)d, (long long)c->N, (long long)c->C, (long long)c->H, (long long)c->W,
-            (long long)c->F, (long long)c->KH, (long long)c->KW, (long long)c->SH, (long long)c->SW, (long long)c->PH, (long long)c->PW,
-            (long long)c->DH, (long long)c->DW, (long long)c->G);
-        memset(y, 0xFF, (size_t)R * sizeof *y);
-        run_conv(fast[i], d, c, &(gr__operands){ a, b, bias, y, relu ? GR_RELU : GR_NO_ACT });
-        agree(y, wanted, size, R, i < n / 2 && is_transformed(fast[i], fast[i + n / 2], d, c) ? transformed : exact, what);
-    }
-    free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
+    table t[2 * ISAS];
+    against_reference(c, d, rng, t, tables(t));
 }
 
 static bool any_conv(gr_rng *rng, gr__conv *c)
@@ -328,7 +358,7 @@ END_TEST
 /* Winograd's algorithm is where it should be, and only there: its results differ from direct sums in the last bits. */
 START_TEST(what_is_transformed)
 {
-    const gr__kernels *fast = gr__kernels_pick(NULL, NULL, NULL, NULL), *direct = gr__kernels_pick(NULL, NULL, "direct", NULL);
+    const table fast = { gr__kernels_pick(NULL, NULL, NULL), NULL };
     for (int i = 0; i < 9; i++) {
         gr__conv c = { 16, 16, 16, 16, 16, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1 };
         if (i == 1 || i == 5) c.C = i == 1 ? 2 : 6;
@@ -339,8 +369,59 @@ START_TEST(what_is_transformed)
         if (i == 7) c.N = 1;
         if (i == 8) c.SH = c.SW = 2, c.OH = c.OW = 8;
         for (direction d = FORWARD; d <= KERNEL_GRAD; d++)
-            ck_assert_int_eq(is_transformed(fast, direct, d, &c), i == 0 || i == 2 || i == 4 || i == 5 || i == 8);
+            ck_assert_int_eq(is_transformed(&fast, d, &c), i == 0 || i == 2 || i == 4 || i == 5 || i == 8);
     }
+}
+END_TEST
+
+/* ---- algorithms by name ------------------------------------------------------------------------- */
+
+/* Shapes that between them each algorithm computes, whether it pays there or not: N, C, H, W, F, KH,
+   KW, OH, OW (found), SH, SW, PH, PW, DH, DW, G. */
+static const gr__conv named_shapes[] = {
+    { 3, 5, 7, 9, 4, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 1 },
+    { 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+    { 18, 3, 11, 13, 7, 3, 3, 0, 0, 1, 1, 0, 2, 1, 1, 1 },
+    { 17, 8, 9, 8, 5, 3, 3, 0, 0, 2, 2, 1, 1, 1, 1, 1 },
+    { 5, 17, 14, 15, 18, 3, 3, 0, 0, 1, 1, 2, 2, 2, 2, 1 },
+    { 2, 20, 15, 14, 9, 3, 3, 0, 0, 2, 2, 0, 1, 1, 1, 1 },
+    { 4, 6, 10, 21, 8, 5, 5, 0, 0, 1, 1, 2, 2, 1, 1, 2 },
+    { 19, 2, 8, 20, 6, 1, 4, 0, 0, 1, 1, 0, 3, 2, 1, 1 },
+    { 3, 4, 9, 23, 6, 7, 9, 0, 0, 2, 3, 3, 4, 1, 1, 2 },
+    { 3, 9, 8, 8, 12, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+    { 2, 70, 6, 7, 40, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1 },
+    { 4, 6, 9, 9, 6, 1, 1, 0, 0, 2, 2, 0, 0, 1, 1, 3 },
+    { 3, 6, 12, 33, 6, 3, 3, 0, 0, 1, 1, 1, 1, 1, 1, 6 },
+    { 16, 4, 7, 6, 8, 3, 3, 0, 0, 2, 1, 1, 1, 1, 2, 4 },
+    { 2, 3, 5, 40, 3, 3, 3, 0, 0, 1, 1, 4, 20, 1, 1, 3 },
+    { 2, 3, 9, 8, 4, 5, 5, 0, 0, 3, 3, 6, 7, 2, 3, 1 },
+    { 33, 3, 6, 5, 4, 2, 3, 0, 0, 9, 1, 1, 1, 1, 1, 1 },
+    { 1, 2, 4, 4, 3, 9, 9, 0, 0, 1, 1, 30, 31, 4, 5, 1 },
+};
+
+START_TEST(by_name)
+{
+    table     t[MOST_TABLES];
+    int       n = tables_by_name(t), used[MOST_TABLES] = { 0 };
+    gr_rng    rng = gr_rng_of((uint64_t)_i, "by name");
+    const int many = (int)(sizeof named_shapes / sizeof *named_shapes);
+    for (int i = 0; i < many; i++) {
+        gr__conv c = named_shapes[i];
+        c.OH = reach(c.H, c.KH, c.SH, c.PH, c.DH), c.OW = reach(c.W, c.KW, c.SW, c.PW, c.DW);
+        for (direction d = FORWARD; d <= KERNEL_GRAD; d++) {
+            against_reference(&c, d, &rng, t, n);
+            for (int k = 0, a = 0; k < n; k++) { /* what was asked for was taken */
+                gr__plan plan;
+                a = k && t[k].k == t[k - 1].k ? a + 1 : 0;
+                if (t[k].k->conv_algorithms[a]->suits(&c, (gr__direction)d) == GR__CANNOT) continue;
+                t[k].k->conv_plan(&c, (gr__direction)d, t[k].only, &plan);
+                ck_assert_ptr_eq(plan.algorithm, t[k].k->conv_algorithms[a]);
+                used[k]++;
+            }
+        }
+    }
+    for (int k = 0; k < n; k++)
+        ck_assert_msg(used[k] || sizeof(gr_real) == 8, "%s: no shape for number %d, %s", t[k].k->isa, k, t[k].only);
 }
 END_TEST
 
@@ -348,7 +429,8 @@ END_TEST
 
 START_TEST(products)
 {
-    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
+    table              fast[2 * ISAS];
+    const gr__kernels *reference = gr__kernels_pick("reference", NULL, NULL);
     int                n = tables(fast) / 2;
     gr_rng             rng = gr_rng_of((uint64_t)_i, "products");
     for (int i = 0; i < PRODUCTS; i++) {
@@ -370,8 +452,8 @@ START_TEST(products)
         run_matmul(reference, &m, &(gr__operands){ size_a, size_b, size_bias, size, GR_NO_ACT });
         for (int k = 0; k < n; k++) {
             memset(y, 0xFF, (size_t)Y * sizeof *y);
-            run_matmul(fast[k], &m, &(gr__operands){ a, b, bias, y, act });
-            agree(y, wanted, size, Y, exact, fast[k]->isa);
+            run_matmul(fast[k].k, &m, &(gr__operands){ a, b, bias, y, act });
+            agree(y, wanted, size, Y, exact, fast[k].k->isa);
         }
         free(a), free(b), free(bias), free(size_a), free(size_b), free(size_bias), free(wanted), free(size), free(y);
     }
@@ -383,11 +465,12 @@ END_TEST
 /* Some planes of several, and nothing around them is written; the numbers are few, so that equal ones meet, and some are none. */
 START_TEST(pooling)
 {
-    const gr__kernels *fast[6], *reference = gr__kernels_pick("reference", NULL, NULL, NULL);
+    table              fast[2 * ISAS];
+    const gr__kernels *reference = gr__kernels_pick("reference", NULL, NULL);
     int                n = tables(fast) / 2;
     gr_rng             rng = gr_rng_of((uint64_t)_i, "pooling");
     for (int i = 0; i < POOLS; i++) {
-        gr__pool p = { .planes = pick(&rng, 1, 5), .H = pick(&rng, 2, 9), .W = pick(&rng, 2, i % 2 ? 70 : 20), .KH = 2, .KW = 2 };
+        gr__window2d p = { .planes = pick(&rng, 1, 5), .H = pick(&rng, 2, 9), .W = pick(&rng, 2, i % 2 ? 70 : 20), .KH = 2, .KW = 2 };
         if (i % 8 == 0) p.KH = pick(&rng, 1, p.H), p.KW = pick(&rng, 1, p.W), p.PH = p.KH / 2, p.PW = p.KW / 2;
         p.SH = i % 8 ? 2 : pick(&rng, 1, 3), p.SW = i % 8 ? 2 : pick(&rng, 1, 3);
         p.OH = reach(p.H, p.KH, p.SH, p.PH, 1), p.OW = reach(p.W, p.KW, p.SW, p.PW, 1);
@@ -400,14 +483,14 @@ START_TEST(pooling)
             y[s] = block((size_t)Y * sizeof *x), at[s] = block((size_t)Y * sizeof *at[s]), back[s] = block((size_t)X * sizeof *x);
         }
         for (int k = -1; k < n; k++) {
-            const gr__kernels *table = k < 0 ? reference : fast[k];
+            const gr__kernels *kernels = k < 0 ? reference : fast[k].k;
             int                s = k >= 0;
             memset(y[s], 0, (size_t)Y * sizeof *x), memset(at[s], 0, (size_t)Y * sizeof *at[s]), memset(back[s], 0, (size_t)X * sizeof *x);
-            table->max_pool(&p, x, y[s], at[s], begin, end);
-            table->max_pool_scatter(&p, y[0], at[0], back[s], begin, end);
+            kernels->max_pool(&p, x, y[s], at[s], begin, end);
+            kernels->max_pool_scatter(&p, y[0], at[0], back[s], begin, end);
             if (s) ck_assert(!memcmp(y[0], y[1], (size_t)Y * sizeof *x) && !memcmp(at[0], at[1], (size_t)Y * sizeof *at[0]));
             if (s) ck_assert_mem_eq(back[0], back[1], (size_t)X * sizeof *x);
-            table->max_pool(&p, x, y[s], NULL, begin, end);
+            kernels->max_pool(&p, x, y[s], NULL, begin, end);
             if (s) ck_assert_mem_eq(y[0], y[1], (size_t)Y * sizeof *x);
         }
         for (int s = 0; s < 2; s++) free(y[s]), free(at[s]), free(back[s]);
@@ -429,6 +512,7 @@ int main(void)
     tcase_add_loop_test(t, winograd_rows, 0, RUNS);
     tcase_add_loop_test(t, winograd_strided, 0, RUNS);
     tcase_add_test(t, what_is_transformed);
+    tcase_add_loop_test(t, by_name, 0, 2);
     tcase_add_loop_test(t, products, 0, RUNS);
     tcase_add_loop_test(t, pooling, 0, RUNS);
     return run(s);

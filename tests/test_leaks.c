@@ -136,7 +136,7 @@ static void a_run(void)
         gr_batch b;
         while (gr_next_batch(l, &b)) {
             GR_STEP;
-            gr_minimize(adam, gr_cross_entropy(normed(net, b.images), b.labels));
+            gr_minimize(adam, gr_cross_entropy(normed(net, b.inputs), b.targets));
             gr_schedule_next(s);
         }
         ck_assert(gr_checkpoint_save("c", net, .optim = adam, .schedule = s, .loader = l));
@@ -145,7 +145,7 @@ static void a_run(void)
         gr_value twice[] = { { "x", .real = &number }, { "x", .real = &number }, { 0 } };
         refused(!gr_checkpoint_save("c", net, .values = twice));
         refused(!gr_checkpoint_load("c", net));
-        gr_loader_free(l);
+        gr_loader_close(l);
     }
     ck_assert(gr_save(net, "w") && gr_load(net, "w"));
     put("bad", "not a file of weights", 21);
@@ -215,7 +215,7 @@ static void text(void)
 {
     gr_model *net = gr_model_build(lenet, gr_shape(1, 1, 28, 28));
     ck_assert_ptr_nonnull(gr_model_format(net));
-    gr_confusion *c = gr_confusion_open(3);
+    gr_confusion *c = gr_confusion_new(3);
     ck_assert_ptr_nonnull(c);
     ck_assert_ptr_nonnull(gr_confusion_format(c, NULL));
     gr_confusion_free(c);
@@ -259,7 +259,7 @@ static void whole_lines(void)
         gr_tensor *p = gr_reshape(x, gr_shape(1, 1, 16, 16));
         gr_conv2d(p, k, .padding = 1), gr_max_pool2d(p, 2), gr_avg_pool2d(p, 2), gr_upsample(p, 2),
             gr_upsample(p, 2, .bilinear = true);
-        gr_transpose(x, 0, 1), gr_matmul(x, x), gr_pad(x, GR_DIMS(8, 8)),
+        gr_transpose(x, 0, 1), gr_matmul(x, x), gr_pad(x, gr_shape(8, 8)),
             gr_concat((gr_tensor *[]){ x, x }, 2, 1);
         gr_slice(x, 0, 4, 8), gr_sum(x, .axes = GR_DIMS(0)),
             gr_where(gr_gt(x, gr_scalar(0)), x, gr_exp(x));

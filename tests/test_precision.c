@@ -200,7 +200,7 @@ static double products_of(const gr__conv *s)
 /* On the instruction set of this number; false if the machine has not got it. */
 static bool begin(int isa)
 {
-    if (!gr__kernels_pick(NULL, isas[isa], NULL, NULL)) return false;
+    if (!gr__kernels_pick(NULL, isas[isa], NULL)) return false;
     setenv("GRADUS_ISA", isas[isa], 1);
     ck_assert_str_eq(gr_kernels(), isas[isa]);
     return true;

@@ -159,7 +159,7 @@ START_TEST(a_worker_rounds_as_the_caller_does)
     for (int k = 0; k < 12; k++) {
         seen s = { 0 };
         fesetround(modes[k % 4]);
-        gr__pool_run(look, &(seen *){ &s }, 4, 4);
+        gr__workers_run(look, &(seen *){ &s }, 4, 4);
         for (int i = 0; i < 4; i++) {
             if (!atomic_load(&s.inside[i])) continue;
             workers += i > 0;

@@ -268,7 +268,9 @@ GR_API int gr_threads(void);
 
 /** The kernels in use: "reference", "baseline", "avx2" or "avx512". Chosen at the first operation
  *  by what the processor has, by GRADUS_ISA (one of the last three) or by GRADUS_KERNELS=reference
- *  (the plain loops).
+ *  (the plain loops). GRADUS_CONV chooses how convolutions are computed: "direct" by sums of
+ *  products, without transforms; the name of an algorithm by that one, where it can; "list" writes
+ *  the names to standard output and changes nothing.
  *  Errors: what they request is not available. */
 GR_API const char *gr_kernels(void);
 

@@ -47,7 +47,7 @@ typedef struct gr__mutex {
 enum {
     GR__LOCK_ONCE,
     GR__LOCK_MAPS,
-    GR__LOCK_POOL,
+    GR__LOCK_WORKERS,
     GR__LOCK_PROCESSORS,
     GR__LOCK_MEMORY,
     GR__LOCKS
@@ -450,19 +450,21 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 gr_rng gr__rng_of_parts(
     uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- pool.c: threads that help --------------------------------------------------------------- */
+/* ---- workers.c: threads that help --------------------------------------------------------------- */
 
 enum { GR__MOST_THREADS = 256 };
 
 typedef void gr__task(const void *arg, int64_t task, int thread); /* thread: 0 .. threads-1 */
-void         gr__pool_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
-void         gr__pool_dismiss(void); /* its threads end */
-void         gr__pool_forget(void);  /* they are not there, in a child process */
+void         gr__workers_run(gr__task *fn, const void *arg, int64_t tasks, int threads);
+void         gr__workers_dismiss(void); /* its threads end */
+void         gr__workers_forget(void);  /* they are not there, in a child process */
 
 /* ---- parallel.c ------------------------------------------------------------------------------ */
 
 extern const gr__kernels *_Atomic gr__kernel_table_chosen;
 const gr__kernels                *gr__kernel_table_first(void);
+const char                       *gr__kernel_table_conv(
+                          void); /* what GRADUS_CONV asks of conv_plan; after gr__kernel_table */
 
 /* NULL with the error set. */
 static inline const gr__kernels *gr__kernel_table(void)
@@ -475,9 +477,9 @@ static inline const gr__kernels *gr__kernel_table(void)
    alone). */
 void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t begin, int64_t end),
     const void *arg);
-/* Every phase and task of a plan that costs so many multiply-adds. false: no memory for its work
+/* Every stage and task of a plan that costs so many multiply-adds. false: no memory for its work
    space. */
-typedef void gr__planned(const void *arg, int phase, int64_t task, void *shared, void *scratch);
+typedef void gr__planned(const void *arg, int stage, int64_t task, void *shared, void *scratch);
 bool         gr__run_plan(
             const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what);
 

@@ -4,7 +4,9 @@
    does not depend on their number. */
 #include "core/core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static atomic_int wanted_threads; /* 0: the usual number */
 static atomic_int usual_threads;  /* 0: not counted yet */
@@ -46,14 +48,52 @@ int gr_threads(void)
 /* ---- the kernels ---- */
 
 const gr__kernels *_Atomic gr__kernel_table_chosen;
-static const char         *refusal;
+static char                refusal[400];
+static const char         *conv_wish; /* of conv_plan */
 static atomic_bool         chosen;
+
+const char *gr__kernel_table_conv(void) { return conv_wish; }
+
+/* The name of algorithm i, in the order of choice; NULL: it is that of the one before, or there is none. */
+static const char *conv_name(const gr__kernels *k, int i)
+{
+    const gr__conv_algorithm *const *all = k->conv_algorithms;
+    return i > 0 && !strcmp(all[i]->name, all[i - 1]->name) ? NULL : all[i]->name;
+}
+
+static void list_conv(const gr__kernels *k)
+{
+    puts("direct         all that are marked with a star: sums of products, without transforms");
+    for (int i = 0; k->conv_algorithms[i]; i++)
+        if (conv_name(k, i))
+            printf("%-14s %s\n", conv_name(k, i), k->conv_algorithms[i]->exact ? "*" : "");
+}
+
+static bool read_conv_wish(const gr__kernels *k, const char *wish)
+{
+    if (!wish || !*wish) return true;
+    if (!strcmp(wish, "list")) {
+        list_conv(k);
+        return true;
+    }
+    bool known = !strcmp(wish, "direct");
+    for (int i = 0; k->conv_algorithms[i]; i++)
+        known = known || !strcmp(wish, k->conv_algorithms[i]->name);
+    conv_wish = known ? wish : NULL;
+    int n = snprintf(
+        refusal, sizeof refusal, "GRADUS_CONV: there is no %.40s; there are list, direct", wish);
+    for (int i = 0; !known && k->conv_algorithms[i]; i++)
+        if (conv_name(k, i))
+            n += snprintf(refusal + n, sizeof refusal - (size_t)n, ", %s", conv_name(k, i));
+    return known;
+}
 
 static void choose(void)
 {
-    atomic_store(
-        &gr__kernel_table_chosen, gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"),
-                                      getenv("GRADUS_CONV"), &refusal));
+    const char        *why = "";
+    const gr__kernels *k = gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), &why);
+    snprintf(refusal, sizeof refusal, "%s", why);
+    if (k && read_conv_wish(k, getenv("GRADUS_CONV"))) atomic_store(&gr__kernel_table_chosen, k);
 }
 
 const gr__kernels *gr__kernel_table_first(void)
@@ -98,20 +138,20 @@ void gr__parallel(int64_t n, int64_t grain, void (*fn)(const void *arg, int64_t 
     }
     range r = { fn, arg, n, grain < 1 ? 1 : grain, 0 };
     r.chunks = (n + r.grain - 1) / r.grain;
-    gr__pool_run(run_chunk, &r, r.chunks, threads);
+    gr__workers_run(run_chunk, &r, r.chunks, threads);
 }
 
-typedef struct phase {
+typedef struct stage {
     gr__planned *fn;
     const void  *arg;
     char        *shared, *scratch;
     size_t       scratch_step;
     int          number;
-} phase;
+} stage;
 
 static void parallel_run_task(const void *arg, int64_t task, int thread)
 {
-    const phase *p = arg;
+    const stage *p = arg;
     /* a sum with NULL is not defined */
     char        *scratch = p->scratch ? p->scratch + p->scratch_step * (size_t)thread : NULL;
     p->fn(p->arg, p->number, task, p->shared, scratch);
@@ -123,21 +163,21 @@ static const double small_work = 1e5;
 bool gr__run_plan(
     const gr__plan *plan, double work, gr__planned *fn, const void *arg, const char *what)
 {
-    if (plan->phases == 1 && plan->tasks[0] == 1 && !plan->shared && !plan->scratch) {
+    if (plan->stages == 1 && plan->tasks[0] == 1 && !plan->shared && !plan->scratch) {
         fn(arg, 0, 0, NULL, NULL);
         return true;
     }
     int64_t most = 1;
-    for (int i = 0; i < plan->phases; i++) most = plan->tasks[i] > most ? plan->tasks[i] : most;
+    for (int i = 0; i < plan->stages; i++) most = plan->tasks[i] > most ? plan->tasks[i] : most;
     int threads = most > 1 && work > small_work ? gr_threads() : 1;
     if (threads > most) threads = (int)most;
-    phase  p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
+    stage  p = { .fn = fn, .arg = arg, .scratch_step = (plan->scratch + 63) / 64 * 64 };
     size_t shared_bytes = (plan->shared + 63) / 64 * 64,
            bytes = shared_bytes + p.scratch_step * (size_t)threads;
     if (bytes && !(p.shared = gr__alloc(bytes))) return gr__fail_memory(what, bytes);
     p.scratch = p.shared ? p.shared + shared_bytes : NULL;
-    for (p.number = 0; p.number < plan->phases; p.number++)
-        gr__pool_run(parallel_run_task, &p, plan->tasks[p.number], threads);
+    for (p.number = 0; p.number < plan->stages; p.number++)
+        gr__workers_run(parallel_run_task, &p, plan->tasks[p.number], threads);
     gr__release(p.shared, bytes);
     return true;
 }

@@ -93,7 +93,7 @@ static void renew(gr__mutex *m)
 static void in_child(void)
 {
     atomic_fetch_add(&forks, 1);
-    gr__pool_forget();
+    gr__workers_forget();
     with_each(renew);
     gr__unlock(&listed);
 }

@@ -69,7 +69,7 @@ static void thread_end(void *arg)
    that; this one does it here, and the library's own threads do it when they end. */
 __attribute__((destructor)) static void library_end(void)
 {
-    gr__pool_dismiss();
+    gr__workers_dismiss();
     if (gr__me) thread_end(gr__me);
     gr__memory_give_back(); /* a plug-in that contains the library leaves nothing behind */
     if (gr__me) thread_end(gr__me);

@@ -1,5 +1,6 @@
-/* elementwise.c: one output from one element of each operand. Invariant: an element's value depends on its operands alone,
-   never on where it stands in the array, so that any partition gives the same bits; y may be one of the operands. */
+/* elementwise.c: one output from one element of each operand. Invariant: an element's value depends
+   on its operands alone, never on where it stands in the array, so that any partition gives the
+   same bits; y may be one of the operands. */
 #include "table.h"
 #include "vmath.h"
 
@@ -24,9 +25,11 @@ UNARY(cos, real_(cos)(v))
 UNARY(log1p, real_(log1p)(v))
 UNARY(expm1, real_(expm1)(v))
 UNARY(erf, real_(erf)(v))
-UNARY(softplus, (v > 0 ? v : 0) + real_(log1p)(real_(exp)(-real_(fabs)(v)))) /* log(1 + e^x) without overflow */
+UNARY(softplus,
+    (v > 0 ? v : 0) + real_(log1p)(real_(exp)(-real_(fabs)(v)))) /* log(1 + e^x) without overflow */
 
-/* Whole vectors throughout: the last one is filled up with zeros, so that every element goes through the same code. */
+/* Whole vectors throughout: the last one is filled up with zeros, so that every element goes
+   through the same code. */
 #define UNARY_VECTOR(name, function)                                                    \
     void GR__NAME(name)(gr_real * y, const gr_real *x, int64_t n)                       \
     {                                                                                   \
@@ -39,7 +42,8 @@ UNARY_VECTOR(exp, vec_exp)
 UNARY_VECTOR(sigmoid, vec_sigmoid)
 UNARY_VECTOR(tanh, vec_tanh)
 
-/* One loop for each pair of steps: the step must be a constant for the compiler to make vectors of it. */
+/* One loop for each pair of steps: the step must be a constant for the compiler to make vectors of
+   it. */
 #define BINARY_LOOP(value, i_of_a, i_of_b)        \
     {                                             \
         GR__INDEPENDENT                           \
@@ -49,22 +53,24 @@ UNARY_VECTOR(tanh, vec_tanh)
         }                                         \
     }
 
-#define BINARY(name, value)                                                                                   \
-    static void name##_few(gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n) \
-    {                                                                                                         \
-        if (a_step)                                                                                           \
-            BINARY_LOOP(value, i, 0)                                                                          \
-        else if (b_step)                                                                                      \
-            BINARY_LOOP(value, 0, i)                                                                          \
-        else                                                                                                  \
-            BINARY_LOOP(value, 0, 0)                                                                          \
-    }                                                                                                         \
-    void GR__NAME(name)(gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)   \
-    {                                                                                                         \
-        if (!a_step || !b_step)                                                                               \
-            name##_few(y, a, a_step, b, b_step, n);                                                           \
-        else                                                                                                  \
-            BINARY_LOOP(value, i, i)                                                                          \
+#define BINARY(name, value)                                                                 \
+    static void name##_few(                                                                 \
+        gr_real *y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n)  \
+    {                                                                                       \
+        if (a_step)                                                                         \
+            BINARY_LOOP(value, i, 0)                                                        \
+        else if (b_step)                                                                    \
+            BINARY_LOOP(value, 0, i)                                                        \
+        else                                                                                \
+            BINARY_LOOP(value, 0, 0)                                                        \
+    }                                                                                       \
+    void GR__NAME(name)(                                                                    \
+        gr_real * y, const gr_real *a, int a_step, const gr_real *b, int b_step, int64_t n) \
+    {                                                                                       \
+        if (!a_step || !b_step)                                                             \
+            name##_few(y, a, a_step, b, b_step, n);                                         \
+        else                                                                                \
+            BINARY_LOOP(value, i, i)                                                        \
     }
 
 BINARY(add, u + v)
@@ -72,7 +78,8 @@ BINARY(sub, u - v)
 BINARY(mul, u *v)
 BINARY(div, u / v)
 BINARY(pow, real_(pow)(u, v))
-BINARY(maximum, u > v || u != u ? u : v) /* NaN if either is: the second is taken where no comparison holds */
+BINARY(maximum,
+    u > v || u != u ? u : v) /* NaN if either is: the second is taken where no comparison holds */
 BINARY(minimum, u < v || u != u ? u : v)
 BINARY(eq, u == v)
 BINARY(ne, u != v)

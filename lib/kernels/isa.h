@@ -1,10 +1,12 @@
-/* isa.h: what differs between the copies of the kernels: their names, the width of a vector and the register blocks.
-   Every file but dispatch.c and reference.c is compiled once for each instruction set, with GR__ISA saying which; every
-   symbol that such a file exports goes through GR__NAME, so that the copies live side by side in one program. */
+/* isa.h: what differs between the copies of the kernels: their names, the width of a vector and the
+   register blocks. Every file but dispatch.c and reference.c is compiled once for each instruction
+   set, with GR__ISA saying which; every symbol that such a file exports goes through GR__NAME, so
+   that the copies live side by side in one program. */
 #ifndef GR_KERNELS_ISA_H
 #define GR_KERNELS_ISA_H
 
 #include "kernels.h"
+#include "names.h"
 
 #include <string.h>
 
@@ -18,9 +20,10 @@
 #define GR__STRING_EXPANDED(isa) GR__STRING(isa)
 #define GR__ISA_STRING GR__STRING_EXPANDED(GR__ISA)
 
-/* The vector is as wide as a register, and the block of accumulators nearly fills the register file: ROWS x COLS of
-   broadcast times vector (outer), DOT_ROWS x DOT_COLS of vector times vector (dots). A vector wider than the registers
-   would be split by the compiler, at a tenth of the speed. */
+/* The vector is as wide as a register, and the block of accumulators nearly fills the register
+   file: ROWS x COLS of broadcast times vector (outer), DOT_ROWS x DOT_COLS of vector times vector
+   (dots). A vector wider than the registers would be split by the compiler, at a tenth of the
+   speed. */
 #if defined __AVX512F__
 #define GR__VECTOR_BYTES 64
 enum { ROWS = 6, COLS = 4, DOT_ROWS = 4, DOT_COLS = 6 };
@@ -42,16 +45,19 @@ typedef int32_t gr__lane;
 #endif
 typedef gr_real  vec __attribute__((vector_size(GR__VECTOR_BYTES)));
 typedef gr__lane ivec __attribute__((vector_size(GR__VECTOR_BYTES)));
-typedef gr_real  vec_anywhere __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
+typedef gr_real  vec_anywhere
+    __attribute__((vector_size(GR__VECTOR_BYTES), aligned(sizeof(gr_real)), may_alias));
 enum { LANES = GR__VECTOR_BYTES / (int)sizeof(gr_real) };
-enum { LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
+enum { CACHE_LINE = 64 / (int)sizeof(gr_real) }; /* of a cache */
 
 #define GR__INLINE static inline __attribute__((always_inline, unused))
 
-/* Every loop that this stands before has independent iterations, even where y is one of the operands. */
+/* Every loop that this stands before has independent iterations, even where y is one of the
+   operands. */
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wpass-failed" /* slow without optimisation, but not wrong */
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(undefined_behavior_sanitizer)
 #define GR__UNROLL /* with a check at every access, unrolling takes clang minutes a file */
 #else
 #define GR__UNROLL _Pragma("clang loop unroll(full)")
@@ -68,8 +74,8 @@ GR__INLINE vec vec_load(const gr_real *p) { return *(const vec_anywhere *)p; }
 
 GR__INLINE void vec_store(gr_real *p, vec v) { *(vec_anywhere *)p = v; }
 
-/* The first n lanes; the others are zero, and memory past them is not touched. Of the loop, gcc makes one masked load where there
-   is such a thing; clang would make a chain of branches. */
+/* The first n lanes; the others are zero, and memory past them is not touched. Of the loop, gcc
+   makes one masked load where there is such a thing; clang would make a chain of branches. */
 GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
 {
 #if GR__VECTOR_BYTES >= 32 && !defined __clang__
@@ -85,7 +91,8 @@ GR__INLINE vec vec_load_some(const gr_real *p, int64_t n)
 #endif
 }
 
-/* By halves, each of a size that the compiler knows: a call for each vector costs more than the store. */
+/* By halves, each of a size that the compiler knows: a call for each vector costs more than the
+   store. */
 GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n)
 {
     const gr_real *from = (const gr_real *)&v;
@@ -98,7 +105,10 @@ GR__INLINE void vec_store_some(gr_real *p, vec v, int64_t n)
         }
 }
 
-GR__INLINE vec vec_choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+GR__INLINE vec vec_choose(ivec mask, vec yes, vec no)
+{
+    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
 
 /* The first and the last `some` of n numbers. */
 GR__INLINE void copy_ends(gr_real *to, const gr_real *from, int64_t n, const int some)
@@ -126,5 +136,13 @@ GR__INLINE int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 GR__INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 GR__INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Even parts: part i of n in parts begins here. */
+GR__INLINE int64_t even_part(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + at_most(i, n % parts);
+}
+
+GR__INLINE size_t padded_bytes(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
 
 #endif

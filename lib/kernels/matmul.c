@@ -1,37 +1,53 @@
-/* matmul.c: y = a b, products of dense matrices. Four algorithms: panels of b, COLS vectors wide, times rows of a where they stand; for
-   large ones the same, with all of b packed once, before, and a packed as it is needed; for few rows of a, where b is transposed and so both
-   run along the summed index, dots, with nothing copied, or a row, if it is one; and for a handful of numbers, plain loops, since looking for
-   anything better would take longer. Invariant: a task owns a rectangle of y, and the rectangles depend on shapes alone. */
+/* matmul.c: y = a b, products of dense matrices. Four algorithms: panels of b, COLS vectors wide,
+   times rows of a where they stand; for large ones the same, with all of b packed once, before, and
+   a packed as it is needed; for few rows of a, where b is transposed and so both run along the
+   summed index, dots, with nothing copied, or a row, if it is one; and for a handful of numbers,
+   plain loops, since looking for anything better would take longer. Invariant: a task owns a
+   rectangle of y, and the rectangles depend on shapes alone. */
 #include "matmul.h"
+#include "micro.h"
 
-#include "conv.h"
 #include "table.h"
 
-enum { OUTER, PACKED, DOTS, ROW, SMALL };        /* variants */
-enum { FEW_TERMS = 16, FEW_SCALARS = 512 };      /* small: of whole vectors; otherwise, products */
-enum { DOT_TERMS = 1024 };                       /* terms of a sum taken at once: few enough for the nearest cache */
-enum { DOT_WIDTH = 48 };                         /* columns of a task */
-enum { IN_PLACE_BYTES = 1 << 18 };               /* a b so small is read where it stands */
-enum { MOST_ROWS = 96, MANY_ROWS = 512 };        /* rows of a task that pay for the panel they share; if there are tasks enough */
-enum { FEW_PRODUCTS = 1 << 16 };                 /* a task as small is not split */
-enum { FEW_FACTORS = 1 << 16 };                  /* an a as small is one task for each panel of b */
-enum { FEW_ROWS = 8 };                           /* too few to pay for packing what stands transposed */
-enum { MOST_PACKED = 1 << 28 };                  /* bytes of b that may be packed at once */
-enum { TERMS = 512, SOON = 16 };                 /* of a sum at once; rows of a transposed a that are asked for ahead */
-enum { A_ROW = TERMS + 16 };                     /* from row to row of a packed a: no power of two */
-enum { TASKS = 12, MOST_PANELS = 16 };           /* large: worth splitting for more threads; panels of a task */
-enum { FAR_BYTES = 1 << 19 };                    /* a y so large is out of the nearer caches */
-enum { PANELS_FAR_BYTES = 1 << 21 };             /* packed panels are read in order, and have to be asked for from so many on */
+enum { MATMUL_OUTER, PACKED, MATMUL_DOTS, MATMUL_ROW, SMALL }; /* variants */
+enum { FEW_TERMS = 16, FEW_SCALARS = 512 }; /* small: of whole vectors; otherwise, products */
+enum { DOT_TERMS = 1024 }; /* terms of a sum taken at once: few enough for the nearest cache */
+enum { DOT_WIDTH = 48 };   /* columns of a task */
+enum { IN_PLACE_BYTES = 1 << 18 }; /* a b so small is read where it stands */
+enum {
+    MATMUL_MOST_ROWS = 96,
+    MANY_ROWS = 512
+}; /* rows of a task that pay for the panel they share; if there are tasks enough */
+enum { MATMUL_FEW_PRODUCTS = 1 << 16 }; /* a task as small is not split */
+enum { FEW_FACTORS = 1 << 16 };         /* an a as small is one task for each panel of b */
+enum { FEW_ROWS = 8 };                  /* too few to pay for packing what stands transposed */
+enum { MOST_PACKED = 1 << 28 };         /* bytes of b that may be packed at once */
+enum {
+    TERMS = 512,
+    PREFETCH_ROWS = 16
+}; /* of a sum at once; rows of a transposed a that are asked for upcoming */
+enum { A_ROW = TERMS + 16 }; /* from row to row of a packed a: no power of two */
+enum {
+    MATMUL_TASKS = 12,
+    MOST_PANELS = 16
+};                                   /* large: worth splitting for more threads; panels of a task */
+enum { PREFETCHED_BYTES = 1 << 19 }; /* a y so large is out of the nearer caches */
+enum {
+    PREFETCHED_PANELS_BYTES = 1 << 21
+}; /* packed panels are read in order, and have to be asked for from so many on */
 enum { PANELS_AT_ONCE = 8, PACKED_TERMS = 128 }; /* packing: of a task */
-enum { WHOLE_LINES = GR__PANEL % LINE == 0 };    /* are panels; with narrower vectors, the requests would cost more than they save */
-enum { TERMS_AT_ONCE = 32 };                     /* that are copied to one panel before the next */
+enum {
+    WHOLE_LINES = GR__PANEL % CACHE_LINE == 0
+}; /* are panels; with narrower vectors, the requests would cost more than they save */
+enum { MATMUL_TERMS_AT_ONCE = 32 }; /* that are copied to one panel before the next */
 
-typedef struct grid {
+typedef struct matmul_grid {
     int64_t down, across; /* tasks of one product */
     int64_t width;        /* columns of a task, but for the last */
-} grid;
+} matmul_grid;
 
-/* One row or one column is the same, transposed or not; each is taken as what runs along the sum. */
+/* One row or one column is the same, transposed or not; each is taken as what runs along the
+   sum. */
 static gr__matmul plainest(const gr__matmul *m)
 {
     gr__matmul p = *m;
@@ -46,32 +62,48 @@ static bool is_small(const gr__matmul *m)
     return m->N % LANES == 0 || m->M * m->N * m->K <= FEW_SCALARS;
 }
 
-static bool stays_in_place(const gr__matmul *m) { return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES; }
-
-/* Rows of b that begin with a line and fall into all sets of a cache may be read where they stand, too. */
-static bool rows_spread(const gr__matmul *m) { return WHOLE_LINES && m->N % LINE == 0 && m->N % (8 * LINE) != 0; }
-
-/* So many products leave tasks enough, even if none is split. */
-static bool are_many(const gr__matmul *m) { return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= TASKS * 4; }
-
-/* Rows of a task. What stands transposed takes longer to pack than a second task for the panel would be worth, as long as the task is a short one. */
-static int64_t rows_of(const gr__matmul *m)
+static bool stays_in_place(const gr__matmul *m)
 {
-    return are_many(m) || (m->transpose_b && m->M * m->K <= FEW_FACTORS) ? MANY_ROWS : MOST_ROWS;
+    return !m->transpose_b && m->K * m->N * (int64_t)sizeof(gr_real) <= IN_PLACE_BYTES;
 }
 
-static grid grid_of(const gr__matmul *m, int variant)
+/* Rows of b that begin with a line and fall into all sets of a cache may be read where they stand,
+   too. */
+static bool rows_spread(const gr__matmul *m)
 {
-    grid    g = { .down = ceil_div(m->M, rows_of(m)), .width = variant == DOTS || variant == ROW ? DOT_WIDTH : GR__PANEL };
-    int64_t block = variant == DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
-    bool    split = !are_many(m) && g.down == 1 && m->M * m->N * m->K > FEW_PRODUCTS;
-    if (variant == ROW) g.width *= at_least(1, FEW_PRODUCTS / (g.width * at_least(1, m->K)));
-    if (split && variant == OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
-        g.width = at_most(g.width, ceil_div(m->N, 2 * LANES) * LANES); /* by columns, so that b is packed once */
+    return WHOLE_LINES && m->N % CACHE_LINE == 0 && m->N % (8 * CACHE_LINE) != 0;
+}
+
+/* So many products leave tasks enough, even if none is split. */
+static bool are_many(const gr__matmul *m)
+{
+    return m->batch > 1 && m->batch * ceil_div(m->N, GR__PANEL) >= MATMUL_TASKS * 4;
+}
+
+/* Rows of a task. What stands transposed takes longer to pack than a second task for the panel
+   would be worth, as long as the task is a short one. */
+static int64_t rows_of(const gr__matmul *m)
+{
+    return are_many(m) || (m->transpose_b && m->M * m->K <= FEW_FACTORS) ? MANY_ROWS
+                                                                         : MATMUL_MOST_ROWS;
+}
+
+static matmul_grid grid_of(const gr__matmul *m, int variant)
+{
+    matmul_grid g = { .down = ceil_div(m->M, rows_of(m)),
+        .width = variant == MATMUL_DOTS || variant == MATMUL_ROW ? DOT_WIDTH : GR__PANEL };
+    int64_t     block = variant == MATMUL_DOTS ? DOT_ROWS : ROWS, panels = ceil_div(m->N, g.width);
+    bool        split = !are_many(m) && g.down == 1 && m->M * m->N * m->K > MATMUL_FEW_PRODUCTS;
+    if (variant == MATMUL_ROW)
+        g.width *= at_least(1, MATMUL_FEW_PRODUCTS / (g.width * at_least(1, m->K)));
+    if (split && variant == MATMUL_OUTER && !stays_in_place(m) && m->N >= 2 * LANES)
+        g.width = at_most(
+            g.width, ceil_div(m->N, 2 * LANES) * LANES); /* by columns, so that b is packed once */
     else if (split && m->M > 2 * block)
         g.down = 2;
     if (variant == PACKED) {
-        g.across = ceil_div(panels, at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / TASKS)));
+        g.across = ceil_div(
+            panels, at_least(1, at_most(MOST_PANELS, m->batch * g.down * panels / MATMUL_TASKS)));
         g.width *= ceil_div(panels, g.across);
     }
     g.across = ceil_div(m->N, g.width);
@@ -79,22 +111,32 @@ static grid grid_of(const gr__matmul *m, int variant)
 }
 
 /* The numbers of one b when it is packed, in whole panels. */
-static int64_t packed_size(const gr__matmul *m) { return ceil_div(m->N, GR__PANEL) * GR__PANEL * ceil_div(m->K, LANES) * LANES; }
+static int64_t packed_size(const gr__matmul *m)
+{
+    return ceil_div(m->N, GR__PANEL) * GR__PANEL * ceil_div(m->K, LANES) * LANES;
+}
 
 static int variant_of(const gr__matmul *m)
 {
-    if (m->transpose_b && !m->transpose_a && (m->M < FEW_ROWS || m->N == 1)) return m->M == 1 ? ROW : DOTS;
+    if (m->transpose_b && !m->transpose_a && (m->M < FEW_ROWS || m->N == 1))
+        return m->M == 1 ? MATMUL_ROW : MATMUL_DOTS;
     bool large = m->M > rows_of(m) && !stays_in_place(m) && m->K > 0;
-    return large && packed_size(m) <= MOST_PACKED / (int64_t)sizeof(gr_real) / m->batch ? PACKED : OUTER;
+    return large && packed_size(m) <= MOST_PACKED / (int64_t)sizeof(gr_real) / m->batch
+               ? PACKED
+               : MATMUL_OUTER;
 }
 
-typedef struct workspace {
-    gr__step *step;
-    gr_real  *panel, *tile; /* panel: of b, or the packed a */
-} workspace;
+typedef struct matmul_workspace {
+    gr__offsets *step;
+    gr_real     *panel, *tile; /* panel: of b, or the packed a */
+} matmul_workspace;
 
-/* From term to term of a packed transposed a: an odd number of lines, so that they fall into all sets. */
-static int64_t transposed_row(int64_t rows) { return (ceil_div(rows, LINE) | 1) * LINE; }
+/* From term to term of a packed transposed a: an odd number of lines, so that they fall into all
+   sets. */
+static int64_t transposed_row(int64_t rows)
+{
+    return (ceil_div(rows, CACHE_LINE) | 1) * CACHE_LINE;
+}
 
 static size_t panel_bytes(int64_t rows, int variant)
 {
@@ -104,20 +146,22 @@ static size_t panel_bytes(int64_t rows, int variant)
 
 static size_t scratch_bytes(int64_t rows, int variant)
 {
-    return padded_bytes(TERMS * (int64_t)sizeof(gr__step)) + panel_bytes(rows, variant) +
+    return padded_bytes(TERMS * (int64_t)sizeof(gr__offsets)) + panel_bytes(rows, variant) +
            padded_bytes(rows * GR__PANEL * (int64_t)sizeof(gr_real));
 }
 
-static workspace lay_out(int64_t rows, int variant, void *scratch)
+static matmul_workspace matmul_lay_out(int64_t rows, int variant, void *scratch)
 {
-    workspace w = { .step = scratch, .panel = (gr_real *)(void *)((char *)scratch + padded_bytes(TERMS * (int64_t)sizeof(gr__step))) };
+    matmul_workspace w = { .step = scratch,
+        .panel = (gr_real *)(void *)((char *)scratch +
+                                     padded_bytes(TERMS * (int64_t)sizeof(gr__offsets))) };
     w.tile = (gr_real *)(void *)((char *)w.panel + panel_bytes(rows, variant));
     return w;
 }
 
-void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
+void matmul_plan(const gr__matmul *given, gr__plan *plan)
 {
-    *plan = (gr__plan){ .phases = 1 };
+    *plan = (gr__plan){ .stages = 1 };
     if (!given->M || !given->N || !given->batch) return;
     if (is_small(given)) {
         plan->variant = SMALL;
@@ -126,24 +170,25 @@ void GR__NAME(matmul_plan)(const gr__matmul *given, gr__plan *plan)
     }
     gr__matmul m = plainest(given);
     plan->variant = variant_of(&m);
-    grid g = grid_of(&m, plan->variant);
+    matmul_grid g = grid_of(&m, plan->variant);
     plan->tasks[0] = m.batch * g.down * g.across;
-    if (plan->variant == ROW) return;
-    if (plan->variant == DOTS) {
+    if (plan->variant == MATMUL_ROW) return;
+    if (plan->variant == MATMUL_DOTS) {
         plan->scratch = padded_bytes((DOT_TERMS / LANES + 1) * (int64_t)sizeof(int64_t));
         return;
     }
     plan->scratch = scratch_bytes(ceil_div(m.M, g.down), plan->variant);
-    if (plan->variant == OUTER) return;
-    plan->phases = 2;
+    if (plan->variant == MATMUL_OUTER) return;
+    plan->stages = 2;
     plan->tasks[1] = plan->tasks[0];
-    plan->tasks[0] = m.batch * ceil_div(m.K, PACKED_TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
+    plan->tasks[0] =
+        m.batch * ceil_div(m.K, PACKED_TERMS) * ceil_div(m.N, PANELS_AT_ONCE * GR__PANEL);
     plan->shared = padded_bytes(m.batch * packed_size(&m) * (int64_t)sizeof(gr_real));
 }
 
 /* Four rows of y at most, LANES columns, all terms. */
-GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, const gr_real *b, int64_t b_row, int64_t K, vec start,
-    vec least, gr_real *y, int64_t y_row, const int rows)
+GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, const gr_real *b,
+    int64_t b_row, int64_t K, vec start, vec least, gr_real *y, int64_t y_row, const int rows)
 {
     vec acc[4];
     GR__UNROLL
@@ -154,7 +199,8 @@ GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, cons
         for (int i = 0; i < rows; i++) acc[i] += a[i * a_row + k * a_term] * term;
     }
     GR__UNROLL
-    for (int i = 0; i < rows; i++) vec_store(y + i * y_row, vec_choose(acc[i] < least, least, acc[i]));
+    for (int i = 0; i < rows; i++)
+        vec_store(y + i * y_row, vec_choose(acc[i] < least, least, acc[i]));
 }
 
 /* b, which stands transposed, as it would stand if it did not. */
@@ -187,15 +233,17 @@ static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real le
     for (int64_t j = 0; j < m->N; j += LANES) {
         vec start = o->bias ? vec_load(o->bias + j) : (vec){ 0 };
         for (i = 0; i + 4 <= m->M; i += 4)
-            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least), o->y + i * m->N + j, m->N, 4);
+            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least),
+                o->y + i * m->N + j, m->N, 4);
         for (; i < m->M; i++)
-            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least), o->y + i * m->N + j, m->N, 1);
+            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least),
+                o->y + i * m->N + j, m->N, 1);
     }
 }
 
 static void small(const gr__matmul *m, const gr__operands *o)
 {
-    gr_real least = GR__NAME(least_of)(o->act);
+    gr_real least = least_of(o->act);
     if (m->N % LANES == 0) {
         small_vectors(m, o, least);
     } else {
@@ -204,77 +252,89 @@ static void small(const gr__matmul *m, const gr__operands *o)
         for (int64_t i = 0; i < m->M; i++)
             for (int64_t j = 0; j < m->N; j++) {
                 gr_real sum = o->bias ? o->bias[j] : 0;
-                for (int64_t k = 0; k < m->K; k++) sum += o->a[i * a_row + k * a_term] * o->b[k * b_term + j * b_col];
+                for (int64_t k = 0; k < m->K; k++)
+                    sum += o->a[i * a_row + k * a_term] * o->b[k * b_term + j * b_col];
                 o->y[i * m->N + j] = sum < least ? least : sum;
             }
     }
-    GR__NAME(activate)(o->y, m->M * m->N, o->act);
+    activate(o->y, m->M * m->N, o->act);
 }
 
 /* The rectangle of one task; a and b begin at its product, y at the rectangle. */
-typedef struct block {
+typedef struct matmul_block {
     const gr_real *a, *b;
     const gr_real *bias, *row_bias; /* one a column, or one a row, or none */
     gr_real       *y;
     int64_t        y_row, row, rows, col, cols;
     gr_act         act;
-    bool           onto;              /* y holds what the sums are added to */
-    bool           far, far_a, far_b; /* y has to be asked for; a; b */
-    const gr_real *next;              /* where the panel of b for the next task begins, or NULL */
-} block;
+    bool           onto;                               /* y holds what the sums are added to */
+    bool           prefetch_y, prefetch_a, prefetch_b; /* y has to be asked for; a; b */
+    const gr_real *next; /* where the panel of b for the next task begins, or NULL */
+} matmul_block;
 
 /* What the sums are added to: the bias, one a column. */
-static void write_bias(block *t)
+static void write_bias(matmul_block *t)
 {
-    for (int64_t i = 0; i < t->rows && t->bias; i++) memcpy(t->y + i * t->y_row, t->bias + t->col, (size_t)t->cols * sizeof *t->y);
+    for (int64_t i = 0; i < t->rows && t->bias; i++)
+        memcpy(t->y + i * t->y_row, t->bias + t->col, (size_t)t->cols * sizeof *t->y);
     t->onto |= t->bias != NULL;
 }
 
-static void dots_block(const gr__matmul *m, block *t, int64_t *offset)
+static void matmul_dots_of_size(const gr__matmul *m, matmul_block *t, int64_t *offset)
 {
     for (int64_t i = 0; i <= DOT_TERMS / LANES; i++) offset[i] = i * LANES;
     write_bias(t);
     int64_t across = ceil_div(t->cols, DOT_COLS), down = ceil_div(t->rows, DOT_ROWS), k = 0;
     do {
-        int64_t  terms = at_most(DOT_TERMS, m->K - k);
-        gr__dots d = { .offset = offset, .T = terms / LANES, .tail = (int)(terms % LANES), .onto = k > 0 || t->onto, .y_row = t->y_row };
+        int64_t       terms = at_most(DOT_TERMS, m->K - k);
+        gr__dot_block d = { .offset = offset,
+            .T = terms / LANES,
+            .tail = (int)(terms % LANES),
+            .onto = k > 0 || t->onto,
+            .y_row = t->y_row };
         for (int64_t i = 0; i < down; i++) {
-            int64_t r = part_of(t->rows, down, i), rows = part_of(t->rows, down, i + 1) - r;
+            int64_t r = even_part(t->rows, down, i), rows = even_part(t->rows, down, i + 1) - r;
             for (int64_t a = 0; a < rows; a++) d.a[a] = t->a + (t->row + r + a) * m->K + k;
             for (int64_t j = 0; j < across; j++) {
-                int64_t c = part_of(t->cols, across, j), cols = part_of(t->cols, across, j + 1) - c;
+                int64_t c = even_part(t->cols, across, j),
+                        cols = even_part(t->cols, across, j + 1) - c;
                 for (int64_t b = 0; b < cols; b++) d.b[b] = t->b + (t->col + c + b) * m->K + k;
                 d.y = t->y + r * t->y_row + c;
-                GR__NAME(dots)(&d, (int)rows, (int)cols);
+                dot_block(&d, (int)rows, (int)cols);
             }
         }
         k += terms;
     } while (k < m->K);
-    for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++) GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
+    for (int64_t i = 0; i < t->rows && t->act == GR_RELU; i++)
+        GR__NAME(relu)(t->y + i * t->y_row, t->y + i * t->y_row, t->cols);
 }
 
 /* One row of a. */
-static void row_block(const gr__matmul *m, const block *t)
+static void matmul_row_of_size(const gr__matmul *m, const matmul_block *t)
 {
-    int64_t blocks = ceil_div(t->cols, ROW_COLS);
-    gr__row r = { .a = t->a, .b_row = m->K, .K = m->K, .least = GR__NAME(least_of)(t->act) };
+    int64_t     blocks = ceil_div(t->cols, ROW_COLS);
+    gr__dot_row r = { .a = t->a, .b_row = m->K, .K = m->K, .least = least_of(t->act) };
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t c = part_of(t->cols, blocks, i), cols = part_of(t->cols, blocks, i + 1) - c;
+        int64_t c = even_part(t->cols, blocks, i), cols = even_part(t->cols, blocks, i + 1) - c;
         r.b = t->b + (t->col + c) * m->K;
         r.bias = t->bias ? t->bias + t->col + c : NULL;
         r.y = t->y + c;
-        GR__NAME(row)(&r, (int)cols);
+        dot_row(&r, (int)cols);
     }
 }
 
-/* A vector that begins `at` numbers into b, of which `wanted` are; what comes after them is not used, but must not lie outside b. */
+/* A vector that begins `at` numbers into b, of which `wanted` are; what comes after them is not
+   used, but must not lie outside b. */
 GR__INLINE vec load_within(const gr__matmul *m, const gr_real *b, int64_t at, int64_t wanted)
 {
-    return at + LANES <= m->N * m->K ? vec_load(b + at) : vec_load_some(b + at, at_most(wanted, LANES));
+    return at + LANES <= m->N * m->K ? vec_load(b + at)
+                                     : vec_load_some(b + at, at_most(wanted, LANES));
 }
 
-/* Of LANES columns of b, which are rows in memory, terms k..k+terms: read along the rows, written across. */
-GR__INLINE void pack_square(const gr__matmul *m, const block *t, int64_t j, int64_t k, int64_t terms, gr_real *panel)
+/* Of LANES columns of b, which are rows in memory, terms k..k+terms: read along the rows, written
+   across. */
+GR__INLINE void pack_square(
+    const gr__matmul *m, const matmul_block *t, int64_t j, int64_t k, int64_t terms, gr_real *panel)
 {
     const int64_t at = (t->col + j) * m->K + k, row = m->K;
     vec           v[LANES];
@@ -282,26 +342,31 @@ GR__INLINE void pack_square(const gr__matmul *m, const block *t, int64_t j, int6
         GR__UNROLL
         for (int l = 0; l < LANES; l++) v[l] = vec_load(t->b + at + l * row);
     } else {
-        for (int l = 0; l < LANES; l++) v[l] = j + l < t->cols ? load_within(m, t->b, at + l * row, terms) : (vec){ 0 };
+        for (int l = 0; l < LANES; l++)
+            v[l] = j + l < t->cols ? load_within(m, t->b, at + l * row, terms) : (vec){ 0 };
     }
     vec_transpose(v);
     GR__UNROLL
     for (int l = 0; l < LANES; l++) vec_store(panel + l * GR__PANEL + j, v[l]);
 }
 
-/* Terms k..k+terms of the columns of b, at most a panel, filled up to whole vectors with anything; the panel has room for whole squares. */
-static void pack(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *panel)
+/* Terms k..k+terms of the columns of b, at most a panel, filled up to whole vectors with anything;
+   the panel has room for whole squares. */
+static void matmul_pack(
+    const gr__matmul *m, const matmul_block *t, int64_t k, int64_t terms, gr_real *panel)
 {
     if (m->transpose_b) {
         for (int64_t i = 0; i < terms; i += LANES)
-            for (int64_t j = 0; j < t->cols; j += LANES) pack_square(m, t, j, k + i, terms - i, panel + i * GR__PANEL);
+            for (int64_t j = 0; j < t->cols; j += LANES)
+                pack_square(m, t, j, k + i, terms - i, panel + i * GR__PANEL);
         return;
     }
     int64_t whole = t->cols / LANES * LANES;
     for (int64_t i = 0; i < terms; i++, panel += GR__PANEL) {
         int64_t at = (k + i) * m->N + t->col;
         for (int64_t j = 0; j < whole; j += LANES) vec_store(panel + j, vec_load(t->b + at + j));
-        if (whole < t->cols) vec_store(panel + whole, load_within(m, t->b, at + whole, t->cols - whole));
+        if (whole < t->cols)
+            vec_store(panel + whole, load_within(m, t->b, at + whole, t->cols - whole));
     }
 }
 
@@ -311,36 +376,46 @@ typedef struct factor {
     int64_t        row;
 } factor;
 
-/* What of b will be read after a block of terms: rows of so many runs, of which each block of rows asks for its share. */
-typedef struct ahead {
+/* What of b will be read after a block of terms: rows of so many runs, of which each block of rows
+   asks for its share. */
+typedef struct upcoming {
     const gr_real *at;
     int64_t        rows, row, runs;
-    int64_t        share, next; /* next: the row from which the next share begins, in the runs at `at` */
-} ahead;
+    int64_t share, next; /* next: the row from which the next share begins, in the runs at `at` */
+} upcoming;
 
-/* What a block asks for: the rows of y and of a after its own, which end before `end`, and a share of b. */
-static void look_ahead(const block *t, const factor *f, ahead *b, int64_t terms, int64_t end, gr__soon *soon)
+/* What a block asks for: the rows of y and of a after its own, which end before `end`, and a share
+   of b. */
+static void find_prefetch(const matmul_block *t, const factor *f, upcoming *b, int64_t terms,
+    int64_t end, gr__prefetch *prefetch)
 {
     int64_t last = at_most(end + ROWS, t->rows);
     int     n = 0;
-    for (int64_t r = end; t->far && r < last; r++) soon->run[n++] = t->y + r * t->y_row;
-    for (int64_t j = 0; t->far_a && j < terms; j += GR__PANEL)
-        for (int64_t r = end; r < last && n < GR__MOST_RUNS; r++) soon->run[n++] = f->a + r * f->row + j;
+    for (int64_t r = end; t->prefetch_y && r < last; r++) prefetch->run[n++] = t->y + r * t->y_row;
+    for (int64_t j = 0; t->prefetch_a && j < terms; j += GR__PANEL)
+        for (int64_t r = end; r < last && n < GR__MOST_RUNS; r++)
+            prefetch->run[n++] = f->a + r * f->row + j;
     for (int64_t i = 0; i < b->share && b->runs && n < GR__MOST_RUNS; i++) {
-        soon->run[n++] = b->at + b->next * b->row;
+        prefetch->run[n++] = b->at + b->next * b->row;
         if (++b->next == b->rows) b->next = 0, b->runs--, b->at += GR__PANEL;
     }
-    soon->runs = n;
+    prefetch->runs = n;
 }
 
-/* Some terms of the sum, the first or the last, for all rows of the task and up to a panel of columns. */
-static void multiply(
-    const block *t, const factor *f, const gr_real *b, ahead *next, const gr__step *step, int64_t terms, bool first, bool last)
+/* Some terms of the sum, the first or the last, for all rows of the task and up to a panel of
+   columns. */
+static void matmul_multiply(const matmul_block *t, const factor *f, const gr_real *b,
+    upcoming *next, const gr__offsets *step, int64_t terms, bool first, bool last)
 {
-    gr__soon  soon;
-    gr__outer o = { .a_row = f->row, .step = step, .K = terms, .onto = !first || t->onto, .y_row = t->y_row, .soon = &soon };
-    int64_t   down = ceil_div(t->rows, ROWS), height = t->rows / down, higher = t->rows % down;
-    o.least = last ? GR__NAME(least_of)(t->act) : GR__NAME(least_of)(GR_NO_ACT);
+    gr__prefetch    prefetch;
+    gr__outer_block o = { .a_row = f->row,
+        .step = step,
+        .K = terms,
+        .onto = !first || t->onto,
+        .y_row = t->y_row,
+        .prefetch = &prefetch };
+    int64_t down = ceil_div(t->rows, ROWS), height = t->rows / down, higher = t->rows % down;
+    o.least = last ? least_of(t->act) : least_of(GR_NO_ACT);
     for (int j = 0; j < COLS && j * LANES < t->cols; j++) o.b[j] = b + j * LANES;
     next->share = ceil_div(next->rows * next->runs, down);
     for (int64_t r = 0, end; r < t->rows; r = end) {
@@ -348,186 +423,222 @@ static void multiply(
         o.a = f->a + r * f->row;
         o.y = t->y + r * t->y_row;
         o.bias = t->row_bias ? t->row_bias + t->row + r : NULL;
-        look_ahead(t, f, next, terms, end, &soon);
-        GR__NAME(outer)(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
+        find_prefetch(t, f, next, terms, end, &prefetch);
+        outer_block(&o, (int)(end - r), (int)ceil_div(t->cols, LANES));
     }
 }
 
 /* Where term k of the columns from col on begins. */
-static int64_t place_of(const gr__matmul *m, int64_t k, int64_t col) { return m->transpose_b ? col * m->K + k : k * m->N + col; }
-
-/* The next terms of b, from k on, or the first ones for the next task. */
-static ahead after(const gr__matmul *m, const block *t, int64_t k)
+static int64_t matmul_place_of(const gr__matmul *m, int64_t k, int64_t col)
 {
-    const gr_real *at = k < m->K ? t->b + place_of(m, k, t->col) : t->next;
-    int64_t        terms = at_most(TERMS, k < m->K ? m->K - k : m->K);
-    if (!t->far_b || !at) return (ahead){ 0 };
-    if (m->transpose_b) return (ahead){ .at = at, .rows = t->cols, .row = m->K, .runs = ceil_div(terms, GR__PANEL) };
-    return (ahead){ .at = at, .rows = terms, .row = m->N, .runs = 1 };
+    return m->transpose_b ? col * m->K + k : k * m->N + col;
 }
 
-static void outer_block(const gr__matmul *m, block *t, workspace *w)
+/* The next terms of b, from k on, or the first ones for the next task. */
+static upcoming after(const gr__matmul *m, const matmul_block *t, int64_t k)
 {
-    bool    in_place = !m->transpose_b && t->cols % LANES == 0 && (stays_in_place(m) || rows_spread(m) || t->rows <= ROWS);
+    const gr_real *at = k < m->K ? t->b + matmul_place_of(m, k, t->col) : t->next;
+    int64_t        terms = at_most(TERMS, k < m->K ? m->K - k : m->K);
+    if (!t->prefetch_b || !at) return (upcoming){ 0 };
+    if (m->transpose_b)
+        return (
+            upcoming){ .at = at, .rows = t->cols, .row = m->K, .runs = ceil_div(terms, GR__PANEL) };
+    return (upcoming){ .at = at, .rows = terms, .row = m->N, .runs = 1 };
+}
+
+static void matmul_outer_of_size(const gr__matmul *m, matmul_block *t, matmul_workspace *w)
+{
+    bool in_place = !m->transpose_b && t->cols % LANES == 0 &&
+                    (stays_in_place(m) || rows_spread(m) || t->rows <= ROWS);
     int64_t b_row = in_place ? m->N : GR__PANEL, blocks = at_least(1, ceil_div(m->K, TERMS));
-    for (int64_t i = 0; i < at_most(TERMS, m->K); i++) w->step[i] = (gr__step){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
+    for (int64_t i = 0; i < at_most(TERMS, m->K); i++)
+        w->step[i] = (gr__offsets){ .a = m->transpose_a ? i * m->M : i, .b = i * b_row };
     write_bias(t);
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
+        int64_t k = even_part(m->K, blocks, i), terms = even_part(m->K, blocks, i + 1) - k;
         factor  f = { .row = m->transpose_a ? 1 : m->K };
         f.a = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
-        if (!in_place) pack(m, t, k, terms, w->panel);
-        ahead next = after(m, t, k + terms);
-        multiply(t, &f, in_place ? t->b + k * m->N + t->col : w->panel, &next, w->step, terms, i == 0, i == blocks - 1);
+        if (!in_place) matmul_pack(m, t, k, terms, w->panel);
+        upcoming next = after(m, t, k + terms);
+        matmul_multiply(t, &f, in_place ? t->b + k * m->N + t->col : w->panel, &next, w->step,
+            terms, i == 0, i == blocks - 1);
     }
 }
 
-static void copy_rows(gr_real *to, int64_t to_row, const gr_real *from, int64_t from_row, int64_t rows, int64_t cols)
+static void copy_rows(
+    gr_real *to, int64_t to_row, const gr_real *from, int64_t from_row, int64_t rows, int64_t cols)
 {
     for (int64_t i = 0; i < rows; i++) copy_exactly(to + i * to_row, from + i * from_row, cols);
 }
 
-/* A panel that does not fill whole vectors is made in a tile of full width, and copied from there. */
-static void outer_task(const gr__matmul *m, const block *t, workspace *w)
+/* A panel that does not fill whole vectors is made in a tile of full width, and copied from
+   there. */
+static void outer_task(const gr__matmul *m, const matmul_block *t, matmul_workspace *w)
 {
-    block tile = *t;
+    matmul_block tile = *t;
     if (t->cols % LANES) {
-        tile.y = w->tile, tile.y_row = GR__PANEL, tile.far = false;
+        tile.y = w->tile, tile.y_row = GR__PANEL, tile.prefetch_y = false;
         if (t->onto) copy_rows(tile.y, tile.y_row, t->y, t->y_row, t->rows, t->cols);
     }
-    outer_block(m, &tile, w);
+    matmul_outer_of_size(m, &tile, w);
     if (tile.y != t->y) copy_rows(t->y, t->y_row, tile.y, tile.y_row, t->rows, t->cols);
 }
 
-size_t GR__NAME(matmul_sum_scratch)(const gr__matmul *m) { return scratch_bytes(m->M, OUTER); }
+size_t matmul_sum_scratch(const gr__matmul *m) { return scratch_bytes(m->M, MATMUL_OUTER); }
 
-void GR__NAME(matmul_sum)(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols, gr_real *y, void *scratch)
+void matmul_sum(const gr__matmul *m, const gr_real *a, const gr_real *b, int64_t col, int64_t cols,
+    gr_real *y, void *scratch)
 {
-    workspace w = lay_out(m->M, OUTER, scratch);
+    matmul_workspace w = matmul_lay_out(m->M, MATMUL_OUTER, scratch);
     for (int64_t i = 0; i < m->batch; i++, a += m->a_step, b += m->b_step)
         for (int64_t j = col; j < col + cols; j += GR__PANEL) {
-            block t = {
-                .a = a, .b = b, .y = y + j, .y_row = m->N, .rows = m->M, .col = j, .onto = i > 0, .far_a = WHOLE_LINES, .far_b = WHOLE_LINES
-            };
+            matmul_block t = { .a = a,
+                .b = b,
+                .y = y + j,
+                .y_row = m->N,
+                .rows = m->M,
+                .col = j,
+                .onto = i > 0,
+                .prefetch_a = WHOLE_LINES,
+                .prefetch_b = WHOLE_LINES };
             t.cols = at_most(GR__PANEL, col + cols - j);
-            t.next = j + GR__PANEL < col + cols ? b + place_of(m, 0, j + GR__PANEL)
-                     : i + 1 < m->batch         ? b + m->b_step + place_of(m, 0, col)
+            t.next = j + GR__PANEL < col + cols ? b + matmul_place_of(m, 0, j + GR__PANEL)
+                     : i + 1 < m->batch         ? b + m->b_step + matmul_place_of(m, 0, col)
                                                 : NULL;
             outer_task(m, &t, &w);
         }
 }
 
-/* ---- large products ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- large products -------------------------------------------------------------------------- */
 
 /* Phase 0: some terms of some columns of b, panel after panel: [panel][term][column]. */
 static void pack_task(const gr__matmul *m, const gr_real *b, int64_t task, gr_real *packed)
 {
-    int64_t across = ceil_div(m->N, PANELS_AT_ONCE * GR__PANEL), blocks = ceil_div(m->K, PACKED_TERMS), part = task / across % blocks;
+    int64_t across = ceil_div(m->N, PANELS_AT_ONCE * GR__PANEL),
+            blocks = ceil_div(m->K, PACKED_TERMS), part = task / across % blocks;
     int64_t product = task / across / blocks, col = task % across * PANELS_AT_ONCE * GR__PANEL;
-    int64_t end = at_most(m->N, col + PANELS_AT_ONCE * GR__PANEL), last = at_most(m->K, (part + 1) * PACKED_TERMS);
+    int64_t end = at_most(m->N, col + PANELS_AT_ONCE * GR__PANEL),
+            last = at_most(m->K, (part + 1) * PACKED_TERMS);
     int64_t size = ceil_div(m->K, LANES) * LANES * GR__PANEL;
     packed += product * packed_size(m);
-    for (int64_t k = part * PACKED_TERMS; k < last; k += TERMS_AT_ONCE)
+    for (int64_t k = part * PACKED_TERMS; k < last; k += MATMUL_TERMS_AT_ONCE)
         for (int64_t j = col; j < end; j += GR__PANEL) {
-            block t = { .b = b + product * m->b_step, .col = j, .cols = at_most(GR__PANEL, end - j) };
-            pack(m, &t, k, at_most(TERMS_AT_ONCE, last - k), packed + j / GR__PANEL * size + k * GR__PANEL);
+            matmul_block t = {
+                .b = b + product * m->b_step, .col = j, .cols = at_most(GR__PANEL, end - j)
+            };
+            matmul_pack(m, &t, k, at_most(MATMUL_TERMS_AT_ONCE, last - k),
+                packed + j / GR__PANEL * size + k * GR__PANEL);
         }
 }
 
 /* The rows of a task, terms k..k+terms of a, as they stand in a. */
-static factor pack_a(const gr__matmul *m, const block *t, int64_t k, int64_t terms, gr_real *to)
+static factor pack_a(
+    const gr__matmul *m, const matmul_block *t, int64_t k, int64_t terms, gr_real *to)
 {
     const int64_t row = m->transpose_a ? transposed_row(t->rows) : A_ROW;
-    const int64_t from_row = m->transpose_a ? m->M : m->K, rows = m->transpose_a ? terms : t->rows, cols = m->transpose_a ? t->rows : terms;
+    const int64_t from_row = m->transpose_a ? m->M : m->K, rows = m->transpose_a ? terms : t->rows,
+                  cols = m->transpose_a ? t->rows : terms;
     const gr_real *from = t->a + (m->transpose_a ? k * m->M + t->row : t->row * m->K + k);
     for (int64_t i = 0; i < rows; i++, from += from_row) {
-        for (int64_t j = 0; m->transpose_a && j < cols; j += LINE) __builtin_prefetch(from + SOON * m->M + j);
+        for (int64_t j = 0; m->transpose_a && j < cols; j += CACHE_LINE)
+            __builtin_prefetch(from + PREFETCH_ROWS * m->M + j);
         copy_exactly(to + i * row, from, cols);
     }
     return (factor){ .a = to, .row = m->transpose_a ? 1 : row };
 }
 
 /* Columns j.. of a task, up to a panel of them; in the tile, if they do not fill whole vectors. */
-static block panel_of(const block *t, int64_t j, const workspace *w)
+static matmul_block panel_of(const matmul_block *t, int64_t j, const matmul_workspace *w)
 {
-    block p = *t;
+    matmul_block p = *t;
     p.col = t->col + j;
     p.cols = at_most(GR__PANEL, t->cols - j);
     p.y = t->y + j;
     p.onto = t->bias != NULL;
-    if (p.cols % LANES) p.y = w->tile, p.y_row = GR__PANEL, p.far = false;
+    if (p.cols % LANES) p.y = w->tile, p.y_row = GR__PANEL, p.prefetch_y = false;
     return p;
 }
 
 /* Phase 1. */
-static void packed_task(const gr__matmul *m, const block *t, const gr_real *packed, workspace *w)
+static void packed_task(
+    const gr__matmul *m, const matmul_block *t, const gr_real *packed, matmul_workspace *w)
 {
-    int64_t blocks = ceil_div(m->K, TERMS), size = ceil_div(m->K, LANES) * LANES * GR__PANEL, ragged = t->cols % GR__PANEL;
-    bool    far = WHOLE_LINES && packed_size(m) * (int64_t)sizeof(gr_real) > PANELS_FAR_BYTES;
+    int64_t blocks = ceil_div(m->K, TERMS), size = ceil_div(m->K, LANES) * LANES * GR__PANEL,
+            ragged = t->cols % GR__PANEL;
+    bool prefetch_y =
+        WHOLE_LINES && packed_size(m) * (int64_t)sizeof(gr_real) > PREFETCHED_PANELS_BYTES;
     for (int64_t i = 0; i < TERMS; i++)
-        w->step[i] = (gr__step){ .a = m->transpose_a ? i * transposed_row(t->rows) : i, .b = i * GR__PANEL };
+        w->step[i] = (gr__offsets){ .a = m->transpose_a ? i * transposed_row(t->rows) : i,
+            .b = i * GR__PANEL };
     for (int64_t i = 0; i < blocks; i++) {
-        int64_t k = part_of(m->K, blocks, i), terms = part_of(m->K, blocks, i + 1) - k;
+        int64_t k = even_part(m->K, blocks, i), terms = even_part(m->K, blocks, i + 1) - k;
         factor  f = pack_a(m, t, k, terms, w->panel);
         for (int64_t j = 0; j < t->cols; j += GR__PANEL) {
-            block p = panel_of(t, j, w);
+            matmul_block p = panel_of(t, j, w);
             if (i == 0) write_bias(&p);
             const gr_real *panel = packed + p.col / GR__PANEL * size + k * GR__PANEL;
-            ahead          next = { .at = panel + size, .rows = terms, .row = GR__PANEL, .runs = far && j + GR__PANEL < t->cols };
-            multiply(&p, &f, panel, &next, w->step, terms, i == 0, i == blocks - 1);
+            upcoming       next = { .at = panel + size,
+                      .rows = terms,
+                      .row = GR__PANEL,
+                      .runs = prefetch_y && j + GR__PANEL < t->cols };
+            matmul_multiply(&p, &f, panel, &next, w->step, terms, i == 0, i == blocks - 1);
         }
     }
-    if (ragged % LANES) copy_rows(t->y + t->cols - ragged, t->y_row, w->tile, GR__PANEL, t->rows, ragged);
+    if (ragged % LANES)
+        copy_rows(t->y + t->cols - ragged, t->y_row, w->tile, GR__PANEL, t->rows, ragged);
 }
 
-static void run(
-    const gr__matmul *given, const gr__plan *plan, const gr__operands *o, bool by_row, int phase, int64_t task, void *shared, void *scratch)
+static void matmul_task(const gr__matmul *given, const gr__plan *plan, const gr__operands *o,
+    bool by_row, int stage, int64_t task, void *shared, void *scratch)
 {
     if (plan->variant == SMALL) {
         small(given, o);
         return;
     }
     gr__matmul m = plainest(given);
-    if (phase + 1 < plan->phases) {
+    if (stage + 1 < plan->stages) {
         pack_task(&m, o->b, task, shared);
         return;
     }
-    grid      g = grid_of(&m, plan->variant);
-    workspace w = lay_out(ceil_div(m.M, g.down), plan->variant, scratch);
-    int64_t   col = task % g.across, row = task / g.across % g.down, product = task / g.across / g.down;
-    block     t = { .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .act = o->act, .y_row = m.N };
+    matmul_grid      g = grid_of(&m, plan->variant);
+    matmul_workspace w = matmul_lay_out(ceil_div(m.M, g.down), plan->variant, scratch);
+    int64_t          col = task % g.across, row = task / g.across % g.down,
+            product = task / g.across / g.down;
+    matmul_block t = {
+        .a = o->a + product * m.a_step, .b = o->b + product * m.b_step, .act = o->act, .y_row = m.N
+    };
     *(by_row ? &t.row_bias : &t.bias) = o->bias;
-    t.row = part_of(m.M, g.down, row);
-    t.rows = part_of(m.M, g.down, row + 1) - t.row;
+    t.row = even_part(m.M, g.down, row);
+    t.rows = even_part(m.M, g.down, row + 1) - t.row;
     t.col = col * g.width;
     t.cols = at_most(g.width, m.N - t.col);
     t.y = o->y + (product * m.M + t.row) * m.N + t.col;
-    t.far = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
-    t.far_b = m.batch * m.K * m.N * (int64_t)sizeof(gr_real) > FAR_BYTES;
-    if (t.far_b && task + 1 < plan->tasks[phase]) {
+    t.prefetch_y = m.batch * m.M * m.N * (int64_t)sizeof(gr_real) > PREFETCHED_BYTES;
+    t.prefetch_b = m.batch * m.K * m.N * (int64_t)sizeof(gr_real) > PREFETCHED_BYTES;
+    if (t.prefetch_b && task + 1 < plan->tasks[stage]) {
         int64_t n = (task + 1) / g.across / g.down;
-        t.next = o->b + n * m.b_step + place_of(&m, 0, (task + 1) % g.across * g.width);
+        t.next = o->b + n * m.b_step + matmul_place_of(&m, 0, (task + 1) % g.across * g.width);
     }
-    if (plan->variant == ROW)
-        row_block(&m, &t);
-    else if (plan->variant == DOTS)
-        dots_block(&m, &t, scratch);
-    else if (plan->variant == OUTER)
+    if (plan->variant == MATMUL_ROW)
+        matmul_row_of_size(&m, &t);
+    else if (plan->variant == MATMUL_DOTS)
+        matmul_dots_of_size(&m, &t, scratch);
+    else if (plan->variant == MATMUL_OUTER)
         outer_task(&m, &t, &w);
     else
         packed_task(&m, &t, (const gr_real *)shared + product * packed_size(&m), &w);
     bool bounded = o->act == GR_NO_ACT || o->act == GR_RELU;
-    for (int64_t i = 0; i < t.rows && !bounded; i++) GR__NAME(activate)(t.y + i * t.y_row, t.cols, t.act);
+    for (int64_t i = 0; i < t.rows && !bounded; i++) activate(t.y + i * t.y_row, t.cols, t.act);
 }
 
-void GR__NAME(matmul_run)(
-    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void matmul_run(const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
 {
-    run(m, plan, o, false, phase, task, shared, scratch);
+    matmul_task(m, plan, o, false, stage, task, shared, scratch);
 }
 
-void GR__NAME(matmul_by_rows_run)(
-    const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int phase, int64_t task, void *shared, void *scratch)
+void matmul_by_rows_run(const gr__matmul *m, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
 {
-    run(m, plan, o, true, phase, task, shared, scratch);
+    matmul_task(m, plan, o, true, stage, task, shared, scratch);
 }

@@ -1,54 +1,60 @@
-/* micro.h: the two blocks that all products are made of. Both keep a block of vectors in registers while they walk along
-   the summed index, and both find their operands through tables of offsets, so that padding, stride, dilation and packing are
-   the business of who makes the tables. Invariant: they write whole vectors (outer) or single sums (dots), and the order of each
-   sum depends on its length alone. */
+/* micro.h: the two blocks that all products are made of. Both keep a block of vectors in registers
+   while they walk along the summed index, and both find their operands through tables of offsets,
+   so that padding, stride, dilation and packing are the business of who makes the tables.
+   Invariant: they write whole vectors (outer) or single sums (dots), and the order of each sum
+   depends on its length alone. */
 #ifndef GR_KERNELS_MICRO_H
 #define GR_KERNELS_MICRO_H
 
 #include "isa.h"
 
-/* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times over; a volatile load
-   happens once. clang loads once by itself, and would spill. */
+/* gcc folds a load into each multiply that uses it, and so reads the vector from memory ROWS times
+   over; a volatile load happens once. clang loads once by itself, and would spill. */
 #ifdef __clang__
 GR__INLINE vec load_once(const gr_real *p) { return vec_load(p); }
 #else
 GR__INLINE vec load_once(const gr_real *p) { return *(const volatile vec_anywhere *)p; }
 #endif
 
+enum { GR__PANEL = COLS * LANES }; /* columns of a product that are made side by side */
 enum { GR__MOST_RUNS = 256 };
 
 /* Where step k of a sum finds its operands. */
-typedef struct gr__step {
+typedef struct gr__offsets {
     int64_t a, b;
-} gr__step;
+} gr__offsets;
 
-/* Runs of COLS vectors that will be wanted: a block asks for them line after line, as it sums. All at once they would be more than a core can
-   wait for, and what the sum itself reads would have to wait behind them. */
-typedef struct gr__soon {
+/* Runs of COLS vectors that will be wanted: a block asks for them line after line, as it sums. All
+   at once they would be more than a core can wait for, and what the sum itself reads would have to
+   wait behind them. */
+typedef struct gr__prefetch {
     int            runs;
     const gr_real *run[GR__MOST_RUNS];
-} gr__soon;
+} gr__prefetch;
 
-/* y[i,j] = sum over k of a[i a_row + step[k].a] * b[j][step[k].b ...], j counting vectors; from bias[i], y or zero on. */
-typedef struct gr__outer {
-    const gr_real  *a;
-    int64_t         a_row;
-    const gr_real  *b[COLS];
-    const gr__step *step;
-    int64_t         K;
-    const gr_real  *bias;  /* one a row, or NULL */
-    bool            onto;  /* add to what y holds */
-    gr_real         least; /* the least value written: 0 for ReLU, -infinity for none; a NaN passes */
-    gr_real        *y;
-    int64_t         y_row;
-    const int64_t  *to;   /* where each vector of a row begins; NULL: side by side */
-    const gr__soon *soon; /* or NULL */
-} gr__outer;
+/* y[i,j] = sum over k of a[i a_row + step[k].a] * b[j][step[k].b ...], j counting vectors; from
+   bias[i], y or zero on. */
+typedef struct gr__outer_block {
+    const gr_real     *a;
+    int64_t            a_row;
+    const gr_real     *b[COLS];
+    const gr__offsets *step;
+    int64_t            K;
+    const gr_real     *bias; /* one a row, or NULL */
+    bool               onto; /* add to what y holds */
+    gr_real  least; /* the least value written: 0 for ReLU, -infinity for none; a NaN passes */
+    gr_real *y;
+    int64_t  y_row;
+    const int64_t      *to;       /* where each vector of a row begins; NULL: side by side */
+    const gr__prefetch *prefetch; /* or NULL */
+} gr__outer_block;
 
-void GR__NAME(outer)(const gr__outer *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
+void outer_block(
+    const gr__outer_block *s, int rows, int cols); /* rows 1..ROWS, cols 1..COLS vectors */
 
-/* y[i,j] = sum over t and lanes of a[i][along[t] ...] * b[j][offset[t] ...], and of `tail` single elements after the last t. */
-typedef struct gr__dots {
+/* y[i,j] = sum over t and lanes of a[i][along[t] ...] * b[j][offset[t] ...], and of `tail` single
+   elements after the last t. */
+typedef struct gr__dot_block {
     const gr_real *a[DOT_ROWS], *b[DOT_COLS];
     const int64_t *offset; /* T of them, and one more for the tail, if there is one */
     const int64_t *along;  /* the same for a; NULL: one vector after the other */
@@ -57,23 +63,28 @@ typedef struct gr__dots {
     bool           onto; /* add to what y holds */
     gr_real       *y;
     int64_t        y_row;
-} gr__dots;
+} gr__dot_block;
 
-void GR__NAME(dots)(const gr__dots *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
+void dot_block(const gr__dot_block *s, int rows, int cols); /* rows 1..DOT_ROWS, cols 1..DOT_COLS */
 
 /* y[j] = bias[j] + sum over K terms of a[k] b[j b_row + k], and no less than least. */
-typedef struct gr__row {
+typedef struct gr__dot_row {
     const gr_real *a, *b;
     int64_t        b_row, K;
     const gr_real *bias; /* or NULL */
     gr_real        least;
     gr_real       *y;
-} gr__row;
+} gr__dot_row;
 
 enum { ROW_COLS = LANES < 8 ? LANES : 8 };
-void GR__NAME(row)(const gr__row *s, int cols); /* cols 1..ROW_COLS */
+void dot_row(const gr__dot_row *s, int cols); /* cols 1..ROW_COLS */
 
-/* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of both. */
+/* The activation of n numbers that a block did not already bound, and the bound. */
+void    activate(gr_real *y, int64_t n, gr_act act);
+gr_real least_of(gr_act act);
+
+/* Lanes of two vectors in turn: the lower halves, the upper halves; and every second lane of
+   both. */
 #ifdef GRADUS_DOUBLE
 #define GR__WIDTH (GR__VECTOR_BYTES / 8)
 #else
@@ -115,7 +126,8 @@ GR__INLINE vec vec_upper(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ 
 GR__INLINE vec vec_even(vec a, vec b) { return __builtin_shuffle(a, b, (ivec){ GR__EVEN }); }
 #endif
 
-/* Transposes a square of LANES vectors: each round deals the two halves of the pack in turn, as one shuffles cards. */
+/* Transposes a square of LANES vectors: each round deals the two halves of the pack in turn, as one
+   shuffles cards. */
 GR__INLINE void vec_transpose(vec v[LANES])
 {
     GR__UNROLL

@@ -32,7 +32,7 @@ static void total(const pair *p, double *first, double *second)
 }
 
 /* Asks for the run of set b that is read some 4 KiB after run a: the runs of a set lie so far apart that no processor guesses the next. */
-GR__INLINE void ask_ahead(const gr__norm *n, const gr_real *x, int64_t a, int64_t b)
+GR__INLINE void prefetch_run(const gr__norm *n, const gr_real *x, int64_t a, int64_t b)
 {
     int64_t next = a + 1 + 1024 / n->S;
     if (next >= n->A) return;
@@ -66,7 +66,7 @@ static void find_moments(const gr__norm *n, int64_t b)
     pair   p = { .first_rest = 0 };
     double first, second, m = (double)(n->A * n->S), origin = (double)n->x[b * n->S];
     for (int64_t a = 0; a < n->A; a++) {
-        ask_ahead(n, n->x, a, b);
+        prefetch_run(n, n->x, a, b);
         add_moments(&p, n->x + (a * n->B + b) * n->S, n->S, origin);
     }
     total(&p, &first, &second);
@@ -179,8 +179,8 @@ void GR__NAME(norm_sums)(const gr__norm *n, int64_t begin, int64_t end)
         double first, second;
         for (int64_t a = 0; n->S > 0 && a < n->A; a++) {
             const gr_real *g = n->g + (a * n->B + b) * n->S, *x = n->x + (a * n->B + b) * n->S;
-            ask_ahead(n, n->x, a, b);
-            ask_ahead(n, n->g, a, b);
+            prefetch_run(n, n->x, a, b);
+            prefetch_run(n, n->g, a, b);
             if (n->relu)
                 add_run(&p, g, x, n->S, &l, true);
             else

@@ -5,7 +5,8 @@
 
 void GR__NAME(drop)(gr_real *y, uint64_t key, uint64_t counter, double p, int64_t n)
 {
-    /* A uniform number is the first 53 of 64 random bits over 2^53: it is compared with p as an integer. */
+    /* A uniform number is the first 53 of 64 random bits over 2^53: it is compared with p as an
+       integer. */
     uint64_t under = (uint64_t)ceil(p * 0x1p53) << 11;
     gr_real  kept = (gr_real)(1 / (1 - p));
     GR__INDEPENDENT

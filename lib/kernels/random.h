@@ -1,4 +1,5 @@
-/* random.h: Philox4x32-10 (Salmon et al., SC 2011, section 3.4; multipliers and Weyl constants are the paper's), for core and for kernels.
+/* random.h: Philox4x32-10 (Salmon et al., SC 2011, section 3.4; multipliers and Weyl constants are
+   the paper's), for core and for kernels.
 
    Invariant: integer arithmetic alone, so that every copy gives the same bits. */
 #ifndef GR_KERNELS_RANDOM_H
@@ -6,7 +7,8 @@
 
 #include <stdint.h>
 
-/* One block of four words, a function of (key, counter). Without a loop over the words, so that several blocks can be computed side by side. */
+/* One block of four words, a function of (key, counter). Without a loop over the words, so that
+   several blocks can be computed side by side. */
 static inline void gr__philox(uint64_t key, uint64_t counter, uint32_t out[4])
 {
     uint32_t x0 = (uint32_t)counter, x1 = (uint32_t)(counter >> 32), x2 = 0, x3 = 0;

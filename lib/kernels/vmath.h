@@ -65,7 +65,7 @@ GR__INLINE vec vec_tanh(vec x)
 
 #endif
 
-/* 0 where e^-x would be infinite, without asking for that: nothing here overflows. */
+/* 0 where e^-x would be infinite, without prefetching for that: nothing here overflows. */
 GR__INLINE vec vec_sigmoid(vec x)
 {
     const gr_real edge = sizeof(gr_real) == 4 ? (gr_real)88.7228317 : (gr_real)709.782712893384;

@@ -127,7 +127,7 @@ static void by_stride(const gr__cover *v, gr__span *spans)
 
 gr_tensor *gr_avg_pool2d_(gr_pool_options o)
 {
-    gr__pool p = { 0 };
+    gr__window2d p = { 0 };
     if (o.x && !gr__pool_geometry("avg_pool2d", &o, &p)) return NULL;
     gr__cover2d v = {
         .planes = p.planes,

@@ -109,31 +109,27 @@ bool gr__want_rank(const gr_tensor *t, int rank, const char *op, const char *rol
 
 /* ---- running a plan -------------------------------------------------------------------------- */
 
-typedef void conv_plan(const gr__conv *c, gr__plan *plan);
-typedef void conv_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int phase,
-    int64_t task, void *shared, void *scratch);
-
 typedef struct call {
     const gr__conv     *c;
     const gr__plan     *plan;
     const gr__operands *o;
-    conv_run           *fn;
+    gr__conv_runner    *run;
 } call;
 
-static void run_task(const void *arg, int phase, int64_t task, void *shared, void *scratch)
+static void run_task(const void *arg, int stage, int64_t task, void *shared, void *scratch)
 {
     const call *k = arg;
-    k->fn(k->c, k->plan, k->o, phase, task, shared, scratch);
+    k->run(k->c, k->plan, k->o, stage, task, shared, scratch);
 }
 
-static bool convolve(
-    const gr__conv *c, conv_plan *make, conv_run *fn, const gr__operands *o, const char *what)
+static bool convolve(const gr__conv *c, gr__direction d, const gr__operands *o, const char *what)
 {
-    gr__plan plan = { .phases = 0 };
-    make(c, &plan);
-    double work = (double)c->N * (double)(c->F * c->OH) * (double)(c->OW * c->C / c->G) *
-                  (double)(c->KH * c->KW);
-    return gr__run_plan(&plan, work, run_task, &(call){ c, &plan, o, fn }, what);
+    gr__plan           plan = { .stages = 0 };
+    const gr__kernels *k = gr__kernel_table();
+    double products = (double)c->N * (double)(c->F * c->OH) * (double)(c->OW * c->C / c->G);
+    k->conv_plan(c, d, gr__kernel_table_conv(), &plan);
+    return gr__run_plan(&plan, products * (double)(c->KH * c->KW), run_task,
+        &(call){ c, &plan, o, k->conv_run }, what);
 }
 
 /* ---- the three ops --------------------------------------------------------------------------- */
@@ -181,22 +177,19 @@ static bool conv_forward(gr__node *nd, gr_tensor *y)
     o.bias = nd->n > 2 ? gr__reals(nd->in[2]) : NULL;
     o.act = args->act;
     gr__gate_mark(y, args->act);
-    return convolve(
-        &args->c, gr__kernel_table()->conv_plan, gr__kernel_table()->conv_run, &o, nd->op->name);
+    return convolve(&args->c, GR__FORWARD, &o, nd->op->name);
 }
 
 static bool input_grad_forward(gr__node *nd, gr_tensor *y)
 {
     gr__operands o = operands(nd, y);
-    return convolve(nd->args, gr__kernel_table()->conv_input_grad_plan,
-        gr__kernel_table()->conv_input_grad_run, &o, nd->op->name);
+    return convolve(nd->args, GR__INPUT_GRAD, &o, nd->op->name);
 }
 
 static bool kernel_grad_forward(gr__node *nd, gr_tensor *y)
 {
     gr__operands o = operands(nd, y);
-    return convolve(nd->args, gr__kernel_table()->conv_kernel_grad_plan,
-        gr__kernel_table()->conv_kernel_grad_run, &o, nd->op->name);
+    return convolve(nd->args, GR__KERNEL_GRAD, &o, nd->op->name);
 }
 
 static gr_tensor *conv_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -501,8 +494,7 @@ static bool filt_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *a = &nd->in[0]->shape, *b = &nd->in[1]->shape;
     gr__conv        c = single(a->dim[0], a->dim[1], b->dim[0], b->dim[1]);
     gr__operands    o = operands(nd, y);
-    return convolve(
-        &c, gr__kernel_table()->conv_plan, gr__kernel_table()->conv_run, &o, nd->op->name);
+    return convolve(&c, GR__FORWARD, &o, nd->op->name);
 }
 
 static gr_tensor *filt_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -529,8 +521,7 @@ static bool full_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *k = &nd->in[0]->shape;
     gr__conv        c = single(y->shape.dim[0], y->shape.dim[1], k->dim[0], k->dim[1]);
     gr__operands    o = { .a = gr__reals(nd->in[1]), .b = gr__reals(nd->in[0]), .y = gr__reals(y) };
-    return convolve(&c, gr__kernel_table()->conv_input_grad_plan,
-        gr__kernel_table()->conv_input_grad_run, &o, nd->op->name);
+    return convolve(&c, GR__INPUT_GRAD, &o, nd->op->name);
 }
 
 static gr_tensor *full_vjp(gr__node *nd, int i, gr_tensor *g)

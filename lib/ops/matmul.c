@@ -48,15 +48,15 @@ typedef struct matmul_call {
     const gr__operands *o;
 } matmul_call;
 
-static void multiply_task(const void *arg, int phase, int64_t task, void *shared, void *scratch)
+static void multiply_task(const void *arg, int stage, int64_t task, void *shared, void *scratch)
 {
     const matmul_call *c = arg;
-    gr__kernel_table()->matmul_run(c->m, c->plan, c->o, phase, task, shared, scratch);
+    gr__kernel_table()->matmul_run(c->m, c->plan, c->o, stage, task, shared, scratch);
 }
 
 static bool multiply(const gr__matmul *m, const gr__operands *o, const char *what)
 {
-    gr__plan plan = { .phases = 0 };
+    gr__plan plan = { .stages = 0 };
     gr__kernel_table()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
     return gr__run_plan(&plan, work, multiply_task, &(matmul_call){ m, &plan, o }, what);

@@ -58,7 +58,7 @@ void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_
 bool gr__conv_of(const gr__node *nd, gr__conv *c, gr_act *act);
 
 /* pool.c: the windows of a pooling, or the error. */
-bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p);
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__window2d *p);
 
 /* avg_pool.c: ops over windows, whose args is a gr__cover2d. */
 typedef struct gr__cover {

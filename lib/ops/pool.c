@@ -6,17 +6,20 @@
 #include "ops/gate.h"
 #include "ops/ops.h"
 
-static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at);
-static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at);
+static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at);
+static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at);
 
 typedef struct pool_call {
-    const gr__pool *p;
-    const gr_real  *x;
-    gr_real        *y;
-    int32_t        *at;
+    const gr__window2d *p;
+    const gr_real      *x;
+    gr_real            *y;
+    int32_t            *at;
 } pool_call;
 
-static int64_t grain(const gr__pool *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
+static int64_t grain(const gr__window2d *p)
+{
+    return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1);
+}
 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
@@ -40,7 +43,7 @@ static void gather_part(const void *arg, int64_t begin, int64_t end)
 
 static bool pool_shape(gr__node *nd, gr_shape *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     *y = nd->in[0]->shape;
     y->dim[2] = p->OH;
     y->dim[3] = p->OW;
@@ -49,7 +52,7 @@ static bool pool_shape(gr__node *nd, gr_shape *y)
 
 static bool pool_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     if (nd->record && !(nd->saved = gr__tensor(GR_INT32, &y->shape, nd->op->name))) return false;
     int32_t *at = nd->saved ? gr__ints(nd->saved) : NULL;
     gr__parallel(
@@ -67,7 +70,7 @@ static gr_tensor *pool_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static bool pool_scatter_shape(gr__node *nd, gr_shape *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     *y = nd->in[0]->shape;
     y->dim[2] = p->H;
     y->dim[3] = p->W;
@@ -76,7 +79,7 @@ static bool pool_scatter_shape(gr__node *nd, gr_shape *y)
 
 static bool pool_scatter_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), scatter_part,
         &(pool_call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
@@ -90,7 +93,7 @@ static gr_tensor *pool_scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 
 static bool pool_gather_forward(gr__node *nd, gr_tensor *y)
 {
-    const gr__pool *p = nd->args;
+    const gr__window2d *p = nd->args;
     gr__parallel(p->planes, grain(p), gather_part,
         &(pool_call){ p, gr__reals(nd->in[0]), gr__reals(y), gr__ints(nd->in[1]) });
     return true;
@@ -103,11 +106,11 @@ static gr_tensor *pool_gather_vjp(gr__node *nd, int i, gr_tensor *u)
 }
 
 static const gr__attribute pool_attributes[] = {
-    { "size", GR__HW, .at = offsetof(gr__pool, KH), .at_w = offsetof(gr__pool, KW),
+    { "size", GR__HW, .at = offsetof(gr__window2d, KH), .at_w = offsetof(gr__window2d, KW),
         .shown = GR__ALWAYS },
-    { "stride", GR__HW, .at = offsetof(gr__pool, SH), .at_w = offsetof(gr__pool, SW),
+    { "stride", GR__HW, .at = offsetof(gr__window2d, SH), .at_w = offsetof(gr__window2d, SW),
         .shown = GR__ALWAYS },
-    { "padding", GR__HW, .at = offsetof(gr__pool, PH), .at_w = offsetof(gr__pool, PW) },
+    { "padding", GR__HW, .at = offsetof(gr__window2d, PH), .at_w = offsetof(gr__window2d, PW) },
     { .name = NULL },
 };
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
@@ -120,19 +123,19 @@ static const gr__op pool_gather_op = { "max_pool2d_gather", "y = x[at]; gx[at] =
     pool_shape, pool_gather_forward, .vjp = pool_gather_vjp, .attributes = pool_attributes,
     .constant = 2, .ints = 2 };
 
-static gr_tensor *scatter(const gr__pool *p, gr_tensor *g, gr_tensor *at)
+static gr_tensor *scatter(const gr__window2d *p, gr_tensor *g, gr_tensor *at)
 {
     return gr__apply(&pool_scatter_op, 2, (gr_tensor *[]){ g, at }, p, sizeof *p);
 }
 
-static gr_tensor *gather(const gr__pool *p, gr_tensor *x, gr_tensor *at)
+static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at)
 {
     return gr__apply(&pool_gather_op, 2, (gr_tensor *[]){ x, at }, p, sizeof *p);
 }
 
 /* ---- entering from outside ------------------------------------------------------------------- */
 
-bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
+bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__window2d *p)
 {
     const gr_tensor *x = o->x;
     if (!gr__want_rank(x, 4, name, "input")) return false;
@@ -163,7 +166,7 @@ bool gr__pool_geometry(const char *name, const gr_pool_options *o, gr__pool *p)
 
 gr_tensor *gr_max_pool2d_(gr_pool_options o)
 {
-    gr__pool p = { 0 };
+    gr__window2d p = { 0 };
     if (o.exclude_padding) {
         gr__fail(GR_ERR_ARGUMENT, "max_pool2d: .exclude_padding is an option of avg_pool2d");
         return NULL;

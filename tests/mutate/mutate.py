@@ -35,6 +35,7 @@ import threading
 import time
 
 ROOMS = ["core", "autograd", "ops", "nn", "io", "data"]
+PAGES = ["inspect", "report", "web"]  # each has an assets.c that make writes
 COLUMNS = ["number", "file", "line", "operator", "before", "after", "outcome", "test", "seconds"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
@@ -286,7 +287,7 @@ def all_sites(seed, patterns):
 @functools.lru_cache
 def library_sources():
     found = []
-    for room in ROOMS + ["trace", "kernels"]:
+    for room in ROOMS + PAGES + ["kernels"]:
         with open(os.path.join(SOURCE, "lib", room, "Makefile.inc"), encoding="utf-8") as f:
             found += re.findall(r"(?:^\s+|= )(lib/\w+/\w+\.c)\b(?!:)", f.read(), re.M)
     return sorted(set(found))
@@ -476,7 +477,9 @@ class Top:
                             copy_function=shutil.copyfile,
                             ignore=shutil.ignore_patterns("*.o", "*.lo", "*.la", ".libs", "html",
                                 "corpus"))
-        shutil.copyfile(self.options.assets, os.path.join(self.copy, "lib/trace/assets.c"))
+        for room in PAGES:
+            assets = os.path.join("lib", room, "assets.c")
+            shutil.copyfile(assets, os.path.join(self.copy, assets))
 
     def digest(self, wanted):
         """Of the files of the copy that are wanted."""
@@ -796,7 +799,6 @@ def main():
     p.add_argument("--again", choices=["", "survived", "all"], default="")
     p.add_argument("--table", default="mutants.tsv")
     p.add_argument("--folder", default="mutate-build")
-    p.add_argument("--assets", default="lib/trace/assets.c")
     p.add_argument("--sites", action="store_true", help="only list the changes that there are")
     options = p.parse_args()
     if options.sites:

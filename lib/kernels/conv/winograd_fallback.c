@@ -1,0 +1,173 @@
+/* winograd_fallback.c: direct sums by lanes_columns, an image at a time, or by the algorithm that
+   would sum a kernel gradient directly. Invariant: shapes and data decide which, never threads. */
+#include "winograd_fallback.h"
+
+#include "conv.h"
+#include "few_products.h"
+#include "kernels/table.h"
+#include "lanes_columns.h"
+
+/* ---- output, input gradient ------------------------------------------------------------------ */
+
+static int64_t rows_counted(const gr__correlation *s) { return ceil_div(s->out_channels, ROWS); }
+
+static size_t zeros_bytes(const gr__conv *c, const gr__correlation *s)
+{
+    return padded_bytes(c->G * rows_counted(s) * (int64_t)sizeof(int64_t));
+}
+
+static gr__lanes_columns panels_of_one(const gr__conv *c, gr__direction d)
+{
+    gr__lanes_columns p = lanes_columns_of(c, d);
+    p.images = 1;
+    return p;
+}
+
+void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
+{
+    gr__correlation   s = correlation(c, d, 0);
+    gr__lanes_columns p = panels_of_one(c, d);
+    size_t            scratch = few_scratch(c, d), direct = lanes_columns_scratch(c, d, &p);
+    if (scratch < direct) scratch = direct;
+    if (plan->scratch < scratch) plan->scratch = scratch;
+    plan->chunk = plan->tasks[0];
+    plan->tasks[0] += c->G * rows_counted(&s);
+    plan->tasks[plan->stages++] = c->N * c->G;
+    plan->shared = ((plan->shared + 63) / 64 * 64) + zeros_bytes(c, &s);
+}
+
+static int64_t *zeros_in(
+    const gr__conv *c, const gr__correlation *s, const gr__plan *plan, void *shared)
+{
+    return (int64_t *)(void *)((char *)shared + plan->shared - zeros_bytes(c, s));
+}
+
+static void count_zeros(const gr__correlation *s, const gr__group *o, int64_t block, int64_t *zeros)
+{
+    int64_t blocks = rows_counted(s);
+    *zeros = zeros_of(s, o->k, even_part(s->out_channels, blocks, block),
+        even_part(s->out_channels, blocks, block + 1));
+}
+
+static int64_t most_zeros(const int64_t *zeros, int64_t n)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < n; i++) most = at_least(most, zeros[i]);
+    return most;
+}
+
+static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g,
+    int64_t zeros, void *scratch)
+{
+    gr__group         group = group(c, d, o, n, g);
+    gr__lanes_columns p = panels_of_one(c, d);
+    if (zeros <= MOST_ZEROS) {
+        sum_few_products(c, d, &group, zeros, scratch);
+        return;
+    }
+    for (int64_t piece = 0; piece < p.bands * residues(c, d); piece++)
+        lanes_columns_piece(c, d, o, &p, piece, n, g, scratch);
+}
+
+bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
+{
+    gr__direction   d = plan->direction;
+    gr__correlation s = correlation(c, d, 0);
+    int64_t        *zeros = zeros_in(c, &s, plan, shared), blocks = rows_counted(&s),
+            more = task - plan->chunk;
+    if (stage == 0) {
+        if (more < 0) return false;
+        gr__group of_group = group(c, d, o, 0, more / blocks);
+        count_zeros(&s, &of_group, more % blocks, zeros + more);
+    } else if (stage == 2) {
+        int64_t g = task % c->G;
+        mend(c, d, o, task / c->G, g, most_zeros(zeros + g * blocks, blocks), scratch);
+    } else
+        /* all will be summed directly */
+        return c->G == 1 && most_zeros(zeros, blocks) > MOST_ZEROS;
+    return true;
+}
+
+/* ---- kernel gradient ------------------------------------------------------------------------- */
+
+enum { SOME_FILTERS = 4 };
+
+typedef struct both_ways {
+    gr__plan  transform, direct;
+    gr__parts s;          /* of the direct sums */
+    size_t    parts, few; /* where these begin in what all share */
+} both_ways;
+
+static both_ways ways_of(const gr__conv *c, gr__transform_plan *transform)
+{
+    both_ways                        w = { .transform = { .stages = 0 } };
+    const gr__conv_algorithm *const *a = GR__NAME(conv_algorithms);
+    /* lanes_columns at the latest */
+    while (!(*a)->sums || (*a)->suits(c, GR__KERNEL_GRAD) != GR__PAYS) a++;
+    transform(c, &w.transform);
+    w.direct.algorithm = *a;
+    (*a)->plan(c, GR__KERNEL_GRAD, &w.direct);
+    w.s = (*a)->sums->parts(c);
+    w.parts = padded_bytes((int64_t)w.transform.shared);
+    w.few = w.parts + padded_bytes((int64_t)w.direct.shared);
+    return w;
+}
+
+void fallback_kernel_grad_plan(const gr__conv *c, gr__transform_plan *transform, gr__plan *plan)
+{
+    both_ways w = ways_of(c, transform);
+    size_t    scratch = few_weights_scratch(c, w.s.together);
+    if (scratch < w.transform.scratch) scratch = w.transform.scratch;
+    if (scratch < w.direct.scratch) scratch = w.direct.scratch;
+    plan->stages = w.transform.stages + 2;
+    plan->scratch = scratch;
+    plan->shared = w.few + padded_bytes(w.s.units);
+    for (int i = 0; i < w.transform.stages; i++) plan->tasks[i + 1] = w.transform.tasks[i];
+    plan->tasks[0] = w.s.units;
+    plan->tasks[1] += w.direct.tasks[0];
+    plan->tasks[plan->stages - 1] = ceil_div(c->F, SOME_FILTERS);
+}
+
+static bool unit_has_few(
+    const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t unit, void *scratch)
+{
+    int64_t group = unit / s->chunks * s->groups, channel = unit % s->chunks * s->together;
+    int64_t end = at_most(c->G, group + s->groups),
+            last = at_most(s->channels, channel + s->together);
+    for (; group < end; group++)
+        if (few_weights_by_data(c, o, group, channel, last, scratch)) return true;
+    return false;
+}
+
+/* The weights of some filters, of the units that were summed directly. */
+static void add_units(const gr__conv *c, const gr__parts *s, const uint8_t *few, int64_t task,
+    const gr_real *parts, gr_real *y)
+{
+    for (int64_t f = task * SOME_FILTERS; f < at_most(c->F, (task + 1) * SOME_FILTERS); f++)
+        for (int64_t chunk = 0; chunk < s->chunks; chunk++) {
+            int64_t at = f * s->channels, channel = chunk * s->together,
+                    end = at_most(s->channels, channel + s->together);
+            if (few[f / s->filters / s->groups * s->chunks + chunk])
+                add_parts(s, s->parts, parts, y, (at + channel) * s->taps, (at + end) * s->taps);
+        }
+}
+
+bool fallback_kernel_grad_run(const gr__conv *c, gr__transform_plan *transform,
+    const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
+{
+    both_ways w = ways_of(c, transform);
+    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts);
+    uint8_t  *few = (uint8_t *)shared + w.few;
+    int64_t   direct = task - w.transform.tasks[0];
+    if (stage == 0)
+        few[task] = unit_has_few(c, &w.s, o, task, scratch);
+    else if (stage == w.transform.stages + 1)
+        add_units(c, &w.s, few, task, parts, o->y);
+    else if (stage == 1 && direct >= 0) {
+        if (few[direct % w.s.units])
+            w.direct.algorithm->sums->sum(c, &w.s, o, direct, parts, scratch);
+    } else
+        return !memchr(few, 0, (size_t)w.s.units); /* are all summed directly? */
+    return true;
+}
