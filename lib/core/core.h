@@ -450,7 +450,7 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 gr_rng gr__rng_of_parts(
     uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- workers.c: threads that help --------------------------------------------------------------- */
+/* ---- workers.c: threads that help ------------------------------------------------------------ */
 
 enum { GR__MOST_THREADS = 256 };
 

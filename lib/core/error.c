@@ -58,7 +58,8 @@ gr__failure gr__take_failure(void)
 
 bool gr__fail_memory(const char *what, size_t bytes)
 {
-    return gr__fail(GR_ERR_MEMORY, "%s: out of memory: %zu bytes could not be allocated", what, bytes);
+    return gr__fail(
+        GR_ERR_MEMORY, "%s: out of memory: %zu bytes could not be allocated", what, bytes);
 }
 
 gr__text gr__shape_text(const gr_shape *s)
