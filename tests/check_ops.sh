@@ -127,6 +127,7 @@ inside && /(\};|\);?)$/ {
         equation = string(rest)
     }
     about = match(whole, /[a-z0-9_]*_attributes/) ? attributes[substr(whole, RSTART, RLENGTH)] : ""
+    if (whole ~ /_attributes \+ 1/) sub(/^[^,]*, /, "", about)
     item(name, equation, whole ~ /\.vjp = /, torch, about)
 }
 END { exit failed }

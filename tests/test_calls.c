@@ -87,7 +87,7 @@ START_TEST(layers)
     GR_STEP;
     gr_tensor *x = param(gr_shape(2, 4, 6, 6)), *k = param(gr_shape(4, 2, 3, 3)),
               *w = param(gr_shape(4)), *b = param(gr_shape(2)), *row = param(gr_shape(6));
-    SHOWN("conv2d", "stride 2, padding (1,0), groups 2, act relu",
+    SHOWN("conv2d", "act relu, stride 2, padding (1,0), groups 2",
         gr_conv2d(x, k, .stride = 2, .padding_hw = { 1, 0 }, .groups = 2, .act = GR_RELU));
     SHOWN("conv_transpose2d", "stride 2", gr_conv_transpose2d(x, k, .bias = b, .stride = 2));
     SHOWN("conv_transpose2d", "dilation 2", gr_conv_transpose2d(x, k, .dilation = 2));

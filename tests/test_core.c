@@ -694,20 +694,20 @@ END_TEST
 START_TEST(arrays)
 {
     int64_t *a = NULL;
-    ck_assert_uint_eq(gr__length(a), 0);
-    for (int64_t i = 0; i < 3000; i++) ck_assert(gr__push(&a, &i, sizeof i));
-    ck_assert_uint_eq(gr__length(a), 3000);
+    ck_assert_uint_eq(gr__array_length(a), 0);
+    for (int64_t i = 0; i < 3000; i++) ck_assert(gr__array_push(&a, &i, sizeof i));
+    ck_assert_uint_eq(gr__array_length(a), 3000);
     for (int64_t i = 0; i < 3000; i++)
         if (a[i] != i) ck_abort_msg("item %lld is %lld", (long long)i, (long long)a[i]);
-    gr__cut(a, 10);
+    gr__array_truncate(a, 10);
     const int64_t *was = a, more = 77;
-    ck_assert(gr__push(&a, &more, sizeof more));
+    ck_assert(gr__array_push(&a, &more, sizeof more));
     ck_assert_ptr_eq(a, was); /* room is kept */
-    ck_assert(gr__length(a) == 11 && a[10] == 77 && a[9] == 9);
-    gr__drop(&a);
+    ck_assert(gr__array_length(a) == 11 && a[10] == 77 && a[9] == 9);
+    gr__array_free(&a);
     ck_assert_ptr_null(a);
-    gr__drop(&a);
-    gr__cut(NULL, 0);
+    gr__array_free(&a);
+    gr__array_truncate(NULL, 0);
 }
 END_TEST
 

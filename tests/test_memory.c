@@ -137,8 +137,8 @@ START_TEST(the_rest_of_the_library_gets_it_too)
     gr_free(gr_zeros(megabytes(500)));
     /* grows by doubling to 128 MiB, old and new beside each other */
     char **array = NULL, *item = NULL;
-    for (size_t i = 0; i < 16 * MB; i++) ck_assert(gr__push(&array, &item, sizeof item));
-    gr__drop(&array);
+    for (size_t i = 0; i < 16 * MB; i++) ck_assert(gr__array_push(&array, &item, sizeof item));
+    gr__array_free(&array);
     nothing_failed();
 }
 END_TEST

@@ -814,7 +814,7 @@ START_TEST(a_model_is_told_as_a_table)
         "           input                                             (1,4,16,16)\n"
         "           sub                                               (1,4,16,16)                "
         "1,024\n"
-        "stem.conv  conv2d (stride 2, padding 1, groups 2, act relu)  (1,8,8,8)           152   "
+        "stem.conv  conv2d (act relu, stride 2, padding 1, groups 2)  (1,8,8,8)           152   "
         "18,432\n"
         "stem.same  conv2d (padding 1)                                (1,8,8,8)           576   "
         "73,728\n"

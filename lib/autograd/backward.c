@@ -34,7 +34,7 @@ static bool make_own(gr__goal *go)
 
 static bool commit(gr__pass *p)
 {
-    size_t n = gr__length(p->goals);
+    size_t n = gr__array_length(p->goals);
     for (size_t i = 0; i < n; i++)
         if (!make_own(&p->goals[i])) return false;
     for (size_t i = 0; i < n; i++) {

@@ -25,8 +25,9 @@ gr__goal *gr__pass_goal(const gr__pass *p, const gr_tensor *t)
 bool gr__pass_add_goal(gr__pass *p, gr_tensor *t)
 {
     gr__goal new = { .t = t, .was_pass = t->pass, .was_slot = t->slot };
-    size_t at = gr__length(p->goals);
-    if (!gr__push(&p->goals, &new, sizeof new)) return gr__fail_memory("backward", sizeof new);
+    size_t at = gr__array_length(p->goals);
+    if (!gr__array_push(&p->goals, &new, sizeof new))
+        return gr__fail_memory("backward", sizeof new);
     gr__ref(t);
     t->pass = p->id;
     t->slot = at;
@@ -36,16 +37,16 @@ bool gr__pass_add_goal(gr__pass *p, gr_tensor *t)
 /* Newest first, so that a tensor named twice gets back what it said at first. */
 void gr__pass_end(gr__pass *p)
 {
-    for (size_t i = gr__length(p->goals); i-- > 0;) {
+    for (size_t i = gr__array_length(p->goals); i-- > 0;) {
         gr__goal *go = &p->goals[i];
         go->t->pass = go->was_pass;
         go->t->slot = go->was_slot;
         gr__unref(go->g);
         gr__unref(go->t);
     }
-    gr__cut(p->goals, 0);
+    gr__array_truncate(p->goals, 0);
     if (p->me->spare)
-        gr__drop(&p->goals);
+        gr__array_free(&p->goals);
     else
         p->me->spare = p->goals;
 }
@@ -55,7 +56,7 @@ void gr__pass_end(gr__pass *p)
 void gr__add_in_place(gr_tensor *to, const gr_tensor *g)
 {
     gr__touch(to);
-    gr__k()->add(gr__reals(to), gr__reals(to), 1, gr__reals(g), 1, to->count);
+    gr__kernel_table()->add(gr__reals(to), gr__reals(to), 1, gr__reals(g), 1, to->count);
 }
 
 /* Puts g into an empty slot. What the rule has just made is taken from its step, so that the slot
@@ -156,7 +157,7 @@ static bool visit(gr__pass *p, gr__node *nd, gr_tensor *g)
         if (!asked && !gr__pass_add_goal(p, nd->out)) return false;
         if (!add_to(p, &gr__pass_goal(p, nd->out)->g, g)) return false;
     }
-    if (asked && !p->leaves && gr__length(p->goals) == 1)
+    if (asked && !p->leaves && gr__array_length(p->goals) == 1)
         return true; /* nothing below is asked for, so what has become of it does not matter */
     if (nd->used)
         return gr__fail(GR_ERR_GRAPH,
@@ -188,7 +189,7 @@ static bool scan_scan(gr__pass *p)
         if (g) good = gr__pass_hooks(p, nd->out, &g) && visit(p, nd, g);
         gr__unref(g);
     }
-    for (size_t i = 0; good && i < gr__length(p->goals); i++) {
+    for (size_t i = 0; good && i < gr__array_length(p->goals); i++) {
         gr__goal *go = &p->goals[i];
         if (go->g && !reachable(p, go->t->node)) good = gr__pass_hooks(p, go->t, &go->g);
     }
@@ -258,9 +259,8 @@ gr__pass gr__pass_begin(const gr_tensor *y)
     /* tensors that threads share must not take one's pass for another's */
     static atomic_uint_fast64_t passes;
     static gr__node             none = { .index = 0, .reach = 1 };
-    gr__pass                    p = {
-                           .me = me, .id = atomic_fetch_add(&passes, 1) + 1, .root = y->node ? y->node : &none
-    };
+    gr__pass                    p = { .me = me, .root = y->node ? y->node : &none };
+    p.id = atomic_fetch_add(&passes, 1) + 1;
     p.goals = me->spare;
     me->spare = NULL;
     p.nodes = y->node ? y->node->index - y->node->reach + 1 : 0;

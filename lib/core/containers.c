@@ -58,7 +58,7 @@ static bool make_room(void **start, size_t size)
     return true;
 }
 
-bool gr__push(void *array, const void *item, size_t size)
+bool gr__array_push(void *array, const void *item, size_t size)
 {
     void *a;
     memcpy(&a, array, sizeof a);
@@ -70,14 +70,14 @@ bool gr__push(void *array, const void *item, size_t size)
     return true;
 }
 
-size_t gr__length(const void *array) { return array ? stbds_header(array)->length : 0; }
+size_t gr__array_length(const void *array) { return array ? stbds_header(array)->length : 0; }
 
-void gr__cut(void *array, size_t length)
+void gr__array_truncate(void *array, size_t length)
 {
     if (array) stbds_header(array)->length = length;
 }
 
-void gr__drop(void *array)
+void gr__array_free(void *array)
 {
     void *a;
     memcpy(&a, array, sizeof a);

@@ -168,10 +168,10 @@ void gr__cache_end(gr__cache *c);
 /* ---- containers.c: stb_ds with a growth that can fail ---------------------------------------- */
 
 /* array: pointer to a stb_ds array of items of that size; false: no memory */
-bool   gr__push(void *array, const void *item, size_t size);
-size_t gr__length(const void *array);
-void   gr__cut(void *array, size_t length); /* array itself; keeps its room */
-void   gr__drop(void *array);               /* pointer to the array: freed and NULL */
+bool   gr__array_push(void *array, const void *item, size_t size);
+size_t gr__array_length(const void *array);
+void   gr__array_truncate(void *array, size_t length); /* array itself; keeps its room */
+void   gr__array_free(void *array);                    /* pointer to the array: freed and NULL */
 
 /* A map from strings (copied) to non-NULL pointers. */
 typedef struct gr__map gr__map;
@@ -450,7 +450,7 @@ void       gr__tape_cut(gr__thread *me, size_t length);
 gr_rng gr__rng_of_parts(
     uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- workers.c: threads that help --------------------------------------------------------------- */
+/* ---- workers.c: threads that help ------------------------------------------------------------ */
 
 enum { GR__MOST_THREADS = 256 };
 
@@ -461,15 +461,16 @@ void         gr__workers_forget(void);  /* they are not there, in a child proces
 
 /* ---- parallel.c ------------------------------------------------------------------------------ */
 
-extern const gr__kernels *_Atomic gr__k_chosen;
-const gr__kernels                *gr__k_first(void);
-const char                       *gr__k_conv(void); /* what GRADUS_CONV asks of conv_plan; after gr__k */
+extern const gr__kernels *_Atomic gr__kernel_table_chosen;
+const gr__kernels                *gr__kernel_table_first(void);
+const char                       *gr__kernel_table_conv(
+                          void); /* what GRADUS_CONV asks of conv_plan; after gr__kernel_table */
 
 /* NULL with the error set. */
-static inline const gr__kernels *gr__k(void)
+static inline const gr__kernels *gr__kernel_table(void)
 {
-    const gr__kernels *k = atomic_load_explicit(&gr__k_chosen, memory_order_acquire);
-    return k ? k : gr__k_first();
+    const gr__kernels *k = atomic_load_explicit(&gr__kernel_table_chosen, memory_order_acquire);
+    return k ? k : gr__kernel_table_first();
 }
 
 /* fn over 0..n-1 in chunks; grain: about how many indices are worth a thread's waking (from shapes

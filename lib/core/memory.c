@@ -73,7 +73,7 @@ static struct {
     size_t   swept; /* the crumbs that the last sweep left */
     /* in use at once, in this window and the one before; bytes handed out in this one */
     size_t   most, before, traffic;
-} pool;
+} memory_pool;
 
 static atomic_uint trims; /* how often all threads were asked to hand over what waits with them */
 
@@ -184,27 +184,27 @@ static slab *slab_of(memory_block *b) { return (slab *)((uintptr_t)b & ~(uintptr
 
 static void put_shared(memory_block *b, int class, size_t size)
 {
-    b->next = pool.head[class];
-    pool.head[class] = b;
-    *(of_slabs(size) ? &pool.crumbs : &pool.waiting) += size;
+    b->next = memory_pool.head[class];
+    memory_pool.head[class] = b;
+    *(of_slabs(size) ? &memory_pool.crumbs : &memory_pool.waiting) += size;
 }
 
 static memory_block *take_waiting(int class, size_t size)
 {
-    memory_block *b = pool.head[class];
+    memory_block *b = memory_pool.head[class];
     if (!b) return NULL;
-    pool.head[class] = b->next;
-    *(of_slabs(size) ? &pool.crumbs : &pool.waiting) -= size;
+    memory_pool.head[class] = b->next;
+    *(of_slabs(size) ? &memory_pool.crumbs : &memory_pool.waiting) -= size;
     return b;
 }
 
 static void drop_idle_blocks(int class)
 {
-    for (memory_block **at = &pool.head[class]; *at;) {
+    for (memory_block **at = &memory_pool.head[class]; *at;) {
         const slab *s = slab_of(*at);
         if (s->idle == s->cut) {
             *at = (*at)->next;
-            pool.crumbs -= size_of(class);
+            memory_pool.crumbs -= size_of(class);
         } else {
             at = &(*at)->next;
         }
@@ -215,12 +215,12 @@ static void drop_idle_blocks(int class)
 static void sweep(void)
 {
     int classes = 0;
-    for (slab *s = pool.slabs; s; s = s->next) s->idle = 0;
+    for (slab *s = memory_pool.slabs; s; s = s->next) s->idle = 0;
     for (; of_slabs(size_of(classes)); classes++)
-        for (memory_block *b = pool.head[classes]; b; b = b->next)
+        for (memory_block *b = memory_pool.head[classes]; b; b = b->next)
             slab_of(b)->idle += size_of(classes);
     for (int class = 0; class < classes; class ++) drop_idle_blocks(class);
-    for (slab **at = &pool.slabs, *s; (s = *at);) {
+    for (slab **at = &memory_pool.slabs, *s; (s = *at);) {
         if (s->idle == s->cut) {
             *at = s->next;
             munmap(s, SLAB);
@@ -229,12 +229,12 @@ static void sweep(void)
             at = &s->next;
         }
     }
-    pool.swept = pool.crumbs;
+    memory_pool.swept = memory_pool.crumbs;
 }
 
 static size_t memory_bound(void)
 {
-    size_t need = pool.most > pool.before ? pool.most : pool.before;
+    size_t need = memory_pool.most > memory_pool.before ? memory_pool.most : memory_pool.before;
     return need > FLOOR / 2 ? 2 * need : FLOOR;
 }
 
@@ -243,8 +243,8 @@ static int stalest(void)
 {
     int at = -1;
     for (int class = 0; class < MEMORY_CLASSES; class ++)
-        if (pool.head[class] && !of_slabs(size_of(class)) &&
-            (at < 0 || pool.asked[class] < pool.asked[at]))
+        if (memory_pool.head[class] && !of_slabs(size_of(class)) &&
+            (at < 0 || memory_pool.asked[class] < memory_pool.asked[at]))
             at = class;
     return at;
 }
@@ -253,22 +253,24 @@ static int stalest(void)
    leave. */
 static void give_back(size_t most)
 {
-    for (int class; pool.waiting > most && (class = stalest()) >= 0;)
+    for (int class; memory_pool.waiting > most && (class = stalest()) >= 0;)
         to_system(take_waiting(class, size_of(class)), size_of(class));
-    if (pool.crumbs > most && (most == 0 || pool.crumbs / 2 > pool.swept)) sweep();
+    if (memory_pool.crumbs > most && (most == 0 || memory_pool.crumbs / 2 > memory_pool.swept))
+        sweep();
 }
 
 static void note_need(const cache *c, int class, size_t size)
 {
-    ptrdiff_t now = (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->unreported +
-                    (ptrdiff_t)size;
-    pool.asked[class] = ++pool.asks;
-    pool.traffic += size;
-    if (now > (ptrdiff_t)pool.most) pool.most = (size_t)now;
-    if (pool.traffic / PATIENCE <= memory_bound() / 2) return;
-    pool.before = pool.most;
-    pool.most = now > 0 ? (size_t)now : 0;
-    pool.traffic = 0;
+    ptrdiff_t now =
+        (ptrdiff_t)atomic_load_explicit(&live, memory_order_relaxed) + c->unreported +
+        (ptrdiff_t)size;
+    memory_pool.asked[class] = ++memory_pool.asks;
+    memory_pool.traffic += size;
+    if (now > (ptrdiff_t)memory_pool.most) memory_pool.most = (size_t)now;
+    if (memory_pool.traffic / PATIENCE <= memory_bound() / 2) return;
+    memory_pool.before = memory_pool.most;
+    memory_pool.most = now > 0 ? (size_t)now : 0;
+    memory_pool.traffic = 0;
 }
 
 /* What waits with a thread, or all that does but `left` of a class. */
@@ -296,8 +298,8 @@ static void give_back_all(cache *c)
     atomic_fetch_add(&trims, 1);
     hand_over_all(c);
     give_back(0);
-    gr__drop(&me->spare);
-    if (gr__length(me->tape) == 0) gr__drop(&me->tape);
+    gr__array_free(&me->spare);
+    if (gr__array_length(me->tape) == 0) gr__array_free(&me->tape);
 }
 
 bool gr__memory_give_back(void)
@@ -316,12 +318,12 @@ void gr_memory_trim(void) { gr__memory_give_back(); }
 
 static void *cut_from_slab(size_t size)
 {
-    slab *s = pool.slabs;
+    slab *s = memory_pool.slabs;
     if (!s || SLAB - UNIT - s->cut < size) { /* the old slab's rest, under 8 KiB, is given up */
         s = memory_counted(map(SLAB, SLAB), SLAB);
         if (!s) return NULL;
-        *s = (slab){ .next = pool.slabs };
-        pool.slabs = s;
+        *s = (slab){ .next = memory_pool.slabs };
+        memory_pool.slabs = s;
     }
     s->cut += size;
     return (unsigned char *)s + UNIT + s->cut - size;

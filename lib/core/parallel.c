@@ -47,14 +47,15 @@ int gr_threads(void)
 
 /* ---- the kernels ---- */
 
-const gr__kernels *_Atomic gr__k_chosen;
+const gr__kernels *_Atomic gr__kernel_table_chosen;
 static char                refusal[400];
 static const char         *conv_wish; /* of conv_plan */
 static atomic_bool         chosen;
 
-const char *gr__k_conv(void) { return conv_wish; }
+const char *gr__kernel_table_conv(void) { return conv_wish; }
 
-/* The name of algorithm i, in the order of choice; NULL: it is that of the one before, or there is none. */
+/* The name of algorithm i, in the order of choice; NULL: it is that of the one before, or there is
+   none. */
 static const char *conv_name(const gr__kernels *k, int i)
 {
     const gr__conv_algorithm *const *all = k->conv_algorithms;
@@ -93,20 +94,20 @@ static void choose(void)
     const char        *why = "";
     const gr__kernels *k = gr__kernels_pick(getenv("GRADUS_KERNELS"), getenv("GRADUS_ISA"), &why);
     snprintf(refusal, sizeof refusal, "%s", why);
-    if (k && read_conv_wish(k, getenv("GRADUS_CONV"))) atomic_store(&gr__k_chosen, k);
+    if (k && read_conv_wish(k, getenv("GRADUS_CONV"))) atomic_store(&gr__kernel_table_chosen, k);
 }
 
-const gr__kernels *gr__k_first(void)
+const gr__kernels *gr__kernel_table_first(void)
 {
     gr__once(&chosen, choose);
-    const gr__kernels *k = atomic_load(&gr__k_chosen);
+    const gr__kernels *k = atomic_load(&gr__kernel_table_chosen);
     if (!k) gr__fail(GR_ERR_SYSTEM, "kernels: %s", refusal);
     return k;
 }
 
 const char *gr_kernels(void)
 {
-    const gr__kernels *k = gr__k();
+    const gr__kernels *k = gr__kernel_table();
     return k ? k->isa : NULL;
 }
 

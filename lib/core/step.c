@@ -71,8 +71,8 @@ static void thread_end(void *arg)
     gr__thread *me = arg;
     end_until(me, 1);
     empty(me, &me->base);
-    gr__drop(&me->tape);
-    gr__drop(&me->spare);
+    gr__array_free(&me->tape);
+    gr__array_free(&me->spare);
     gr__cache_end(&me->cache);
     gr__me = NULL; /* what runs after this, such as another key's destructor, begins anew */
     if (me->reserved)
@@ -126,7 +126,7 @@ gr_step gr_step_begin(void)
         gr__fail_memory("step_begin", sizeof *step);
         return (gr_step){ 0 };
     }
-    *step = (gr__step){ .outer = me->step, .depth = depth, .mark = gr__length(me->tape) };
+    *step = (gr__step){ .outer = me->step, .depth = depth, .mark = gr__array_length(me->tape) };
     me->step = step;
     return (gr_step){ .depth = step->depth, .thread = me->id };
 }

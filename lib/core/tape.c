@@ -72,8 +72,8 @@ static bool record(gr__thread *me, const gr__node *nd, gr_tensor *y, size_t args
 {
     gr__node *kept = lasting(nd, args_size);
     if (!kept) return false;
-    kept->index = kept->reach = gr__length(me->tape);
-    if (!gr__push(&me->tape, &kept, sizeof kept)) {
+    kept->index = kept->reach = gr__array_length(me->tape);
+    if (!gr__array_push(&me->tape, &kept, sizeof kept)) {
         gr__release(kept, kept->bytes);
         return gr__fail_memory(nd->op->name, sizeof kept);
     }
@@ -123,7 +123,7 @@ gr_tensor *gr__apply(
     const gr__op *op, int n, gr_tensor *const *in, const void *args, size_t args_size)
 {
     bool tracked = false;
-    if (!gr__k() || !check_inputs(op, n, in, &tracked)) return NULL;
+    if (!gr__kernel_table() || !check_inputs(op, n, in, &tracked)) return NULL;
     gr__thread *me = gr__self();
     gr__node    nd = {
            .op = op,
@@ -157,7 +157,7 @@ void gr__node_use_up(gr__node *nd)
 
 void gr__tape_cut(gr__thread *me, size_t length)
 {
-    size_t n = gr__length(me->tape);
+    size_t n = gr__array_length(me->tape);
     while (n > length) {
         gr__node *nd = me->tape[--n];
         if (nd->out->node == nd) nd->out->node = NULL;
@@ -165,5 +165,5 @@ void gr__tape_cut(gr__thread *me, size_t length)
         gr__node_use_up(nd);
         gr__release(nd, nd->bytes);
     }
-    gr__cut(me->tape, length);
+    gr__array_truncate(me->tape, length);
 }

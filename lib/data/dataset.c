@@ -59,10 +59,10 @@ void gr_dataset_free(gr_dataset *d)
     free(d->own);
     free(d->labels);
     free(d->class_names);
-    for (size_t i = 0; i < gr__length(d->skipped); i++) free(d->skipped[i]);
-    for (size_t i = 0; i < gr__length(d->ignored); i++) free(d->ignored[i]);
-    gr__drop(&d->skipped);
-    gr__drop(&d->ignored);
+    for (size_t i = 0; i < gr__array_length(d->skipped); i++) free(d->skipped[i]);
+    for (size_t i = 0; i < gr__array_length(d->ignored); i++) free(d->ignored[i]);
+    gr__array_free(&d->skipped);
+    gr__array_free(&d->ignored);
     gr_idx_free(d->idx);
     free(d);
 }
@@ -263,30 +263,30 @@ const char *gr_dataset_class_name(const gr_dataset *d, int i)
 
 int64_t gr_dataset_skipped(const gr_dataset *d)
 {
-    return dataset_given(d, "dataset_skipped") ? (int64_t)gr__length(d->skipped) : -1;
+    return dataset_given(d, "dataset_skipped") ? (int64_t)gr__array_length(d->skipped) : -1;
 }
 
 const char *gr_dataset_skipped_why(const gr_dataset *d, int64_t i)
 {
     if (!dataset_given(d, "dataset_skipped_why")) return NULL;
-    if (i >= 0 && i < (int64_t)gr__length(d->skipped)) return d->skipped[i];
+    if (i >= 0 && i < (int64_t)gr__array_length(d->skipped)) return d->skipped[i];
     gr__fail(GR_ERR_ARGUMENT,
         "dataset_skipped_why: there is no picture %lld among %zu that were skipped", (long long)i,
-        gr__length(d->skipped));
+        gr__array_length(d->skipped));
     return NULL;
 }
 
 int64_t gr_dataset_ignored(const gr_dataset *d)
 {
-    return dataset_given(d, "dataset_ignored") ? (int64_t)gr__length(d->ignored) : -1;
+    return dataset_given(d, "dataset_ignored") ? (int64_t)gr__array_length(d->ignored) : -1;
 }
 
 const char *gr_dataset_ignored_why(const gr_dataset *d, int64_t i)
 {
     if (!dataset_given(d, "dataset_ignored_why")) return NULL;
-    if (i >= 0 && i < (int64_t)gr__length(d->ignored)) return d->ignored[i];
+    if (i >= 0 && i < (int64_t)gr__array_length(d->ignored)) return d->ignored[i];
     gr__fail(GR_ERR_ARGUMENT,
         "dataset_ignored_why: there is no entry %lld among %zu that were ignored", (long long)i,
-        gr__length(d->ignored));
+        gr__array_length(d->ignored));
     return NULL;
 }

@@ -20,14 +20,14 @@ enum { USUAL_SIDE = 32 };
 
 static void folder_drop(char ***texts)
 {
-    for (size_t i = 0; i < gr__length(*texts); i++) free((*texts)[i]);
-    gr__drop(texts);
+    for (size_t i = 0; i < gr__array_length(*texts); i++) free((*texts)[i]);
+    gr__array_free(texts);
 }
 
 /* Takes the text over. */
 static bool push(char ***texts, char *text)
 {
-    if (text && gr__push(texts, &text, sizeof text)) return true;
+    if (text && gr__array_push(texts, &text, sizeof text)) return true;
     free(text);
     return gr__fail_memory("pictures", sizeof text);
 }
@@ -100,7 +100,7 @@ static void drop_contents(contents *c)
     folder_drop(&c->classes);
     folder_drop(&c->paths);
     folder_drop(&c->ignored);
-    gr__drop(&c->labels);
+    gr__array_free(&c->labels);
 }
 
 static bool push_by_judgement(
@@ -128,7 +128,7 @@ static bool list(contents *c, const char *folder, folder_judge *fn, char ***name
     if (good && errno)
         good = gr__fail(GR_ERR_FILE, "cannot read '%s': %s", folder, strerror(errno));
     closedir(dir);
-    if (good && *names) qsort(*names, gr__length(*names), sizeof **names, by_name);
+    if (good && *names) qsort(*names, gr__array_length(*names), sizeof **names, by_name);
     return good;
 }
 
@@ -138,14 +138,14 @@ static bool list_class(contents *c, const char *folder, char *name)
     char *path = folder_path_of(folder, name), **names = NULL;
     bool  good =
         path ? list(c, path, judge_picture, &names) : gr__fail_memory("pictures", strlen(folder));
-    size_t n = gr__length(names);
+    size_t n = gr__array_length(names);
     if (good && n == 0) good = push(&c->ignored, complaint(path, "holds no PNG or JPEG"));
     if (good && n > 0) good = push(&c->classes, strdup(name));
     unsigned char label =
-        (unsigned char)(gr__length(c->classes) - 1); /* of too many, nobody will see it */
+        (unsigned char)(gr__array_length(c->classes) - 1); /* of too many, nobody will see it */
     for (size_t i = 0; good && i < n; i++) {
         good = push(&c->paths, folder_path_of(path, names[i]));
-        if (good && !gr__push(&c->labels, &label, sizeof label))
+        if (good && !gr__array_push(&c->labels, &label, sizeof label))
             good = gr__fail_memory("pictures", n);
     }
     folder_drop(&names);
@@ -157,14 +157,14 @@ static bool list_contents(contents *c, const char *folder)
 {
     char **folders = NULL;
     bool   good = gr__folder_check(folder, "pictures") && list(c, folder, judge_class, &folders);
-    size_t found = gr__length(folders);
+    size_t found = gr__array_length(folders);
     for (size_t i = 0; good && i < found; i++) good = list_class(c, folder, folders[i]);
     folder_drop(&folders);
     if (!good) return false;
-    size_t n = gr__length(c->classes);
+    size_t n = gr__array_length(c->classes);
     if (n == 0 && found > 0)
         return gr__fail(GR_ERR_FILE, "'%s' holds no PNG or JPEG in its sub-folders", folder);
-    if (c->ignored) qsort(c->ignored, gr__length(c->ignored), sizeof *c->ignored, by_name);
+    if (c->ignored) qsort(c->ignored, gr__array_length(c->ignored), sizeof *c->ignored, by_name);
     return (n > 0 && n <= GR__MOST_CLASSES) ||
            gr__fail(GR_ERR_FILE,
                "'%s' holds %zu sub-folders of pictures, one a class; 1 to %d wanted", folder, n,
@@ -233,7 +233,7 @@ static bool close_gaps(const folder_job *j)
     }
     d->count = kept;
     return kept > 0 || gr__fail(GR_ERR_FORMAT, "no picture is left: %zu are broken; the first: %s",
-                           gr__length(d->skipped), d->skipped[0]);
+                           gr__array_length(d->skipped), d->skipped[0]);
 }
 
 static bool read_pictures(folder_job *j)
@@ -247,13 +247,14 @@ static bool read_pictures(folder_job *j)
 
 static gr_dataset *make_set(const contents *c, const gr__picture_options *wanted, bool skip_broken)
 {
-    int64_t    n = (int64_t)gr__length(c->paths);
+    int64_t    n = (int64_t)gr__array_length(c->paths);
     gr_shape   image = gr_shape(wanted->grey ? 1 : 3, wanted->height, wanted->width);
     folder_job j = { .c = c, .wanted = *wanted, .skip_broken = skip_broken, .bad = n };
     gr__mutex_begin(&j.lock);
     j.broken = calloc((size_t)n, sizeof *j.broken);
-    j.set =
-        j.broken ? gr__dataset_new(image, n, (int)gr__length(c->classes), true, "pictures") : NULL;
+    j.set = j.broken
+                ? gr__dataset_new(image, n, (int)gr__array_length(c->classes), true, "pictures")
+                : NULL;
     if (!j.broken) gr__fail_memory("pictures", (size_t)n * sizeof *j.broken);
     bool good = j.set && gr__dataset_name(j.set, (const char *const *)c->classes, "pictures") &&
                 read_pictures(&j);

@@ -17,7 +17,8 @@ const acts = {
 
 /* A convolution with what its sums need; sizes by the letters of docs/convolution.md. */
 function makeConv(op) {
-  const about = { ...op.conv, ...op.attributes }, [x, k, b] = op.in.map((use) => use.t), y = op.y, act = acts[about.act];
+  const about = Object.assign(op.conv, op.attributes), act = acts[about.act];
+  const [x, k, b] = op.in.map((use) => use.t), y = op.y;
   const [, C, H, W] = x.shape, [F, CG, KH, KW] = k.shape, [, , OH, OW] = y.shape;
   const [SH, SW] = about.stride, [DH, DW] = about.dilation, [PH, PW] = about.padding;
   const lazy = (name) => {

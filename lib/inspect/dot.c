@@ -74,8 +74,8 @@ static bool dot_put_operation(drawing *d, const gr__graph_operation *op)
     }
     gr__page_put(&d->page, "\\n|g| %.3g\", tooltip=\"#%d: ", s->grad_norm, s->number);
     put_text(&d->page, op->nd->op->equation);
-    gr__page_put(
-        &d->page, "\"%s];", s->number == (int)gr__length(d->gr->operations) ? ", penwidth=2" : "");
+    gr__page_put(&d->page, "\"%s];",
+        s->number == (int)gr__array_length(d->gr->operations) ? ", penwidth=2" : "");
     close_layers(d, depth);
     return true;
 }
@@ -151,18 +151,19 @@ static bool draw(drawing *d, bool sideways)
         "fontname=\"Helvetica\", fontsize=11, height=0.3];\n"
         "  edge [color=\"#556677\", fontname=\"Helvetica\", fontsize=9, arrowsize=0.6];\n",
         sideways ? "LR" : "TB");
-    for (size_t k = gr__length(gr->operations); good && k-- > 0;)
+    for (size_t k = gr__array_length(gr->operations); good && k-- > 0;)
         good = dot_put_operation(d, &gr->operations[k]);
-    for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
+    for (size_t i = 0; good && i < gr__array_length(gr->tensors); i++)
         good = gr->tensors[i].number || dot_put_leaf(d, i);
-    for (size_t i = 0; good && i < gr__length(gr->uses); i++) good = put_edge(d, &gr->uses[i]);
+    for (size_t i = 0; good && i < gr__array_length(gr->uses); i++)
+        good = put_edge(d, &gr->uses[i]);
     gr__page_put(&d->page, "}\n");
     return good && d->page.good;
 }
 
 static bool trace(const gr__graph *gr, const gr_trace_dot_options *o)
 {
-    size_t  bytes = gr__length(gr->operations) * sizeof(gr__layer_name);
+    size_t  bytes = gr__array_length(gr->operations) * sizeof(gr__layer_name);
     drawing d = {
         .gr = gr, .clusters = gr__map_new(), .of = gr__alloc(bytes + 1), .page = gr__page_begin()
     };

@@ -169,7 +169,7 @@ static void put_head(explain_table *t)
 
 static void put_table(explain_table *t, const gr__graph *gr)
 {
-    size_t n = gr__length(gr->operations);
+    size_t n = gr__array_length(gr->operations);
     put_head(t);
     for (size_t k = 0; k < n; k++) {
         const gr__graph_operation *op = &gr->operations[k];
@@ -185,8 +185,8 @@ static void put_table(explain_table *t, const gr__graph *gr)
 
 static void put_summary(gr__page *p, const gr__graph *gr, const gr_tensor *loss)
 {
-    size_t params = 0, operations = gr__length(gr->operations);
-    for (size_t i = 0; i < gr__length(gr->tensors); i++)
+    size_t params = 0, operations = gr__array_length(gr->operations);
+    for (size_t i = 0; i < gr__array_length(gr->tensors); i++)
         params += gr->tensors[i].g && !gr->tensors[i].number;
     gr__page_put(p, "backward from %.6g, through %zu operation%s, to %zu parameter%s\n\n",
         (double)gr__reals(loss)[0], operations, operations == 1 ? "" : "s", params,

@@ -22,7 +22,8 @@ static bool place_of(gr__graph *gr, gr_tensor *t, size_t *place)
 {
     if (!gr__pass_goal(&gr->map, t)) {
         gr__graph_tensor new = { .t = t, .g = NULL };
-        if (!gr__push(&gr->tensors, &new, sizeof new)) return gr__fail_memory("graph", sizeof new);
+        if (!gr__array_push(&gr->tensors, &new, sizeof new))
+            return gr__fail_memory("graph", sizeof new);
         if (!gr__pass_add_goal(&gr->map, t)) return false;
     }
     *place = t->slot;
@@ -39,8 +40,8 @@ static bool add_use(gr__graph *gr, gr__node *nd, int i, bool *reached)
         reached[t->node->index - gr->map.root->reach] = true;
     gr__graph_tensor *s = &gr->tensors[use.tensor];
     use.previous = s->last;
-    if (!gr__push(&gr->uses, &use, sizeof use)) return gr__fail_memory("graph", sizeof use);
-    s->last = gr__length(gr->uses);
+    if (!gr__array_push(&gr->uses, &use, sizeof use)) return gr__fail_memory("graph", sizeof use);
+    s->last = gr__array_length(gr->uses);
     s->flows += use.flows;
     return true;
 }
@@ -52,18 +53,19 @@ static bool add_operation(gr__graph *gr, gr__node *nd, bool *reached, const char
             "%s: the history of %s %s was used up by an earlier backward; keep it with "
             ".retain_graph",
             what, nd->name, GR__LABEL(nd->out));
-    gr__graph_operation new = { .nd = nd, .uses = gr__length(gr->uses) };
+    gr__graph_operation new = { .nd = nd, .uses = gr__array_length(gr->uses) };
     if (!place_of(gr, nd->out, &new.result)) return false;
     for (int i = 0; i < nd->n; i++)
         if ((nd->in[i]->name || !gr__names(nd->op->constant, i)) && !add_use(gr, nd, i, reached))
             return false;
-    new.count = (int)(gr__length(gr->uses) - new.uses);
-    return gr__push(&gr->operations, &new, sizeof new) || gr__fail_memory("graph", sizeof new);
+    new.count = (int)(gr__array_length(gr->uses) - new.uses);
+    return gr__array_push(&gr->operations, &new, sizeof new) ||
+           gr__fail_memory("graph", sizeof new);
 }
 
 static void graph_number(gr__graph *gr)
 {
-    size_t n = gr__length(gr->operations);
+    size_t n = gr__array_length(gr->operations);
     for (size_t k = 0; k < n; k++) {
         const gr__graph_operation *op = &gr->operations[k];
         gr->tensors[op->result].number = (int)(n - k);
@@ -101,7 +103,7 @@ static double norm_of(const gr_tensor *t)
 
 static bool find_gradients(gr__graph *gr, gr_tensor *loss, const char *what)
 {
-    size_t      n = gr__length(gr->tensors), bytes = 2 * n * sizeof(gr_tensor *);
+    size_t      n = gr__array_length(gr->tensors), bytes = 2 * n * sizeof(gr_tensor *);
     int         wanted = 0;
     gr_tensor **x = gr__alloc(bytes), **gx = x + n;
     if (!x) return gr__fail_memory(what, bytes);
@@ -117,7 +119,7 @@ static bool find_gradients(gr__graph *gr, gr_tensor *loss, const char *what)
 
 static void find_norms(gr__graph *gr)
 {
-    for (size_t i = 0; i < gr__length(gr->tensors); i++) {
+    for (size_t i = 0; i < gr__array_length(gr->tensors); i++) {
         gr__graph_tensor *s = &gr->tensors[i];
         s->value_norm = norm_of(s->t);
         if (s->g) s->grad_norm = norm_of(s->g);
@@ -160,7 +162,7 @@ static bool find_part(gr__graph *gr, const gr__graph_operation *op, gr__graph_us
 static bool find_parts(gr__graph *gr)
 {
     bool good = true;
-    for (size_t k = 0; good && k < gr__length(gr->operations); k++) {
+    for (size_t k = 0; good && k < gr__array_length(gr->operations); k++) {
         const gr__graph_operation *op = &gr->operations[k];
         for (int i = 0; good && i < op->count; i++)
             good = find_part(gr, op, &gr->uses[op->uses + (size_t)i]);
@@ -197,9 +199,9 @@ bool gr__graph_make(gr__graph *gr, gr_tensor *loss, const char *what)
 
 void gr__graph_free(gr__graph *gr)
 {
-    gr__drop(&gr->operations);
-    gr__drop(&gr->uses);
-    gr__drop(&gr->tensors);
+    gr__array_free(&gr->operations);
+    gr__array_free(&gr->uses);
+    gr__array_free(&gr->tensors);
 }
 
 /* ---- equations ----------------------------------------------------------- */

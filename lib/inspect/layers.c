@@ -40,6 +40,6 @@ static gr__layer_name layer_of(
 
 void gr__layer_names_of(const gr__graph *gr, gr__layer_name *of)
 {
-    for (size_t n = gr__length(gr->operations), k = n; k-- > 0;)
+    for (size_t n = gr__array_length(gr->operations), k = n; k-- > 0;)
         of[n - 1 - k] = layer_of(gr, of, &gr->operations[k]);
 }

@@ -232,11 +232,11 @@ static bool pass_put_data(passage *d)
     gr__json_open(&d->page, NULL, '{');
     pass_put_sample(d);
     gr__json_open(&d->page, "tensors", '[');
-    for (size_t i = 0; good && i < gr__length(gr->tensors); i++)
+    for (size_t i = 0; good && i < gr__array_length(gr->tensors); i++)
         good = pass_put_tensor(d, &gr->tensors[i]);
     gr__json_close(&d->page, ']');
     gr__json_open(&d->page, "operations", '[');
-    for (size_t k = gr__length(gr->operations); good && k-- > 0;)
+    for (size_t k = gr__array_length(gr->operations); good && k-- > 0;)
         good = pass_put_operation(d, &gr->operations[k]);
     gr__json_close(&d->page, ']');
     gr__json_close(&d->page, '}');
@@ -245,7 +245,7 @@ static bool pass_put_data(passage *d)
 
 static bool write_pass(const gr__graph *gr, const char *path)
 {
-    size_t  bytes = gr__length(gr->operations) * sizeof(gr__layer_name);
+    size_t  bytes = gr__array_length(gr->operations) * sizeof(gr__layer_name);
     passage d = { .gr = gr, .of = gr__alloc(bytes + 1), .page = gr__page_begin() };
     bool    good =
         (d.of || gr__fail_memory(what, bytes)) && d.page.good && gr__sample_of(&d.sample, gr, what);

@@ -36,9 +36,9 @@ static double characters(const gr__sample *s, const gr_tensor *t)
 static double sample_bytes_of(const gr__sample *s, const gr__graph *gr)
 {
     double bytes = FOR_STYLE;
-    for (size_t i = 0; i < gr__length(gr->tensors); i++)
+    for (size_t i = 0; i < gr__array_length(gr->tensors); i++)
         bytes += A_TENSOR + characters(s, gr->tensors[i].t) * (gr->tensors[i].g ? 2 : 1);
-    for (size_t k = 0; k < gr__length(gr->operations); k++) {
+    for (size_t k = 0; k < gr__array_length(gr->operations); k++) {
         const gr__graph_operation *op = &gr->operations[k];
         gr__conv                   c;
         gr_act                     act;
@@ -93,6 +93,6 @@ bool gr__sample_of(gr__sample *s, const gr__graph *gr, const char *what)
     while (sample_bytes_of(s, gr) > MOST_BYTES)
         if (!shrink(s, gr, &floor[0]) && !shrink(s, gr, &floor[1]) && !shrink(s, gr, &floor[2]))
             return gr__fail(GR_ERR_GRAPH, "%s: %zu operations are too many for a page", what,
-                gr__length(gr->operations));
+                gr__array_length(gr->operations));
     return true;
 }

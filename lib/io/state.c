@@ -54,8 +54,8 @@ static void thing_free(thing *x)
 void gr__state_free(gr__state *s)
 {
     if (!s) return;
-    for (size_t i = 0; i < gr__length(s->things); i++) thing_free(s->things[i]);
-    gr__drop(&s->things);
+    for (size_t i = 0; i < gr__array_length(s->things); i++) thing_free(s->things[i]);
+    gr__array_free(&s->things);
     gr__map_free(s->by_name);
     free(s);
 }
@@ -95,7 +95,7 @@ static thing *add(gr__state *s, const char *name, gr__type type, gr_shape shape,
         s->failed = true;
         gr__fail(
             GR_ERR_ARGUMENT, "checkpoint: two values have the name '%s'", gr__quoted(x->name).s);
-    } else if (gr__push(&s->things, &x, sizeof x)) {
+    } else if (gr__array_push(&s->things, &x, sizeof x)) {
         return gr__map_put(s->by_name, x->name, x) ? x : no_room(s, size);
     } else
         no_room(s, size);
@@ -192,7 +192,7 @@ void gr__state_text(gr__state *s, const char *name, char *at, size_t room)
 bool gr__state_write(const gr__state *s, const char *path)
 {
     if (s->failed) return false;
-    size_t     n = gr__length(s->things);
+    size_t     n = gr__array_length(s->things);
     gr__entry *e = calloc(n + 1, sizeof *e);
     if (!e) return gr__fail_memory("checkpoint", n * sizeof *e);
     for (size_t i = 0; i < n; i++) {
@@ -306,7 +306,7 @@ static bool within(const char *path, const thing *x, const gr__entry *e)
 static bool state_check(
     const gr__state *s, const gr__safetensors *f, const gr__entry *const *e, const char *path)
 {
-    size_t n = gr__length(s->things);
+    size_t n = gr__array_length(s->things);
     if (n > 0 && !e[0])
         return gr__fail(GR_ERR_FORMAT, "checkpoint_load: '%s' is no checkpoint: it lacks %s", path,
             s->things[0]->name);
@@ -349,7 +349,7 @@ static bool match(const gr__state *s, const gr__safetensors *f, const gr__entry 
         const gr__entry *one_of = gr__safetensors_entry(f, i);
         good = gr__map_put(entries, one_of->name, (void *)(uintptr_t)one_of);
     }
-    for (size_t i = 0; good && i < gr__length(s->things); i++)
+    for (size_t i = 0; good && i < gr__array_length(s->things); i++)
         e[i] = gr__map_get(entries, s->things[i]->name);
     gr__map_free(entries);
     return good || gr__fail_memory("checkpoint_load", sizeof *e);
@@ -358,7 +358,7 @@ static bool match(const gr__state *s, const gr__safetensors *f, const gr__entry 
 bool gr__state_read(const gr__state *s, const char *path)
 {
     if (s->failed) return false;
-    size_t            n = gr__length(s->things);
+    size_t            n = gr__array_length(s->things);
     gr__safetensors  *f = gr__safetensors_read(path);
     const gr__entry **e = f ? calloc(n + 1, sizeof *e) : NULL;
     bool              good = f && (e || gr__fail_memory("checkpoint_load", n * sizeof *e));

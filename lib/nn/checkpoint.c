@@ -61,7 +61,7 @@ static bool no_gradients(const checkpoint_run *r)
 {
     for (int k = 0; k < r->parts; k++) {
         const gr_model *m = r->part[k].o.model;
-        for (size_t i = 0; i < gr__length(m->params); i++)
+        for (size_t i = 0; i < gr__array_length(m->params); i++)
             if (m->params[i]->t->grad)
                 return gr__fail(GR_ERR_ARGUMENT,
                     "checkpoint_save: '%s' has a gradient, which a checkpoint does not hold: "
@@ -76,14 +76,14 @@ static bool no_gradients(const checkpoint_run *r)
 static bool list_model(gr__state *s, checkpoint_part *p)
 {
     gr_model *m = p->o.model;
-    size_t    n = gr__length(m->params);
+    size_t    n = gr__array_length(m->params);
     p->frozen = malloc(n + 1);
     if (!p->frozen) return gr__fail_memory("checkpoint", n);
     for (size_t i = 0; i < n; i++) p->frozen[i] = !m->params[i]->t->param;
     gr__state_under(s, "model.");
     gr__state_is_integer(s, "seed", (int64_t)m->seed);
     gr__state_bytes(s, "frozen", p->frozen, (int64_t)n);
-    for (size_t i = 0; i < gr__length(m->slots); i++) {
+    for (size_t i = 0; i < gr__array_length(m->slots); i++) {
         gr__slot *slot = m->slots[i];
         gr__state_under(s, slot->t ? "weights." : "runs.");
         if (slot->kind == GR__LAYER)
@@ -176,7 +176,7 @@ bool gr_checkpoint_save_(const char *path, gr_checkpoint_options o)
 static bool put_in_place(const checkpoint_part *p)
 {
     gr_model *m = p->o.model;
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         gr_clear_grad(m->params[i]->t);
         m->params[i]->t->param = !p->frozen[i];
     }

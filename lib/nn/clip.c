@@ -16,8 +16,8 @@ static bool may_clip(const gr_model *m, double most, const char *what)
     if (!m) return gr__fail(GR_ERR_ARGUMENT, "%s: the model is NULL", what);
     if (!(most >= 0))
         return gr__fail(GR_ERR_ARGUMENT, "%s: a limit of %g: 0 or more wanted", what, most);
-    if (gr__failed() || !gr__k()) return false;
-    for (size_t i = 0; i < gr__length(m->params); i++)
+    if (gr__failed() || !gr__kernel_table()) return false;
+    for (size_t i = 0; i < gr__array_length(m->params); i++)
         if (m->params[i]->t->grad) return true;
     return gr__fail(GR_ERR_GRAPH, "%s: no parameter has a gradient; gr_backward comes first", what);
 }
@@ -36,7 +36,7 @@ double gr__squares(const gr_real *x, int64_t n)
 double gr_clip_grad_norm(gr_model *m, double max_norm)
 {
     if (!may_clip(m, max_norm, "clip_grad_norm")) return NAN;
-    size_t n = gr__length(m->params);
+    size_t n = gr__array_length(m->params);
     double square = 0;
     for (size_t i = 0; i < n; i++) {
         const gr_tensor *g = m->params[i]->t->grad;
@@ -53,7 +53,7 @@ double gr_clip_grad_norm(gr_model *m, double max_norm)
         gr_tensor *g = m->params[i]->t->grad;
         if (!g) continue;
         gr__touch(g);
-        gr__k()->scale(gr__reals(g), gr__reals(g), factor, g->count);
+        gr__kernel_table()->scale(gr__reals(g), gr__reals(g), factor, g->count);
     }
     return norm;
 }
@@ -62,7 +62,7 @@ bool gr_clip_grad_value(gr_model *m, double max_value)
 {
     if (!may_clip(m, max_value, "clip_grad_value")) return false;
     gr_real most = (gr_real)max_value;
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         gr_tensor *g = m->params[i]->t->grad;
         gr_real   *v = g ? gr__reals(g) : NULL;
         if (g) gr__touch(g);

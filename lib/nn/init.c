@@ -151,7 +151,7 @@ bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o)
     if (!gr__model_built(m, "model_init") || !gr__pattern_good(m, pattern, "model_init"))
         return false;
     size_t most = 0;
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         const gr__slot *s = m->params[i];
         if (!gr__chosen(pattern, s)) continue;
         if (!may_fill(s->t, s->name, &o, "model_init")) return false;
@@ -159,7 +159,7 @@ bool gr_model_init_(gr_model *m, const char *pattern, gr_init_options o)
     }
     double *work = most ? gr__alloc(most) : NULL;
     if (most && !work) return gr__fail_memory("model_init", most);
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         const gr__slot *s = m->params[i];
         gr_rng          rng = gr_rng_of(m->seed, s->name);
         if (gr__chosen(pattern, s)) init_fill(s->t, &rng, &o, work);

@@ -261,7 +261,8 @@ typedef struct layer_draw {
 static void draw_part(const void *arg, int64_t begin, int64_t end)
 {
     const layer_draw *d = arg;
-    gr__k()->drop(d->y + begin, d->rng.key, d->rng.counter + (uint64_t)begin, d->p, end - begin);
+    gr__kernel_table()->drop(
+        d->y + begin, d->rng.key, d->rng.counter + (uint64_t)begin, d->p, end - begin);
 }
 
 static gr_tensor *mask(const gr_shape *shape, gr_rng rng, double p)

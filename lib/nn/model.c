@@ -42,10 +42,10 @@ static void slot_free(gr__slot *s)
 void gr_model_free(gr_model *m)
 {
     if (!m) return;
-    for (size_t i = 0; i < gr__length(m->slots); i++) slot_free(m->slots[i]);
-    gr__drop(&m->slots);
-    gr__drop(&m->params);
-    gr__drop(&m->buffers);
+    for (size_t i = 0; i < gr__array_length(m->slots); i++) slot_free(m->slots[i]);
+    gr__array_free(&m->slots);
+    gr__array_free(&m->params);
+    gr__array_free(&m->buffers);
     gr__map_free(m->by_name);
     free(m);
 }
@@ -120,13 +120,13 @@ static gr__slot *add_slot(gr_model *m, const char *name, gr__kind kind, const gr
     gr__slot *s = new_slot(name, kind, shape);
     if (!s) return NULL;
     gr__slot ***of_kind = kind == GR__PARAM ? &m->params : kind == GR__LAYER ? NULL : &m->buffers;
-    size_t      slots = gr__length(m->slots), others = of_kind ? gr__length(*of_kind) : 0;
+    size_t slots = gr__array_length(m->slots), others = of_kind ? gr__array_length(*of_kind) : 0;
     s->place = slots;
-    if (gr__push(&m->slots, &s, sizeof s) && (!of_kind || gr__push(of_kind, &s, sizeof s)) &&
-        gr__map_put(m->by_name, name, s))
+    if (gr__array_push(&m->slots, &s, sizeof s) &&
+        (!of_kind || gr__array_push(of_kind, &s, sizeof s)) && gr__map_put(m->by_name, name, s))
         return s;
-    gr__cut(m->slots, slots);
-    if (of_kind) gr__cut(*of_kind, others);
+    gr__array_truncate(m->slots, slots);
+    if (of_kind) gr__array_truncate(*of_kind, others);
     slot_free(s);
     gr__fail_memory("model", sizeof *s);
     return NULL;
@@ -158,7 +158,7 @@ static bool may_name(const char *name)
    thread's last is looked at first. */
 static gr__slot *model_find(const gr_model *m, const char *name)
 {
-    size_t   *last = &gr__self()->last_slot, slots = gr__length(m->slots);
+    size_t   *last = &gr__self()->last_slot, slots = gr__array_length(m->slots);
     size_t    next = *last + 1 < slots ? *last + 1 : 0;
     gr__slot *s = slots > 0 && strcmp(m->slots[next]->name, name) == 0
                       ? m->slots[next]
@@ -217,7 +217,7 @@ static bool set_frozen(gr_model *m, const char *name, bool frozen, const char *w
     if (!model_given(m, what) || !name)
         return gr__fail(GR_ERR_ARGUMENT, "%s: the name is NULL", what);
     bool found = false;
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         if (!below(m->params[i]->name, name)) continue;
         found = true;
         m->params[i]->t->param = !frozen;
@@ -238,13 +238,13 @@ bool gr_model_unfreeze(gr_model *m, const char *name)
 
 int gr_model_count(const gr_model *m)
 {
-    return model_given(m, "model_count") ? (int)gr__length(m->params) : -1;
+    return model_given(m, "model_count") ? (int)gr__array_length(m->params) : -1;
 }
 
 static gr__slot *slot_at(gr__slot *const *slots, int i, const char *what, const char *kind)
 {
-    if (i >= 0 && (size_t)i < gr__length(slots)) return slots[i];
-    gr__fail(GR_ERR_ARGUMENT, "%s: %s %d of %zu", what, kind, i, gr__length(slots));
+    if (i >= 0 && (size_t)i < gr__array_length(slots)) return slots[i];
+    gr__fail(GR_ERR_ARGUMENT, "%s: %s %d of %zu", what, kind, i, gr__array_length(slots));
     return NULL;
 }
 
@@ -272,7 +272,7 @@ gr_tensor *gr_model_at(const gr_model *m, int i)
 
 int gr_model_buffer_count(const gr_model *m)
 {
-    return model_given(m, "model_buffer_count") ? (int)gr__length(m->buffers) : -1;
+    return model_given(m, "model_buffer_count") ? (int)gr__array_length(m->buffers) : -1;
 }
 
 const char *gr_model_buffer_name(const gr_model *m, int i)

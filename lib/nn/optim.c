@@ -35,7 +35,7 @@ static void sgd_update(const void *arg, int64_t begin, int64_t end)
     const gr__memory *m = u->m;
     gr__sgd s = { o->lr * m->lr_factor, o->momentum, o->dampening, m->weight_decay, o->nesterov,
         m->steps == 1 };
-    gr__k()->sgd(
+    gr__kernel_table()->sgd(
         optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin), &s, end - begin);
 }
 
@@ -54,7 +54,7 @@ static void adam_update(const void *arg, int64_t begin, int64_t end)
                  .correction2 = 1 - pow(o->beta2, (double)m->steps),
                  .decoupled = o->decoupled,
     };
-    gr__k()->adam(optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin),
+    gr__kernel_table()->adam(optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin),
         optim_from(m->moment[1], begin), &a, end - begin);
 }
 
@@ -64,8 +64,9 @@ static void rmsprop_update(const void *arg, int64_t begin, int64_t end)
     const gr_optim   *o = u->o;
     const gr__memory *m = u->m;
     gr__rmsprop       r = { o->lr * m->lr_factor, o->beta2, o->eps, o->momentum, m->weight_decay };
-    gr__k()->rmsprop(optim_from(m->p, begin), u->g + begin, optim_from(m->moment[0], begin),
-        optim_from(m->moment[1], begin), optim_from(m->moment[2], begin), &r, end - begin);
+    gr__kernel_table()->rmsprop(optim_from(m->p, begin), u->g + begin,
+        optim_from(m->moment[0], begin), optim_from(m->moment[1], begin),
+        optim_from(m->moment[2], begin), &r, end - begin);
 }
 
 static const gr__rule sgd_rule = { "sgd", { "momentum_buffer" }, sgd_update, .beta1 = false };
@@ -111,7 +112,7 @@ static bool remember(gr__memory *m, const gr__slot *s, const bool *keep, const c
 static gr_optim *optim_open(gr_optim like, double weight_decay, const bool keep[GR__MOMENTS])
 {
     if (!gr__model_built(like.model, like.rule->name)) return NULL;
-    size_t    n = gr__length(like.model->params);
+    size_t    n = gr__array_length(like.model->params);
     gr_optim *o = malloc(sizeof *o);
     like.memories = calloc(n + 1, sizeof *like.memories);
     if (!o || !like.memories) {
@@ -227,7 +228,7 @@ bool gr_optim_group_(gr_optim *o, gr_optim_group_options g)
 static bool may_step(const gr_optim *o)
 {
     if (!o) return gr__fail(GR_ERR_ARGUMENT, "optim_step: the optimiser is NULL");
-    if (gr__failed() || !gr__k()) return false;
+    if (gr__failed() || !gr__kernel_table()) return false;
     for (size_t i = 0; i < o->count; i++)
         if (o->memories[i].p->grad) return true;
     return gr__fail(

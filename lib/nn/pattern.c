@@ -50,7 +50,7 @@ bool gr__pattern_good(const gr_model *m, const char *pattern, const char *what)
     if (!pattern) return gr__fail(GR_ERR_ARGUMENT, "%s: the pattern is NULL", what);
     for (pattern_part p = next_part(&pattern); *p.s; p = next_part(&pattern)) {
         bool found = false;
-        for (size_t i = 0; i < gr__length(m->params) && !found; i++)
+        for (size_t i = 0; i < gr__array_length(m->params) && !found; i++)
             found = pattern_fits(&p, m->params[i]);
         if (!found && strcmp(p.s, GR_VECTORS) == 0)
             return gr__fail(GR_ERR_ARGUMENT, "%s: no parameter is a vector", what);

@@ -21,7 +21,8 @@ bool gr_save(const gr_model *m, const char *path)
 {
     if (!gr__model_built(m, "save")) return false;
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "save: the path is NULL");
-    size_t slots = gr__length(m->slots), size = (slots + 1) * (sizeof(gr__entry) + sizeof(int64_t));
+    size_t slots = gr__array_length(m->slots),
+           size = (slots + 1) * (sizeof(gr__entry) + sizeof(int64_t));
     gr__entry *e = malloc(size);
     if (!e) return gr__fail_memory("save", size);
     int64_t *wide = (int64_t *)(e + slots + 1);
@@ -64,7 +65,7 @@ static bool all_fit(const gr_model *m, const gr__safetensors *f, const char *pat
     int n = gr__safetensors_count(f);
     for (int i = 0; i < n; i++)
         if (!save_fits(m, gr__safetensors_entry(f, i), path)) return false;
-    for (size_t p = 0; p < gr__length(m->slots); p++) {
+    for (size_t p = 0; p < gr__array_length(m->slots); p++) {
         const gr__slot *s = m->slots[p];
         bool            found = !s->t || s->kind == GR__COUNTER;
         for (int i = 0; i < n && !found; i++)
@@ -91,7 +92,7 @@ bool gr_load(gr_model *m, const char *path)
     if (!path) return gr__fail(GR_ERR_ARGUMENT, "load: the path is NULL");
     gr__safetensors *f = gr__safetensors_read(path);
     bool             good = f && all_fit(m, f, path);
-    for (size_t p = 0; good && p < gr__length(m->buffers); p++)
+    for (size_t p = 0; good && p < gr__array_length(m->buffers); p++)
         if (m->buffers[p]->kind == GR__COUNTER) {
             gr__touch(m->buffers[p]->t);
             gr__ints(m->buffers[p]->t)[0] = 0; /* unless the file says more */

@@ -93,7 +93,7 @@ static int64_t flops_of(const gr__node *nd)
 
 static const gr__slot *slot_of(gr__slot *const *slots, const gr_tensor *t)
 {
-    for (size_t i = 0; i < gr__length(slots); i++)
+    for (size_t i = 0; i < gr__array_length(slots); i++)
         if (slots[i]->t == t) return slots[i];
     return NULL;
 }
@@ -135,7 +135,7 @@ static const gr__slot *owner(const summary *s, const gr__node *nd, size_t first,
 static int64_t take_params(const summary *s, const char *layer, int length)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(s->m->params); i++) {
         if (s->counted[i] || !same_layer(s->m->params[i]->name, layer, length)) continue;
         s->counted[i] = true;
         sum += s->m->params[i]->t->count;
@@ -169,7 +169,7 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
           .shape = nd->out->shape,
           .ops = 1,
           .flops = flops_of(nd) };
-    size_t n = gr__length(s->lines);
+    size_t n = gr__array_length(s->lines);
     if (!by && l.flops == 0) return true;
     if (by) {
         l.name = by->name;
@@ -179,7 +179,7 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
     line *last = n > 0 ? &s->lines[n - 1] : NULL;
     if (last) adopt(last, &l);
     if (!last || !same_line(last, &l))
-        return gr__push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
+        return gr__array_push(&s->lines, &l, sizeof l) || gr__fail_memory("model_format", sizeof l);
     last->shape = l.shape;
     /* a bias that the product does not add itself */
     if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true;
@@ -196,7 +196,7 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
 
 static bool add_tape(summary *s, gr__node *const *tape, size_t first)
 {
-    for (size_t i = first; i < gr__length(tape); i++) {
+    for (size_t i = first; i < gr__array_length(tape); i++) {
         if (tape[i]->used) continue; /* forward went backward itself: what the node read is gone */
         bool            alone;
         const gr__slot *by = owner(s, tape[i], first, &alone);
@@ -209,7 +209,7 @@ static bool add_tape(summary *s, gr__node *const *tape, size_t first)
 /* Parameters that the run did not come by. */
 static bool add_unused(summary *s)
 {
-    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(s->m->params); i++) {
         const char *name = s->m->params[i]->name;
         if (s->counted[i]) continue;
         line l = { .name = name,
@@ -218,7 +218,8 @@ static bool add_unused(summary *s)
             .ops = 1,
             .shape.rank = -1 };
         l.params = take_params(s, name, l.name_length);
-        if (!gr__push(&s->lines, &l, sizeof l)) return gr__fail_memory("model_format", sizeof l);
+        if (!gr__array_push(&s->lines, &l, sizeof l))
+            return gr__fail_memory("model_format", sizeof l);
     }
     return true;
 }
@@ -230,7 +231,7 @@ static bool summary_run(summary *s, gr_model *m, gr_forward *forward, const gr_s
     if (step.depth == 0) return false;
     bool        recorded = gr_set_recording(true), eval = m->eval;
     gr__thread *me = gr__self();
-    size_t      first = gr__length(me->tape);
+    size_t      first = gr__array_length(me->tape);
     gr_tensor  *x = gr_param(gr_zeros(*input));
     m->eval = true;
     bool good = x && (forward(m, x) ||
@@ -238,8 +239,8 @@ static bool summary_run(summary *s, gr_model *m, gr_forward *forward, const gr_s
     m->eval = eval;
     gr_set_recording(recorded);
     if (good) {
-        s->of = calloc(gr__length(me->tape) - first + 1, sizeof *s->of);
-        s->counted = calloc(gr__length(m->params) + 1, sizeof *s->counted);
+        s->of = calloc(gr__array_length(me->tape) - first + 1, sizeof *s->of);
+        s->counted = calloc(gr__array_length(m->params) + 1, sizeof *s->counted);
         good = (s->of && s->counted) || gr__fail_memory("model_format", sizeof *s->of);
     }
     good = good && add_tape(s, me->tape, first) && add_unused(s);
@@ -291,7 +292,8 @@ typedef struct summary_page {
     int    name, op, shape, params, flops; /* the columns' widths */
 } summary_page;
 
-__attribute__((format(printf, 2, 3))) static void put(summary_page *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void summary_put(
+    summary_page *p, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -303,14 +305,15 @@ __attribute__((format(printf, 2, 3))) static void put(summary_page *p, const cha
 static void summary_put_row(summary_page *p, const char *name, int name_length, const char *op,
     const char *shape, const char *params, const char *flops)
 {
-    put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op, p->shape, shape,
-        p->params, params, p->flops, flops);
+    summary_put(p, "%-*.*s  %-*s  %-*s  %*s  %*s\n", p->name, name_length, name, p->op, op,
+        p->shape, shape, p->params, params, p->flops, flops);
 }
 
 static void put_rule(summary_page *p)
 {
-    for (int i = p->name + p->op + p->shape + p->params + p->flops + 8; i > 0; i--) put(p, "-");
-    put(p, "\n");
+    for (int i = p->name + p->op + p->shape + p->params + p->flops + 8; i > 0; i--)
+        summary_put(p, "-");
+    summary_put(p, "\n");
 }
 
 static int wider(int width, size_t other) { return (int)other > width ? (int)other : width; }
@@ -322,7 +325,7 @@ static void measure_columns(summary_page *p, const summary *s, const cells *tota
         .shape = 6,
         .params = wider(10, strlen(total->params)),
         .flops = wider(5, strlen(total->flops)) };
-    for (size_t i = 0; i < gr__length(s->lines); i++) {
+    for (size_t i = 0; i < gr__array_length(s->lines); i++) {
         cells c = cells_of(&s->lines[i]);
         p->name = wider(p->name, (size_t)s->lines[i].name_length);
         p->op = wider(p->op, strlen(c.op));
@@ -334,27 +337,29 @@ static void put_notes(summary_page *p, const summary *s)
 {
     int64_t params = 0, frozen = 0, buffers = 0;
     char    text[SUMMARY_NUMBER];
-    for (size_t i = 0; i < gr__length(s->m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(s->m->params); i++) {
         const gr_tensor *t = s->m->params[i]->t;
         params += t->count;
         frozen += t->param ? 0 : t->count;
     }
-    for (size_t i = 0; i < gr__length(s->m->buffers); i++) buffers += s->m->buffers[i]->t->count;
+    for (size_t i = 0; i < gr__array_length(s->m->buffers); i++)
+        buffers += s->m->buffers[i]->t->count;
     double kib = (double)params * sizeof(gr_real) / 1024;
-    put(p, "%s parameter%s, %.1f %s", grouped(text, params), params == 1 ? "" : "s",
+    summary_put(p, "%s parameter%s, %.1f %s", grouped(text, params), params == 1 ? "" : "s",
         kib < 1024 ? kib : kib / 1024, kib < 1024 ? "KiB" : "MiB");
-    if (frozen) put(p, "; %s frozen", grouped(text, frozen));
-    if (buffers) put(p, "; %s in buffers", grouped(text, buffers));
-    put(p, "\nFLOPs: 2 per multiply-add, without bias and activation; other ops: 1 per number read "
-           "or written\n");
+    if (frozen) summary_put(p, "; %s frozen", grouped(text, frozen));
+    if (buffers) summary_put(p, "; %s in buffers", grouped(text, buffers));
+    summary_put(p,
+        "\nFLOPs: 2 per multiply-add, without bias and activation; other ops: 1 per number read "
+        "or written\n");
 }
 
 static void put_page(summary_page *p, const summary *s, const cells *total, const gr_shape *input)
 {
     summary_put_row(p, "layer", 5, "op", "output", "parameters", "FLOPs");
     put_rule(p);
-    put(p, "%*s  %-*s  %s\n", p->name, "", p->op, "input", gr__shape_text(input).s);
-    for (size_t i = 0; i < gr__length(s->lines); i++) {
+    summary_put(p, "%*s  %-*s  %s\n", p->name, "", p->op, "input", gr__shape_text(input).s);
+    for (size_t i = 0; i < gr__array_length(s->lines); i++) {
         const line *l = &s->lines[i];
         cells       c = cells_of(l);
         summary_put_row(p, l->name, l->name_length, c.op, c.shape, c.params, c.flops);
@@ -368,7 +373,7 @@ static const char *text_of(const summary *s, const gr_shape *input)
 {
     line         all = { .shape.rank = -1 };
     summary_page p;
-    for (size_t i = 0; i < gr__length(s->lines); i++) {
+    for (size_t i = 0; i < gr__array_length(s->lines); i++) {
         all.params += s->lines[i].params;
         all.flops += s->lines[i].flops;
     }
@@ -396,7 +401,7 @@ const char *gr_model_format_(gr_model_format_options o)
     }
     summary     s = { .m = m };
     const char *text = summary_run(&s, m, forward, &input) ? text_of(&s, &input) : NULL;
-    gr__drop(&s.lines);
+    gr__array_free(&s.lines);
     return text;
 }
 

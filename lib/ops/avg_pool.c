@@ -54,7 +54,7 @@ bool gr__sums_shape(gr__node *nd, gr_shape *y)
 
 bool gr__sums_forward(gr__node *nd, gr_tensor *y)
 {
-    return avg_pool_run(nd, y, gr__k()->window_sums);
+    return avg_pool_run(nd, y, gr__kernel_table()->window_sums);
 }
 
 bool gr__spread_shape(gr__node *nd, gr_shape *y)
@@ -68,7 +68,7 @@ bool gr__spread_shape(gr__node *nd, gr_shape *y)
 
 bool gr__spread_forward(gr__node *nd, gr_tensor *y)
 {
-    return avg_pool_run(nd, y, gr__k()->window_spread);
+    return avg_pool_run(nd, y, gr__kernel_table()->window_spread);
 }
 
 /* ---- the pair -------------------------------------------------------------------------------- */
@@ -84,12 +84,12 @@ static const gr__attribute avg_pool_attributes[] = {
     { "padding", GR__HW, .at = offsetof(gr__cover2d, rows.P),
         .at_w = offsetof(gr__cover2d, columns.P) },
     { "divisor", GR__DOUBLE, .at = offsetof(gr__cover2d, divisor), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute adaptive_attributes[] = {
     { "size", GR__HW, .at = offsetof(gr__cover2d, rows.count),
         .at_w = offsetof(gr__cover2d, columns.count), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op avg_pool_op = { "avg_pool2d",

@@ -62,7 +62,7 @@ static gr_tensor *concat_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__attribute concat_attributes[] = {
     { "axis", GR__INT, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op concat_op = { "concat", "y = x1, x2, ...; gxi = g where xi is", concat_shape,
     concat_forward, .vjp = concat_vjp, .moves = true, .attributes = concat_attributes,

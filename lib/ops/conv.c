@@ -125,9 +125,9 @@ static void run_task(const void *arg, int stage, int64_t task, void *shared, voi
 static bool convolve(const gr__conv *c, gr__direction d, const gr__operands *o, const char *what)
 {
     gr__plan           plan = { .stages = 0 };
-    const gr__kernels *k = gr__k();
+    const gr__kernels *k = gr__kernel_table();
     double products = (double)c->N * (double)(c->F * c->OH) * (double)(c->OW * c->C / c->G);
-    k->conv_plan(c, d, gr__k_conv(), &plan);
+    k->conv_plan(c, d, gr__kernel_table_conv(), &plan);
     return gr__run_plan(&plan, products * (double)(c->KH * c->KW), run_task,
         &(call){ c, &plan, o, k->conv_run }, what);
 }
@@ -214,38 +214,15 @@ static gr_tensor *kernel_grad_vjp(gr__node *nd, int i, gr_tensor *g)
     return i == 0 ? A(nd->args, u, g) : conv(nd->args, x, g);
 }
 
+/* Of conv2d; those of the other ops, whose args is a gr__conv alone, begin after act. */
 static const gr__attribute conv_attributes[] = {
-    { "stride", GR__HW, .at = offsetof(conv_args, c.SH), .at_w = offsetof(conv_args, c.SW),
-        .usual = 1 },
-    { "padding", GR__HW, .at = offsetof(conv_args, c.PH), .at_w = offsetof(conv_args, c.PW) },
-    { "dilation", GR__HW, .at = offsetof(conv_args, c.DH), .at_w = offsetof(conv_args, c.DW),
-        .usual = 1 },
-    { "groups", GR__INT64, .at = offsetof(conv_args, c.G), .usual = 1 },
     { "act", GR__CHOICE, .at = offsetof(conv_args, act), .choices = gr__act_names },
-    { NULL },
-};
-
-/* Of the ops whose args is a gr__conv. */
-static const gr__attribute input_grad_attributes[] = {
     { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
     { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
     { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
         .usual = 1 },
     { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
-    { "size", GR__HW, .at = offsetof(gr__conv, H), .at_w = offsetof(gr__conv, W),
-        .shown = GR__NEVER },
-    { NULL },
-};
-
-static const gr__attribute kernel_grad_attributes[] = {
-    { "stride", GR__HW, .at = offsetof(gr__conv, SH), .at_w = offsetof(gr__conv, SW), .usual = 1 },
-    { "padding", GR__HW, .at = offsetof(gr__conv, PH), .at_w = offsetof(gr__conv, PW) },
-    { "dilation", GR__HW, .at = offsetof(gr__conv, DH), .at_w = offsetof(gr__conv, DW),
-        .usual = 1 },
-    { "groups", GR__INT64, .at = offsetof(gr__conv, G), .usual = 1 },
-    { "size", GR__HW, .at = offsetof(gr__conv, KH), .at_w = offsetof(gr__conv, KW),
-        .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op conv_op = {
@@ -267,7 +244,7 @@ static const gr__op input_grad_op = {
     .shape = input_shape,
     .forward = input_grad_forward,
     .vjp = input_grad_vjp,
-    .attributes = input_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "torch.nn.grad.conv2d_input",
 };
 
@@ -278,7 +255,7 @@ static const gr__op kernel_grad_op = {
     .shape = kernel_shape,
     .forward = kernel_grad_forward,
     .vjp = kernel_grad_vjp,
-    .attributes = kernel_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "torch.nn.grad.conv2d_weight",
 };
 
@@ -397,7 +374,7 @@ static void add_bias(const void *arg, int64_t begin, int64_t end)
     const planes *p = arg;
     for (int64_t i = begin; i < end; i++) {
         gr_real *plane = p->y + i * p->size;
-        gr__k()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
+        gr__kernel_table()->add(plane, plane, 1, p->bias + i % p->channels, 0, p->size);
     }
 }
 
@@ -411,9 +388,12 @@ static bool transpose_forward(gr__node *nd, gr_tensor *y)
     return true;
 }
 
+/* The gradient of the bias is found first: second derivatives are sums in the order of the tape. */
 static gr_tensor *transpose_vjp(gr__node *nd, int i, gr_tensor *g)
 {
-    return i == 2 ? gr_sum(g, .axes = GR_DIMS(0, 2, 3)) : input_grad_vjp(nd, i, g);
+    bool bias = i == 2 || (nd->n > 2 && gr__tracked(nd->in[2]));
+    if (bias && !nd->left && !(nd->left = gr_sum(g, .axes = GR_DIMS(0, 2, 3)))) return NULL;
+    return i == 2 ? nd->left : input_grad_vjp(nd, i, g);
 }
 
 static const gr__op conv_transpose_op = {
@@ -423,7 +403,7 @@ static const gr__op conv_transpose_op = {
     .shape = input_shape,
     .forward = transpose_forward,
     .vjp = transpose_vjp,
-    .attributes = input_grad_attributes,
+    .attributes = conv_attributes + 1,
     .torch = "F.conv_transpose2d",
 };
 

@@ -85,7 +85,7 @@ static bool is_one_row(const gr_tensor *t, const gr_tensor *y)
 static void fill_binary(const gr__op *op, const gr_tensor *a, const gr_tensor *b, gr_tensor *y)
 {
     ew_walk w;
-    memcpy(&w.fn, (const char *)gr__k() + op->kernel, sizeof w.fn);
+    memcpy(&w.fn, (const char *)gr__kernel_table() + op->kernel, sizeof w.fn);
     w.a = gr__reals(a);
     w.b = gr__reals(b);
     w.y = gr__reals(y);
@@ -231,13 +231,13 @@ static void flat_part(const void *arg, int64_t begin, int64_t end)
 static void scale_part(const void *arg, int64_t begin, int64_t end)
 {
     const flat *f = arg;
-    gr__k()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
+    gr__kernel_table()->scale(f->y + begin, f->x + begin, f->factor, end - begin);
 }
 
 static bool unary_forward(gr__node *nd, gr_tensor *y)
 {
     flat f = { .y = gr__reals(y), .x = gr__reals(nd->in[0]) };
-    memcpy(&f.fn, (const char *)gr__k() + nd->op->kernel, sizeof f.fn);
+    memcpy(&f.fn, (const char *)gr__kernel_table() + nd->op->kernel, sizeof f.fn);
     gr__parallel(y->count, GR__GRAIN, flat_part, &f);
     return true;
 }
@@ -328,7 +328,7 @@ static gr_tensor *erf_vjp(gr__node *nd, int i, gr_tensor *g)
 UNARY_OP(neg, "y = -x; gx = -g", "torch.neg");
 static const gr__attribute scale_attributes[] = {
     { "factor", GR__DOUBLE, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op scale_op = { "scale", "y = s x; gx = s g", gr__shape_of_first, scale_forward,
     .vjp = scale_vjp, .attributes = scale_attributes, .torch = "torch.mul, by a number" };
@@ -451,7 +451,7 @@ typedef struct choice {
 static void choose_part(const void *arg, int64_t begin, int64_t end)
 {
     const choice *w = arg;
-    gr__k()->where(w->y + begin, w->c + begin, w->a + begin, w->b + begin, end - begin);
+    gr__kernel_table()->where(w->y + begin, w->c + begin, w->a + begin, w->b + begin, end - begin);
 }
 
 static bool where_forward(gr__node *nd, gr_tensor *y)
@@ -509,8 +509,8 @@ static bool clamp_shape(gr__node *nd, gr_shape *y)
 static void clamp_part(const void *arg, int64_t begin, int64_t end)
 {
     const clamping *c = arg;
-    gr__k()->maximum(c->y + begin, c->x + begin, 1, &c->low, 0, end - begin);
-    gr__k()->minimum(c->y + begin, c->y + begin, 1, &c->high, 0, end - begin);
+    gr__kernel_table()->maximum(c->y + begin, c->x + begin, 1, &c->low, 0, end - begin);
+    gr__kernel_table()->minimum(c->y + begin, c->y + begin, 1, &c->high, 0, end - begin);
 }
 
 static bool clamp_forward(gr__node *nd, gr_tensor *y)
@@ -532,7 +532,7 @@ static gr_tensor *clamp_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute clamp_attributes[] = {
     { "low", GR__DOUBLE, .at = offsetof(bounds, low), .shown = GR__ALWAYS },
     { "high", GR__DOUBLE, .at = offsetof(bounds, high), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op clamp_op = { "clamp", "y = min(max(x, low), high); gx = g [low <= x <= high]",
     clamp_shape, clamp_forward, .vjp = clamp_vjp, .attributes = clamp_attributes,

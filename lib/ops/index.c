@@ -142,7 +142,7 @@ static gr_tensor *index_scatter_vjp(gr__node *nd, int i, gr_tensor *u)
 static const gr__attribute pick_attributes[] = {
     { "axis", GR__INT, .at = offsetof(pick, axis), .shown = GR__ALWAYS },
     { "size", GR__SHAPE, .at = offsetof(pick, x), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op index_gather_op = { "gather", "y = x[index]; gx[index] = sum of g",
     gather_shape, index_gather_forward, .vjp = index_gather_vjp, .attributes = pick_attributes,
@@ -199,7 +199,7 @@ static void row_add_part(const void *arg, int64_t begin, int64_t end)
     for (int64_t i = 0; i < t->count; i++) {
         gr_real *row = t->to + t->at[i] * t->width;
         if (t->at[i] >= begin && t->at[i] < end)
-            gr__k()->add(row, row, 1, t->from + i * t->width, 1, t->width);
+            gr__kernel_table()->add(row, row, 1, t->from + i * t->width, 1, t->width);
     }
 }
 
@@ -262,7 +262,7 @@ static gr_tensor *row_add_vjp(gr__node *nd, int i, gr_tensor *u)
 
 static const gr__attribute row_add_attributes[] = {
     { "rows", GR__INT64, .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op embedding_op = { "embedding", "y = rows of w; gw[index] = sum of g",
     embedding_shape, embedding_forward, .vjp = embedding_vjp, .constant = 2, .ints = 2,
@@ -312,7 +312,7 @@ static bool one_hot_forward(gr__node *nd, gr_tensor *y)
 
 static const gr__attribute one_hot_attributes[] = {
     { "classes", GR__INT64, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op one_hot_op = { .name = "one_hot",
     .equation = "y[..., c] = 1 if index is c, else 0",

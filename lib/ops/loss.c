@@ -37,10 +37,13 @@ static bool by_rows(
     return true;
 }
 
-static bool softmax_forward(gr__node *nd, gr_tensor *y) { return by_rows(nd, y, gr__k()->softmax); }
+static bool softmax_forward(gr__node *nd, gr_tensor *y)
+{
+    return by_rows(nd, y, gr__kernel_table()->softmax);
+}
 static bool log_softmax_forward(gr__node *nd, gr_tensor *y)
 {
-    return by_rows(nd, y, gr__k()->log_softmax);
+    return by_rows(nd, y, gr__kernel_table()->log_softmax);
 }
 
 static gr_tensor *softmax_vjp(gr__node *nd, int i, gr_tensor *g)
@@ -240,7 +243,7 @@ static void grad_row(const ce_rows *r, gr_real *z, int32_t label, gr_real g)
 static void loss_grad_part(const void *arg, int64_t begin, int64_t end)
 {
     const ce_rows *r = arg;
-    gr__k()->softmax(r->y, r->x, r->C, begin, end);
+    gr__kernel_table()->softmax(r->y, r->x, r->C, begin, end);
     for (int64_t n = begin; n < end; n++) {
         gr_real *z = r->y + n * r->C;
         if (r->labels[n] == r->how->ignored)
@@ -300,7 +303,7 @@ static gr_tensor *cross_entropy_grad_vjp(gr__node *nd, int i, gr_tensor *u)
 static const gr__attribute counting_attributes[] = {
     { "smoothing", GR__DOUBLE, .at = offsetof(counting, smoothing) },
     { "ignore_index", GR__INT, .at = offsetof(counting, ignored), .usual = -100 },
-    { NULL },
+    { .name = NULL },
 };
 
 static const gr__op cross_entropy_op = {
@@ -434,7 +437,7 @@ static const gr__attribute mse_attributes[] = {
     { "factor", GR__DOUBLE, .at = offsetof(mse_args, f), .shown = GR__NEVER },
     { "reduction", GR__CHOICE, .at = offsetof(mse_args, reduction),
         .choices = gr__reduction_names },
-    { NULL },
+    { .name = NULL },
 };
 
 static gr_tensor *mse_grad(gr_tensor *x, gr_tensor *t, gr_tensor *g, const mse_args *args);
@@ -449,8 +452,9 @@ static bool mse_shape(gr__node *nd, gr_shape *y)
 static bool mse_forward(gr__node *nd, gr_tensor *y)
 {
     const gr_tensor *x = nd->in[0], *t = nd->in[1];
-    gr__reals(y)[0] = (gr_real)(gr__k()->square_error(gr__reals(x), gr__reals(t), x->count) *
-                                ((const mse_args *)nd->args)->f);
+    gr__reals(y)[0] =
+        (gr_real)(gr__kernel_table()->square_error(gr__reals(x), gr__reals(t), x->count) *
+                  ((const mse_args *)nd->args)->f);
     return true;
 }
 
@@ -468,8 +472,8 @@ typedef struct pull {
 static void pull_part(const void *arg, int64_t begin, int64_t end)
 {
     const pull *p = arg;
-    gr__k()->sub(p->z + begin, p->x + begin, 1, p->t + begin, 1, end - begin);
-    gr__k()->scale(p->z + begin, p->z + begin, p->factor, end - begin);
+    gr__kernel_table()->sub(p->z + begin, p->x + begin, 1, p->t + begin, 1, end - begin);
+    gr__kernel_table()->scale(p->z + begin, p->z + begin, p->factor, end - begin);
 }
 
 static bool mse_grad_forward(gr__node *nd, gr_tensor *z)

@@ -51,13 +51,13 @@ typedef struct matmul_call {
 static void multiply_task(const void *arg, int stage, int64_t task, void *shared, void *scratch)
 {
     const matmul_call *c = arg;
-    gr__k()->matmul_run(c->m, c->plan, c->o, stage, task, shared, scratch);
+    gr__kernel_table()->matmul_run(c->m, c->plan, c->o, stage, task, shared, scratch);
 }
 
 static bool multiply(const gr__matmul *m, const gr__operands *o, const char *what)
 {
     gr__plan plan = { .stages = 0 };
-    gr__k()->matmul_plan(m, &plan);
+    gr__kernel_table()->matmul_plan(m, &plan);
     double work = (double)m->batch * (double)m->M * (double)m->N * (double)m->K;
     return gr__run_plan(&plan, work, multiply_task, &(matmul_call){ m, &plan, o }, what);
 }
@@ -90,7 +90,7 @@ static gr_tensor *matmul_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute product_attributes[] = {
     { "transpose_a", GR__BOOL, .at = offsetof(product, ta) },
     { "transpose_b", GR__BOOL, .at = offsetof(product, tb) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op matmul_op = { "matmul", "y = a b; ga = g b^T, gb = a^T g", matmul_shape,
     matmul_forward, .vjp = matmul_vjp, .attributes = product_attributes, .broadcasts = true,
@@ -209,7 +209,7 @@ static gr_tensor *linear_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__attribute linear_attributes[] = {
     { "act", GR__CHOICE, .choices = gr__act_names },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op linear_op = { "linear",
     "y = act(x w^T + b), gz = g act'; gx = gz w, gw = gz^T x, gb = sum of gz", linear_shape,

@@ -21,7 +21,7 @@ void gr__copy_box(gr_tensor *y, int64_t y_at, const int64_t *y_stride, const gr_
     memcpy(box.from, x_stride, sizeof(int64_t) * (size_t)dim->rank);
     size_t size = element(y);
     if (gr__count(dim) > 0)
-        gr__k()->copy_box((char *)y->data + y_at * (int64_t)size,
+        gr__kernel_table()->copy_box((char *)y->data + y_at * (int64_t)size,
             (const char *)x->data + x_at * (int64_t)size, size, &box);
 }
 
@@ -76,7 +76,7 @@ static gr_tensor *reshape_vjp(gr__node *nd, int i, gr_tensor *g)
 /* The result's shape says what the argument does. */
 static const gr__attribute shape_attributes[] = {
     { "shape", GR__SHAPE, .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 
 #define RESHAPE_OP(f, equation, pytorch)                                                           \
@@ -150,7 +150,7 @@ static gr_tensor *permute_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__attribute permute_attributes[] = {
     { "order", GR__DIMS, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op permute_op = { "permute", "y = x, dimensions reordered; gx = g, put back",
     permute_shape, permute_forward, .vjp = permute_vjp, .moves = true,
@@ -244,7 +244,7 @@ static gr_tensor *flip_vjp(gr__node *nd, int i, gr_tensor *g)
 
 static const gr__attribute flip_attributes[] = {
     { "axes", GR__DIMS, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op flip_op = { "flip", "y = x, reversed; gx = g, reversed", flip_shape,
     flip_forward, .vjp = flip_vjp, .moves = true, .attributes = flip_attributes,
@@ -330,7 +330,7 @@ static const gr__attribute range_attributes[] = {
     { "step", GR__INT64, .at = offsetof(move_range, step), .usual = 1 },
     { "count", GR__INT64, .at = offsetof(move_range, count), .shown = GR__NEVER },
     { "size", GR__INT64, .at = offsetof(move_range, size), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op slice_op = { "slice", "y = x at some indices; gx = g there, else 0",
     slice_shape, slice_forward, .vjp = slice_vjp, .moves = true, .attributes = range_attributes,
@@ -447,7 +447,7 @@ static const gr__attribute pad_attributes[] = {
     { "before", GR__SHAPE, .at = offsetof(border, before) },
     { "after", GR__SHAPE, .at = offsetof(border, after) },
     { "value", GR__DOUBLE, .at = offsetof(border, value) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op pad_op = { "pad",
     "y = x in a border, read as (1) where that is 0; gx = g without it", pad_shape, pad_forward,

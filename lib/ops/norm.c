@@ -94,15 +94,15 @@ static void set_line(gr__norm *k, const gr__node *nd, int first)
 
 static void forward_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm(arg, begin, end);
+    gr__kernel_table()->norm(arg, begin, end);
 }
 static void sums_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm_sums(arg, begin, end);
+    gr__kernel_table()->norm_sums(arg, begin, end);
 }
 static void grad_part(const void *arg, int64_t begin, int64_t end)
 {
-    gr__k()->norm_grad(arg, begin, end);
+    gr__kernel_table()->norm_grad(arg, begin, end);
 }
 
 static bool norm_run(const gr__norm *k, void (*part)(const void *, int64_t, int64_t))
@@ -272,17 +272,17 @@ static const gr__attribute norm_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "act", GR__CHOICE, .at = offsetof(norm_args, act), .choices = gr__act_names },
     { "fixed_stats", GR__BOOL, .at = offsetof(norm_args, fixed), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute layer_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "dims", GR__INT64, .at = offsetof(norm_args, dims), .usual = 1 },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__attribute group_attributes[] = {
     { "eps", GR__DOUBLE, .at = offsetof(norm_args, eps), .usual = 1e-5 },
     { "groups", GR__INT64, .at = offsetof(norm_args, groups), .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 
 #define NORM_OP(f, equation, about, pytorch)                                       \

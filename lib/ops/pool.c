@@ -11,29 +11,32 @@ static gr_tensor *gather(const gr__window2d *p, gr_tensor *x, gr_tensor *at);
 
 typedef struct pool_call {
     const gr__window2d *p;
-    const gr_real  *x;
-    gr_real        *y;
-    int32_t        *at;
+    const gr_real      *x;
+    gr_real            *y;
+    int32_t            *at;
 } pool_call;
 
-static int64_t grain(const gr__window2d *p) { return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1); }
+static int64_t grain(const gr__window2d *p)
+{
+    return GR__GRAIN / (p->H * p->W > 0 ? p->H * p->W : 1);
+}
 
 static void pool_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool(k->p, k->x, k->y, k->at, begin, end);
+    gr__kernel_table()->max_pool(k->p, k->x, k->y, k->at, begin, end);
 }
 
 static void scatter_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool_scatter(k->p, k->x, k->at, k->y, begin, end);
+    gr__kernel_table()->max_pool_scatter(k->p, k->x, k->at, k->y, begin, end);
 }
 
 static void gather_part(const void *arg, int64_t begin, int64_t end)
 {
     const pool_call *k = arg;
-    gr__k()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
+    gr__kernel_table()->max_pool_gather(k->p, k->x, k->at, k->y, begin, end);
 }
 
 /* ---- the three ops --------------------------------------------------------------------------- */
@@ -108,7 +111,7 @@ static const gr__attribute pool_attributes[] = {
     { "stride", GR__HW, .at = offsetof(gr__window2d, SH), .at_w = offsetof(gr__window2d, SW),
         .shown = GR__ALWAYS },
     { "padding", GR__HW, .at = offsetof(gr__window2d, PH), .at_w = offsetof(gr__window2d, PW) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op pool_op = { "max_pool2d", "y = max of the window; gx = g at its first largest",
     pool_shape, pool_forward, .vjp = pool_vjp, .attributes = pool_attributes,

@@ -77,13 +77,13 @@ typedef struct pass {
 static void sum_part(const void *arg, int64_t begin, int64_t end)
 {
     const pass *p = arg;
-    gr__k()->sum(p->y, p->x, p->reduced, p->inner, p->factor, begin, end);
+    gr__kernel_table()->sum(p->y, p->x, p->reduced, p->inner, p->factor, begin, end);
 }
 
 static void max_part(const void *arg, int64_t begin, int64_t end)
 {
     const pass *p = arg;
-    gr__k()->max(p->y, p->x, p->reduced, p->inner, begin, end);
+    gr__kernel_table()->max(p->y, p->x, p->reduced, p->inner, begin, end);
 }
 
 /* The last run of reduced dimensions that is left becomes one of size 1; false if there is none. */
@@ -170,7 +170,7 @@ static gr_tensor *mean_vjp(gr__node *nd, int i, gr_tensor *g)
 static const gr__attribute reduce_attributes[] = {
     { "axes", GR__DIMS, .at = offsetof(reduction, axes), .usual = -1e9 },
     { "keepdim", GR__BOOL, .at = offsetof(reduction, keepdim) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op sum_op = { "sum", "y = sum of x; gx = g, spread", reduce_shape, sum_forward,
     .vjp = sum_vjp, .attributes = reduce_attributes, .torch = "torch.sum" };
@@ -249,13 +249,14 @@ static bool argmax_forward(gr__node *nd, gr_tensor *y)
     const gr_shape *s = &nd->in[0]->shape;
     int64_t         inner = 1;
     for (int i = *axis + 1; i < s->rank; i++) inner *= s->dim[i];
-    gr__k()->argmax(gr__ints(y), gr__reals(nd->in[0]), size_along(s, *axis), inner, 0, y->count);
+    gr__kernel_table()->argmax(
+        gr__ints(y), gr__reals(nd->in[0]), size_along(s, *axis), inner, 0, y->count);
     return true;
 }
 
 static const gr__attribute argmax_attributes[] = {
     { "axis", GR__INT, .shown = GR__ALWAYS },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op argmax_op = { .name = "argmax",
     .equation = "y = the first i with x_i = max of x",

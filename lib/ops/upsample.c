@@ -15,7 +15,7 @@ static gr_tensor *collect_vjp(gr__node *nd, int i, gr_tensor *u);
 static const gr__attribute nearest_attributes[] = {
     { "size", GR__HW, .at = offsetof(gr__cover2d, rows.size),
         .at_w = offsetof(gr__cover2d, columns.size), .shown = GR__NEVER },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op nearest_op = { "upsample",
     "y = the nearest of x; gx = sum of g where x is the nearest", gr__spread_shape,
@@ -133,19 +133,19 @@ static bool bilinear_spread_shape(gr__node *nd, gr_shape *y)
 
 static bool bilinear_forward(gr__node *nd, gr_tensor *y)
 {
-    return upsample_run(nd, y, gr__k()->blend);
+    return upsample_run(nd, y, gr__kernel_table()->blend);
 }
 
 static bool bilinear_spread_forward(gr__node *nd, gr_tensor *y)
 {
-    return upsample_run(nd, y, gr__k()->blend_spread);
+    return upsample_run(nd, y, gr__kernel_table()->blend_spread);
 }
 
 static const gr__attribute bilinear_attributes[] = {
     { "size", GR__HW, .at = offsetof(zoom, rows.to), .at_w = offsetof(zoom, columns.to),
         .shown = GR__NEVER },
     { "bilinear", GR__BOOL, .at = offsetof(zoom, bilinear) },
-    { NULL },
+    { .name = NULL },
 };
 static const gr__op bilinear_op = { "upsample",
     "y = a blend of four of x; gx = g, given to the four", bilinear_shape, bilinear_forward,

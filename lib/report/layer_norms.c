@@ -38,7 +38,7 @@ static void find_layers(gr__layer_norms *l, const gr_model *m)
 
 bool gr__layer_norms_open(gr__layer_norms *l, const gr_model *m)
 {
-    l->params = (int)gr__length(m->params);
+    l->params = (int)gr__array_length(m->params);
     size_t n = (size_t)l->params + 1;
     for (int i = 0; i < l->params; i++) {
         size_t bytes = (size_t)m->params[i]->t->count * sizeof(gr_real);

@@ -133,7 +133,7 @@ static void put_kernels(gr__page *p, const gr_model *m)
 {
     int shown = 0, count = 0;
     gr__json_open(p, "kernels", '[');
-    for (size_t i = 0; i < gr__length(m->params); i++) {
+    for (size_t i = 0; i < gr__array_length(m->params); i++) {
         const gr__slot *s = m->params[i];
         if (s->t->shape.rank != 4 || s->t->count == 0 ||
             s->t->shape.dim[2] * s->t->shape.dim[3] < 2)
@@ -320,7 +320,7 @@ static void put_activation(gr__page *p, const gr__node *nd)
 /* The results on the tape since place first; of too many, some at even distances, and the last. */
 static void put_activations(gr__page *p, gr__node *const *tape, size_t first)
 {
-    size_t n = gr__length(tape), count = 0, k = 0;
+    size_t n = gr__array_length(tape), count = 0, k = 0;
     for (size_t i = first; i < n; i++) count += is_shown(tape[i]);
     size_t most = count < ACTIVATIONS ? count : ACTIVATIONS;
     gr__json_open(p, "list", '[');
@@ -355,7 +355,7 @@ static bool look_inside(gr__page *p, gr_report *r)
     gr_model   *m = r->model;
     bool        recorded = gr_set_recording(true), eval = m->eval;
     gr__thread *me = gr__self();
-    size_t      first = gr__length(me->tape);
+    size_t      first = gr__array_length(me->tape);
     gr_tensor  *x = gr_param(gr_copy(r->sample));
     m->eval = true;
     bool good = x && (m->forward(m, x) ||
@@ -383,7 +383,7 @@ bool gr__report_take_activations(gr_report *r)
 static int64_t numbers_of(const gr_model *m)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < gr__length(m->params); i++) sum += m->params[i]->t->count;
+    for (size_t i = 0; i < gr__array_length(m->params); i++) sum += m->params[i]->t->count;
     return sum;
 }
 

@@ -74,7 +74,7 @@ static uint64_t state(const run *r)
         hash = of_tensor(of_tensor(of_tensor(hash, m->p), m->moment[0]), m->moment[1]);
         hash = fuzz_hash(hash, &m->steps, sizeof m->steps);
     }
-    for (size_t i = 0; i < gr__length(r->net->slots); i++)
+    for (size_t i = 0; i < gr__array_length(r->net->slots); i++)
         hash = fuzz_hash(hash, &r->net->slots[i]->runs, sizeof(uint64_t));
     return hash;
 }
