@@ -424,7 +424,7 @@ void gr__tape_cut(gr__thread *me, size_t length);
 gr_rng gr__rng_of_parts(
     uint64_t seed, const char *name, const char *rest); /* gr_rng_of of the two texts in one */
 
-/* ---- workers.c: threads that help --------------------------------------------------------------- */
+/* ---- workers.c: threads that help ------------------------------------------------------------ */
 
 enum { GR__MOST_THREADS = 256 };
 
@@ -437,7 +437,8 @@ void         gr__workers_forget(void);  /* they are not there, in a child proces
 
 extern const gr__kernels *_Atomic gr__k_chosen;
 const gr__kernels                *gr__k_first(void);
-const char                       *gr__k_conv(void); /* what GRADUS_CONV asks of conv_plan; after gr__k */
+/* what GRADUS_CONV asks of conv_plan; after gr__k */
+const char                       *gr__k_conv(void);
 
 /* NULL with the error set. */
 static inline const gr__kernels *gr__k(void)

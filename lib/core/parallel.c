@@ -54,7 +54,8 @@ static atomic_bool         chosen;
 
 const char *gr__k_conv(void) { return conv_wish; }
 
-/* The name of algorithm i, in the order of choice; NULL: it is that of the one before, or there is none. */
+/* The name of algorithm i, in the order of choice; NULL: it is that of the one before, or there is
+   none. */
 static const char *conv_name(const gr__kernels *k, int i)
 {
     const gr__conv_algorithm *const *all = k->conv_algorithms;

@@ -80,7 +80,8 @@ static void spread_out(void)
 {
     int here = sched_getcpu();
     for (int i = 0; here >= 0 && i < team.workers; i++)
-        if (atomic_load_explicit(&team.processor[i], memory_order_relaxed) == here) send_away(i, here);
+        if (atomic_load_explicit(&team.processor[i], memory_order_relaxed) == here)
+            send_away(i, here);
 }
 
 #else

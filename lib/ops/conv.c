@@ -281,8 +281,9 @@ static bool conv_geometry(
     take(k, &c->F, &per_group, &c->KH, &c->KW);
     if (!groups_divide(c, "conv2d")) return false;
     if (per_group * c->G != c->C)
-        return gr__fail(GR_ERR_ARGUMENT, "conv2d: input %s has %lld channel%s, kernel %s takes %lld",
-            GR__TEXT(x), (long long)c->C, gr__plural(c->C, "s"), GR__TEXT(k), (long long)(per_group * c->G));
+        return gr__fail(GR_ERR_ARGUMENT,
+            "conv2d: input %s has %lld channel%s, kernel %s takes %lld", GR__TEXT(x),
+            (long long)c->C, gr__plural(c->C, "s"), GR__TEXT(k), (long long)(per_group * c->G));
     if (bias && (bias->shape.rank != 1 || bias->count != c->F))
         return gr__fail(GR_ERR_ARGUMENT,
             "conv2d: kernel %s has %lld filter%s, bias %s another number", GR__TEXT(k),
@@ -366,7 +367,8 @@ static bool transpose_geometry(gr__conv *c, gr_conv_transpose2d_options *o)
     c->C = per_group * c->G;
     if (filters != c->F)
         return gr__fail(GR_ERR_ARGUMENT, "%s: input %s has %lld channel%s, kernel %s takes %lld",
-            name, GR__TEXT(x), (long long)c->F, gr__plural(c->F, "s"), GR__TEXT(k), (long long)filters);
+            name, GR__TEXT(x), (long long)c->F, gr__plural(c->F, "s"), GR__TEXT(k),
+            (long long)filters);
     if (o->bias && (o->bias->shape.rank != 1 || o->bias->count != c->C))
         return gr__fail(GR_ERR_ARGUMENT,
             "%s: the output has %lld channel%s, bias %s another number", name, (long long)c->C,
