@@ -212,23 +212,21 @@ static double run_conv(
     const table *t, direction d, const gr__conv *c, const gr__operands *o, double *bytes)
 {
     const gr__kernels *k = t->k;
-    gr__plan plan;
-    double   start = seconds(), taken;
+    gr__plan           plan;
+    double             start = seconds(), taken;
     k->conv_plan(c, (gr__direction)d, t->only, &plan);
     *bytes = (double)plan.shared + (double)plan.scratch;
     ck_assert_msg(*bytes < 1e9, "%s: direction %d takes %.0f bytes", k->isa, (int)d, *bytes);
     void *shared = block(plan.shared), *scratch = block(plan.scratch);
     for (int p = 0; p < plan.stages; p++)
-        for (int64_t i = 0; i < plan.tasks[p]; i++)
-            k->conv_run(c, &plan, o, p, i, shared, scratch);
+        for (int64_t i = 0; i < plan.tasks[p]; i++) k->conv_run(c, &plan, o, p, i, shared, scratch);
     taken = seconds() - start;
     free(shared), free(scratch);
     return taken;
 }
 
 /* The values, and the cost: the least of some times, since the machine does other things, too. */
-static void check(
-    const table *t, direction d, const geometry *g, const numbers *v, worst *most)
+static void check(const table *t, direction d, const geometry *g, const numbers *v, worst *most)
 {
     gr_real     *y = malloc((size_t)(v->count[d] + 1) * sizeof *y);
     gr__operands o = { d == INPUT_GRAD ? v->u : v->x, d == KERNEL_GRAD ? v->u : v->k, .y = y };
@@ -260,8 +258,8 @@ static void judge(const table *t, direction d, const worst *most, bool tell)
         printf("%-9s direction %d: time %.2f of what is allowed: %s\n                       "
                "scratch %.2f: %s\n",
             t->k->isa, (int)d, most->time, most->slow, most->bytes, most->large);
-    ck_assert_msg(tell || most->time <= 1, "%s, direction %d: %.2f of the time allowed: %s", t->k->isa,
-        (int)d, most->time, most->slow);
+    ck_assert_msg(tell || most->time <= 1, "%s, direction %d: %.2f of the time allowed: %s",
+        t->k->isa, (int)d, most->time, most->slow);
     ck_assert_msg(tell || most->bytes <= 1, "%s, direction %d: %.2f of the scratch allowed: %s",
         t->k->isa, (int)d, most->bytes, most->large);
 }
@@ -273,7 +271,8 @@ static int tables(table t[7])
     int                      n = 0;
     for (int direct = 0; direct < 2; direct++)
         for (int i = 0; i < 3; i++)
-            if ((t[n] = (table){ gr__kernels_pick(NULL, isa[i], NULL), direct ? "direct" : NULL }).k)
+            if ((t[n] = (table){ gr__kernels_pick(NULL, isa[i], NULL), direct ? "direct" : NULL })
+                    .k)
                 n++;
     t[n++] = (table){ gr__kernels_pick("reference", NULL, NULL), NULL };
     return n;
@@ -281,11 +280,11 @@ static int tables(table t[7])
 
 START_TEST(sweep)
 {
-    const char        *wish = getenv("GRADUS_SWEEP");
-    table              k[7];
-    static worst       most[7][DIRECTIONS];
-    gr_rng             rng = gr_rng_of(1, "cost");
-    int                n = tables(k);
+    const char  *wish = getenv("GRADUS_SWEEP");
+    table        k[7];
+    static worst most[7][DIRECTIONS];
+    gr_rng       rng = gr_rng_of(1, "cost");
+    int          n = tables(k);
     for (int done = 0; done < wanted(wish);) {
         geometry g;
         if (!any_geometry(&rng, &g)) continue;

@@ -1,5 +1,6 @@
-/* toy_algorithm.c: an algorithm of convolution in one file, which test_algorithm.c adds to the library's by one line
-   of toy_algorithms.def: the output of one image of one number by a kernel of one tap. */
+/* toy_algorithm.c: an algorithm of convolution in one file, which test_algorithm.c adds to the
+   library's by one line of toy_algorithms.def: the output of one image of one number by a kernel of
+   one tap. */
 #include "kernels/conv/conv.h"
 
 static gr__suits toy_suits(const gr__conv *c, gr__direction d)
@@ -17,8 +18,8 @@ static void toy_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 
 int toy_runs;
 
-static void toy_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage, int64_t task,
-    void *shared, void *scratch)
+static void toy_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
+    int64_t task, void *shared, void *scratch)
 {
     (void)c, (void)plan, (void)stage, (void)task, (void)shared, (void)scratch;
     *o->y = *o->a * *o->b + (o->bias ? *o->bias : 0);

@@ -463,8 +463,8 @@ void         gr__workers_forget(void);  /* they are not there, in a child proces
 
 extern const gr__kernels *_Atomic gr__kernel_table_chosen;
 const gr__kernels                *gr__kernel_table_first(void);
-const char                       *gr__kernel_table_conv(
-                          void); /* what GRADUS_CONV asks of conv_plan; after gr__kernel_table */
+/* what GRADUS_CONV asks of conv_plan; after gr__kernel_table */
+const char                       *gr__kernel_table_conv(void);
 
 /* NULL with the error set. */
 static inline const gr__kernels *gr__kernel_table(void)
