@@ -186,21 +186,26 @@ void matmul_plan(const gr__matmul *given, gr__plan *plan)
     plan->shared = padded_bytes(m.batch * packed_size(&m) * (int64_t)sizeof(gr_real));
 }
 
+/* From one row of a to the next, and from one term to the next. */
+GR__INLINE int64_t small_row(const gr__matmul *m) { return m->transpose_a ? 1 : m->K; }
+
+GR__INLINE int64_t small_term(const gr__matmul *m) { return m->transpose_a ? m->M : 1; }
+
 /* Four rows of y at most, LANES columns, all terms. */
-GR__INLINE void small_rows(const gr_real *a, int64_t a_row, int64_t a_term, const gr_real *b,
-    int64_t b_row, int64_t K, vec start, vec least, gr_real *y, int64_t y_row, const int rows)
+GR__INLINE void small_rows(const gr__matmul *m, const gr_real *a, const gr_real *b, vec start,
+    vec least, gr_real *y, const int rows)
 {
-    vec acc[4];
+    const int64_t a_row = small_row(m), a_term = small_term(m), K = m->K, N = m->N;
+    vec           acc[4];
     GR__UNROLL
     for (int i = 0; i < rows; i++) acc[i] = start;
     for (int64_t k = 0; k < K; k++) {
-        vec term = vec_load(b + k * b_row);
+        vec term = vec_load(b + k * N);
         GR__UNROLL
         for (int i = 0; i < rows; i++) acc[i] += a[i * a_row + k * a_term] * term;
     }
     GR__UNROLL
-    for (int i = 0; i < rows; i++)
-        vec_store(y + i * y_row, vec_choose(acc[i] < least, least, acc[i]));
+    for (int i = 0; i < rows; i++) vec_store(y + i * N, vec_choose(acc[i] < least, least, acc[i]));
 }
 
 /* b, which stands transposed, as it would stand if it did not. */
@@ -225,7 +230,7 @@ static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real le
 {
     gr_real        turned[GR__FEW_SUMS * FEW_TERMS];
     const gr_real *b = o->b;
-    int64_t        a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1, i = 0;
+    int64_t        a_row = small_row(m), i = 0;
     if (m->transpose_b) {
         turn(m, o->b, turned);
         b = turned;
@@ -233,11 +238,9 @@ static void small_vectors(const gr__matmul *m, const gr__operands *o, gr_real le
     for (int64_t j = 0; j < m->N; j += LANES) {
         vec start = o->bias ? vec_load(o->bias + j) : (vec){ 0 };
         for (i = 0; i + 4 <= m->M; i += 4)
-            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least),
-                o->y + i * m->N + j, m->N, 4);
+            small_rows(m, o->a + i * a_row, b + j, start, vec_all(least), o->y + i * m->N + j, 4);
         for (; i < m->M; i++)
-            small_rows(o->a + i * a_row, a_row, a_term, b + j, m->N, m->K, start, vec_all(least),
-                o->y + i * m->N + j, m->N, 1);
+            small_rows(m, o->a + i * a_row, b + j, start, vec_all(least), o->y + i * m->N + j, 1);
     }
 }
 
@@ -247,7 +250,7 @@ static void small(const gr__matmul *m, const gr__operands *o)
     if (m->N % LANES == 0) {
         small_vectors(m, o, least);
     } else {
-        int64_t a_row = m->transpose_a ? 1 : m->K, a_term = m->transpose_a ? m->M : 1;
+        int64_t a_row = small_row(m), a_term = small_term(m);
         int64_t b_term = m->transpose_b ? 1 : m->N, b_col = m->transpose_b ? m->K : 1;
         for (int64_t i = 0; i < m->M; i++)
             for (int64_t j = 0; j < m->N; j++) {

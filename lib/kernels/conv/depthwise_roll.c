@@ -154,16 +154,14 @@ void depthwise_roll(gr__roll *r, const gr__roll_filter *f, gr_real *y)
     }
 }
 
-/* One row of g, from its column j on, by the line under row p of the taps; `new`: the lanes of g
-   that are wanted of the last vector. */
-GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, int64_t row, int64_t p,
-    int64_t j, ivec inside[ROLL_TAPS][WIDE], ivec new, vec acc[ROLL_TAPS], const int wide,
-    const int edges)
+/* Some vectors of one row of g by those of the line x under one row of the taps; `new`: the lanes
+   of g that are wanted of the last vector. */
+GR__INLINE void roll_row_grad(const gr__roll *r, const gr_real *g, const gr_real *x,
+    ivec inside[ROLL_TAPS][WIDE], ivec new, vec acc[ROLL_TAPS], const int wide, const int edges)
 {
-    const gr_real *x = roll_line_of(&r->x, (row + p) * r->step) + j;
     GR__UNROLL
     for (int v = 0; v < wide; v++) {
-        vec of = vec_load(g + row * r->outs + j + v * r->apart);
+        vec of = vec_load(g + v * r->apart);
         if ((edges & ALL) && v == wide - 1) of = (vec)((ivec)of & new);
         GR__UNROLL
         for (int b = 0; b < ROLL_TAPS; b++)
@@ -186,7 +184,8 @@ GR__INLINE void roll_grad_columns(const gr__roll *r, const gr_real *g, int64_t j
         for (int64_t i = 0; i < r->rows; i++) {
             GR__UNROLL
             for (int p = 0; p < ROLL_TAPS; p++)
-                roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
+                roll_row_grad(r, g + i * r->outs + j, roll_line_of(&r->x, (i + p) * r->step) + j,
+                    inside, new, acc[p], wide, edges);
         }
         return;
     }
@@ -194,9 +193,12 @@ GR__INLINE void roll_grad_columns(const gr__roll *r, const gr_real *g, int64_t j
     for (int i = 0; i < last; i++) {
         GR__UNROLL
         for (int p = 0; p < last - i; p++) {
-            roll_row_grad(r, g, i, p, j, inside, new, acc[p], wide, edges);
-            roll_row_grad(
-                r, g, r->rows - 1 - i, last - p, j, inside, new, acc[last - p], wide, edges);
+            const int64_t below = r->rows - 1 - i;
+            roll_row_grad(r, g + i * r->outs + j, roll_line_of(&r->x, (i + p) * r->step) + j,
+                inside, new, acc[p], wide, edges);
+            roll_row_grad(r, g + below * r->outs + j,
+                roll_line_of(&r->x, (below + last - p) * r->step) + j, inside, new, acc[last - p],
+                wide, edges);
         }
     }
     g += j;

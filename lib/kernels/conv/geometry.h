@@ -56,13 +56,18 @@ typedef struct gr__border {
     int64_t rows, cols;
 } gr__border;
 
+/* Of a plane: its rows and columns. */
+typedef struct gr__plane_size {
+    int64_t H, W;
+} gr__plane_size;
+
 /* What the outputs begin..end-1 of the rows read. */
 gr__border border(const gr__correlation *s, int64_t begin, int64_t end);
 
 /* to[c][row][col][lane]; images stand image_step apart. Written up to LANES vectors past its
    end. */
 void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end,
-    int64_t image_step, int images, int64_t channels, int64_t H, int64_t W);
+    int64_t image_step, int images, int64_t channels, gr__plane_size size);
 
 /* The way back: n vectors of from, one image a lane, to n numbers side by side in each image. */
 void deinterleave(gr_real *y, int64_t image_step, int images, const gr_real *from, int64_t n);

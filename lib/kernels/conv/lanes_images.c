@@ -142,7 +142,7 @@ static images_workspace images_lay_out(const gr__conv *c, gr__direction d, const
     w.input = (gr_real *)(void *)(at += images_offsets_bytes(c, d));
     w.tile = (gr_real *)(void *)(at + input_bytes(&w.border, s->in_channels));
     interleave(w.input, &w.border, o->x, o->x_end, c->G * s->in_channels * s->x_plane, images,
-        s->in_channels, s->h.in, s->w.in);
+        s->in_channels, (gr__plane_size){ s->h.in, s->w.in });
     return w;
 }
 

@@ -54,9 +54,9 @@ static void images_grad_add_band(images_grad_work *k, int64_t n, int64_t i)
     for (int64_t t = 0; t < count; t++)
         k->offset[t] = (t / c->OW * c->SH * x.cols + t % c->OW * c->SW) * LANES;
     interleave(k->input, &x, k->x + n * c->C * in, k->o->a + c->N * c->C * in, c->C * in, images,
-        k->w.in_channels, c->H, c->W);
+        k->w.in_channels, (gr__plane_size){ c->H, c->W });
     interleave(k->grads, &g, k->g + n * c->F * outs, k->o->b + c->N * c->F * outs, c->F * outs,
-        images, k->m.filters, c->OH, c->OW);
+        images, k->m.filters, (gr__plane_size){ c->OH, c->OW });
     k->m.g_row = count * LANES;
     k->m.T = count;
     int64_t row = x.cols * LANES;

@@ -96,9 +96,10 @@ static void interleave_run(
 
 /* Whole rows of W, of which `many` fill a square. */
 static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const gr_real *x,
-    const gr_real *x_end, int64_t image_step, int images, int64_t W, int64_t many)
+    const gr_real *x_end, int64_t image_step, int images, int64_t many)
 {
-    gr_real square[LANES * LANES];
+    const int64_t W = in.end - in.begin;
+    gr_real       square[LANES * LANES];
     interleave_square(square, x, x_end, image_step, images, many * W);
     for (int64_t i = 0; i < many; i++, to += b->cols * LANES) {
         clear(to, in.begin * LANES);
@@ -108,10 +109,11 @@ static void interleave_rows(gr_real *to, const gr__border *b, gr__span in, const
 }
 
 void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_real *x_end,
-    int64_t image_step, int images, int64_t channels, int64_t H, int64_t W)
+    int64_t image_step, int images, int64_t channels, gr__plane_size size)
 {
-    gr__span in = pack_inside(b->w, 1, W, b->cols);
-    int64_t  many =
+    const int64_t H = size.H, W = size.W;
+    gr__span      in = pack_inside(b->w, 1, W, b->cols);
+    int64_t       many =
         W > 0 && in.end - in.begin == W ? LANES / W : 1; /* rows that lie in one vector */
     for (int64_t c = 0; c < channels; c++, x += H * W)
         for (int64_t i = 0, rows; i < b->rows; i += rows, to += rows * b->cols * LANES) {
@@ -129,7 +131,7 @@ void interleave(gr_real *to, const gr__border *b, const gr_real *x, const gr_rea
             int64_t whole = at_most(many, at_most(H - h, b->rows - i));
             if (whole > 1) {
                 rows = whole;
-                interleave_rows(to, b, in, x + h * W, x_end, image_step, images, W, rows);
+                interleave_rows(to, b, in, x + h * W, x_end, image_step, images, rows);
                 continue;
             }
             clear(to, in.begin * LANES);

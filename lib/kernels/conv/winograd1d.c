@@ -240,7 +240,8 @@ static void winograd1d_bring_in(const winograd1d_work *w, const gr__group *o, in
     for (int64_t l = 0; l < w->u.reads; l++) {
         if (l % pieces == 0)
             interleave(w->input, &b, o->x + l / pieces * w->s.x_plane, o->x_end,
-                w->c->G * w->s.in_channels * w->s.x_plane, images, 1, w->s.h.in, w->s.w.in);
+                w->c->G * w->s.in_channels * w->s.x_plane, images, 1,
+                (gr__plane_size){ w->s.h.in, w->s.w.in });
         for (int64_t i = 0; i < b.rows; i++) {
             gr_real       *to = w->points + i * row_step + l * w->cols * LANES;
             const gr_real *from = w->input + (i * b.cols + l % pieces) * LANES;

@@ -129,7 +129,7 @@ static void inputs_to_points(const winograd1d_grad_work *w, int64_t b)
             w->o->a + (n * c->C + w->group * (c->C / c->G) + w->channel + l / r->pieces) * X;
         if (l % r->pieces == 0)
             interleave(w->input, &at, from, w->o->a + c->N * c->C * X, c->C * X,
-                (int)at_most(LANES, c->N - n), 1, c->H, c->W);
+                (int)at_most(LANES, c->N - n), 1, (gr__plane_size){ c->H, c->W });
         for (int64_t i = 0; i < at.rows; i++) {
             gr_real *to = w->x + (b * w->s.x + l * w->cols) * LANES + i * row_step;
             winograd1d_inputs(
@@ -151,7 +151,7 @@ static void grads_to_points(const winograd1d_grad_work *w, int64_t b, int64_t f,
     for (int64_t k = 0; k < filters; k++) {
         const gr_real *from = w->o->b + (n * c->F + w->group * r->filters + f + k) * Y;
         interleave(w->input, &at, from, w->o->b + c->N * c->F * Y, c->F * Y,
-            (int)at_most(LANES, c->N - n), 1, c->OH, c->OW);
+            (int)at_most(LANES, c->N - n), 1, (gr__plane_size){ c->OH, c->OW });
         for (int64_t i = 0; i < w->rows; i++, to += w->cols * LANES)
             winograd1d_grads(to, point_g(&w->s), w->input + i * at.cols * LANES, r, w->cols);
     }

@@ -317,8 +317,8 @@ static void winograd2d_bring_in(
         .rows = w->rows * T * h->step_in + h->further,
         .cols = w->cols * T * v->step_in + v->further };
     for (int64_t c = 0; c < s->in_channels; c++) {
-        interleave(
-            w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1, s->h.in, s->w.in);
+        interleave(w->input, &b, o->x + c * s->x_plane, o->x_end, image_step, images, 1,
+            (gr__plane_size){ s->h.in, s->w.in });
         for (int64_t i = 0; i < tiles; i++) {
             const gr_real *from =
                 w->input + (row_of(w, i) * h->step_in * b.cols + col_of(w, i) * v->step_in) * LANES;

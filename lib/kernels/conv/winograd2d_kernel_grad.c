@@ -188,7 +188,7 @@ static void winograd2d_grad_inputs_of(const gr__conv *c, const winograd2d_grad_s
         for (int64_t v = 0; v < s->C; v += LANES) {
             const gr_real *x = o->a + ((u->n + n) * c->C + v) * plane;
             interleave(input, &b, x, o->a + c->N * c->C * plane, plane,
-                (int)at_most(LANES, c->C - v), 1, c->H, c->W);
+                (int)at_most(LANES, c->C - v), 1, (gr__plane_size){ c->H, c->W });
             tiles_of_x(c, s, u->rows, to + n * u->rows * s->across * s->tile_x + v, input, b.cols);
         }
 }
@@ -202,7 +202,7 @@ static void winograd2d_grad_grads_of(const gr__conv *c, const winograd2d_grad_sh
         for (int64_t v = 0; v < s->F; v += LANES) {
             const gr_real *g = o->b + ((u->n + n) * c->F + v) * plane;
             interleave(input, &b, g, o->b + c->N * c->F * plane, plane,
-                (int)at_most(LANES, c->F - v), 1, c->OH, c->OW);
+                (int)at_most(LANES, c->F - v), 1, (gr__plane_size){ c->OH, c->OW });
             tiles_of_y(c, s, u->rows, to + n * u->rows * s->across * s->tile_y + v, input, b.cols);
         }
 }
