@@ -112,8 +112,9 @@ class Bench:
         }
 
     def start(self, name):
-        if name.startswith("Gradus "):  # with the algorithm of that name for convolutions, or without one for the usual choice
-            command, environment = self.commands["Gradus"][0], {"GRADUS_CONV": name.removeprefix("Gradus ")}
+        if name.startswith("Gradus "):  # an algorithm for convolutions; "" is the usual choice
+            command = self.commands["Gradus"][0]
+            environment = {"GRADUS_CONV": name.removeprefix("Gradus ")}
         else:
             command, environment = self.commands[name]
         return Worker(command, self.threads, environment)
@@ -213,19 +214,24 @@ def conv(bench, skip):
 
 
 def algorithms(bench, build, rounds=7, seconds=0.03):
-    """Rows of the time in seconds of each algorithm that can compute a convolution, the usual one first and marked."""
+    """Rows of the time in seconds of each algorithm that can compute a convolution, the usual one
+    first and marked."""
     for c in CONVS:
         numbers = ",".join(map(str, (IMAGES, *c)))
         for direction, _ in DIRECTIONS:
             case = f"conv:{direction}:{numbers}"
             program = [os.path.join(build, "bench", "algorithms"), case.removeprefix("conv:")]
-            names = subprocess.run(program, check=True, text=True, capture_output=True).stdout.split()
+            ran = subprocess.run(program, check=True, text=True, capture_output=True)
+            names = ran.stdout.split()
             times = {name: [] for name in ["", *names]}
             for turn in range(rounds):
                 for name in times:
-                    times[name].append(bench.ask(f"Gradus {name}", f"{case} {seconds}")[0])
+                    time = bench.ask(f"Gradus {name}", f"{case} {seconds}")[0]
+                    times[name].append(time)
             for name in times:
-                yield name or f"usual: {names[0]}", conv_name(c), direction, bench.threads, statistics.median(times[name])
+                median = statistics.median(times[name])
+                yield (name or f"usual: {names[0]}", conv_name(c), direction, bench.threads,
+                    median)
 
 
 def matmul(bench, skip):

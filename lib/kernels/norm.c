@@ -1,6 +1,7 @@
-/* norm.c: numbers brought to mean 0 and variance 1, in sets. Invariant: a set is computed by itself, in an order that its size alone
-   fixes; its sums run in double, of differences from its first number (forward) or its mean (backward, a few terms at a time), so that nothing
-   cancels however far from 0 it lies. */
+/* norm.c: numbers brought to mean 0 and variance 1, in sets. Invariant: a set is computed by
+   itself, in an order that its size alone fixes; its sums run in double, of differences from its
+   first number (forward) or its mean (backward, a few terms at a time), so that nothing cancels
+   however far from 0 it lies. */
 #include "table.h"
 
 #include <float.h>
@@ -9,8 +10,9 @@
 /* Vectors of double, and as many reals as fit in one. */
 typedef double dvec __attribute__((vector_size(GR__VECTOR_BYTES)));
 enum { DLANES = GR__VECTOR_BYTES / (int)sizeof(double) };
-typedef gr_real  part __attribute__((vector_size(DLANES * sizeof(gr_real))));
-typedef gr_real  part_anywhere __attribute__((vector_size(DLANES * sizeof(gr_real)), aligned(sizeof(gr_real)), may_alias));
+typedef gr_real part __attribute__((vector_size(DLANES * sizeof(gr_real))));
+typedef gr_real part_anywhere
+    __attribute__((vector_size(DLANES * sizeof(gr_real)), aligned(sizeof(gr_real)), may_alias));
 typedef gr__lane ipart __attribute__((vector_size(DLANES * sizeof(gr_real))));
 
 /* Two sums side by side, in as many vectors as hide the time that an addition takes. */
@@ -22,7 +24,8 @@ typedef struct pair {
 
 static void total(const pair *p, double *first, double *second)
 {
-    dvec a = (p->first[0] + p->first[1]) + (p->first[2] + p->first[3]), b = (p->second[0] + p->second[1]) + (p->second[2] + p->second[3]);
+    dvec a = (p->first[0] + p->first[1]) + (p->first[2] + p->first[3]),
+         b = (p->second[0] + p->second[1]) + (p->second[2] + p->second[3]);
     *first = p->first_rest;
     *second = p->second_rest;
     for (int l = 0; l < DLANES; l++) {
@@ -31,15 +34,17 @@ static void total(const pair *p, double *first, double *second)
     }
 }
 
-/* Asks for the run of set b that is read some 4 KiB after run a: the runs of a set lie so far apart that no processor guesses the next. */
+/* Asks for the run of set b that is read some 4 KiB after run a: the runs of a set lie so far apart
+   that no processor guesses the next. */
 GR__INLINE void prefetch_run(const gr__norm *n, const gr_real *x, int64_t a, int64_t b)
 {
     int64_t next = a + 1 + 1024 / n->S;
     if (next >= n->A) return;
-    for (int64_t i = 0; i < n->S; i += 64 / (int64_t)sizeof *x) __builtin_prefetch(x + (next * n->B + b) * n->S + i);
+    for (int64_t i = 0; i < n->S; i += 64 / (int64_t)sizeof *x)
+        __builtin_prefetch(x + (next * n->B + b) * n->S + i);
 }
 
-/* ---- forward -------------------------------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static void add_moments(pair *p, const gr_real *x, int64_t S, double origin)
 {
@@ -47,7 +52,8 @@ static void add_moments(pair *p, const gr_real *x, int64_t S, double origin)
     for (; i + WAYS * DLANES <= S; i += WAYS * DLANES) {
         GR__UNROLL
         for (int j = 0; j < WAYS; j++) {
-            dvec d = __builtin_convertvector(*(const part_anywhere *)(x + i + j * DLANES), dvec) - origin;
+            dvec d = __builtin_convertvector(*(const part_anywhere *)(x + i + j * DLANES), dvec) -
+                     origin;
             p->first[j] += d;
             p->second[j] += d * d;
         }
@@ -73,12 +79,14 @@ static void find_moments(const gr__norm *n, int64_t b)
     double variance = second / m - first / m * (first / m);
     if (variance < 0) variance = 0;
     n->stats[b] = (gr_real)(origin + first / m);
-    /* An infinite one is said so: the conversion would raise overflow, where the result is finite. */
+    /* An infinite one is said so: the conversion would raise overflow, where the result is
+       finite. */
     n->stats[n->B + b] = variance > greatest ? (gr_real)INFINITY : (gr_real)variance;
     n->stats[2 * n->B + b] = (gr_real)(1 / sqrt(variance + n->eps));
 }
 
-/* y = weight h + bias, for a set. The sign of y decides twice what a ReLU lets through, so it is computed in one way alone. */
+/* y = weight h + bias, for a set. The sign of y decides twice what a ReLU lets through, so it is
+   computed in one way alone. */
 typedef struct line {
     gr_real mean, slope, bias;
 } line;
@@ -89,7 +97,8 @@ static line line_of(const gr__norm *n, int64_t b)
     return (line){ n->stats[b], n->weight ? root * n->weight[b] : root, n->bias ? n->bias[b] : 0 };
 }
 
-/* The last n numbers of a run, filled up with the mean: zeros might lie so far from it that they overflow. */
+/* The last n numbers of a run, filled up with the mean: zeros might lie so far from it that they
+   overflow. */
 GR__INLINE vec last_of(const gr_real *x, int64_t n, const line *l)
 {
     vec v = vec_load_some(x, n);
@@ -125,10 +134,13 @@ void GR__NAME(norm)(const gr__norm *n, int64_t begin, int64_t end)
     }
 }
 
-/* ---- backward --------------------------------------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* The gradient that the ReLU lets through: where y <= 0 it is 0. */
-GR__INLINE vec through(vec g, vec x, const line *l) { return vec_choose(on_line(x, l) <= 0, (vec){ 0 }, g); }
+GR__INLINE vec through(vec g, vec x, const line *l)
+{
+    return vec_choose(on_line(x, l) <= 0, (vec){ 0 }, g);
+}
 
 GR__INLINE dvec half(vec v, int h)
 {
@@ -139,8 +151,10 @@ GR__INLINE dvec half(vec v, int h)
 
 enum { HALVES = LANES / DLANES, FEW = 8 };
 
-/* Sums of g and of g (x - mean) over a few vectors, so few that their roundings are those of the terms, then in double. */
-GR__INLINE void add_few(pair *p, const gr_real *g, const gr_real *x, int vectors, const line *l, bool rectify)
+/* Sums of g and of g (x - mean) over a few vectors, so few that their roundings are those of the
+   terms, then in double. */
+GR__INLINE void add_few(
+    pair *p, const gr_real *g, const gr_real *x, int vectors, const line *l, bool rectify)
 {
     vec first = { 0 }, second = { 0 };
     for (int j = 0; j < vectors; j++) {
@@ -157,7 +171,8 @@ GR__INLINE void add_few(pair *p, const gr_real *g, const gr_real *x, int vectors
 }
 
 /* The same along a run. */
-GR__INLINE void add_run(pair *p, const gr_real *g, const gr_real *x, int64_t S, const line *l, bool rectify)
+GR__INLINE void add_run(
+    pair *p, const gr_real *g, const gr_real *x, int64_t S, const line *l, bool rectify)
 {
     int64_t i = 0;
     for (; i + FEW * LANES <= S; i += FEW * LANES) add_few(p, g + i, x + i, FEW, l, rectify);
@@ -202,11 +217,15 @@ GR__INLINE vec gradient(vec g, vec x, const line *l, const slant *s, bool rectif
     return l->slope * (rectify ? through(g, x, l) : g) - s->level - s->tilt * (x - l->mean);
 }
 
-GR__INLINE void grad_run(gr_real *gx, const gr_real *g, const gr_real *x, int64_t S, const line *l, const slant *s, bool rectify)
+GR__INLINE void grad_run(gr_real *gx, const gr_real *g, const gr_real *x, int64_t S, const line *l,
+    const slant *s, bool rectify)
 {
     int64_t i = 0;
-    for (; i + LANES <= S; i += LANES) vec_store(gx + i, gradient(vec_load(g + i), vec_load(x + i), l, s, rectify));
-    if (i < S) vec_store_some(gx + i, gradient(vec_load_some(g + i, S - i), last_of(x + i, S - i, l), l, s, rectify), S - i);
+    for (; i + LANES <= S; i += LANES)
+        vec_store(gx + i, gradient(vec_load(g + i), vec_load(x + i), l, s, rectify));
+    if (i < S)
+        vec_store_some(gx + i,
+            gradient(vec_load_some(g + i, S - i), last_of(x + i, S - i, l), l, s, rectify), S - i);
 }
 
 /* One number in a set is its own mean: h is 0 whatever it is. */
@@ -225,7 +244,8 @@ void GR__NAME(norm_grad)(const gr__norm *n, int64_t begin, int64_t end)
         slant s = { 0, 0 };
         if (!n->fixed && m > 0) {
             s.level = (gr_real)((double)l.slope * (double)n->sums[n->B + b] / m);
-            s.tilt = (gr_real)((double)l.slope * (double)n->stats[2 * n->B + b] * (double)n->sums[b] / m);
+            s.tilt = (gr_real)((double)l.slope * (double)n->stats[2 * n->B + b] *
+                               (double)n->sums[b] / m);
         }
         for (int64_t a = 0; a < n->A; a++) {
             int64_t at = (a * n->B + b) * n->S;

@@ -1,12 +1,13 @@
-/* reduce.c: sums, greatest elements and softmax. Invariant: each output is computed by itself in an order that its length
-   alone fixes; every sum runs in double. */
+/* reduce.c: sums, greatest elements and softmax. Invariant: each output is computed by itself in an
+   order that its length alone fixes; every sum runs in double. */
 #include "table.h"
 #include "vmath.h"
 
 /* Vectors of double, and as many reals as fit in one. */
 typedef double dvec __attribute__((vector_size(GR__VECTOR_BYTES)));
 enum { DLANES = GR__VECTOR_BYTES / (int)sizeof(double) };
-typedef gr_real part __attribute__((vector_size(DLANES * sizeof(gr_real)), aligned(sizeof(gr_real)), may_alias));
+typedef gr_real part
+    __attribute__((vector_size(DLANES * sizeof(gr_real)), aligned(sizeof(gr_real)), may_alias));
 
 static double sum_run(const gr_real *x, int64_t n)
 {
@@ -14,7 +15,8 @@ static double sum_run(const gr_real *x, int64_t n)
     int64_t i = 0;
     for (; i + 4 * DLANES <= n; i += 4 * DLANES) {
         GR__UNROLL
-        for (int j = 0; j < 4; j++) acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
+        for (int j = 0; j < 4; j++)
+            acc[j] += __builtin_convertvector(*(const part *)(x + i + j * DLANES), dvec);
     }
     acc[0] += acc[1] + (acc[2] + acc[3]);
     double sum = 0;
@@ -31,7 +33,8 @@ double GR__NAME(square_error)(const gr_real *x, const gr_real *t, int64_t n)
     for (; i + 4 * DLANES <= n; i += 4 * DLANES) {
         GR__UNROLL
         for (int j = 0; j < 4; j++) {
-            dvec d = __builtin_convertvector(*(const part *)(x + i + j * DLANES) - *(const part *)(t + i + j * DLANES), dvec);
+            dvec d = __builtin_convertvector(
+                *(const part *)(x + i + j * DLANES) - *(const part *)(t + i + j * DLANES), dvec);
             acc[j] += d * d;
         }
     }
@@ -48,7 +51,8 @@ double GR__NAME(square_error)(const gr_real *x, const gr_real *t, int64_t n)
 enum { COLUMNS = 64 };
 
 /* n <= COLUMNS sums side by side, down columns that stand inner apart. */
-static void sum_columns(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t n)
+static void sum_columns(
+    gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t n)
 {
     double acc[COLUMNS];
     for (int64_t j = 0; j < n; j++) acc[j] = reduced > 0 ? (double)x[j] : 0;
@@ -57,10 +61,12 @@ static void sum_columns(gr_real *y, const gr_real *x, int64_t reduced, int64_t i
     for (int64_t j = 0; j < n; j++) y[j] = (gr_real)(acc[j] * factor);
 }
 
-void GR__NAME(sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor, int64_t begin, int64_t end)
+void GR__NAME(sum)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, double factor,
+    int64_t begin, int64_t end)
 {
     if (inner == 1) {
-        for (int64_t o = begin; o < end; o++) y[o] = (gr_real)(sum_run(x + o * reduced, reduced) * factor);
+        for (int64_t o = begin; o < end; o++)
+            y[o] = (gr_real)(sum_run(x + o * reduced, reduced) * factor);
         return;
     }
     for (int64_t o = begin, n; o < end; o += n) {
@@ -85,7 +91,8 @@ static int64_t greatest(const gr_real *x, int64_t n, int64_t inner)
     return at;
 }
 
-void GR__NAME(max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end)
+void GR__NAME(max)(
+    gr_real *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end)
 {
     for (int64_t o = begin; o < end; o++) {
         const gr_real *column = x + o / inner * reduced * inner + o % inner;
@@ -93,19 +100,24 @@ void GR__NAME(max)(gr_real *y, const gr_real *x, int64_t reduced, int64_t inner,
     }
 }
 
-void GR__NAME(argmax)(int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end)
+void GR__NAME(argmax)(
+    int32_t *y, const gr_real *x, int64_t reduced, int64_t inner, int64_t begin, int64_t end)
 {
     for (int64_t o = begin; o < end; o++)
-        y[o] = reduced ? (int32_t)greatest(x + o / inner * reduced * inner + o % inner, reduced, inner) : 0;
+        y[o] = reduced
+                   ? (int32_t)greatest(x + o / inner * reduced * inner + o % inner, reduced, inner)
+                   : 0;
 }
 
-/* x - shift, where no x is over shift; or what is so low that exp of it is 0: by halves, since the difference may be no number that there is. */
+/* x - shift, where no x is over shift; or what is so low that exp of it is 0: by halves, since the
+   difference may be no number that there is. */
 GR__INLINE vec shifted(vec x, gr_real shift)
 {
     const gr_real low = -400;
     vec           d = x * (gr_real)0.5 - shift * (gr_real)0.5;
     d = vec_choose(d < low, vec_all(low), d);
-    d = vec_choose(d > 0, (vec){ 0 }, d); /* the zeros that fill up the last vector, if shift is below them */
+    /* the zeros that fill up the last vector, if shift is below them */
+    d = vec_choose(d > 0, (vec){ 0 }, d);
     return d + d;
 }
 
