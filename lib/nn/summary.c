@@ -155,7 +155,9 @@ static bool same_line(const line *a, const line *b)
    the last of it has the name of the call. */
 static void adopt(line *last, const line *l)
 {
-    if (last->name || !l->name || strcmp(last->op[0], "normalize") != 0) return;
+    bool norm = strcmp(last->op[0], "layer_norm") == 0 || strcmp(last->op[0], "group_norm") == 0;
+    bool more = strcmp(l->op[0], "mul") == 0 || strcmp(l->op[0], last->op[0]) == 0;
+    if (last->name || !l->name || !norm || !more) return;
     last->name = l->name;
     last->name_length = l->name_length;
     last->params = l->params;
@@ -184,9 +186,8 @@ static bool add_node(summary *s, const gr__node *nd, const gr__slot *by)
     /* a bias that the product does not add itself */
     if (strcmp(l.op[0], "add") == 0 && is_product(last->op[last->ops - 1])) return true;
     last->flops += l.flops;
-    if (strcmp(last->op[0], "normalize") == 0 && nd->name != nd->op->name) {
+    if (strcmp(last->op[0], nd->name) == 0 && nd->name != nd->op->name) {
         last->ops = 1;
-        last->op[0] = nd->name;
     } else if (last->ops < MOST_OPS) {
         last->settings[last->ops] = l.settings[0];
         last->op[last->ops++] = l.op[0];

@@ -307,7 +307,7 @@ static const gr__attribute counting_attributes[] = {
 };
 
 static const gr__op cross_entropy_op = {
-    .name = "cross_entropy_rows",
+    .name = "cross_entropy",
     .equation = "L_n = sum over c of -q_nc log softmax(x)_nc; gx = g (softmax(x) sum q - q)",
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,

@@ -429,7 +429,6 @@ static gr_tensor *norm_neighbours(
 {
     n.A = 1;
     gr_tensor *y = norm(op, &n, x, gr__constant(&(gr_shape){ 2, { 3, n.B } }, 0), NULL, NULL);
-    if (w || b) gr__shown_as("normalize", y);
     if (w && y) y = gr_mul(y, w);
     if (b && y) y = gr_add(y, b);
     return gr__shown_as(op->name, y);
