@@ -360,7 +360,7 @@ START_TEST(refused_upsampling)
         "upsample: (1,2,0,4) times 2, or to size (0,0): there must be something on both sides");
     FAILS(gr_upsample(NULL, 2), GR_ERR_ARGUMENT, "upsample: input 1 is NULL");
     FAILS(gr_upsample(NULL, 2, .bilinear = true), GR_ERR_ARGUMENT,
-        "upsample_bilinear: input 1 is NULL");
+        "upsample: input 1 is NULL");
     nothing_failed();
 }
 END_TEST

@@ -466,13 +466,13 @@ START_TEST(the_rights_of_a_new_file)
 }
 END_TEST
 
-/* NumPy writes one-byte numbers with a bar, for an order of bytes that does not matter; larger
-   ones have an order. */
+/* NumPy takes any of | < > = as the order of bytes, and writes a bar for one-byte numbers; it takes
+   no other sign. */
 START_TEST(a_dtype_without_an_order)
 {
     static const char *const header[] = {
-        "{'descr': '|f4', 'fortran_order': False, 'shape': (1,), }",
-        "{'descr': '>i1', 'fortran_order': False, 'shape': (4,), }",
+        "{'descr': '!f4', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '?i1', 'fortran_order': False, 'shape': (4,), }",
         "{'descr': '|i1', 'fortran_order': False, 'shape': (4,), }",
         "{'descr': '|i1', 'fortran_order': False, 'shape': (4, -1), }"
     };
