@@ -9,8 +9,8 @@ s/\bgr_confusion_open\b/gr_confusion_new/g
 s/\bgr_explain\(/gr_explain_format(/g
 
 # A batch has inputs and targets.
-s/\b(batch)(\.|->)images\b/\1\2inputs/g
-s/\b(batch)(\.|->)labels\b/\1\2targets/g
+s/\b(batch|b)(\.|->)images\b/\1\2inputs/g
+s/\b(batch|b)(\.|->)labels\b/\1\2targets/g
 
 # Sizes of an image or a kernel are one argument.
 /gr_hw\(/!s/\bgr_conv2d_(input|kernel)_grad\(([^,()]*(\([^()]*\))?[^,()]*), ([^,()]*(\([^()]*\))?[^,()]*), ([^,()]*(\([^()]*\))?), ([^,()]*(\([^()]*\))?)/gr_conv2d_\1_grad(\2, \4, gr_hw(\6, \8)/g
