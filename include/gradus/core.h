@@ -75,8 +75,8 @@ GR_API void gr_print_and_exit(const char *message);
 /** An open step: see GR_STEP. */
 typedef struct gr_step {
     /* how many steps were open, itself among them; 0: it could not be opened, or has ended */
-    int      depth GR__OR(0);
-    uint64_t thread GR__OR(0); /* the thread that opened it */
+    int      depth;
+    uint64_t thread; /* the thread that opened it */
 } gr_step;
 
 /** Opens a step. What this thread makes from here on is released by the matching gr_step_end.
