@@ -1,4 +1,4 @@
-# renames.sed: moves a program written for Gradus 0.1.0 to the names of 0.2.0:
+# renames.sed: moves a program to the names of the calls as they are now, from those of November 2026:
 #     sed -E -i -f docs/renames.sed prog.c
 # A call that stands on several lines may need a hand.
 
