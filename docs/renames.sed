@@ -1,4 +1,4 @@
-# renames.sed: moves a program to the names of the calls as they are now, from those of November 2026:
+# renames.sed: moves a program to the present names of calls, from those of November 2026:
 #     sed -E -i -f docs/renames.sed prog.c
 # A call that stands on several lines may need a hand.
 
