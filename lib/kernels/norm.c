@@ -79,8 +79,8 @@ static void find_moments(const gr__norm *n, int64_t b)
     double variance = second / m - first / m * (first / m);
     if (variance < 0) variance = 0;
     n->stats[b] = (gr_real)(origin + first / m);
-    /* One that no real holds is infinite, without a conversion that raises overflow, which a compiler
-       may do ahead of the choice: the results that need it may be finite. */
+    /* One that no real holds is infinite, without a conversion that raises overflow, which a
+       compiler may do ahead of the choice: the results that need it may be finite. */
     double held = variance > greatest ? greatest : variance;
     n->stats[n->B + b] = variance > greatest ? (gr_real)INFINITY : (gr_real)held;
     n->stats[2 * n->B + b] = (gr_real)(1 / sqrt(variance + n->eps));
