@@ -52,14 +52,15 @@ list != "" && /^\}|\};?$|\} [a-z0-9_]*;$/ { enumerators(list); list = "" }
 }
 ' >"$names"
 
-# A symbol with a dot is of a variable inside a function.
+# A symbol with a dot is of a variable inside a function; one that begins with _ is the compiler's, as
+# the sanitizers' are.
 for object in lib/*/.libs/libgradus_float_la-*.o; do
     case $object in lib/kernels/* | */libgradus_float_la-stb.o) continue ;; esac
     file=$src/${object%%/.libs*}/${object##*_la-}
     file=${file%.o}.c
     [ -e "$object" ] && [ -e "$file" ] || continue
     nm "$object" | awk -v file="$file" \
-        'NF == 3 && $2 ~ /[TtDdBbRr]/ && $3 !~ /\./ { print $3, file }'
+        'NF == 3 && $2 ~ /[TtDdBbRr]/ && $3 !~ /\.|^_/ { print $3, file }'
 done >>"$names"
 
 twice=$(sort -u "$names" | awk '
