@@ -52,8 +52,8 @@ list != "" && /^\}|\};?$|\} [a-z0-9_]*;$/ { enumerators(list); list = "" }
 }
 ' >"$names"
 
-# A symbol with a dot is of a variable inside a function; one that begins with _ is the compiler's, as
-# the sanitizers' are.
+# A symbol with a dot is of a variable inside a function; one that begins with _ is the compiler's,
+# as the sanitizers' are.
 for object in lib/*/.libs/libgradus_float_la-*.o; do
     case $object in lib/kernels/* | */libgradus_float_la-stb.o) continue ;; esac
     file=$src/${object%%/.libs*}/${object##*_la-}
