@@ -67,8 +67,18 @@ static bool weights(const char *path) { return gr_save(model, path); }
 static bool checkpoint(const char *path) { return gr_checkpoint_save(path, model); }
 static bool npy(const char *path) { return gr_npy_save(path, gr_model_at(model, 0)); }
 static bool picture(const char *path) { return gr_picture_save(path, gr_model_at(model, 0)); }
-static bool dot(const char *path) { return gr_trace_dot(loss(), path); }
-static bool page(const char *path) { return gr_trace_html(loss(), path); }
+
+static bool dot(const char *path)
+{
+    GR_STEP;
+    return gr_trace_dot(loss(), path);
+}
+
+static bool page(const char *path)
+{
+    GR_STEP;
+    return gr_trace_html(loss(), path);
+}
 
 static bool report(const char *path)
 {
