@@ -18,8 +18,9 @@ GR__INLINE int64_t least_of_weights(int64_t terms)
     return at_most(30000, at_least(16, terms / 128));
 }
 
-/* of a row of the kernel, for outputs and input gradients: more make it sparse */
-enum { MOST_ZEROS = 8 };
+/* Zeros of a row of the kernel, for outputs and input gradients: more make it sparse. */
+GR__INLINE int64_t most_zeros_of(int64_t terms) { return at_least(8, terms / 8); }
+
 
 /* Does padding alone leave some output too few products? */
 bool few_by_shape(const gr__conv *c, gr__direction d);

@@ -61,7 +61,7 @@ static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int6
 {
     gr__group         group = group(c, d, o, n, g);
     gr__lanes_columns p = panels_of_one(c, d);
-    if (zeros <= MOST_ZEROS) {
+    if (zeros <= most_zeros_of(correlation(c, d, 0).K)) {
         sum_few_products(c, d, &group, zeros, scratch);
         return;
     }
@@ -85,7 +85,7 @@ bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o
         mend(c, d, o, task / c->G, g, most_zeros(zeros + g * blocks, blocks), scratch);
     } else
         /* all will be summed directly */
-        return c->G == 1 && most_zeros(zeros, blocks) > MOST_ZEROS;
+        return c->G == 1 && most_zeros(zeros, blocks) > most_zeros_of(s.K);
     return true;
 }
 
