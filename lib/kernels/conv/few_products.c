@@ -462,7 +462,8 @@ static bool few_look(few_bits *b)
     bool dense = true;
     /* By the golden ratio: even steps would meet one row of every image, such as its first. */
     for (int64_t k = 0; k < looks; k++) {
-        int64_t at = (k * 40503 + 20251) % 65536 * all / 65536, row = at / blocks, j = at % blocks * PLACES;
+        int64_t at = (k * 40503 + 20251) % 65536 * all / 65536;
+        int64_t row = at / blocks, j = at % blocks * PLACES;
         find_lines(b, row / c->OH, row % c->OH);
         find_bits(b, row / c->OH, row % c->OH, j, at_most(PLACES, c->OW - j));
         dense = dense && 4 * b->least_x > 3 * at_most(PLACES, c->OW - j) &&
