@@ -39,7 +39,7 @@ typedef struct gr__matmul {
    two. */
 typedef enum gr__direction { GR__FORWARD, GR__INPUT_GRAD, GR__KERNEL_GRAD } gr__direction;
 
-enum { GR__MAX_STAGES = 5 };
+enum { GR__MAX_STAGES = 6 };
 
 typedef struct gr__conv_algorithm gr__conv_algorithm;
 

@@ -63,15 +63,29 @@ bool few_weights_by_shape(const gr__conv *c)
 
 /* ---- outputs ------------------------------------------------------------------------------ */
 
+/* Vectors of taps; those that many vectors apart are counted as one. */
+enum { TAPS_APART = 256 / LANES };
+
+/* Zeros of a row at each tap, over its channels. */
+static int64_t zeros_of_row(const gr__correlation *s, const gr_real *k, int64_t taps)
+{
+    ivec    zeros[TAPS_APART] = { { 0 } };
+    int64_t most = 0, all = 0;
+    for (int64_t c = 0; c < s->in_channels; c++, k += s->k_channel)
+        for (int64_t i = 0; i < taps; i += LANES)
+            zeros[i / LANES % TAPS_APART] -= vec_load_some(k + i, at_most(LANES, taps - i)) == 0;
+    for (int64_t i = 0; i < at_most(taps, TAPS_APART * LANES); i++) {
+        most = at_least(most, zeros[i / LANES][i % LANES]);
+        all += zeros[i / LANES][i % LANES];
+    }
+    return all < s->in_channels * taps ? most : 0;
+}
+
 int64_t zeros_of(const gr__correlation *s, const gr_real *k, int64_t begin, int64_t end)
 {
     int64_t most = 0, taps = at_most(s->k_row, s->k_channel); /* of all residues */
-    for (int64_t r = begin; r < end; r++) {
-        int64_t zeros = 0;
-        for (int64_t c = 0; c < s->in_channels; c++)
-            for (int64_t i = 0; i < taps; i++) zeros += k[r * s->k_row + c * s->k_channel + i] == 0;
-        if (zeros < s->in_channels * taps) most = at_least(most, zeros);
-    }
+    for (int64_t r = begin; r < end; r++)
+        most = at_least(most, zeros_of_row(s, k + r * s->k_row, taps));
     return most;
 }
 
@@ -121,22 +135,32 @@ static void count_planes(
     }
 }
 
-/* down[w]: the sum of column w, over the rows that output row t reads. */
+/* down[w]: the sum of column w, over the rows that output row t reads, of the numbers at each place
+   that meet no zero of the kernel, in any of its rows. */
 static void add_rows(
-    gr__lane *down, const gr__axis *h, int64_t t, const gr__lane *count, int64_t width)
+    gr__lane *down, const gr__correlation *s, int64_t t, const gr__lane *count, int64_t zeros)
 {
-    for (int64_t w = 0; w < width; w += LANES) {
+    const gr__axis *h = &s->h;
+    for (int64_t w = 0; w < s->w.in; w += LANES) {
         ivec sum = { 0 };
         for (int64_t a = 0, row = t * h->step + h->offset; a < h->taps; a++, row += h->offset_step)
-            if (row >= 0 && row < h->in) sum += few_load(count + row * width + w);
+            if (row >= 0 && row < h->in) {
+                ivec met = few_load(count + row * s->w.in + w) - (gr__lane)zeros;
+                sum += met & (met > 0);
+            }
         few_store(down + w, sum);
     }
 }
 
-/* The least and the greatest sum of a window along a row. */
+/* The least and the greatest sum of a window, in each lane. */
 typedef struct few_range {
-    gr__lane least, most;
+    ivec least, most;
 } few_range;
+
+static few_range few_any(void)
+{
+    return (few_range){ .least = INT32_MAX - (ivec){ 0 }, .most = { 0 } };
+}
 
 static gr__lane few_window_at(const gr__axis *w, const gr__lane *row, int64_t u)
 {
@@ -145,49 +169,57 @@ static gr__lane few_window_at(const gr__axis *w, const gr__lane *row, int64_t u)
     return n;
 }
 
-static few_range few_windows_of(const gr__axis *w, const gr__lane *row)
+/* Takes in the windows along a row. */
+static void few_take(few_range *r, const gr__axis *w, const gr__lane *row)
 {
-    few_range r = { INT32_MAX, 0 };
-    ivec      least = r.least - (ivec){ 0 }, most = { 0 }, lane;
+    ivec lane;
     for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
-    for (int64_t t = 0; w->step == 1 && t < w->outs; t += LANES) {
+    for (int64_t t = 0; t < w->outs; t += LANES) {
         ivec sum = { 0 }, inside = lane < (gr__lane)at_most(LANES, w->outs - t) - (ivec){ 0 };
-        for (int64_t b = 0; b < w->taps; b++)
-            sum += few_load(row + t + w->offset + b * w->offset_step);
-        ivec less = inside & (sum < least), more = inside & (sum > most);
-        least = (sum & less) | (least & ~less);
-        most = (sum & more) | (most & ~more);
+        if (w->step == 1)
+            for (int64_t b = 0; b < w->taps; b++)
+                sum += few_load(row + t + w->offset + b * w->offset_step);
+        else
+            for (int l = 0; l < at_most(LANES, w->outs - t); l++)
+                sum[l] = few_window_at(w, row, t + l);
+        ivec less = inside & (sum < r->least), more = inside & (sum > r->most);
+        r->least = (sum & less) | (r->least & ~less);
+        r->most = (sum & more) | (r->most & ~more);
     }
-    for (int l = 0; l < LANES; l++) {
-        r.least = least[l] < r.least ? least[l] : r.least;
-        r.most = most[l] > r.most ? most[l] : r.most;
-    }
-    for (int64_t t = 0; w->step > 1 && t < w->outs; t++) {
-        gr__lane sum = few_window_at(w, row, t);
-        r.least = sum < r.least ? sum : r.least;
-        r.most = sum > r.most ? sum : r.most;
-    }
-    return r;
 }
 
-/* row[left + w]: numbers in column w that are not 0, over the rows that output row t reads; zeros
-   around it. */
+static gr__lane few_least(const few_range *r)
+{
+    gr__lane least = INT32_MAX;
+    for (int l = 0; l < LANES; l++) least = r->least[l] < least ? r->least[l] : least;
+    return least;
+}
+
+static gr__lane few_most(const few_range *r)
+{
+    gr__lane most = 0;
+    for (int l = 0; l < LANES; l++) most = r->most[l] > most ? r->most[l] : most;
+    return most;
+}
+
+/* row[left + w]: what add_rows() finds in column w; nothing around it. */
 static const gr__lane *few_count_row(
-    const gr__correlation *s, const gr__lane *count, int64_t t, gr__lane *row)
+    const gr__correlation *s, const gr__lane *count, int64_t zeros, int64_t t, gr__lane *row)
 {
     int64_t left = left_of(&s->w), end = few_width_of(&s->w);
     memset(row, 0, (size_t)left * sizeof *row);
-    add_rows(row + left, &s->h, t, count, s->w.in);
+    add_rows(row + left, s, t, count, zeros);
     memset(row + left + s->w.in, 0, (size_t)(end - left - s->w.in) * sizeof *row);
     return row + left;
 }
 
-static bool every_window_has(
-    const gr__correlation *s, const gr__lane *count, int64_t least, gr__lane *row)
+static few_range few_windows_of(
+    const gr__correlation *s, const gr__lane *count, int64_t zeros, gr__lane *row)
 {
+    few_range r = few_any();
     for (int64_t t = 0; t < s->h.outs; t++)
-        if (few_windows_of(&s->w, few_count_row(s, count, t, row)).least < least) return false;
-    return true;
+        few_take(&r, &s->w, few_count_row(s, count, zeros, t, row));
+    return r;
 }
 
 /* The products of one place of the input, in all channels. */
@@ -224,317 +256,161 @@ static void few_sum_output(const gr__correlation *s, const gr__group *o, const g
 static void few_sum_few(const gr__correlation *s, const gr__group *o, const gr__lane *count,
     int64_t zeros, gr__lane *row, gr_real *sum)
 {
-    gr__lane most = 0;
+    few_range all = few_windows_of(s, count, zeros, row);
+    gr__lane  least = (gr__lane)least_of_outputs(few_most(&all));
     for (int64_t t = 0; t < s->h.outs; t++) {
-        few_range r = few_windows_of(&s->w, few_count_row(s, count, t, row));
-        most = r.most > most ? r.most : most;
-    }
-    gr__lane least = (gr__lane)(least_of_outputs(most) + zeros);
-    for (int64_t t = 0; t < s->h.outs; t++) {
-        const gr__lane *at = few_count_row(s, count, t, row);
-        if (few_windows_of(&s->w, at).least >= least) continue;
+        const gr__lane *at = few_count_row(s, count, zeros, t, row);
+        few_range       of_row = few_any();
+        few_take(&of_row, &s->w, at);
+        if (few_least(&of_row) >= least) continue;
         for (int64_t u = 0; u < s->w.outs; u++)
             if (few_window_at(&s->w, at, u) < least) few_sum_output(s, o, count, t, u, sum);
     }
 }
 
-void sum_few_products(
-    const gr__conv *c, gr__direction d, const gr__group *o, int64_t zeros, void *scratch)
+few_shape few_shape_of(const gr__conv *c, gr__direction d, int64_t zeros)
 {
-    gr__correlation s = correlation(c, d, 0);
-    gr__lane       *count = scratch, *row = count + s.x_plane + LANES;
-    bool            enough = false;
-    memset(count, 0, (size_t)(s.x_plane + LANES) * sizeof *count);
-    for (int64_t done = 0, next = ceil_div(s.in_channels, 4); done < s.in_channels && !enough;
-         done = next, next = s.in_channels) {
-        count_planes(count, o->x + done * s.x_plane, o->x_end, next - done, s.x_plane);
+    few_shape f = { c, d, correlation(c, d, 0), residues(c, d), zeros, 1, few_scratch(c, d) };
+    for (int64_t residue = 0; residue < f.residues; residue++) {
+        gr__correlation s = correlation(c, d, residue);
+        int64_t         taps = at_least(1, least_seen(&s.h) * least_seen(&s.w));
+        f.channels = at_least(f.channels, zeros + ceil_div(least_of_outputs(s.K), taps));
+    }
+    return f;
+}
+
+static gr__correlation few_residue(const few_shape *f, int64_t residue)
+{
+    return residue == 0 ? f->s : correlation(f->c, f->d, residue);
+}
+
+void sum_few_products(const few_shape *f, const gr__group *o, void *scratch)
+{
+    const gr__correlation *s = &f->s;
+    gr__lane              *count = scratch, *row = count + s->x_plane + LANES;
+    bool                   enough = false;
+    memset(count, 0, (size_t)(s->x_plane + LANES) * sizeof *count);
+    for (int64_t done = 0, next = f->channels; done < s->in_channels && !enough;
+         done = next, next *= 2) {
+        next = at_most(next, s->in_channels);
+        count_planes(count, o->x + done * s->x_plane, o->x_end, next - done, s->x_plane);
         enough = true;
-        for (int64_t residue = 0; residue < residues(c, d) && enough; residue++) {
-            gr__correlation p = correlation(c, d, residue);
-            enough = every_window_has(&p, count, least_of_outputs(p.K) + zeros, row);
+        for (int64_t residue = 0; residue < f->residues && enough; residue++) {
+            gr__correlation p = few_residue(f, residue);
+            few_range       r = few_windows_of(&p, count, f->zeros, row);
+            enough = few_least(&r) >= least_of_outputs(p.K);
         }
     }
-    gr_real *sum = (gr_real *)(void *)((char *)scratch + few_scratch(c, d) - few_sums_bytes(&s));
-    for (int64_t residue = 0; residue < residues(c, d) && !enough; residue++) {
-        gr__correlation p = correlation(c, d, residue);
-        few_sum_few(&p, o, count, zeros, row, sum);
+    gr_real *sum = (gr_real *)(void *)((char *)scratch + f->scratch - few_sums_bytes(s));
+    for (int64_t residue = 0; residue < f->residues && !enough; residue++) {
+        gr__correlation p = few_residue(f, residue);
+        few_sum_few(&p, o, count, f->zeros, row, sum);
     }
 }
 
-/* ---- weights ------------------------------------------------------------------------------------
-   16 places of the outputs at a time: a bit says whether the gradient of a filter, and what a tap
-   of a channel meets, is not 0. */
+/* ---- weights ------------------------------------------------------------------------------ */
 
-typedef uint16_t halves __attribute__((vector_size(GR__VECTOR_BYTES), aligned(2), may_alias));
+enum { ROWS_BETWEEN = 8 }; /* between looks at the sum of sizes */
 
-enum { FEW_HALVES = GR__VECTOR_BYTES / 2 };
-enum { PLACES = 16, LOOKS = 16 };
-/* products that are seen are enough to compare taps by; how far those may differ */
-enum { SEEN = 16 };
-/* products that a weight should have on average; and for certain */
-enum { LEAST_MET = 16, LEAST_SEEN = 4 };
+/* The places of the outputs, begin..end-1 of a row, at which tap b falls on the input. */
+static gr__span row_met(const gr__conv *c, int64_t b)
+{
+    int64_t at = b * c->DW - c->PW, begin = at < 0 ? ceil_div(-at, c->SW) : 0;
+    return (gr__span){ begin, at >= c->W ? 0 : at_most(c->OW, ceil_div(c->W - at, c->SW)) };
+}
 
-typedef struct few_bits {
+/* Sums of some products, and of their sizes, in each lane. */
+typedef struct few_sum {
+    vec sum, sizes;
+} few_sum;
+
+/* Adds those of g[j] and x[j step]. */
+static void few_add(few_sum *s, const gr_real *g, const gr_real *x, int64_t step, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LANES) {
+        int64_t some = at_most(LANES, n - j);
+        vec     at_g = some < LANES ? vec_load_some(g + j, some) : vec_load(g + j), at_x = { 0 };
+        if (step > 1)
+            for (int l = 0; l < some; l++) at_x[l] = x[(j + l) * step];
+        else
+            at_x = some < LANES ? vec_load_some(x + j, some) : vec_load(x + j);
+        vec product = at_g * at_x;
+        s->sum += product;
+        s->sizes += vec_choose(product < 0, -product, product);
+    }
+}
+
+static gr_real few_all_lanes(vec v)
+{
+    gr_real sum = 0;
+    for (int l = 0; l < LANES; l++) sum += v[l];
+    return sum;
+}
+
+/* A weight's products, until their sizes sum to `enough`: row after row, from the middle of the
+   first image, where it is soonest known. weight: of filter f, in its order. true: they do. */
+static bool sum_weight(const gr__conv *c, const gr__operands *o, int64_t f, int64_t weight,
+    gr_real enough, gr_real *sum)
+{
+    int64_t b = weight % c->KW, a = weight / c->KW % c->KH, rows = 0,
+            channel = f / (c->F / c->G) * (c->C / c->G) + weight / c->KW / c->KH;
+    gr__span met = row_met(c, b);
+    few_sum  s = { { 0 }, { 0 } };
+    for (int64_t n = 0; n < c->N && met.begin < met.end; n++) {
+        const gr_real *x = o->a + (n * c->C + channel) * c->H * c->W,
+                      *g = o->b + (n * c->F + f) * c->OH * c->OW;
+        for (int64_t k = 0, i = c->OH / 2; k < c->OH; k++, i = i + 1 < c->OH ? i + 1 : 0) {
+            int64_t h = i * c->SH + a * c->DH - c->PH;
+            if (h < 0 || h >= c->H) continue;
+            few_add(&s, g + i * c->OW + met.begin,
+                x + h * c->W + met.begin * c->SW + b * c->DW - c->PW, c->SW, met.end - met.begin);
+            if (++rows % ROWS_BETWEEN == 0 && few_all_lanes(s.sizes) >= enough) return true;
+        }
+    }
+    *sum = few_all_lanes(s.sum);
+    return few_all_lanes(s.sizes) >= enough;
+}
+
+/* What all weights of a filter have in common. */
+typedef struct few_filter {
     const gr__conv     *c;
     const gr__operands *o;
-    /* taps of a row of places: KH KW; terms: channels x taps */
-    int64_t             filters, channels, taps, terms;
-    /* terms in whole vectors, those too many with counts that are high enough */
-    int64_t             row;
-    int64_t             group, channel;
-    int64_t             width; /* words of a line */
-    uint16_t           *count; /* [filter][term] */
-    uint16_t           *x, *g; /* [term], [filter] */
-    uint64_t           *line;  /* [channel][tap down]: a bit a column, from -PW on */
-    uint8_t            *ones;  /* a row of the input: 1 or 0 */
-    int64_t             least_x, least_g;
-} few_bits;
+    const gr_real      *scale; /* of its rows, `pieces` each */
+    int64_t             f, pieces, begin, end;
+} few_filter;
 
-static int64_t few_line_words(const gr__conv *c)
+/* Sums those weights from `begin` on directly that are smaller than `small` of their points, and
+   have too small products: how many. More than `most` are not summed. */
+static int64_t mend_filter(const few_filter *w, gr_real small, int64_t most)
 {
-    return at_least(c->W + c->PW, (c->OW + PLACES) * c->SW + (c->KW - 1) * c->DW) / 64 + 2;
-}
-
-static size_t few_line_bytes(const gr__conv *c, int64_t channels)
-{
-    return padded_bytes(channels * c->KH * few_line_words(c) * (int64_t)sizeof(uint64_t));
-}
-
-size_t few_weights_scratch(const gr__conv *c, int64_t channels)
-{
-    int64_t filters = c->F / c->G,
-            row = ceil_div(channels * c->KH * c->KW, FEW_HALVES) * FEW_HALVES;
-    return padded_bytes(((filters + 1) * row + filters) * (int64_t)sizeof(uint16_t)) +
-           few_line_bytes(c, channels) + padded_bytes(at_least(c->W + 8, channels));
-}
-
-static few_bits few_lay_out(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin,
-    int64_t end, void *scratch)
-{
-    few_bits b = { .c = c,
-        .o = o,
-        .filters = c->F / c->G,
-        .channels = end - begin,
-        .taps = c->KH * c->KW,
-        .group = group,
-        .channel = begin };
-    b.terms = b.channels * b.taps;
-    b.row = ceil_div(b.terms, FEW_HALVES) * FEW_HALVES;
-    b.width = few_line_words(c);
-    b.count = scratch;
-    b.x = b.count + b.filters * b.row;
-    b.g = b.x + b.row;
-    b.line =
-        (uint64_t *)(void *)((char *)scratch + padded_bytes(((b.filters + 1) * b.row + b.filters) *
-                                                            (int64_t)sizeof(uint16_t)));
-    b.ones = (uint8_t *)b.line + few_line_bytes(c, b.channels);
-    memset(b.ones, 0, (size_t)c->W + 8);
-    memset(b.count, 0, (size_t)((b.filters + 1) * b.row) * sizeof *b.count);
-    for (int64_t f = 0; f < b.filters; f++)
-        for (int64_t k = b.terms; k < b.row; k++) b.count[f * b.row + k] = UINT16_MAX / 2;
-    return b;
-}
-
-static const gr_real *plane_of_x(const few_bits *b, int64_t n, int64_t channel)
-{
-    const gr__conv *c = b->c;
-    return b->o->a + (n * c->C + b->group * (c->C / c->G) + b->channel + channel) * c->H * c->W;
-}
-
-static const gr_real *plane_of_g(const few_bits *b, int64_t n, int64_t filter)
-{
-    const gr__conv *c = b->c;
-    return b->o->b + (n * c->F + b->group * b->filters + filter) * c->OH * c->OW;
-}
-
-/* Eight bytes that are 1 or 0 to eight bits, the first to the lowest. */
-static unsigned few_pack_eight(const uint8_t *from)
-{
-    uint64_t all;
-    memcpy(&all, from, sizeof all);
-    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) all = __builtin_bswap64(all);
-    return (unsigned)(all * 0x0102040810204080u >> 56);
-}
-
-static void find_lines(const few_bits *b, int64_t n, int64_t i)
-{
-    const gr__conv *c = b->c;
-    uint64_t       *to = b->line;
-    for (int64_t k = 0; k < b->channels; k++)
-        for (int64_t p = 0; p < c->KH; p++, to += b->width) {
-            int64_t h = i * c->SH + p * c->DH - c->PH;
-            memset(to, 0, (size_t)b->width * sizeof *to);
-            if (h < 0 || h >= c->H) continue;
-            const gr_real *row = plane_of_x(b, n, k) + h * c->W;
-            GR__INDEPENDENT
-            for (int64_t j = 0; j < c->W; j++) b->ones[j] = row[j] != 0;
-            for (int64_t j = 0, at = c->PW; j < c->W; j += 8, at += 8) {
-                uint64_t eight = few_pack_eight(b->ones + j);
-                to[at / 64] |= eight << at % 64;
-                if (at % 64 > 56) to[at / 64 + 1] |= eight >> (64 - at % 64);
-            }
-        }
-}
-
-/* PLACES bits of a line from `at` on, `step` apart. */
-static unsigned few_bits_at(const uint64_t *line, int64_t at, int64_t step)
-{
-    unsigned some = 0;
-    if (step == 1) {
-        const uint64_t *word = line + at / 64;
-        return (unsigned)(word[0] >> at % 64 | (at % 64 ? word[1] << (64 - at % 64) : 0)) & 0xffff;
+    const gr__conv *c = w->c;
+    gr_real        *y = w->o->y + w->f * (c->C / c->G) * c->KH * c->KW, scale = 0, sum;
+    int64_t         mended = 0;
+    for (int64_t i = w->begin / c->KW * w->pieces; i < w->end / c->KW * w->pieces; i++)
+        scale = w->scale[i] > scale ? w->scale[i] : scale;
+    for (int64_t i = w->begin; i < w->end && mended <= most; i++) {
+        gr_real size = y[i] < 0 ? -y[i] : y[i];
+        if (!(size < scale * small)) continue;
+        gr_real own = w->scale[i / c->KW * w->pieces + i % c->KW % w->pieces];
+        if (!(size < own * small) || sum_weight(c, w->o, w->f, i, own * LEAST_SIZES, &sum))
+            continue;
+        y[i] = sum;
+        mended++;
     }
-    for (int k = 0; k < PLACES; k++, at += step)
-        some |= (unsigned)(line[at / 64] >> at % 64 & 1) << k;
-    return some;
+    return mended;
 }
 
-/* Places j..j+places of row i of image n, whose lines are found. */
-static void find_bits(few_bits *b, int64_t n, int64_t i, int64_t j, int64_t places)
+bool mend_weights(const gr__conv *c, const gr__operands *o, const gr_real *scale, int64_t pieces,
+    int64_t group, gr__span channels)
 {
-    const gr__conv *c = b->c;
-    unsigned        some = (1u << places) - 1;
-    uint16_t       *x = b->x;
-    b->least_x = b->least_g = places;
-    for (int64_t k = 0; k < b->channels * c->KH; k++)
-        for (int64_t q = 0; q < c->KW; q++, x++) {
-            *x = (uint16_t)(few_bits_at(b->line + k * b->width, j * c->SW + q * c->DW, c->SW) &
-                            some);
-            b->least_x = at_most(b->least_x, __builtin_popcount(*x));
-        }
-    const gr_real *end = b->o->b + c->N * c->F * c->OH * c->OW;
-    for (int64_t f = 0; f < b->filters; f++) {
-        const gr_real *row = plane_of_g(b, n, f) + i * c->OW + j;
-        uint8_t        set[PLACES] = { 0 };
-        if (end - row >= PLACES)
-            for (int k = 0; k < PLACES; k++) set[k] = row[k] != 0;
-        else
-            for (int64_t k = 0; k < places; k++) set[k] = row[k] != 0;
-        b->g[f] = (uint16_t)((few_pack_eight(set) | few_pack_eight(set + 8) << 8) & some);
-        b->least_g = at_most(b->least_g, __builtin_popcount(b->g[f]));
+    int64_t filters = c->F / c->G, rows = c->C / c->G * c->KH, row = c->KH * c->KW,
+            left = MOST_MENDED;
+    for (int64_t f = group * filters; f < (group + 1) * filters && left >= 0; f++) {
+        few_filter w = { c, o, scale + f * rows * pieces, f, pieces, channels.begin * row,
+            channels.end * row };
+        int64_t    some = mend_filter(&w, SMALL_WEIGHT, left);
+        /* Numbers are sparse: others that are larger may have too few as well. */
+        if (some) left -= some + mend_filter(&w, LEAST_SIZES, left - some);
     }
-}
-
-static void count_products(const few_bits *b)
-{
-    for (int64_t f = 0; f < b->filters; f++)
-        for (int64_t k = 0; k < b->row; k += FEW_HALVES) {
-            halves *count = (halves *)(void *)(b->count + f * b->row + k);
-            halves  v = *(const halves *)(const void *)(b->x + k) & b->g[f];
-            v -= v >> 1 & 0x5555;
-            v = (v & 0x3333) + (v >> 2 & 0x3333);
-            v = (v + (v >> 4)) & 0x0F0F;
-            v = ((v + (v >> 8)) & 0x1F) + *count;
-            *count = v - ((v >> 15) << 5); /* stays about there */
-        }
-}
-
-static int64_t few_count_numbers(const gr_real *x, int64_t n)
-{
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; i++) count += x[i] != 0;
-    return count;
-}
-
-static int64_t few_numbers_of_x(const few_bits *b, int64_t channel)
-{
-    int64_t count = 0;
-    for (int64_t n = 0; n < b->c->N; n++)
-        count += few_count_numbers(plane_of_x(b, n, channel), b->c->H * b->c->W);
-    return count;
-}
-
-static int64_t few_numbers_of_g(const few_bits *b, int64_t filter)
-{
-    int64_t count = 0;
-    for (int64_t n = 0; n < b->c->N; n++)
-        count += few_count_numbers(plane_of_g(b, n, filter), b->c->OH * b->c->OW);
-    return count;
-}
-
-/* The looks at LOOKS places of 16 outputs each, spread evenly over all images. true: at each of
-   them every filter and tap have most of their numbers, so that nothing needs to be counted. */
-static bool few_look(few_bits *b)
-{
-    const gr__conv *c = b->c;
-    int64_t         blocks = ceil_div(c->OW, PLACES), all = c->N * c->OH * blocks,
-            looks = at_most(LOOKS, all);
-    bool dense = true;
-    /* By the golden ratio: even steps would meet one row of every image, such as its first. */
-    for (int64_t k = 0; k < looks; k++) {
-        int64_t at = (k * 40503 + 20251) % 65536 * all / 65536;
-        int64_t row = at / blocks, j = at % blocks * PLACES;
-        find_lines(b, row / c->OH, row % c->OH);
-        find_bits(b, row / c->OH, row % c->OH, j, at_most(PLACES, c->OW - j));
-        dense = dense && 4 * b->least_x > 3 * at_most(PLACES, c->OW - j) &&
-                4 * b->least_g > 3 * at_most(PLACES, c->OW - j);
-        count_products(b);
-    }
-    return dense;
-}
-
-/* Is a tap of this filter and channel seldom met, while others are met often? */
-static bool few_is_lopsided(const few_bits *b, int64_t f, int64_t channel, uint16_t *most)
-{
-    const uint16_t *count = b->count + f * b->row + channel * b->taps;
-    uint16_t        least = UINT16_MAX;
-    *most = 0;
-    for (int64_t k = 0; k < b->taps; k++) {
-        least = count[k] < least ? count[k] : least;
-        *most = count[k] > *most ? count[k] : *most;
-    }
-    return *most >= SEEN && SEEN * least < *most;
-}
-
-/* Adds to met[] the taps of a channel that have a number where the gradient has one, output (i,
-   j). */
-static void few_meet(const gr__conv *c, const gr_real *x, int64_t i, int64_t j, uint16_t *met)
-{
-    for (int64_t p = 0; p < c->KH; p++)
-        for (int64_t q = 0; q < c->KW; q++) {
-            int64_t h = i * c->SH + p * c->DH - c->PH, w = j * c->SW + q * c->DW - c->PW;
-            if (h >= 0 && h < c->H && w >= 0 && w < c->W)
-                met[p * c->KW + q] = (uint16_t)(met[p * c->KW + q] + (x[h * c->W + w] != 0));
-        }
-}
-
-/* Do all taps meet LEAST_SEEN of a filter's numbers? One after another, until they do. */
-static bool few_all_meet(const few_bits *b, int64_t f, int64_t channel, uint16_t *met)
-{
-    const gr__conv *c = b->c;
-    memset(met, 0, (size_t)b->taps * sizeof *met);
-    for (int64_t n = 0, numbers = 0; n < c->N; n++) {
-        const gr_real *g = plane_of_g(b, n, f), *x = plane_of_x(b, n, channel);
-        for (int64_t t = 0; t < c->OH * c->OW; t++) {
-            if (g[t] == 0) continue;
-            few_meet(c, x, t / c->OW, t % c->OW, met);
-            if (++numbers % 32 != 0 && numbers < UINT16_MAX) continue;
-            int64_t k = 0;
-            while (k < b->taps && met[k] >= LEAST_SEEN) k++;
-            if (k == b->taps) return true;
-            if (numbers >= UINT16_MAX) return false;
-        }
-    }
-    return false;
-}
-
-bool few_weights_by_data(const gr__conv *c, const gr__operands *o, int64_t group, int64_t begin,
-    int64_t end, void *scratch)
-{
-    few_bits b = few_lay_out(c, o, group, begin, end, scratch);
-    double   places = (double)(c->N * c->H * c->W);
-    uint16_t most;
-    if (few_look(&b)) return false;
-    for (int64_t k = 0; k < b.channels; k++) {
-        double x = -1; /* numbers that are not 0; not counted yet */
-        for (int64_t f = 0; f < b.filters; f++) {
-            if (few_is_lopsided(&b, f, k, &most)) return true;
-            if (most >= SEEN) continue;
-            if (x < 0) x = (double)few_numbers_of_x(&b, k);
-            /* what a tap meets, on average */
-            double met = x * (double)few_numbers_of_g(&b, f) / places;
-            if (met > 0 && (met < LEAST_MET || !few_all_meet(&b, f, k, b.x))) return true;
-        }
-    }
-    return false;
+    return left >= 0;
 }

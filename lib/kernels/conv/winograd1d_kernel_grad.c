@@ -236,34 +236,39 @@ static void winograd1d_grad_sum_part(
 
 /* ---- the way back ---------------------------------------------------------------------------- */
 
-/* LANES rows of the kernel from their points, those of all parts added. */
-static void rows_back(
+/* LANES rows of the kernel from their points, those of all parts added; the greatest of these. */
+static vec rows_back(
     const gr__winograd1d *r, int64_t parts, const gr_real *sums, gr_real (*taps)[LANES])
 {
-    vec m[WINOGRAD1D_MOST_POINTS], k[WINOGRAD1D_MOST_TAPS];
+    vec m[WINOGRAD1D_MOST_POINTS], k[WINOGRAD1D_MOST_TAPS], scale = { 0 };
     for (int p = 0; p < winograd1d_nine.points; p++) {
         m[p] = vec_load(sums + p * r->point);
         for (int64_t part = 1; part < parts; part++)
             m[p] += vec_load(sums + (part * r->points + p) * r->point);
+        scale = vec_choose(m[p] > scale, m[p], scale);
+        scale = vec_choose(-m[p] > scale, -m[p], scale);
     }
     winograd1d_kernel_grad(k, m);
     for (int b = 0; b < WINOGRAD1D_MOST_TAPS; b++) vec_store(taps[b], k[b]);
+    return scale;
 }
 
-static void filter_back(
-    const gr__conv *c, const gr__winograd1d *r, int64_t parts, const gr_real *sums, gr_real *y)
+static void filter_back(const gr__conv *c, const gr__winograd1d *r, int64_t parts,
+    const gr_real *sums, gr_real *y, gr_real *scale)
 {
     gr_real taps[WINOGRAD1D_MOST_TAPS][LANES];
+    vec     greatest = { 0 };
     int64_t lane = LANES;
     for (int64_t l = 0; l < r->lines; l++)
         for (int64_t a = 0; a < c->KH; a++, lane++) {
             gr_real *row = y + (l / r->pieces * c->KH + a) * c->KW;
             if (lane == LANES) {
-                rows_back(r, parts, sums + l * c->KH + a, taps);
+                greatest = rows_back(r, parts, sums + l * c->KH + a, taps);
                 lane = 0;
             }
             for (int64_t b = 0, at = l % r->pieces; at < c->KW; b++, at += r->pieces)
                 row[at] = taps[b][lane];
+            scale[(l / r->pieces * c->KH + a) * r->pieces + l % r->pieces] = greatest[lane];
         }
 }
 
@@ -280,30 +285,38 @@ static gr__suits winograd1d_kernel_grad_suits(const gr__conv *c, gr__direction d
     return pays_if(fills_lanes(c) && cheaper && !few_weights_by_shape(c));
 }
 
+static gr__transforms winograd1d_transforms(const gr__conv *c)
+{
+    return (gr__transforms){ winograd1d_grad_transform_plan,
+        winograd1d_of(c, &winograd1d_nine).pieces };
+}
+
 static void winograd1d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     (void)d;
-    fallback_kernel_grad_plan(c, winograd1d_grad_transform_plan, plan);
+    gr__transforms t = winograd1d_transforms(c);
+    fallback_kernel_grad_plan(c, &t, plan);
 }
 
 static void winograd1d_kernel_grad_run(const gr__conv *c, const gr__plan *plan,
     const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     (void)plan;
-    if (fallback_kernel_grad_run(
-            c, winograd1d_grad_transform_plan, o, stage, task, shared, scratch))
-        return;
-    gr_real *parts = shared;
-    if (stage == 1) {
+    gr__transforms t = winograd1d_transforms(c);
+    if (fallback_kernel_grad_run(c, &t, o, stage, task, shared, scratch)) return;
+    gr_real *parts = shared, *scale = fallback_scale(c, &t, shared);
+    if (stage == 0) {
         winograd1d_grad_sum_part(c, o, task, parts, scratch);
         return;
     }
     gr__winograd1d        r = winograd1d_of(c, &winograd1d_nine);
     winograd1d_grad_shape s = winograd1d_grad_shape_of(c, &r);
     for (int64_t f = task * WINOGRAD1D_GRAD_FILTERS_AT_ONCE;
-         f < at_most(c->F, (task + 1) * WINOGRAD1D_GRAD_FILTERS_AT_ONCE); f++)
-        filter_back(c, &r, s.parts, parts + f * r.lines * c->KH,
-            o->y + f * r.lines / r.pieces * c->KH * c->KW);
+         f < at_most(c->F, (task + 1) * WINOGRAD1D_GRAD_FILTERS_AT_ONCE); f++) {
+        int64_t row = f * r.lines / r.pieces * c->KH;
+        filter_back(c, &r, s.parts, parts + f * r.lines * c->KH, o->y + row * c->KW,
+            scale + row * r.pieces);
+    }
 }
 
 const gr__conv_algorithm GR__NAME(winograd1d_kernel_grad) = {

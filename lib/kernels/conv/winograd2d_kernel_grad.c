@@ -23,6 +23,7 @@ enum {
     ALL_BYTES = 64 << 20
 }; /* of sums that do not stay in the nearer caches; of points, at most, if all are made */
 enum { SUMS_PER_TILE = 256 << 10 }; /* bytes, at most, with a stride */
+enum { BACK = 10 }; /* vectors that points come back to: nine taps, the greatest of the points */
 enum {
     TILES_AT_ONCE = 128
 }; /* of a sum, so that the operands of a block stay in the nearest cache */
@@ -40,7 +41,7 @@ typedef struct winograd2d_grad_shape {
     int64_t point_x, point_y; /* from one point to the next; see sizes in winograd2d.c */
     int64_t input;            /* elements of one interleaved picture */
     int64_t point, size;      /* of a part's sums: [point][filter][component][channel] */
-    int64_t taps;             /* of a part's weights: [filter][LANES channels][tap][channel] */
+    int64_t taps;             /* of a part's weights: [filter][LANES channels][BACK][channel] */
 } winograd2d_grad_shape;
 
 static int64_t winograd2d_grad_whole(int64_t n) { return ceil_div(n, LANES) * LANES; }
@@ -65,7 +66,7 @@ static winograd2d_grad_shape winograd2d_grad_shape_of(const gr__conv *c)
     s.units = ceil_div(c->N, s.images) * s.bands;
     s.point = c->F * s.X + LANES;
     s.size = s.points * s.point;
-    s.taps = c->F * s.C * 9;
+    s.taps = c->F * s.C * BACK;
     s.tile_x = spaced(s.X);
     s.tile_y = spaced(s.F);
     int64_t all = c->N * s.down * s.across;
@@ -255,22 +256,26 @@ static void unit_to_points(const gr__conv *c, const winograd2d_grad_shape *s, co
     winograd2d_grad_grads_of(c, s, o, &u, all.y + first * s->tile_y, input);
 }
 
-/* The taps of one component, of LANES channels of one filter, from their points. */
+/* The taps of one component, of LANES channels of one filter, from their points; the greatest of
+   these, if it is greater than what is there. */
 GR__INLINE void component_back(
     gr_real *to, const gr_real *sums, int64_t point, const int64_t stride, const int64_t component)
 {
     const bool middle_h = stride > 1 && winograd2d_middle_h(component),
                middle_w = stride > 1 && winograd2d_middle_w(component);
     const int first = winograd2d_first(stride);
-    vec       half[3][6], column[6], taps[3];
+    vec       half[3][6], column[6], taps[3], scale = vec_load(to + 9 * LANES);
     column[0] = column[5] = (vec){ 0 };
     GR__UNROLL
     for (int i = 0; i < 3; i++) half[i][0] = half[i][5] = column[0];
     GR__UNROLL
     for (int j = first; j < 6 - middle_w; j++) {
         GR__UNROLL
-        for (int i = first; i < 6 - middle_h; i++)
+        for (int i = first; i < 6 - middle_h; i++) {
             column[i] = vec_load(sums + ((i - first) * (6 - first) + j - first) * point);
+            scale = vec_choose(column[i] > scale, column[i], scale);
+            scale = vec_choose(-column[i] > scale, -column[i], scale);
+        }
         winograd2d_kernel_grad(taps, column);
         GR__UNROLL
         for (int i = 0; i < 3; i++) half[i][j] = taps[i];
@@ -285,12 +290,14 @@ GR__INLINE void component_back(
             if (tap_h >= 0 && tap_w >= 0) vec_store(to + (tap_h * 3 + tap_w) * LANES, taps[j]);
         }
     }
+    vec_store(to + 9 * LANES, scale);
 }
 
 static void taps_of(const gr__conv *c, const winograd2d_grad_shape *s, int64_t f, int64_t v,
     const gr_real *sums, gr_real *to)
 {
     sums += f * s->X + v;
+    vec_store(to + 9 * LANES, (vec){ 0 });
     if (c->SH == 1)
         component_back(to, sums, s->point, 1, 0);
     else {
@@ -301,25 +308,28 @@ static void taps_of(const gr__conv *c, const winograd2d_grad_shape *s, int64_t f
     }
 }
 
-/* The weights of some filters: from the taps of all parts, added in order, or from the points of
-   all. */
+/* The weights of some filters, and the scale of their three rows: from the taps of all parts, added
+   in order, or from the points of all. */
 static void filters_back(const gr__conv *c, const winograd2d_grad_shape *s, const gr_real *from,
-    gr_real *y, int64_t begin, int64_t end)
+    gr_real *y, gr_real *scale, gr__span filters)
 {
-    gr_real taps[9 * LANES];
-    for (int64_t f = begin; f < end; f++)
+    gr_real taps[BACK * LANES];
+    for (int64_t f = filters.begin; f < filters.end; f++)
         for (int64_t v = 0; v < s->C; v += LANES) {
             if (s->all)
                 taps_of(c, s, f, v, from, taps);
             else
-                for (int64_t i = 0; i < 9 * LANES; i += LANES) {
+                for (int64_t i = 0; i < BACK * LANES; i += LANES) {
                     vec sum = { 0 };
                     for (int64_t part = 0; part < s->parts; part++)
-                        sum += vec_load(from + part * s->taps + (f * s->C + v) * 9 + i);
+                        sum += vec_load(from + part * s->taps + (f * s->C + v) * BACK + i);
                     vec_store(taps + i, sum);
                 }
-            for (int64_t l = 0; l < at_most(LANES, c->C - v); l++)
-                for (int64_t i = 0; i < 9; i++) y[(f * c->C + v + l) * 9 + i] = taps[i * LANES + l];
+            for (int64_t l = 0; l < at_most(LANES, c->C - v); l++) {
+                int64_t channel = f * c->C + v + l;
+                for (int64_t i = 0; i < 9; i++) y[channel * 9 + i] = taps[i * LANES + l];
+                for (int i = 0; i < 3; i++) scale[channel * 3 + i] = taps[9 * LANES + l];
+            }
         }
 }
 
@@ -341,7 +351,7 @@ static void winograd2d_grad_sum_part(const gr__conv *c, const winograd2d_grad_sh
     }
     for (int64_t f = 0; f < c->F; f++)
         for (int64_t v = 0; v < s->C; v += LANES)
-            taps_of(c, s, f, v, sums, to + (f * s->C + v) * 9);
+            taps_of(c, s, f, v, sums, to + (f * s->C + v) * BACK);
 }
 
 /* ---- the algorithm --------------------------------------------------------------------------- */
@@ -357,29 +367,31 @@ static gr__suits winograd2d_kernel_grad_suits(const gr__conv *c, gr__direction d
     return pays_if(few && winograd2d_is_cheaper(c, GR__FORWARD) && !few_weights_by_shape(c));
 }
 
+static const gr__transforms winograd2d_transforms = { winograd2d_grad_transform_plan, 1 };
+
 static void winograd2d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     (void)d;
-    fallback_kernel_grad_plan(c, winograd2d_grad_transform_plan, plan);
+    fallback_kernel_grad_plan(c, &winograd2d_transforms, plan);
 }
 
 static void winograd2d_kernel_grad_run(const gr__conv *c, const gr__plan *plan,
     const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     (void)plan;
-    if (fallback_kernel_grad_run(
-            c, winograd2d_grad_transform_plan, o, stage, task, shared, scratch))
+    if (fallback_kernel_grad_run(c, &winograd2d_transforms, o, stage, task, shared, scratch))
         return;
     winograd2d_grad_shape s = winograd2d_grad_shape_of(c);
     gr_real              *sums = shared,
             *rest = (gr_real *)(void *)((char *)scratch + winograd2d_grad_offsets_bytes());
-    points all = points_at(&s, (char *)shared + winograd2d_grad_bytes_of(s.size));
-    if (stage == (s.all ? 3 : 2))
-        filters_back(c, &s, shared, o->y, task * WINOGRAD2D_GRAD_FILTERS_AT_ONCE,
-            at_most(c->F, (task + 1) * WINOGRAD2D_GRAD_FILTERS_AT_ONCE));
+    points  all = points_at(&s, (char *)shared + winograd2d_grad_bytes_of(s.size));
+    int64_t f = task * WINOGRAD2D_GRAD_FILTERS_AT_ONCE;
+    if (stage == (s.all ? 2 : 1))
+        filters_back(c, &s, shared, o->y, fallback_scale(c, &winograd2d_transforms, shared),
+            (gr__span){ f, at_most(c->F, f + WINOGRAD2D_GRAD_FILTERS_AT_ONCE) });
     else if (!s.all)
         winograd2d_grad_sum_part(c, &s, o, task, sums + task * s.taps, scratch, rest);
-    else if (stage == 1)
+    else if (stage == 0)
         unit_to_points(c, &s, o, task, all, rest);
     else
         winograd2d_grad_multiply(c, &s, task, all, c->N * s.down * s.across, false, sums, scratch);

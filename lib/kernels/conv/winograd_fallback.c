@@ -23,6 +23,11 @@ static gr__lanes_columns panels_of_one(const gr__conv *c, gr__direction d)
     return p;
 }
 
+enum { SOME_TASKS = 16 };
+
+/* Images that one task takes. */
+static int64_t images_at_once(const gr__conv *c) { return c->N * c->G < SOME_TASKS ? 1 : 4; }
+
 void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
     gr__correlation   s = correlation(c, d, 0);
@@ -32,7 +37,7 @@ void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
     if (plan->scratch < scratch) plan->scratch = scratch;
     plan->chunk = plan->tasks[0];
     plan->tasks[0] += c->G * rows_counted(&s);
-    plan->tasks[plan->stages++] = c->N * c->G;
+    plan->tasks[plan->stages++] = ceil_div(c->N, images_at_once(c)) * c->G;
     plan->shared = ((plan->shared + 63) / 64 * 64) + zeros_bytes(c, &s);
 }
 
@@ -56,17 +61,21 @@ static int64_t most_zeros(const int64_t *zeros, int64_t n)
     return most;
 }
 
-static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, int64_t n, int64_t g,
-    int64_t zeros, void *scratch)
+/* Some images of a group. */
+static void mend(const gr__conv *c, gr__direction d, const gr__operands *o, gr__span images,
+    int64_t g, int64_t zeros, void *scratch)
 {
-    gr__group         group = group(c, d, o, n, g);
+    few_shape         f = few_shape_of(c, d, zeros);
     gr__lanes_columns p = panels_of_one(c, d);
-    if (zeros <= most_zeros_of(correlation(c, d, 0).K)) {
-        sum_few_products(c, d, &group, zeros, scratch);
-        return;
+    for (int64_t n = images.begin; n < images.end; n++) {
+        gr__group of = group(c, d, o, n, g);
+        if (zeros <= most_zeros_of(f.s.in_channels)) {
+            sum_few_products(&f, &of, scratch);
+            continue;
+        }
+        for (int64_t piece = 0; piece < p.bands * f.residues; piece++)
+            lanes_columns_piece(c, d, o, &p, piece, n, g, scratch);
     }
-    for (int64_t piece = 0; piece < p.bands * residues(c, d); piece++)
-        lanes_columns_piece(c, d, o, &p, piece, n, g, scratch);
 }
 
 bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
@@ -81,11 +90,12 @@ bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o
         gr__group of_group = group(c, d, o, 0, more / blocks);
         count_zeros(&s, &of_group, more % blocks, zeros + more);
     } else if (stage == 2) {
-        int64_t g = task % c->G;
-        mend(c, d, o, task / c->G, g, most_zeros(zeros + g * blocks, blocks), scratch);
+        int64_t g = task % c->G, n = task / c->G * images_at_once(c);
+        mend(c, d, o, (gr__span){ n, at_most(c->N, n + images_at_once(c)) }, g,
+            most_zeros(zeros + g * blocks, blocks), scratch);
     } else
         /* all will be summed directly */
-        return c->G == 1 && most_zeros(zeros, blocks) > most_zeros_of(s.K);
+        return c->G == 1 && most_zeros(zeros, blocks) > most_zeros_of(s.in_channels);
     return true;
 }
 
@@ -95,48 +105,55 @@ enum { SOME_FILTERS = 4 };
 
 typedef struct both_ways {
     gr__plan  transform, direct;
-    gr__parts s;          /* of the direct sums */
-    size_t    parts, few; /* where these begin in what all share */
+    gr__parts s;                 /* of the direct sums */
+    size_t    scale, parts, few; /* where these begin in what all share */
 } both_ways;
 
-static both_ways ways_of(const gr__conv *c, gr__transform_plan *transform)
+static both_ways ways_of(const gr__conv *c, const gr__transforms *t)
 {
     both_ways                        w = { .transform = { .stages = 0 } };
     const gr__conv_algorithm *const *a = GR__NAME(conv_algorithms);
     /* lanes_columns at the latest */
     while (!(*a)->sums || (*a)->suits(c, GR__KERNEL_GRAD) != GR__PAYS) a++;
-    transform(c, &w.transform);
+    t->plan(c, &w.transform);
     w.direct.algorithm = *a;
     (*a)->plan(c, GR__KERNEL_GRAD, &w.direct);
     w.s = (*a)->sums->parts(c);
-    w.parts = padded_bytes((int64_t)w.transform.shared);
+    w.scale = padded_bytes((int64_t)w.transform.shared);
+    w.parts =
+        w.scale + padded_bytes(c->F * (c->C / c->G) * c->KH * t->pieces * (int64_t)sizeof(gr_real));
     w.few = w.parts + padded_bytes((int64_t)w.direct.shared);
     return w;
 }
 
-void fallback_kernel_grad_plan(const gr__conv *c, gr__transform_plan *transform, gr__plan *plan)
+void fallback_kernel_grad_plan(const gr__conv *c, const gr__transforms *t, gr__plan *plan)
 {
-    both_ways w = ways_of(c, transform);
-    size_t    scratch = few_weights_scratch(c, w.s.together);
-    if (scratch < w.transform.scratch) scratch = w.transform.scratch;
-    if (scratch < w.direct.scratch) scratch = w.direct.scratch;
-    plan->stages = w.transform.stages + 2;
-    plan->scratch = scratch;
+    both_ways w = ways_of(c, t);
+    int       look = w.transform.stages;
+    *plan = (gr__plan){ .algorithm = plan->algorithm, .direction = plan->direction };
+    plan->stages = look + 3;
+    plan->scratch = w.transform.scratch;
+    if (plan->scratch < w.direct.scratch) plan->scratch = w.direct.scratch;
     plan->shared = w.few + padded_bytes(w.s.units);
-    for (int i = 0; i < w.transform.stages; i++) plan->tasks[i + 1] = w.transform.tasks[i];
-    plan->tasks[0] = w.s.units;
-    plan->tasks[1] += w.direct.tasks[0];
-    plan->tasks[plan->stages - 1] = ceil_div(c->F, SOME_FILTERS);
+    for (int i = 0; i < look; i++) plan->tasks[i] = w.transform.tasks[i];
+    plan->tasks[look] = w.s.units;
+    plan->tasks[look + 1] = w.direct.tasks[0];
+    plan->tasks[look + 2] = ceil_div(c->F, SOME_FILTERS);
 }
 
-static bool unit_has_few(
-    const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t unit, void *scratch)
+gr_real *fallback_scale(const gr__conv *c, const gr__transforms *t, void *shared)
 {
-    int64_t group = unit / s->chunks * s->groups, channel = unit % s->chunks * s->together;
-    int64_t end = at_most(c->G, group + s->groups),
-            last = at_most(s->channels, channel + s->together);
+    return (gr_real *)(void *)((char *)shared + ways_of(c, t).scale);
+}
+
+static bool unit_has_few(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t unit,
+    const gr_real *scale, int64_t pieces)
+{
+    int64_t group = unit / s->chunks * s->groups, channel = unit % s->chunks * s->together,
+            end = at_most(c->G, group + s->groups);
+    gr__span channels = { channel, at_most(s->channels, channel + s->together) };
     for (; group < end; group++)
-        if (few_weights_by_data(c, o, group, channel, last, scratch)) return true;
+        if (!mend_weights(c, o, scale, pieces, group, channels)) return true;
     return false;
 }
 
@@ -153,21 +170,20 @@ static void add_units(const gr__conv *c, const gr__parts *s, const uint8_t *few,
         }
 }
 
-bool fallback_kernel_grad_run(const gr__conv *c, gr__transform_plan *transform,
-    const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
+bool fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__operands *o,
+    int stage, int64_t task, void *shared, void *scratch)
 {
-    both_ways w = ways_of(c, transform);
-    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts);
-    uint8_t  *few = (uint8_t *)shared + w.few;
-    int64_t   direct = task - w.transform.tasks[0];
-    if (stage == 0)
-        few[task] = unit_has_few(c, &w.s, o, task, scratch);
-    else if (stage == w.transform.stages + 1)
-        add_units(c, &w.s, few, task, parts, o->y);
-    else if (stage == 1 && direct >= 0) {
-        if (few[direct % w.s.units])
-            w.direct.algorithm->sums->sum(c, &w.s, o, direct, parts, scratch);
+    both_ways w = ways_of(c, t);
+    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts),
+            *scale = (gr_real *)(void *)((char *)shared + w.scale);
+    uint8_t *few = (uint8_t *)shared + w.few;
+    int      look = w.transform.stages;
+    if (stage < look) return false;
+    if (stage == look)
+        few[task] = unit_has_few(c, &w.s, o, task, scale, t->pieces);
+    else if (stage == look + 1) {
+        if (few[task % w.s.units]) w.direct.algorithm->sums->sum(c, &w.s, o, task, parts, scratch);
     } else
-        return !memchr(few, 0, (size_t)w.s.units); /* are all summed directly? */
+        add_units(c, &w.s, few, task, parts, o->y);
     return true;
 }

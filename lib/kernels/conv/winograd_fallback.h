@@ -14,15 +14,22 @@ void fallback_plan(const gr__conv *c, gr__direction d, gr__plan *plan);
 bool fallback_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,
     int64_t task, void *shared, void *scratch);
 
-/* Kernel gradient. Stage 0 looks at what a task by direct sums would make: a unit, some channels.
-   The units that have weights of few products are summed directly beside the first stage of the
-   transforms, and added last, over what those have made of them. */
-typedef void gr__transform_plan(const gr__conv *c, gr__plan *plan);
+/* Kernel gradient. After the stages of the transforms come three: one looks at what a task by
+   direct sums would make, a unit, some channels, and mends it, or finds that it has too many
+   weights of too small products; one sums such units directly; one writes these. */
+typedef struct gr__transforms {
+    void (*plan)(const gr__conv *c, gr__plan *plan);
+    int64_t pieces; /* of a row of the kernel */
+} gr__transforms;
 
-void fallback_kernel_grad_plan(const gr__conv *c, gr__transform_plan *transform, gr__plan *plan);
+void fallback_kernel_grad_plan(const gr__conv *c, const gr__transforms *t, gr__plan *plan);
 
-/* Stage i of the transforms is stage i + 1 here. */
-bool fallback_kernel_grad_run(const gr__conv *c, gr__transform_plan *transform,
-    const gr__operands *o, int stage, int64_t task, void *shared, void *scratch);
+/* scale[row of the kernel][piece], for mend_weights(): the last stage of the transforms writes
+   it. */
+gr_real *fallback_scale(const gr__conv *c, const gr__transforms *t, void *shared);
+
+/* Whether this task was of the last three stages. */
+bool fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__operands *o,
+    int stage, int64_t task, void *shared, void *scratch);
 
 #endif
