@@ -20,8 +20,11 @@ import statistics
 import subprocess
 import sys
 
+import shapes
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = ["train", "infer", "conv", "matmul", "nodes", "memory"]
+DRAWN = ["sweep", "published"]  # measured on request alone, on one thread, in time of the processor
 
 PEAK_FLOPS, READ_BYTES = 480e6, 2**26  # of a run of machine.c's "peak", and of its "read", a thread
 
@@ -40,7 +43,7 @@ TRAINING = [  # name, case, multiply-adds of a step, rounds, seconds of a turn
 INFERENCE = [("LeNet-5 inference, batch 1", 1, 15, 0.03),
     ("LeNet-5 inference, batch 256", 256, 15, 0.1)]
 
-Conv = collections.namedtuple("Conv", "C H F K S P D G", defaults=(1, 1))
+Conv = shapes.Conv
 CONVS = [
     Conv(1, 28, 6, 5, 1, 2), Conv(6, 14, 16, 5, 1, 0), Conv(3, 32, 32, 3, 1, 1),
     Conv(32, 32, 32, 3, 1, 1), Conv(64, 16, 64, 3, 1, 1), Conv(128, 8, 128, 3, 1, 1),
@@ -68,7 +71,9 @@ class Worker:
     take a processor from whoever comes next."""
 
     def __init__(self, command, threads, environment=None):
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
+        env = {name: value for name, value in os.environ.items()
+            if not name.startswith("OPENBLAS_")}  # it knows its processor best by itself
+        env.update(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads),
             OMP_PROC_BIND="true")
         env.update(environment or {})
         cores = sorted(os.sched_getaffinity(0))[:threads]
@@ -98,8 +103,8 @@ class Bench:
     """What there is to measure with, on so many threads; workers are started when they are first
     asked."""
 
-    def __init__(self, build, threads):
-        self.threads, self.workers, self.peak = threads, {}, 0
+    def __init__(self, build, threads, clock="wall"):
+        self.threads, self.workers, self.peak, self.clock = threads, {}, 0, clock
         program = lambda name: [os.path.join(build, "bench", name)]
         torch = [sys.executable, os.path.join(HERE, "torch_worker.py")]
         self.commands = {
@@ -117,7 +122,7 @@ class Bench:
             environment = {"GRADUS_CONV": name.removeprefix("Gradus ")}
         else:
             command, environment = self.commands[name]
-        return Worker(command, self.threads, environment)
+        return Worker(command, self.threads, dict(environment or {}, BENCH_CLOCK=self.clock))
 
     def ask(self, name, line):
         if name not in self.workers:
@@ -196,14 +201,14 @@ def infer(bench, skip):
 def conv_name(c):
     extra = "".join(f" {word}" for word in (f"stride {c.S}" if c.S > 1 else "",
         f"dilation {c.D}" if c.D > 1 else "") if word)
-    return f"{c.C},{c.H} -> {c.F} k{c.K} pad {c.P}{extra}{' depthwise' if c.G > 1 else ''}"
+    groups = "" if c.G == 1 else " depthwise" if c.G == c.C else f" groups {c.G}"
+    return f"{c.C},{c.H} -> {c.F} k{c.K} pad {c.P}{extra}{groups}"
 
 
 def conv(bench, skip):
     for c in CONVS:
         numbers = ",".join(map(str, (IMAGES, *c)))
-        out = (c.H + 2 * c.P - c.D * (c.K - 1) - 1) // c.S + 1
-        multiply_adds = IMAGES * c.F * (c.C // c.G) * (out * c.K) ** 2
+        multiply_adds = shapes.products(IMAGES, c)
         for direction, equation in DIRECTIONS:
             sides = {"Gradus": ("Gradus", f"conv:{direction}:{numbers}")}
             if "oneDNN" not in skip:
@@ -211,6 +216,83 @@ def conv(bench, skip):
                         ("Winograd", "winograd")):
                     sides[column] = ("oneDNN", f"{how}:{direction}:{numbers}")
             yield compare(bench, f"{conv_name(c)} {equation}", multiply_adds, sides, 7, 0.03)
+
+
+def layers(bench, cases, skip, quick):
+    """Rows of convolutions beside PyTorch in its better layout and oneDNN, by (batch class,
+    direction)."""
+    rounds, seconds = (3, 0.002) if quick else (7, 0.01)
+    rows = {}
+    for n, c in cases:
+        numbers = ",".join(map(str, (n, *c)))
+        for direction, equation in DIRECTIONS:
+            case = f"conv:{direction}:{numbers}"
+            sides = {"Gradus": ("Gradus", case), "PyTorch, best": ("PyTorch, best", case)}
+            for column, how in (("NCHW", "plain"), ("best layout", "best")):
+                sides[column] = ("oneDNN", f"{how}:{direction}:{numbers}")
+            sides = {column: (worker, case) for column, (worker, case) in sides.items()
+                if worker not in skip}
+            row = compare(bench, f"{n} x {conv_name(c)} {equation}", shapes.products(n, c), sides,
+                rounds, seconds)
+            if row:
+                rows.setdefault((batch_class(n), direction), []).append(row)
+    return rows
+
+
+def batch_class(n):
+    return "1" if n == 1 else "2 to 7" if n < 8 else "8 to 31" if n < 32 else "32 to 64"
+
+
+def layers_table(rows):
+    """A line for each class of batches and direction, and for all: over PyTorch the geometric mean
+    and the shares of rows under 1 and under 0.8, over oneDNN the geometric means."""
+    lines = [["batch", "direction", "rows", "over PyTorch", "under 1.0", "under 0.8", "over NCHW",
+        "over best layout"]]
+    names = [("1", "2 to 7", "8 to 31", "32 to 64"), [d for d, _ in DIRECTIONS]]
+    groups = [((batch, d), rows[batch, d]) for batch in names[0] for d in names[1]
+        if (batch, d) in rows]
+    groups += [(("all", d), [row for (_, of), some in rows.items() if of == d for row in some])
+        for d in names[1]]
+    groups.append((("all", "all"), [row for some in rows.values() for row in some]))
+    for (batch, d), some in groups:
+        ratios = {column: [ratio_of(row, column) for row in some if column in row.others]
+            for column in ("PyTorch, best", "NCHW", "best layout")}
+        mean = {column: f"{statistics.geometric_mean(of):.2f}" if of else "-"
+            for column, of in ratios.items()}
+        torch = ratios["PyTorch, best"]
+        under = [f"{100 * sum(x < limit for x in torch) / len(torch):.0f} %" if torch else "-"
+            for limit in (1, 0.8)]
+        lines.append([batch, d, str(len(some)), mean["PyTorch, best"], *under, mean["NCHW"],
+            mean["best layout"]])
+    return lines
+
+
+def worst_table(rows, count=10):
+    every = [row for some in rows.values() for row in some if "PyTorch, best" in row.others]
+    every.sort(key=lambda row: ratio_of(row, "PyTorch, best"))
+    columns = ["PyTorch, best", "NCHW", "best layout"]
+    return [["the slowest", "Gradus", "of the peak", *columns]] + [
+        [row.work, quantity("", statistics.median(row.ours)), reached(row),
+            *(cell(row, column) for column in columns)] for row in every[:count]]
+
+
+def measure_layers(options):
+    """The sections of DRAWN, which have tables of their own."""
+    skip = missing(options.build)
+    for section in options.sections:
+        cases = (shapes.at_random(options.seed, options.shapes) if section == "sweep"
+            else shapes.published()[::3 if options.quick else 1])
+        bench = Bench(options.build, 1, "processor")
+        rows = layers(bench, cases, skip, options.quick)
+        bench.close()
+        title = (f"{len(cases)} convolutions drawn at random, seed {options.seed}"
+            if section == "sweep" else f"{len(cases)} layers of published networks")
+        tables = [layers_table(rows), worst_table(rows)]
+        print(f"\n{title}, one thread, {processor()}\n")
+        print("\n\n".join(map(text, tables)))
+        if options.output:
+            with open(options.output, "w", encoding="utf-8") as f:
+                f.write(f"### {title}\n\n" + "\n\n".join(map(markdown, tables)) + "\n")
 
 
 def algorithms(bench, build, rounds=7, seconds=0.03):
@@ -394,17 +476,30 @@ def main():
     parser = argparse.ArgumentParser(
         description="Measures Gradus beside PyTorch, oneDNN and OpenBLAS.")
     parser.add_argument("sections", nargs="*", metavar="SECTION",
-        help=f"what to measure, of: {' '.join(SECTIONS)} (default: all)")
+        help=f"what to measure, of: {' '.join(SECTIONS)} (default: these), "
+        f"{' '.join(DRAWN)}")
     parser.add_argument("--build", default=".", help="where the build is")
     parser.add_argument("--output", help="a file for the table as markdown")
     parser.add_argument("--threads", default="1,2",
         help="numbers of threads, with commas between them")
     parser.add_argument("--csv", metavar="FILE",
         help="with the section conv alone: a file for the times of each algorithm of convolution")
+    parser.add_argument("--seed", type=int, default=1, help="of the shapes of sweep")
+    parser.add_argument("--shapes", type=int, default=100, help="how many of them")
+    parser.add_argument("--quick", action="store_true",
+        help="sweep and published: short times, and a third of the published layers")
     options = parser.parse_args()
     for section in options.sections:
-        if section not in SECTIONS:
-            parser.error(f"no such section: {section}; there are {' '.join(SECTIONS)}")
+        if section not in SECTIONS + DRAWN:
+            parser.error(f"no such section: {section}; there are {' '.join(SECTIONS + DRAWN)}")
+    if options.shapes < 1:
+        parser.error("--shapes is at least 1")
+    drawn = [section for section in options.sections if section in DRAWN]
+    if drawn and drawn != options.sections:
+        parser.error(f"{' and '.join(drawn)}: not together with other sections")
+    if drawn:
+        measure_layers(options)
+        return
     processors = len(os.sched_getaffinity(0))
     counts = [n for n in map(int, options.threads.split(",")) if n <= processors]
 

@@ -128,6 +128,36 @@ def chain(kind):
     return {"unrecorded": unrecorded, "recorded": additions, "backward": back}[kind]
 
 
+def filled(shape, seed):
+    """The numbers of fill() in worker.c."""
+    count = torch.Size(shape).numel()
+    h = (torch.arange(count, dtype=torch.int64) + seed * 0x9e3779b9) % 2**32 * 2654435761 % 2**32
+    h = (h ^ h >> 15) * 1123411259 % 2**31 * 2 + (h ^ h >> 15)  # times 2246822519, not too large
+    h = h % 2**32
+    return (((h >> 16) % 17 - 8).float() / 8).reshape(shape)
+
+
+def convolution(direction, numbers, last):
+    N, C, H, filters, K, S, P, D, G = map(int, numbers.split(","))
+    O = (H + 2 * P - D * (K - 1) - 1) // S + 1
+    x, k = filled((N, C, H, H), 1), filled((filters, C // G, K, K), 2)
+    g = filled((N, filters, O, O), 3)
+    if last:
+        x, k, g = (t.contiguous(memory_format=torch.channels_last) for t in (x, k, g))
+
+    def forward():
+        with torch.inference_mode():
+            return F.conv2d(x, k, None, S, P, D, G)
+
+    def backward(*mask):
+        with torch.inference_mode():
+            return torch.ops.aten.convolution_backward(g, x, k, None, [S, S], [P, P], [D, D],
+                False, [0, 0], G, [*mask, False])
+
+    return {"forward": forward, "input": lambda: backward(True, False)[0],
+        "kernel": lambda: backward(False, True)[1]}[direction]
+
+
 def variants(name, how):
     kind, *rest = name.split(":")
     settings = [False, True] if how == "best" else [False]
@@ -135,16 +165,23 @@ def variants(name, how):
         return [training(rest[0], last, foreach) for last in settings for foreach in settings]
     if kind == "infer":
         return [inference(int(rest[1]), last) for last in settings]
+    if kind == "conv":
+        return [convolution(*rest, last) for last in settings]
     if kind == "nodes":
         return [chain(rest[0])]
     raise ValueError(f"no such thing: {name}")
 
 
+def clock():
+    in_processor = os.environ.get("BENCH_CLOCK") == "processor"
+    return time.process_time() if in_processor else time.perf_counter()
+
+
 def seconds_of(run, runs):
-    begin = time.perf_counter()
+    begin = clock()
     for _ in range(runs):
         run()
-    return (time.perf_counter() - begin) / runs
+    return (clock() - begin) / runs
 
 
 def measure(run, seconds):
@@ -163,9 +200,10 @@ def prepare(name, how):
     if len(candidates) == 1:
         return candidates[0]
     times = [[] for _ in candidates]
-    for _ in range(5):
+    rounds, seconds = (3, 0.004) if name.startswith("conv:") else (5, 0.03)
+    for _ in range(rounds):
         for run, t in zip(candidates, times):
-            t.append(measure(run, 0.03))
+            t.append(measure(run, seconds))
     return candidates[min(range(len(candidates)), key=lambda i: statistics.median(times[i]))]
 
 
@@ -181,7 +219,7 @@ def main():
     how = sys.argv[1]
     torch.manual_seed(1)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    prepared, run = None, None
+    prepared, run, seen = None, None, "0 0"
     for line in sys.stdin:
         words = line.split()
         if words == ["memory"]:
@@ -190,8 +228,11 @@ def main():
         try:
             if words[0] != prepared:
                 prepared, run = words[0], None
-                run = prepare(words[0], how)
-            print(f"{measure(run, float(words[1])):.9e} 0 0", flush=True)
+                run, seen = prepare(words[0], how), "0 0"
+                if words[0].startswith("conv:"):
+                    y = run().double()
+                    seen = f"{y.sum().item():.9e} {y.abs().sum().item():.9e}"
+            print(f"{measure(run, float(words[1])):.9e} {seen}", flush=True)
         except (RuntimeError, ValueError, KeyError) as e:
             prepared = None
             print("none", str(e).split("\n", 1)[0], flush=True)

@@ -19,7 +19,7 @@ void finish(void);              /* releases it */
 /* Says why prepare fails. Returns false. */
 bool refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-double now(void);     /* in seconds */
+double now(void);     /* in seconds; of the processor, if BENCH_CLOCK is "processor" */
 int    threads(void); /* how many to use: OMP_NUM_THREADS, or 1 */
 
 /* n numbers that every worker makes alike: multiples of 1/8 from -1 to 1, so that float sums are
