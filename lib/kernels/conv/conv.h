@@ -2,6 +2,7 @@
    input gradient and one for the kernel gradient, and defines its gr__conv_algorithm (kernels.h);
    algorithms.def lists them, and select.c takes the first that pays:
 
+       linear         a kernel as large as the picture: a product of matrices
        by_taps        a tap of the kernel at a time, for geometries that are mostly padding or gaps
        winograd2d     F(4x4, 3x3), by transforms of tiles
        winograd1d     F(m, r) along rows, by transforms of their parts
