@@ -20,8 +20,8 @@ static gr__matmul linear_product(const gr__conv *c, gr__direction d)
 
 static gr__suits linear_suits(const gr__conv *c, gr__direction d)
 {
-    const bool whole = c->KH == c->H && c->KW == c->W && c->DH == 1 && c->DW == 1 && !c->PH &&
-                       !c->PW && c->G == 1;
+    const bool whole =
+        c->KH == c->H && c->KW == c->W && c->DH == 1 && c->DW == 1 && !c->PH && !c->PW && c->G == 1;
     (void)d;
     return whole && c->N && c->F && linear_terms(c) ? GR__PAYS : GR__CANNOT;
 }
