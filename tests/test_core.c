@@ -791,8 +791,8 @@ START_TEST(wrong_convolutions)
 {
     setenv("GRADUS_CONV", "fft", 1);
     FAILS(gr_kernels(), GR_ERR_SYSTEM,
-        "kernels: GRADUS_CONV: there is no fft; there are list, direct, by_taps, winograd2d, "
-        "winograd1d, pointwise, depthwise, lanes_images, lanes_columns");
+        "kernels: GRADUS_CONV: there is no fft; there are list, direct, linear, by_taps, "
+        "winograd2d, winograd1d, pointwise, depthwise, lanes_images, lanes_columns");
 }
 END_TEST
 
