@@ -684,7 +684,7 @@ END_TEST
 START_TEST(refused_movement)
 {
     GR_STEP;
-    gr_tensor *x = gr_zeros(gr_shape(2, 3)), *c[2] = { x, NULL };
+    gr_tensor *x = gr_zeros(gr_shape(2, 3));
     REFUSED(gr_reshape(NULL, gr_shape(1)), "reshape: input 1 is NULL");
     REFUSED(gr_reshape(x, gr_shape(4)), "reshape: (2,3) has 6 elements, shape (4) wanted");
     REFUSED(gr_reshape(x, gr_shape(-1, 4)), "reshape: (2,3) has 6 elements, shape (-1,4) wanted");
@@ -718,6 +718,13 @@ START_TEST(refused_movement)
         gr_permute(x, GR_DIMS(1, -1)), "permute: (2,3) wants each dimension named once");
     REFUSED(
         gr_permute(x, GR_DIMS(0, 2)), "permute: (2,3) wants each dimension named once");
+}
+END_TEST
+
+START_TEST(refused_parts)
+{
+    GR_STEP;
+    gr_tensor *x = gr_zeros(gr_shape(2, 3)), *c[2] = { x, NULL };
     REFUSED(gr_expand(NULL, gr_shape(1)), "expand: input 1 is NULL");
     REFUSED(gr_expand(x, gr_shape(2, 6)), "expand: (2,3) does not repeat to (2,6)");
     REFUSED(gr_expand(x, gr_shape(3)), "expand: (2,3) does not repeat to (3)");
@@ -1011,6 +1018,7 @@ int main(void)
     tcase_add_test(t, refused_of_one);
     tcase_add_test(t, refused_reductions);
     tcase_add_test(t, refused_movement);
+    tcase_add_test(t, refused_parts);
     tcase_add_test(t, refused_matrices);
     tcase_add_test(t, refused_convolutions);
     tcase_add_test(t, refused_transposed_and_single);

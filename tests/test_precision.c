@@ -2,8 +2,8 @@
    element, of (33), (34) and (35), the error is at most 1e-4 of the sum of its own absolute
    products, and an element whose every product is 0 is exactly 0: by the public operations, on
    every instruction set, against plain sums in double. The shapes are those of tests/shapes.txt,
-   and small pictures; the numbers normal, rectified, sparse and one-hot. GRADUS_SWEEP=all goes
-   through all of them; without it, some. */
+   and small pictures; the numbers normal, rectified, sparse, one-hot and striped. GRADUS_SWEEP=all
+   goes through all of them; without it, some. */
 #include "support.h"
 
 #include <gradus/ops.h>
@@ -17,7 +17,7 @@
 static const double      part = 1e-4;
 static const char *const isas[] = { "avx512", "avx2", "baseline" };
 
-typedef enum filling { NORMAL, RECTIFIED, SPARSE, ONE_HOT, FILLINGS } filling;
+typedef enum filling { NORMAL, RECTIFIED, SPARSE, ONE_HOT, STRIPED, FILLINGS } filling;
 
 /* The most products of one operation, and of the elements of it that are summed anew. */
 enum { MOST_PRODUCTS = 40000000, SUMMED = 400000, LEAST_ELEMENTS = 40 };
@@ -31,7 +31,8 @@ static bool all(void)
     return sweep && !strcmp(sweep, "all");
 }
 
-/* One-hot: along axis 1, as a map of classes is; sparse: one in a hundred. */
+/* One-hot: along axis 1, as a map of classes is; sparse: one in a hundred; striped: every second
+   column, so that some taps of two striped operands meet nothing. */
 static gr_tensor *filled(gr_shape shape, filling how, gr_rng *rng)
 {
     if (how == RECTIFIED) return gr_relu(gr_normal(shape, rng, 0, 1));
@@ -41,6 +42,8 @@ static gr_tensor *filled(gr_shape shape, filling how, gr_rng *rng)
     int64_t    C = shape.dim[1], plane = shape.dim[2] * shape.dim[3];
     for (int64_t i = 0; i < gr_count(t) && how == SPARSE; i++)
         if (!gr_rng_below(rng, 100)) v[i] = (gr_real)gr_rng_normal(rng);
+    for (int64_t i = 0; i < gr_count(t) && how == STRIPED; i++)
+        if (i % shape.dim[3] % 2 == 0) v[i] = (gr_real)gr_rng_normal(rng);
     for (int64_t i = 0; i < shape.dim[0] * plane && how == ONE_HOT; i++)
         v[(i / plane * C + gr_rng_below(rng, C)) * plane + i % plane] = 1;
     return t;

@@ -4,10 +4,20 @@
 #define GR_KERNELS_MATMUL_H
 
 #include "isa.h"
+#include "table.h"
 
 enum {
     GR__FEW_SUMS = 256
 }; /* a product of so few numbers is another algorithm's, and has no bias by rows */
+
+/* The plan of a convolution that is one product, of which direction and algorithm are set. */
+GR__INLINE void product_plan(const gr__matmul *m, gr__plan *plan)
+{
+    const gr__plan of = *plan;
+    matmul_plan(m, plan);
+    plan->direction = of.direction;
+    plan->algorithm = of.algorithm;
+}
 
 /* As matmul_run, but with one bias a row; not for a product of GR__FEW_SUMS numbers or of one
    column. */

@@ -1,6 +1,7 @@
-/* few_products.c: counts products that are not 0. For outputs and input gradients, by the numbers
-   in each window: if the kernel has no zeros, these are the products. Channels are counted until
-   every window has enough, which is soon. */
+/* few_products.c: finds what has too few products, or too small ones. For outputs and input
+   gradients, by the numbers that are not 0 in each window, less the zeros of the kernel: channels
+   are counted until every window has enough, which is soon. For weights, by the sizes of the
+   products of those that are small. */
 #include "few_products.h"
 
 typedef gr__lane ivec_anywhere
@@ -69,11 +70,15 @@ enum { TAPS_APART = 256 / LANES };
 /* Zeros of a row at each tap, over its channels. */
 static int64_t zeros_of_row(const gr__correlation *s, const gr_real *k, int64_t taps)
 {
-    ivec    zeros[TAPS_APART] = { { 0 } };
+    ivec    zeros[TAPS_APART] = { { 0 } }, lane;
     int64_t most = 0, all = 0;
+    for (int l = 0; l < LANES; l++) lane[l] = (gr__lane)l;
     for (int64_t c = 0; c < s->in_channels; c++, k += s->k_channel)
-        for (int64_t i = 0; i < taps; i += LANES)
-            zeros[i / LANES % TAPS_APART] -= vec_load_some(k + i, at_most(LANES, taps - i)) == 0;
+        for (int64_t i = 0; i < taps; i += LANES) {
+            int64_t some = at_most(LANES, taps - i);
+            zeros[i / LANES % TAPS_APART] -=
+                (vec_load_some(k + i, some) == 0) & (lane < (gr__lane)some - (ivec){ 0 });
+        }
     for (int64_t i = 0; i < at_most(taps, TAPS_APART * LANES); i++) {
         most = at_least(most, zeros[i / LANES][i % LANES]);
         all += zeros[i / LANES][i % LANES];
@@ -157,7 +162,8 @@ typedef struct few_range {
     ivec least, most;
 } few_range;
 
-static few_range few_any(void)
+/* That of no window. */
+static few_range few_none(void)
 {
     return (few_range){ .least = INT32_MAX - (ivec){ 0 }, .most = { 0 } };
 }
@@ -216,7 +222,7 @@ static const gr__lane *few_count_row(
 static few_range few_windows_of(
     const gr__correlation *s, const gr__lane *count, int64_t zeros, gr__lane *row)
 {
-    few_range r = few_any();
+    few_range r = few_none();
     for (int64_t t = 0; t < s->h.outs; t++)
         few_take(&r, &s->w, few_count_row(s, count, zeros, t, row));
     return r;
@@ -260,7 +266,7 @@ static void few_sum_few(const gr__correlation *s, const gr__group *o, const gr__
     gr__lane  least = (gr__lane)least_of_outputs(few_most(&all));
     for (int64_t t = 0; t < s->h.outs; t++) {
         const gr__lane *at = few_count_row(s, count, zeros, t, row);
-        few_range       of_row = few_any();
+        few_range       of_row = few_none();
         few_take(&of_row, &s->w, at);
         if (few_least(&of_row) >= least) continue;
         for (int64_t u = 0; u < s->w.outs; u++)

@@ -35,13 +35,9 @@ static size_t linear_bias_bytes(const gr__conv *c, gr__direction d)
 
 static void linear_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__plan   of_product;
     gr__matmul m = linear_product(c, d);
-    matmul_plan(&m, &of_product);
-    of_product.direction = d;
-    of_product.algorithm = plan->algorithm;
-    of_product.scratch = padded_bytes((int64_t)of_product.scratch) + linear_bias_bytes(c, d);
-    *plan = of_product;
+    product_plan(&m, plan);
+    plan->scratch = padded_bytes((int64_t)plan->scratch) + linear_bias_bytes(c, d);
 }
 
 static void linear_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,

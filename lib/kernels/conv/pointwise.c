@@ -31,12 +31,8 @@ static gr__suits pointwise_suits(const gr__conv *c, gr__direction d)
 
 static void pointwise_plan(const gr__conv *c, gr__direction d, gr__plan *plan)
 {
-    gr__plan   of_product;
     gr__matmul m = product_of(c, d);
-    matmul_plan(&m, &of_product);
-    of_product.direction = d;
-    of_product.algorithm = plan->algorithm;
-    *plan = of_product;
+    product_plan(&m, plan);
 }
 
 static void pointwise_run(const gr__conv *c, const gr__plan *plan, const gr__operands *o, int stage,

@@ -301,10 +301,12 @@ static void winograd1d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__
 static void winograd1d_kernel_grad_run(const gr__conv *c, const gr__plan *plan,
     const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
-    (void)plan;
     gr__transforms t = winograd1d_transforms(c);
-    if (fallback_kernel_grad_run(c, &t, o, stage, task, shared, scratch)) return;
-    gr_real *parts = shared, *scale = fallback_scale(c, &t, shared);
+    gr_real       *parts = shared, *scale = fallback_scale(c, &t, plan, shared);
+    if (is_fallback_stage(plan, stage)) {
+        fallback_kernel_grad_run(c, &t, plan, o, stage, task, shared, scratch);
+        return;
+    }
     if (stage == 0) {
         winograd1d_grad_sum_part(c, o, task, parts, scratch);
         return;

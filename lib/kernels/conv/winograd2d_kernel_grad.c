@@ -378,16 +378,17 @@ static void winograd2d_kernel_grad_plan(const gr__conv *c, gr__direction d, gr__
 static void winograd2d_kernel_grad_run(const gr__conv *c, const gr__plan *plan,
     const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
-    (void)plan;
-    if (fallback_kernel_grad_run(c, &winograd2d_transforms, o, stage, task, shared, scratch))
+    if (is_fallback_stage(plan, stage)) {
+        fallback_kernel_grad_run(c, &winograd2d_transforms, plan, o, stage, task, shared, scratch);
         return;
+    }
     winograd2d_grad_shape s = winograd2d_grad_shape_of(c);
     gr_real              *sums = shared,
             *rest = (gr_real *)(void *)((char *)scratch + winograd2d_grad_offsets_bytes());
     points  all = points_at(&s, (char *)shared + winograd2d_grad_bytes_of(s.size));
     int64_t f = task * WINOGRAD2D_GRAD_FILTERS_AT_ONCE;
     if (stage == (s.all ? 2 : 1))
-        filters_back(c, &s, shared, o->y, fallback_scale(c, &winograd2d_transforms, shared),
+        filters_back(c, &s, shared, o->y, fallback_scale(c, &winograd2d_transforms, plan, shared),
             (gr__span){ f, at_most(c->F, f + WINOGRAD2D_GRAD_FILTERS_AT_ONCE) });
     else if (!s.all)
         winograd2d_grad_sum_part(c, &s, o, task, sums + task * s.taps, scratch, rest);

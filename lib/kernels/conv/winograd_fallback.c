@@ -105,9 +105,14 @@ enum { SOME_FILTERS = 4 };
 
 typedef struct both_ways {
     gr__plan  transform, direct;
-    gr__parts s;                 /* of the direct sums */
-    size_t    scale, parts, few; /* where these begin in what all share */
+    gr__parts s;          /* of the direct sums */
+    size_t    parts, few; /* where these begin in what all share; the scale is at its end */
 } both_ways;
+
+static size_t scale_bytes(const gr__conv *c, const gr__transforms *t)
+{
+    return padded_bytes(c->F * (c->C / c->G) * c->KH * t->pieces * (int64_t)sizeof(gr_real));
+}
 
 static both_ways ways_of(const gr__conv *c, const gr__transforms *t)
 {
@@ -119,9 +124,7 @@ static both_ways ways_of(const gr__conv *c, const gr__transforms *t)
     w.direct.algorithm = *a;
     (*a)->plan(c, GR__KERNEL_GRAD, &w.direct);
     w.s = (*a)->sums->parts(c);
-    w.scale = padded_bytes((int64_t)w.transform.shared);
-    w.parts =
-        w.scale + padded_bytes(c->F * (c->C / c->G) * c->KH * t->pieces * (int64_t)sizeof(gr_real));
+    w.parts = padded_bytes((int64_t)w.transform.shared);
     w.few = w.parts + padded_bytes((int64_t)w.direct.shared);
     return w;
 }
@@ -134,16 +137,17 @@ void fallback_kernel_grad_plan(const gr__conv *c, const gr__transforms *t, gr__p
     plan->stages = look + 3;
     plan->scratch = w.transform.scratch;
     if (plan->scratch < w.direct.scratch) plan->scratch = w.direct.scratch;
-    plan->shared = w.few + padded_bytes(w.s.units);
+    plan->shared = w.few + padded_bytes(w.s.units) + scale_bytes(c, t);
     for (int i = 0; i < look; i++) plan->tasks[i] = w.transform.tasks[i];
     plan->tasks[look] = w.s.units;
     plan->tasks[look + 1] = w.direct.tasks[0];
     plan->tasks[look + 2] = ceil_div(c->F, SOME_FILTERS);
 }
 
-gr_real *fallback_scale(const gr__conv *c, const gr__transforms *t, void *shared)
+gr_real *fallback_scale(
+    const gr__conv *c, const gr__transforms *t, const gr__plan *plan, void *shared)
 {
-    return (gr_real *)(void *)((char *)shared + ways_of(c, t).scale);
+    return (gr_real *)(void *)((char *)shared + plan->shared - scale_bytes(c, t));
 }
 
 static bool unit_has_few(const gr__conv *c, const gr__parts *s, const gr__operands *o, int64_t unit,
@@ -170,20 +174,17 @@ static void add_units(const gr__conv *c, const gr__parts *s, const uint8_t *few,
         }
 }
 
-bool fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__operands *o,
-    int stage, int64_t task, void *shared, void *scratch)
+void fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__plan *plan,
+    const gr__operands *o, int stage, int64_t task, void *shared, void *scratch)
 {
     both_ways w = ways_of(c, t);
-    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts),
-            *scale = (gr_real *)(void *)((char *)shared + w.scale);
-    uint8_t *few = (uint8_t *)shared + w.few;
-    int      look = w.transform.stages;
-    if (stage < look) return false;
+    gr_real  *parts = (gr_real *)(void *)((char *)shared + w.parts);
+    uint8_t  *few = (uint8_t *)shared + w.few;
+    int       look = plan->stages - 3;
     if (stage == look)
-        few[task] = unit_has_few(c, &w.s, o, task, scale, t->pieces);
+        few[task] = unit_has_few(c, &w.s, o, task, fallback_scale(c, t, plan, shared), t->pieces);
     else if (stage == look + 1) {
         if (few[task % w.s.units]) w.direct.algorithm->sums->sum(c, &w.s, o, task, parts, scratch);
     } else
         add_units(c, &w.s, few, task, parts, o->y);
-    return true;
 }

@@ -26,10 +26,16 @@ void fallback_kernel_grad_plan(const gr__conv *c, const gr__transforms *t, gr__p
 
 /* scale[row of the kernel][piece], for mend_weights(): the last stage of the transforms writes
    it. */
-gr_real *fallback_scale(const gr__conv *c, const gr__transforms *t, void *shared);
+gr_real *fallback_scale(
+    const gr__conv *c, const gr__transforms *t, const gr__plan *plan, void *shared);
 
-/* Whether this task was of the last three stages. */
-bool fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__operands *o,
-    int stage, int64_t task, void *shared, void *scratch);
+/* Is this stage one of the last three, which fallback_kernel_grad_run() runs? */
+GR__INLINE bool is_fallback_stage(const gr__plan *plan, int stage)
+{
+    return stage >= plan->stages - 3;
+}
+
+void fallback_kernel_grad_run(const gr__conv *c, const gr__transforms *t, const gr__plan *plan,
+    const gr__operands *o, int stage, int64_t task, void *shared, void *scratch);
 
 #endif
