@@ -47,6 +47,7 @@ static gr_model *small(uint64_t seed)
    sum of c y^2 with c = 1/8 .. 8/8. */
 START_TEST(batch_norms_gradient_as_a_function)
 {
+    GR_STEP;
     gr_shape   s = gr_shape(2, 1, 2, 2), one = gr_shape(1);
     gr_tensor *x = gr_param(T(s, 0, 1, 3, -2, 0.5, 2, -1, 4)), *w = gr_param(T(one, 1.5)),
               *b = gr_param(T(one, 0.25));
@@ -75,6 +76,7 @@ END_TEST
 /* Each element stands in the result four times, so the Hessian of half the sum of squares is 4. */
 START_TEST(the_second_derivative_through_upsampling)
 {
+    GR_STEP;
     gr_shape   s = gr_shape(1, 1, 2, 2);
     gr_tensor *x = gr_param(T(s, 1, 2, -3, 0.5)), *v = T(s, 1, -2, 0.25, 3), *hv;
     gr_tensor *y = gr_upsample(x, 2);
@@ -85,6 +87,7 @@ END_TEST
 
 START_TEST(what_is_refused)
 {
+    GR_STEP;
     gr_tensor *x = gr_zeros(gr_shape(4, 3)), *w = gr_ones(gr_shape(3));
     gr_tensor *ints = gr_from_ints(gr_shape(2, 3), (const int32_t[]){ 0, 7, 1, 2, 0, 1 });
     FAILS(gr_gather(x, 0, ints), GR_ERR_ARGUMENT,
@@ -126,6 +129,7 @@ END_TEST
 /* A weight that could not be made is not the same as none: NULL in gives NULL out. */
 START_TEST(a_weight_that_failed)
 {
+    GR_STEP;
     gr_tensor *x = gr_ones(gr_shape(2, 3)), *w = gr_add(x, gr_ones(gr_shape(7)));
     ck_assert_ptr_null(w);
     ck_assert_ptr_null(gr_layer_norm(x, .weight = w));
@@ -157,6 +161,7 @@ END_TEST
    stand. */
 START_TEST(the_order_of_numbers_does_not_change_their_style)
 {
+    GR_STEP;
     static const gr_real all[][3] = { { (gr_real)1e9, 1, 2 }, { 1, (gr_real)1e9, 2 },
         { 1, 2, (gr_real)1e9 } };
     static const gr_real low[][3] = { { (gr_real)1e-9, 1, 2 }, { 1, (gr_real)1e-9, 2 },
@@ -171,6 +176,7 @@ END_TEST
 /* A convolution of no images takes pictures of any size that there may be, and no larger ones. */
 START_TEST(the_largest_picture)
 {
+    GR_STEP;
     const int64_t most = INT32_MAX / 4;
     gr_tensor    *k = gr_ones(gr_shape(1, 1, 1, 1));
     gr_tensor    *y = gr_conv2d(gr_zeros(gr_shape(0, 1, most, 1)), k);
@@ -243,6 +249,7 @@ static gr_tensor *normed(gr_model *m, gr_tensor *x) { return gr_nn_batch_norm2d(
 /* The counter of batches stays at the largest number that it can hold. */
 START_TEST(a_counter_that_is_full)
 {
+    GR_STEP;
     gr_model  *m = gr_model_build(normed, gr_shape(2, 1, 2, 2));
     gr_tensor *x = T(gr_shape(2, 1, 1, 1), 1, 3),
               *count = gr_model_get(m, "bn.num_batches_tracked");
@@ -404,6 +411,7 @@ static int next_descriptor(void)
 /* A file is closed again, whether it was good or not. */
 START_TEST(no_file_stays_open)
 {
+    GR_STEP;
     gr_model *m = small(1);
     gr_real   x = 1;
     ck_assert(gr_save(m, "w.safetensors") && gr_checkpoint_save("c", m) &&
@@ -470,6 +478,7 @@ END_TEST
    no other sign. */
 START_TEST(a_dtype_without_an_order)
 {
+    GR_STEP;
     static const char *const header[] = {
         "{'descr': '!f4', 'fortran_order': False, 'shape': (1,), }",
         "{'descr': '?i1', 'fortran_order': False, 'shape': (4,), }",
@@ -501,6 +510,7 @@ END_TEST
 /* Version 2 of the format has lengths of four bytes. */
 START_TEST(a_header_of_64_kib)
 {
+    GR_STEP;
     enum { HEADER = 65536 };
     static char       text[HEADER];
     static const char words[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (1,), }";
